@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* exec_remote.c - exec through the API: a WebSocket with text frames for control and binary frames for bytes.
+ *
+ * Binary messages start with a byte that names the stream: 0 stdin, 1 stdout, 2 stderr. The last frame says how many bytes
+ * of each the server has sent, and they are compared: what was lost on the way is an error, never a short output. */
+#include "ws.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "nanoterm/guest.h"
+#include "sdk/error.h"
+#include "sdk/json.h"
+#include "sdk/reader.h"
+
+#define STDIN_PIECE (32 * 1024)
+#define OUTPUT_CREDIT (4u * 1024 * 1024)
+#define CONTROL_MAX (64 * 1024)
+#define SIGNALS 4
+#define IMPATIENT 3
+
+static const int forwarded[SIGNALS] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+
+struct remote {
+    struct nt_call *call;
+    struct nt_loop *loop;
+    const struct exec_spec *spec;
+    struct nt_error *reterr;
+    struct nt_stream *stream;
+    struct nt_reader *input;
+    struct nt_watch *signals[SIGNALS];
+    struct nt_buf control;  /* a text message that came in pieces */
+    uint64_t credit;        /* what we may send */
+    uint64_t received[3];   /* bytes of stdout and stderr */
+    int stream_byte;        /* of the binary message that is coming in; -1: its first byte is still to come */
+    unsigned interrupts;
+    bool exited, failed, input_ended, end_sent, output_lost;
+    bool abandoned;         /* exec_remote has returned; only the close of the stream is still to come */
+    uint32_t status, reason, done;
+};
+
+static void fail(struct remote *r, uint32_t code, const char *text)
+{
+    if (r->failed)
+        return;
+    nt_fail(r->reterr, code, "%s", text);
+    r->reterr->request_sent = 1;
+    r->failed = true;
+    r->done = 1;
+}
+
+static int send_text(struct remote *r, json_t *message)
+{
+    nt_autofree char *text = message ? json_dumps(message, JSON_COMPACT) : NULL;
+    struct nt_error error = NT_ERROR_INIT;
+    if (!text || r->stream->ops->write(r->stream, (struct nt_bytes){ text, strlen(text) }, NT_DATA_TEXT, &error) < 0) {
+        fail(r, NT_E_CLOSED, text ? error.message : "the command is not valid UTF-8, which this server needs");
+        return -1;
+    }
+    r->credit -= strlen(text) < r->credit ? strlen(text) : r->credit;
+    return 0;
+}
+
+/* --- our input ------------------------------------------------------------------------------------------------------ */
+
+static void feed(struct remote *r)
+{
+    if (!r->input || r->exited || r->failed)
+        return;
+    if (r->input_ended && !r->end_sent && r->credit > 64) {
+        nt_auto_json json_t *end = json_pack("{s:s}", "type", "stdin_end");
+        r->end_sent = true;
+        send_text(r, end);
+    } else if (!r->input_ended && r->credit > 1) {
+        nt_reader_resume(r->input, r->credit - 1 < STDIN_PIECE ? (size_t)r->credit - 1 : STDIN_PIECE);
+    } else {
+        nt_reader_pause(r->input);
+    }
+}
+
+static void on_input(void *data, struct nt_bytes bytes)
+{
+    struct remote *r = data;
+    char message[1 + STDIN_PIECE];
+    message[0] = 0;
+    memcpy(message + 1, bytes.data, bytes.size);
+    struct nt_error error = NT_ERROR_INIT;
+    if (r->stream->ops->write(r->stream, (struct nt_bytes){ message, bytes.size + 1 }, 0, &error) < 0) {
+        fail(r, NT_E_CLOSED, error.message);
+        return;
+    }
+    r->credit -= bytes.size + 1;
+    feed(r);
+}
+
+static void on_input_end(void *data, int sys)
+{
+    (void)sys; /* an input that cannot be read ends like one that is empty */
+    struct remote *r = data;
+    r->input_ended = true;
+    feed(r);
+}
+
+/* --- what the server says ----------------------------------------------------------------------------------------- */
+
+/* Writes all of it; a reader of ours that is gone ends the program, as a closed pipe would. */
+static void put_out(struct remote *r, unsigned which, const char *data, size_t size)
+{
+    int fd = r->call->host->descriptor(r->call, which);
+    while (size > 0 && !r->output_lost) {
+        ssize_t put = write(fd, data, size);
+        if (put >= 0) {
+            data += put;
+            size -= (size_t)put;
+        } else if (errno == EAGAIN) {
+            struct pollfd room = { .fd = fd, .events = POLLOUT };
+            poll(&room, 1, -1);
+        } else if (errno != EINTR) {
+            r->output_lost = true;
+        }
+    }
+    if (r->output_lost) {
+        nt_auto_json json_t *kill = json_pack("{s:s}", "type", "kill");
+        send_text(r, kill);
+    }
+}
+
+static void on_exit_message(struct remote *r, const json_t *message)
+{
+    json_int_t out = json_integer_value(json_object_get(message, "stdout_bytes"));
+    json_int_t err = json_integer_value(json_object_get(message, "stderr_bytes"));
+    r->exited = true;
+    r->status = (uint32_t)json_integer_value(json_object_get(message, "status"));
+    r->reason = (uint32_t)json_integer_value(json_object_get(message, "reason"));
+    if (!r->output_lost && ((uint64_t)out != r->received[1] || (uint64_t)err != r->received[2]))
+        fail(r, NT_E_RESPONSE, "bytes of the program's output were lost on the way");
+    r->done = 1;
+}
+
+static void on_error_message(struct remote *r, const json_t *message)
+{
+    json_int_t sys = json_integer_value(json_object_get(message, "errno"));
+    const char *text = nt_json_text(message, "message");
+    if (json_object_get(message, "status")) {
+        exec_not_started(r->spec, (int)sys, text ? text : "it could not be started", r->reterr);
+        r->failed = true;
+        r->done = 1;
+        return;
+    }
+    fail(r, nt_error_code_of_status(500, nt_json_text(message, "code")), text ? text : "the server refused the command");
+}
+
+static void on_control(struct remote *r)
+{
+    nt_auto_json json_t *message = json_loadb(nt_buf_text(&r->control), r->control.size, JSON_REJECT_DUPLICATES, NULL);
+    const char *type = nt_json_text(message, "type");
+    nt_buf_reset(&r->control);
+    if (!type)
+        fail(r, NT_E_RESPONSE, "the server's message is not JSON with a type");
+    else if (strcmp(type, "exit") == 0)
+        on_exit_message(r, message);
+    else if (strcmp(type, "error") == 0)
+        on_error_message(r, message);
+    /* "started", and whatever a newer server adds, needs nothing from us. */
+}
+
+static void on_data(void *data, struct nt_stream *stream, struct nt_bytes bytes, uint32_t flags)
+{
+    struct remote *r = data;
+    const char *at = bytes.data;
+    size_t size = bytes.size;
+    bool last = !(flags & NT_DATA_PARTIAL);
+    if (r->failed || r->exited)
+        return;
+    if (flags & NT_DATA_TEXT) {
+        nt_buf_add_bytes(&r->control, at, size);
+        if (!nt_buf_ok(&r->control))
+            fail(r, NT_E_RESPONSE, "the server's message is too long");
+        else if (last)
+            on_control(r);
+    } else {
+        if (r->stream_byte < 0 && size > 0) {
+            r->stream_byte = (unsigned char)at[0];
+            at++;
+            size--;
+        }
+        if (r->stream_byte == 1 || r->stream_byte == 2) {
+            r->received[r->stream_byte] += size;
+            put_out(r, (unsigned)r->stream_byte, at, size);
+        } else if (bytes.size > 0) {
+            fail(r, NT_E_RESPONSE, "the server sent bytes of an unknown stream");
+        }
+        if (last)
+            r->stream_byte = -1;
+    }
+    stream->ops->grant(stream, bytes.size);
+}
+
+static void remote_free(struct remote *r)
+{
+    nt_buf_done(&r->control);
+    free(r);
+}
+
+static void on_writable(void *data, struct nt_stream *stream, uint64_t credit)
+{
+    (void)stream;
+    struct remote *r = data;
+    r->credit = credit;
+    feed(r);
+}
+
+static void on_close(void *data, struct nt_stream *stream, const struct nt_error *reason)
+{
+    (void)stream;
+    struct remote *r = data;
+    r->stream = NULL;
+    if (r->abandoned) {
+        remote_free(r);
+        return;
+    }
+    if (!r->exited && !r->failed) {
+        fail(r, NT_E_CLOSED, "the connection was lost before the program ended; it was killed with it");
+        if (reason)
+            nt_copy_text(r->reterr->upstream, sizeof(r->reterr->upstream), reason->upstream);
+    }
+    r->done = 1;
+}
+
+static void on_signal(void *data, int signo, uint32_t zero)
+{
+    (void)zero;
+    struct remote *r = data;
+    if (signo == SIGINT && ++r->interrupts >= IMPATIENT) {
+        fail(r, NT_E_CANCELLED, "interrupted; the program was killed");
+        return;
+    }
+    nt_auto_json json_t *message = json_pack("{s:s, s:i}", "type", "signal", "signal", signo);
+    if (r->stream)
+        send_text(r, message);
+}
+
+static json_t *first_message(struct remote *r)
+{
+    nt_auto_json json_t *argv = json_array();
+    for (uint32_t i = 0; i < r->spec->count; i++)
+        if (json_array_append_new(argv, json_string(r->spec->argv[i])) < 0)
+            return NULL;
+    json_t *message = json_pack("{s:s, s:O, s:s*, s:b}", "type", "exec", "argv", argv, "cwd", r->spec->cwd, "stdin", 1);
+    int64_t left = r->call->host->left_ms(r->call);
+    if (message && left >= 0)
+        json_object_set_new(message, "timeout_ms", json_integer(left > 400 ? left - 200 : 1 + left / 2));
+    return message;
+}
+
+static int converse(struct remote *r, struct nt_error *reterr)
+{
+    static const struct nt_reader_events input = { .bytes = on_input, .end = on_input_end };
+    int fd = r->call->host->descriptor(r->call, 0);
+    nt_auto_json json_t *first = first_message(r);
+    if (send_text(r, first) < 0)
+        return -1;
+    if (fcntl(fd, F_GETFD) >= 0 && nt_reader_new(r->loop, fd, STDIN_PIECE, &input, r, &r->input, reterr) < 0)
+        return -1;
+    if (!r->input) { /* a closed stdin is an empty one */
+        nt_auto_json json_t *end = json_pack("{s:s}", "type", "stdin_end");
+        send_text(r, end);
+    }
+    for (unsigned i = 0; i < SIGNALS; i++)
+        r->signals[i] = r->loop->ops->signal(r->loop, forwarded[i], on_signal, r);
+    feed(r);
+    if (r->stream)
+        r->stream->ops->grant(r->stream, OUTPUT_CREDIT);
+    if (r->call->host->wait(r->call, &r->done, reterr) < 0)
+        return -1;
+    return r->failed ? -1 : exec_ended(r->call, r->reason, r->status, reterr);
+}
+
+int exec_remote(struct nt_call *call, const struct exec_spec *spec, struct nt_error *reterr)
+{
+    static const struct nt_stream_events events = { .size = sizeof(events), .data = on_data, .writable = on_writable,
+                                                    .close = on_close };
+    nt_auto(nt_buf_done) struct nt_buf path = NT_BUF(1024);
+    if (ws_path(&path, spec->id, "/ws?channel=exec", reterr) < 0)
+        return -1;
+    struct remote *r = calloc(1, sizeof(*r));
+    if (!r)
+        return nt_fail(reterr, NT_E_MEMORY, "no memory for the connection");
+    *r = (struct remote){ .call = call, .spec = spec, .reterr = reterr, .stream_byte = -1,
+                          .control = NT_BUF(CONTROL_MAX), .loop = call->host->loop(call) };
+    struct nt_open open = { .size = sizeof(open), .kind = NT_OPEN_WS, .path = nt_buf_text(&path), .events = &events,
+                            .data = r };
+    struct nt_response head = { .size = sizeof(head) };
+    if (call->host->open(call, &open, &r->stream, &head, reterr) < 0) {
+        remote_free(r);
+        return -1;
+    }
+    r->credit = CONTROL_MAX; /* until the stream says how much */
+    int result = converse(r, reterr);
+    nt_reader_free(r->input);
+    for (unsigned i = 0; i < SIGNALS; i++)
+        r->loop->ops->watch_end(r->signals[i]);
+    if (!r->stream) {
+        remote_free(r);
+        return result;
+    }
+    r->abandoned = true;
+    r->stream->ops->cancel(r->stream);
+    return result;
+}
