@@ -63,8 +63,8 @@ static int read_all(int fd, struct nt_buf *ret)
     }
 }
 
-/* Runs `program words…`; its standard output goes into ret_output when that is not NULL, else to our standard error. Ctrl-C
- * reaches the child too, since it is in our process group; here it is waited for. */
+/* Runs `program words…`; its standard output goes into ret_output when that is not NULL, else to our standard error.
+ * Ctrl-C reaches the child, which is in our process group; we ignore it (run) so that the workspace is removed. */
 static int spawn(struct nt_call *call, const char *program, const char *const *words, struct nt_buf *ret_output,
                  int *ret_status, struct nt_error *reterr)
 {
@@ -77,13 +77,21 @@ static int spawn(struct nt_call *call, const char *program, const char *const *w
     int ends[2] = { -1, -1 };
     if (ret_output && pipe2(ends, O_CLOEXEC) < 0)
         return nt_fail_sys(reterr, errno, "cannot make a pipe");
+    posix_spawnattr_t attributes;
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+    sigset_t interrupts;
+    sigemptyset(&interrupts);
+    sigaddset(&interrupts, SIGINT);
+    posix_spawnattr_setsigdefault(&attributes, &interrupts);
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&actions, ret_output ? ends[1] : call->host->descriptor(call, 2), 1);
     pid_t pid;
-    int sys = posix_spawn(&pid, program, &actions, NULL, (char *const *)(uintptr_t)argv, environ);
+    int sys = posix_spawn(&pid, program, &actions, &attributes, (char *const *)(uintptr_t)argv, environ);
     posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
     nt_closep(&ends[1]);
     nt_autoclose int output = ends[0];
     if (sys)
@@ -170,6 +178,7 @@ static int run(struct nt_call *call, struct nt_error *reterr)
     nt_auto(nt_buf_done) struct nt_buf answer = NT_BUF(ANSWER_MAX);
     if (build_command(call, repository, &build, reterr) < 0)
         return -1;
+    signal(SIGINT, SIG_IGN);
     const char *const create[] = { "ws", "create", "--json", "--repo", repository, "--size",
                                    call->host->text(call, "size"), NULL };
     if (step(call, "create and clone", create, &answer, reterr) < 0)

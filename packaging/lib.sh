@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+# lib.sh - what packaging/quickstart and packaging/test share: saying what is done, and installing packages.
+
+say() { printf '\n== %s\n' "$*" >&2; }
+die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
+
+# Names of the packages of the groups given ("build", "test"), from packaging/packages.
+packages_of() {
+    awk -v wanted=" $* " '/^#/ || /^$/ { next }
+        /^(build|test)$/ { on = index(wanted, " " $0 " "); next } on' "$root/packaging/packages"
+}
+
+# Installs the packages of the groups given that are not there yet.
+install_packages() {
+    local missing=() name sudo=()
+    for name in $(packages_of "$@"); do
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null)" = installed ] || missing+=("$name")
+    done
+    [ ${#missing[@]} -eq 0 ] && { say "packages: all there"; return; }
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || die "these packages are missing and sudo is not there: ${missing[*]}"
+        sudo=(sudo)
+    fi
+    say "packages: installing ${missing[*]}"
+    "${sudo[@]}" apt-get update -qq
+    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}

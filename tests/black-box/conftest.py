@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every black-box test uses: the installed program in a home of its own, and a check that nothing is left behind.
+
+The program is NANOTERM_BIN. `cli` has a home for the whole file with one embedded server; `fresh` makes another home.
+"""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+
+import pytest
+
+BIN = os.environ["NANOTERM_BIN"]
+
+
+class Done:
+    """How one invocation ended."""
+
+    def __init__(self, process):
+        self.status = process.returncode
+        self.stdout = process.stdout
+        self.stderr = process.stderr
+
+    @property
+    def text(self):
+        return self.stdout.decode()
+
+    @property
+    def json(self):
+        return json.loads(self.stdout)
+
+    @property
+    def error(self):
+        """The one JSON line on stderr of an invocation with --json that failed."""
+        lines = [line for line in self.stderr.decode().splitlines() if line.startswith("{")]
+        assert len(lines) == 1, self.stderr
+        return json.loads(lines[0])
+
+    def __repr__(self):
+        return f"Done(status={self.status}, stdout={self.stdout[-2000:]!r}, stderr={self.stderr[-2000:]!r})"
+
+
+class Nanoterm:
+    """The program with a home of its own. Call it with words."""
+
+    def __init__(self, home):
+        self.home = pathlib.Path(home)
+        self.env = {
+            "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+            "HOME": str(home),
+            "LANG": "C.UTF-8",
+            "NANOTERM_NO_UPDATE_CHECK": "1",
+        }
+        for name in os.environ:
+            if name.startswith(("ASAN_", "UBSAN_", "LSAN_", "TSAN_")):
+                self.env[name] = os.environ[name]
+
+    def start(self, *words, **how):
+        how.setdefault("env", self.env)
+        how.setdefault("cwd", self.home)
+        how.setdefault("stdin", subprocess.DEVNULL)
+        how.setdefault("stdout", subprocess.PIPE)
+        how.setdefault("stderr", subprocess.PIPE)
+        return subprocess.Popen([BIN, *map(os.fspath, words)], **how)
+
+    def __call__(self, *words, input=None, timeout=60, **how):
+        if input is not None:
+            how["stdin"] = subprocess.PIPE
+        process = self.start(*words, **how)
+        try:
+            out, err = process.communicate(input, timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+            raise AssertionError(f"{words} did not end in {timeout} s; {out[-2000:]!r} {err[-2000:]!r}")
+        process.stdout, process.stderr = out or b"", err or b""
+        return Done(process)
+
+    def ok(self, *words, **how):
+        done = self(*words, **how)
+        assert done.status == 0, (words, done)
+        return done
+
+    def create(self, *words):
+        """Makes a workspace and returns its id."""
+        return self.ok("--json", "ws", "create", *words, timeout=120).json["id"]
+
+    @property
+    def runtime(self):
+        return self.home / ".nanoterm/server/run"
+
+    def server_pid(self):
+        """The embedded server, asked of the kernel; None: there is none."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(5)
+            try:
+                s.connect(str(self.runtime / "sock"))
+            except (FileNotFoundError, ConnectionRefusedError):
+                return None
+            return struct.unpack("3i", s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+
+    def end(self):
+        """Removes every workspace, ends the server and checks that nothing of this home is left."""
+        pid = self.server_pid()
+        if pid:
+            for row in self("--json", "ws", "list").json:
+                self("ws", "rm", row["id"])
+            os.kill(pid, signal.SIGTERM)
+            wait_until(lambda: not is_alive(pid), 20, f"the server {pid} to end")
+        assert leftovers(self.home) == []
+
+
+def is_alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            return stat.read().rsplit(b")", 1)[1].split()[0] not in (b"Z", b"X")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_until(condition, seconds, what):
+    """Polls a condition that no event tells us of; fails when the time is over."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        time.sleep(0.01)
+
+
+def leftovers(home):
+    """Processes, mounts, sockets and cgroups that belong to a home."""
+    found = []
+    home = os.fsencode(str(home))
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        if int(pid) == os.getpid():
+            continue
+        try:
+            command = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+            environ = pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:
+            command = environ = b""
+        is_ours = b"HOME=" + home in environ.split(b"\0")
+        if (is_ours or home in command) and is_alive(int(pid)) and b"nanoterm" in command:
+            found.append((pid, command))
+    with open("/proc/self/mountinfo", "rb") as mounts:
+        found += [line for line in mounts if home in line]
+    with open("/proc/net/unix", "rb") as sockets:
+        found += [line for line in sockets if home in line]
+    return found
+
+
+def make_home():
+    # A short path: it becomes part of socket names, although any length works.
+    return tempfile.mkdtemp(prefix="nt-", dir="/tmp")
+
+
+@pytest.fixture
+def fresh():
+    """A program in a new home of its own."""
+    made = []
+
+    def make():
+        made.append(Nanoterm(make_home()))
+        return made[-1]
+
+    yield make
+    for nanoterm in made:
+        try:
+            nanoterm.end()
+        finally:
+            shutil.rmtree(nanoterm.home)
+
+
+@pytest.fixture(scope="module")
+def cli():
+    nanoterm = Nanoterm(make_home())
+    yield nanoterm
+    try:
+        nanoterm.end()
+    finally:
+        shutil.rmtree(nanoterm.home)
+
+
+@pytest.fixture(scope="module")
+def ws(cli):
+    """One workspace for the tests of a file that leave it as it was."""
+    return cli.create("--name", "shared")

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The embedded server: one of it, whatever races; and what it holds outlives it."""
+import os
+import signal
+import stat
+import threading
+
+from conftest import is_alive, wait_until
+
+
+def servers_of(nanoterm):
+    found = []
+    home = os.fsencode(f"HOME={nanoterm.home}")
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as f:
+                words = f.read().split(b"\0")
+            with open(f"/proc/{pid}/environ", "rb") as f:
+                environ = f.read().split(b"\0")
+        except OSError:
+            continue
+        if b"serve" in words and home in environ and is_alive(int(pid)):
+            found.append(int(pid))
+    return found
+
+
+def stop(nanoterm):
+    pid = nanoterm.server_pid()
+    os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: not is_alive(pid), 20, "the server to end")
+
+
+def test_eight_clients_at_once_make_one_server(fresh):
+    nanoterm = fresh()
+    for _ in range(25):
+        clients = [nanoterm.start("--json", "ws", "list") for _ in range(8)]
+        for client in clients:
+            out, err = client.communicate(timeout=60)
+            assert client.returncode == 0, err
+        assert len(servers_of(nanoterm)) == 1
+        stop(nanoterm)
+
+
+def test_the_runtime_folder_is_the_users_alone(fresh):
+    nanoterm = fresh()
+    nanoterm.ok("ws", "list")
+    assert stat.S_IMODE(nanoterm.runtime.stat().st_mode) == 0o700
+    assert stat.S_IMODE((nanoterm.runtime / "token").stat().st_mode) == 0o600
+    assert stat.S_IMODE((nanoterm.runtime / "sock").stat().st_mode) & 0o077 == 0
+
+
+def test_the_socket_needs_the_token(fresh):
+    """Another program of the same user that has no token is no client."""
+    import http.client
+    import socket
+    nanoterm = fresh()
+    nanoterm.ok("ws", "list")
+
+    def ask(headers):
+        connection = http.client.HTTPConnection("localhost")
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(str(nanoterm.runtime / "sock"))
+        connection.request("GET", "/v1/sandboxes", headers=headers)
+        return connection.getresponse().status
+
+    token = (nanoterm.runtime / "token").read_text().strip()
+    assert ask({}) == 401
+    assert ask({"X-Nanoterm-Local-Token": "0" * len(token)}) == 401
+    assert ask({"X-Nanoterm-Local-Token": token}) == 200
+
+
+def test_a_server_that_is_killed_loses_nothing(fresh):
+    """SIGKILL of the server 20 times while clients work: what was acknowledged is there, and programs run on."""
+    nanoterm = fresh()
+    ws = nanoterm.create()
+    keeper = nanoterm.start("exec", ws, "--", "sh", "-c", "echo ready; read line; echo got $line", stdin=-1)
+    assert keeper.stdout.readline() == b"ready\n"
+    acknowledged, over = [], threading.Event()
+    lock = threading.Lock()
+
+    def client(number):
+        i = 0
+        while not over.is_set():
+            i += 1
+            path = f"/workspace/{number}-{i}"
+            if nanoterm("files", "write", ws, path, input=path.encode()).status == 0:
+                with lock:
+                    acknowledged.append(path)
+
+    clients = [threading.Thread(target=client, args=(n,)) for n in range(3)]
+    for thread in clients:
+        thread.start()
+    try:
+        for kill in range(20):
+            before = len(acknowledged)
+            wait_until(lambda: len(acknowledged) > before and nanoterm.server_pid(), 60, "progress between kills")
+            pid = nanoterm.server_pid()
+            if pid:
+                os.kill(pid, signal.SIGKILL)
+    finally:
+        over.set()
+        for thread in clients:
+            thread.join()
+    listing = nanoterm.ok("exec", ws, "--", "sh", "-c", "cd /workspace && for f in *; do echo $f $(cat $f); done").text
+    there = dict(line.split(" ", 1) for line in listing.splitlines())
+    for path in acknowledged:
+        assert there[path.rsplit("/", 1)[1]] == path
+    # The exec on the fast path has no server in its way: it lived through all of it.
+    out, _ = keeper.communicate(b"hello\n", timeout=20)
+    assert out == b"got hello\n" and keeper.returncode == 0
+
+
+def test_a_workspace_lives_on_without_the_server(fresh):
+    nanoterm = fresh()
+    ws = nanoterm.create("--no-internet")
+    nanoterm.ok("exec", ws, "--", "sh", "-c", "setsid sleep 1000 </dev/null >/dev/null 2>&1 &")
+    stop(nanoterm)
+    assert nanoterm.ok("exec", ws, "--", "pgrep", "-x", "sleep").status == 0
+    assert [row["status"] for row in nanoterm.ok("--json", "ws", "list").json] == ["running"]
+
+
+def test_a_broken_database_is_rebuilt_from_the_folders(fresh):
+    nanoterm = fresh()
+    ws = nanoterm.create()
+    nanoterm.ok("exec", ws, "--", "sh", "-c", "echo kept > /workspace/kept")
+    stop(nanoterm)
+    data = nanoterm.home / ".nanoterm/server"
+    databases = list(data.glob("*.db")) + list(data.glob("*.sqlite*"))
+    database = next(d for d in databases if not d.name.endswith(("-wal", "-shm")))
+    for extra in data.glob(database.name + "-*"):
+        extra.unlink()
+    database.write_bytes(b"this is not a database" * 1000)
+    assert ws in [row["id"] for row in nanoterm.ok("--json", "ws", "list").json]
+    assert nanoterm.ok("exec", ws, "--", "cat", "/workspace/kept").stdout == b"kept\n"
+    assert list(data.glob("*corrupt*"))
+
+
+def test_create_and_remove_leaves_nothing(fresh):
+    nanoterm = fresh()
+    for _ in range(10):
+        nanoterm.ok("ws", "rm", nanoterm.create())
+    folder = nanoterm.home / ".nanoterm/server"
+    left = [path for path in folder.rglob("ws_*")]
+    assert left == []
+    for path in ("/sys/fs/cgroup",):
+        found = [d for d, _, _ in os.walk(path) if "ws_" in os.path.basename(d)]
+        assert found == []
