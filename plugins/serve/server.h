@@ -25,7 +25,17 @@ struct server {
     const char *data_dir;
     struct way_out *way_out;
     bool embedded;
+
+    /* Below: for the files of this plugin's own room. */
+    struct listener *listeners;
+    char local_token[68]; /* of the embedded socket; empty: there is none */
+    char owner_org[44];   /* the local user's organisation */
+    struct exchange *dead_exchanges; /* freed between two rounds of the loop */
+    uint32_t exchanges;              /* alive */
 };
+
+/* Makes the loop go round once more soon (and bury what is dead). */
+void server_wake(struct server *server);
 
 /* Stored once, projected to the wire (api/sandbox_json.c). Times are unix milliseconds, 0: none. */
 enum workspace_status {

@@ -69,8 +69,12 @@ void exchange_fail_error(struct exchange *x, const struct nt_error *error);
  * every few seconds until exchange_send_json. After it exchange_fail can only send a JSON body with status 200. */
 void exchange_hold_open(struct exchange *x);
 
-/* For ROUTE_RAW and ROUTE_WEBSOCKET: the handler has taken over answering on exchange_request; the exchange ends (its memory is
- * freed) when the request is done. It keeps valid what exchange_param and _principal return until then. */
+/* The headers that every answer has, for those that are not made here; valid as long as x. Returns how many. */
+#define EXCHANGE_HEADERS 4u
+uint32_t exchange_headers(const struct exchange *x, struct net_header ret[EXCHANGE_HEADERS]);
+
+/* The handler takes over exchange_request (fetched before): it sets its own events with net_request_handle after this call,
+ * and answers there. The exchange is freed before the loop's next round: copy what is needed of it. */
 void exchange_detach(struct exchange *x);
 
 #endif

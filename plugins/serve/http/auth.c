@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* auth.c - who asks: the local user by uid and token, or the bearer of an API key; and what browsers may not do.
+ *
+ * A page in a browser can send requests to loopback; DNS rebinding gives it a name of its own for that. So a loopback
+ * listener answers to its own names only, and a request with a foreign Origin is refused everywhere. */
+#include "router.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "nanoterm/local.h"
+#include "plugins/serve/server.h"
+#include "plugins/serve/store/store.h"
+#include "sdk/parse.h"
+
+#define KEY_MAX 256
+
+bool auth_is_loopback_host(const char *host, uint16_t port)
+{
+    static const char *const names[] = { "localhost", "127.0.0.1", "[::1]" };
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        size_t size = strlen(names[i]);
+        if (strncasecmp(host, names[i], size) != 0)
+            continue;
+        if (host[size] == '\0')
+            return port == 80;
+        char text[16];
+        snprintf(text, sizeof(text), ":%u", port);
+        if (strcmp(host + size, text) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool auth_is_same_origin(const char *origin, const char *host)
+{
+    if (!host)
+        return false;
+    if (strncasecmp(origin, "http://", 7) == 0)
+        return strcasecmp(origin + 7, host) == 0;
+    if (strncasecmp(origin, "https://", 8) == 0)
+        return strcasecmp(origin + 8, host) == 0;
+    return false;
+}
+
+bool auth_origin_is_fine(struct exchange *x)
+{
+    const char *host = net_request_header(x->req, "Host");
+    const char *origin = net_request_header(x->req, "Origin");
+    if (!x->listener->is_unix && x->listener->is_loopback && (!host || !auth_is_loopback_host(host, x->listener->port))) {
+        exchange_fail(x, 403, "forbidden", "this server answers to localhost, 127.0.0.1 and [::1] on port %u only",
+                      x->listener->port);
+        return false;
+    }
+    if (origin && (x->listener->is_unix || !auth_is_same_origin(origin, host))) {
+        exchange_fail(x, 403, "forbidden", "requests from web pages of another origin are refused");
+        return false;
+    }
+    return true;
+}
+
+/* The local user: the kernel names the uid, the token proves that it is not a program in a sandbox of that uid. */
+static bool is_local_user(const struct exchange *x, const char *token)
+{
+    const struct net_peer *peer = net_request_peer(x->req);
+    const char *ours = x->server->local_token;
+    return x->listener->is_embedded && peer->is_unix && peer->uid == geteuid() && ours[0]
+           && strlen(token) == strlen(ours) && sodium_memcmp(token, ours, strlen(ours)) == 0;
+}
+
+struct lookup {
+    struct exchange *x;
+    void (*granted)(struct exchange *x);
+};
+
+static void on_key(void *data, const struct store_key *key, const struct nt_error *error)
+{
+    struct lookup *lookup = data;
+    struct exchange *x = lookup->x;
+    void (*granted)(struct exchange *x) = lookup->granted;
+    free(lookup);
+    if (error) {
+        exchange_fail_error(x, error);
+    } else if (!key) {
+        exchange_fail(x, 401, "unauthorized", "the API key is not known here");
+    } else {
+        snprintf(x->principal.id, sizeof(x->principal.id), "%s", key->id);
+        snprintf(x->principal.org_id, sizeof(x->principal.org_id), "%s", key->org_id);
+        granted(x);
+    }
+}
+
+void auth_check(struct exchange *x, void (*granted)(struct exchange *x))
+{
+    const char *token = net_request_header(x->req, NT_LOCAL_TOKEN_HEADER);
+    if (token && x->listener->is_unix) {
+        if (!is_local_user(x, token)) {
+            exchange_fail(x, 401, "unauthorized", "the local token is not that of this server");
+            return;
+        }
+        snprintf(x->principal.id, sizeof(x->principal.id), "local");
+        snprintf(x->principal.org_id, sizeof(x->principal.org_id), "%s", x->server->owner_org);
+        x->principal.is_local = true;
+        granted(x);
+        return;
+    }
+    const char *header = net_request_header(x->req, "Authorization");
+    if (!header || strncasecmp(header, "Bearer ", 7) != 0) {
+        exchange_fail(x, 401, "unauthorized", "an API key is needed: Authorization: Bearer nt_…");
+        return;
+    }
+    const char *key = header + 7 + strspn(header + 7, " ");
+    size_t size = strlen(key);
+    struct lookup *lookup = size > 0 && size <= KEY_MAX ? malloc(sizeof(*lookup)) : NULL;
+    if (!lookup) {
+        exchange_fail(x, 401, "unauthorized", "the API key is not known here");
+        return;
+    }
+    *lookup = (struct lookup){ x, granted };
+    /* Only the hash is looked up: how long a comparison takes tells nothing of a key. */
+    uint8_t hash[STORE_KEY_HASH];
+    store_key_hash(key, hash);
+    struct nt_error error = NT_ERROR_INIT;
+    if (store_key_find(x->server->store, hash, on_key, lookup, &error) < 0)
+        on_key(lookup, NULL, &error);
+}

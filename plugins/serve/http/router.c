@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* router.c - from a request's head to its handler: target, rules for browsers, route, credential, body, in this order. */
+#include "router.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "plugins/serve/api/data_routes.h"
+#include "plugins/serve/api/routes.h"
+#include "plugins/serve/http/json_text.h"
+#include "plugins/serve/server.h"
+#include "sdk/error.h"
+
+#define BODY_MAX (1024u * 1024u)
+
+const struct routes *const router_tables[] = {
+    &health_routes, &local_routes, &sandbox_routes, &sandbox_state_routes,
+#ifdef NT_SERVE_DATA
+    &exec_routes,   &exec_ws_routes, &process_routes, &files_routes, &file_routes, &fd_routes, &clone_routes,
+#endif
+    NULL,
+};
+
+uint32_t router_find(const char *method, const struct target *target, const struct route **ret,
+                     const char *ret_params[TARGET_PARAMS], struct nt_buf *ret_allowed)
+{
+    const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
+    bool is_there = false;
+    for (const struct routes *const *table = router_tables; *table; table++)
+        for (size_t i = 0; i < (*table)->count; i++) {
+            const struct route *row = &(*table)->rows[i];
+            const char *params[TARGET_PARAMS] = { NULL };
+            if (!target_matches(target, row->pattern, params))
+                continue;
+            if (strcmp(row->method, wanted) == 0) {
+                memcpy(ret_params, params, sizeof(params));
+                *ret = row;
+                return 0;
+            }
+            nt_buf_add(ret_allowed, is_there ? ", " : "");
+            nt_buf_add(ret_allowed, row->method);
+            is_there = true;
+        }
+    return is_there ? 405 : 404;
+}
+
+static void call_handler(struct exchange *x)
+{
+    x->started = true;
+    x->route->handler(x->server, x);
+}
+
+static void on_body(void *data, struct net_request *req, struct nt_bytes bytes)
+{
+    struct exchange *x = data;
+    if (x->answered || !x->body.max)
+        return;
+    nt_buf_add_bytes(&x->body, bytes.data, bytes.size);
+    if (!nt_buf_ok(&x->body))
+        exchange_fail(x, 413, "invalid_request", "the body is larger than %zu bytes", x->body.max);
+}
+
+static void on_body_end(void *data, struct net_request *req)
+{
+    struct exchange *x = data;
+    if (x->answered || !x->body.max)
+        return;
+    if (x->body.size > 0) {
+        x->json = json_text_parse(x->body.data, x->body.size);
+        if (!x->json) {
+            exchange_fail(x, 400, "invalid_request", "the body is not valid JSON");
+            return;
+        }
+    }
+    nt_buf_done(&x->body);
+    call_handler(x);
+}
+
+static void on_done(void *data, struct net_request *req, const struct nt_error *reason)
+{
+    exchange_gone(data);
+}
+
+static const struct net_request_events events = { .body = on_body, .body_end = on_body_end, .done = on_done };
+
+/* The credential was good. */
+static void on_granted(struct exchange *x)
+{
+    if (!x->req) { /* it left while the key was looked up */
+        exchange_send_empty(x, 204);
+        return;
+    }
+    uint32_t max = x->route->max_body_bytes ? x->route->max_body_bytes : BODY_MAX;
+    int64_t length = net_request_length(x->req);
+    if (!(x->route->flags & ROUTE_JSON) || length == 0) {
+        call_handler(x);
+    } else if (length > max) {
+        exchange_fail(x, 413, "invalid_request", "the body is larger than %u bytes", max);
+    } else {
+        x->started = false; /* only this file holds it now */
+        x->body = (struct nt_buf)NT_BUF(max);
+        net_request_grant(x->req, (uint64_t)max + 1);
+    }
+}
+
+void router_request(void *data, struct net_request *req)
+{
+    const struct listener *listener = data;
+    struct exchange *x = exchange_new(listener, req);
+    if (!x) {
+        net_respond(req, 503, NULL, 0, (struct nt_bytes){ NULL, 0 });
+        return;
+    }
+    net_request_handle(req, &events, x);
+
+    struct nt_error error = NT_ERROR_INIT;
+    if (target_parse(net_request_target(req), &x->target, &error) < 0) {
+        exchange_fail_error(x, &error);
+        return;
+    }
+    if (!auth_origin_is_fine(x))
+        return;
+    nt_auto(nt_buf_done) struct nt_buf allowed = NT_BUF(256);
+    uint32_t refusal = router_find(net_request_method(req), &x->target, &x->route, x->params, &allowed);
+    if (refusal == 404) {
+        exchange_fail(x, 404, "not_found", "there is no such route");
+    } else if (refusal) {
+        exchange_fail(x, refusal, "method_not_allowed", "this route takes %s", nt_buf_text(&allowed));
+    } else if ((x->route->flags & ROUTE_WEBSOCKET) && !net_request_is_websocket(req)) {
+        exchange_fail(x, 426, "invalid_request", "this route is a WebSocket");
+    } else if (x->route->flags & ROUTE_OPEN) {
+        on_granted(x);
+    } else {
+        x->started = true; /* auth_check holds it until it calls or answers */
+        auth_check(x, on_granted);
+    }
+}
