@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tree.h - the commands and groups that a user can name, and finding one by its words.
+ *
+ * A tree only points at tables: it knows no plugin, so that tests make one from an array. */
+#ifndef NT_CORE_TREE_H
+#define NT_CORE_TREE_H
+
+#include <stdbool.h>
+
+#include "nanoterm/plugin.h"
+#include "sdk/buf.h"
+
+struct tree {
+    const struct nt_command **commands; /* sorted by path */
+    uint32_t count;
+    uint32_t group_count;
+    const struct nt_group **groups; /* sorted by name */
+};
+
+/* Longest command path that is looked at, in bytes. */
+#define TREE_PATH_MAX 128u
+/* Most suggestions for one mistyped word. */
+#define TREE_SUGGESTIONS 3u
+
+/* The index-th row of a table, read through its stride; NULL: no more. */
+const void *tree_row(const struct nt_table *table, uint32_t index);
+
+/* The command with this path or alias; NULL: none. */
+const struct nt_command *tree_command(const struct tree *tree, const char *path);
+/* True when a command or an alias begins with the words of path and has more. */
+bool tree_is_group(const struct tree *tree, const char *path);
+/* True when path is one word of a command, an alias or a group, or several that lead to one. */
+bool tree_leads_on(const struct tree *tree, const char *path);
+const struct nt_group *tree_group(const struct tree *tree, const char *name);
+/* The plugin package that a word belongs to although no installed plugin has it ("secrets" for "secrets", "ws" for
+ * "exec"); NULL: the word is not one of ours. */
+const char *tree_package_of(const char *word);
+
+/* How many single edits (insert, delete, replace, swap of neighbours) lead from a to b; at most limit + 1. */
+unsigned tree_distance(const char *a, const char *b, unsigned limit);
+/* True when someone who typed `typed` may have meant `meant`. */
+bool tree_is_close(const char *typed, const char *meant);
+/* Adds " (did you mean 'x' or 'y'?)" for the commands close to path; nothing when there are none. */
+void tree_suggest_commands(const struct tree *tree, const char *path, struct nt_buf *b);
+/* The same for the options of a command. `typed` is without dashes. */
+void tree_suggest_options(const struct nt_command *command, const char *typed, struct nt_buf *b);
+
+#endif
