@@ -49,6 +49,8 @@ struct plugin_info {
     const char *name, *version, *summary, *file, *state, *reason;
 };
 bool plugins_info_at(const struct plugins *plugins, uint32_t index, struct plugin_info *ret);
+/* The same for the owner of a command: named by the catalog and by the line about a crash. */
+void plugins_info_of(const struct plugins *plugins, const struct plugin *plugin, struct plugin_info *ret);
 
 /* Loads FILE in this process, checks its tables and writes its manifest (JSON) to OUT, atomically; used at build time
  * and, in a child with a time limit, for the cache. The error names the row that is wrong. */

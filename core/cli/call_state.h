@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* call_state.h - what stands behind a struct nt_call; for call.c and host.c only. */
+#ifndef NT_CORE_CALL_STATE_H
+#define NT_CORE_CALL_STATE_H
+
+#include "core/cli/call.h"
+
+/* An answer of the person; lives as long as the command. */
+struct answer {
+    struct answer *next;
+    char text[];
+};
+
+struct call {
+    struct nt_call head; /* first: a plugin holds its address */
+    struct call_options options;
+    struct api *api; /* made when first asked for */
+    struct answer *answers;
+    uint32_t status, by;
+    bool has_status;
+    bool is_debug;
+};
+
+struct call *call_of(struct nt_call *call);
+
+#endif
