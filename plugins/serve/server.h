@@ -66,6 +66,7 @@ struct workspace {
     uint32_t limit_cpu, limit_memory, limit_pids, limit_disk; /* NT_LIMIT_* */
     char base[68];
     char notice[256];
+    uint32_t disk_mb; /* 0: unlimited */
     const char *envs;     /* JSON object, "{}" */
     const char *metadata; /* JSON object, "{}" */
 };

@@ -9,6 +9,7 @@
 #include "plugins/serve/api/routes.h"
 #include "plugins/serve/http/json_text.h"
 #include "plugins/serve/server.h"
+#include "sdk/cleanup.h"
 #include "sdk/error.h"
 
 #define BODY_MAX (1024u * 1024u)

@@ -32,7 +32,7 @@ enum store_origin {
 struct store_opened {
     enum store_origin origin;
     char owner_org[44];
-    char new_owner_key[96]; /* made now, to be shown to the owner once; empty: none */
+    bool made_owner_key;    /* DIR/owner.key is new */
     char moved_to[4096];    /* STORE_REBUILT: where the broken one is */
 };
 
@@ -93,6 +93,7 @@ enum store_begun {
     STORE_BEGUN,        /* the intent is on the disk: act */
     STORE_ANSWERED,     /* the same request was answered before: status and body */
     STORE_OTHER_REQUEST, /* the key was used for something else */
+    STORE_PENDING,       /* the same request has begun and not ended */
     STORE_NAME_TAKEN,
 };
 
@@ -107,8 +108,8 @@ int store_workspace_begin(struct store *store, const struct workspace *ws, const
 int store_workspace_put(struct store *store, const struct workspace *ws, const char *event,
                         const struct store_answer *answer, store_done *done, void *data, struct nt_error *reterr);
 /* A create that came to nothing: the row becomes an error's or (removed) destroyed, and the key may be used again. */
-int store_workspace_undo(struct store *store, const struct workspace *ws, const struct store_answer *answer,
-                         store_done *done, void *data, struct nt_error *reterr);
+int store_workspace_undo(struct store *store, const struct workspace *ws, store_done *done, void *data,
+                         struct nt_error *reterr);
 
 /* What is about to be done to a workspace: "create", "remove", "stop", "start". */
 int store_intent(struct store *store, const char *ws_id, const char *what, store_done *done, void *data,
