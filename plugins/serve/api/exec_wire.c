@@ -88,7 +88,7 @@ static void send_exit(struct wire *w, const struct guest_fields *f)
     json_t *m = json_object();
     json_object_set_new(m, "type", json_string("exit"));
     json_object_set_new(m, "status", json_integer(guest_exit_code(f)));
-    json_object_set_new(m, "reason", json_string(guest_reason_name(f->reason)));
+    json_object_set_new(m, "reason", json_integer((json_int_t)(f->reason & 0xFF)));
     json_object_set_new(m, "signal", json_integer((json_int_t)(f->signal & 0xFF)));
     json_object_set_new(m, "stdout_bytes", json_integer((json_int_t)(f->out_bytes & INT64_MAX)));
     json_object_set_new(m, "stderr_bytes", json_integer((json_int_t)(f->err_bytes & INT64_MAX)));

@@ -95,13 +95,6 @@ int guest_exit_code(const struct guest_fields *f)
     }
 }
 
-const char *guest_reason_name(uint64_t reason)
-{
-    static const char *const names[] = { "lost",   "exited", "signaled", "timeout",
-                                         "killed", "memory", "lost" };
-    return reason < sizeof(names) / sizeof(names[0]) ? names[reason] : "lost";
-}
-
 int guest_not_started_status(const struct nt_error *error)
 {
     if (error->attempt != NT_GE_NOT_STARTED)

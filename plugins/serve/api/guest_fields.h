@@ -28,8 +28,6 @@ static inline int guest_fields_has(const struct guest_fields *f, unsigned tag)
 
 /* Exit status of a program as a shell would say it: 128 + n for a signal, 124 after its time limit. */
 int guest_exit_code(const struct guest_fields *exit);
-/* "exited", "signaled", "timeout", "killed", "memory" or "lost". */
-const char *guest_reason_name(uint64_t reason);
 
 /* What was asked of the guest; decides which codes its errors get. */
 enum guest_subject {

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a person does with the unmodified command line."""
+import json
+
+
+def test_doctor(cli):
+    done = cli("doctor", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["ok"] is True
+
+
+def test_the_life_of_a_sandbox(cli):
+    made = cli("sandbox", "create", "--json")
+    assert made.returncode == 0, made.stdout + made.stderr
+    name = json.loads(made.stdout)["id"]
+    try:
+        rows = json.loads(cli("sandbox", "list", "--json").stdout)
+        rows = rows["items"] if isinstance(rows, dict) else rows
+        assert name in [row["id"] for row in rows]
+        got = json.loads(cli("sandbox", "get", name, "--json").stdout)
+        assert got["id"] == name and got["status"] == "running"
+
+        done = cli("sandbox", "exec", name, "--shell", "echo hello; exit 6")
+        assert done.returncode == 6 and "hello" in done.stdout
+        done = cli("sandbox", "process", "stream", name, "--shell", "echo live; exit 2")
+        assert done.returncode == 2 and "live" in done.stdout
+
+        done = cli("sandbox", "file", "write", name, "/workspace/x", input="content")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "content" in cli("sandbox", "file", "read", name, "/workspace/x").stdout
+        assert cli("sandbox", "file", "read", name, "/workspace/none").returncode == 3
+    finally:
+        killed = cli("sandbox", "kill", name)
+    assert killed.returncode == 0, killed.stdout + killed.stderr
+    assert cli("sandbox", "get", "ws_doesnotexist").returncode == 3
+
+
+def test_a_wrong_key_is_unauthorized(cli, monkeypatch):
+    monkeypatch.setenv("NULLSPACE_API_KEY", "ns_live_wrong")
+    assert cli("sandbox", "list").returncode == 4

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The wide forms (X-Nanoterm-Wire: 1): exec byte for byte, raw files with what a client verifies, refusals."""
+import hashlib
+import json
+import os
+from urllib.parse import quote
+
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+EXITED, TIMEOUT = 1, 3  # NT_GR_* of nanoterm/guest.h
+WIDE = {"X-Nanoterm-Wire": "1"}
+
+
+def open_exec(server, sandbox, query="channel=exec"):
+    return connect(server.url.replace("http", "ws") + f"/v1/sandboxes/{sandbox.id}/ws?{query}",
+                   additional_headers={"Authorization": f"Bearer {server.key}", **WIDE},
+                   compression=None, max_size=None, proxy=None)
+
+
+def run(server, sandbox, argv, stdin=None, **more):
+    """Runs it to the end: (last message, stdout, stderr)."""
+    out = {1: b"", 2: b""}
+    with open_exec(server, sandbox) as ws:
+        ws.send(json.dumps({"type": "exec", "argv": argv, "stdin": stdin is not None, **more}))
+        for piece in stdin or []:
+            ws.send(b"\0" + piece)
+        if stdin is not None:
+            ws.send(json.dumps({"type": "stdin_end"}))
+        while True:
+            message = ws.recv(timeout=60)
+            if isinstance(message, bytes):
+                out[message[0]] += message[1:]
+            elif json.loads(message)["type"] != "started":
+                return json.loads(message), out[1], out[2]
+
+
+def test_bytes_and_status(server, sandbox):
+    last, out, err = run(server, sandbox, ["sh", "-c", r"printf 'a\377\0b'; printf e >&2; exit 200"])
+    assert (out, err) == (b"a\xff\0b", b"e")
+    assert last == {"type": "exit", "status": 200, "reason": EXITED, "signal": 0, "stdout_bytes": 4, "stderr_bytes": 1}
+
+
+def test_input_goes_through_unchanged(server, sandbox):
+    pieces = [os.urandom(65536) for _ in range(64)]
+    last, out, _ = run(server, sandbox, ["cat"], stdin=pieces)
+    assert last["status"] == 0 and last["stdout_bytes"] == len(out) == 64 * 65536
+    assert hashlib.sha256(out).digest() == hashlib.sha256(b"".join(pieces)).digest()
+
+
+def test_without_stdin_it_is_empty(server, sandbox):
+    last, out, _ = run(server, sandbox, ["wc", "-c"])
+    assert last["status"] == 0 and out.strip() == b"0"
+
+
+def test_environment_folder_and_time_limit(server, sandbox):
+    last, out, _ = run(server, sandbox, ["sh", "-c", "echo $A; pwd"], env={"A": "b c"}, cwd="/tmp")
+    assert out == b"b c\n/tmp\n" and last["status"] == 0
+    last, _, _ = run(server, sandbox, ["sleep", "60"], timeout_ms=200)
+    assert (last["status"], last["reason"]) == (124, TIMEOUT)
+
+
+@pytest.mark.parametrize("message,status", [({"type": "signal", "signal": 15}, 143), ({"type": "kill"}, 137)])
+def test_signals(server, sandbox, message, status):
+    with open_exec(server, sandbox) as ws:
+        ws.send(json.dumps({"type": "exec", "argv": ["sh", "-c", "echo up; sleep 60"], "stdin": False}))
+        while ws.recv(timeout=60) != b"\1up\n":
+            pass
+        ws.send(json.dumps(message))
+        last = json.loads(ws.recv(timeout=60))
+    assert last["type"] == "exit" and last["status"] == status
+
+
+def test_leaving_kills_the_tree(server, sandbox):
+    with open_exec(server, sandbox) as ws:
+        ws.send(json.dumps({"type": "exec", "argv": ["sh", "-c", "sleep 4321 & echo $!; wait"], "stdin": False}))
+        message = ws.recv(timeout=60)
+        while not isinstance(message, bytes):
+            message = ws.recv(timeout=60)
+        pid = message[1:].decode().strip()
+    # The end is not waited for by anybody, so it is asked for until it is there; the limit is the client's.
+    last, _, _ = run(server, sandbox, ["sh", "-c", f"while kill -0 {pid} 2>/dev/null; do sleep 0.02; done"], timeout_ms=10000)
+    assert last["status"] == 0
+
+
+@pytest.mark.parametrize("argv,status,code", [(["no-such-program"], 127, "not_found"), (["/etc"], 126, "not_executable")])
+def test_what_did_not_start(server, sandbox, argv, status, code):
+    last, _, _ = run(server, sandbox, argv)
+    assert (last["type"], last["status"], last["code"]) == ("error", status, code)
+
+
+@pytest.mark.parametrize("first", ["[]", "x", '{"type":"exec"}', '{"type":"exec","argv":[]}', '{"type":"kill"}', b"\0x", b""])
+def test_a_wrong_first_message_is_refused(server, sandbox, first):
+    with open_exec(server, sandbox) as ws:
+        ws.send(first)
+        if first:
+            assert json.loads(ws.recv(timeout=60))["type"] == "error"
+        else:
+            ws.send("x")
+            assert json.loads(ws.recv(timeout=60))["type"] == "error"
+
+
+def test_other_channels_are_refused_before_the_upgrade(server, sandbox):
+    for query in ("channel=pty", "x=1"):
+        with pytest.raises(InvalidStatus) as refused:
+            open_exec(server, sandbox, query)
+        assert refused.value.response.status_code == 501
+
+
+def file(server, sandbox, method, path, body=None, more=""):
+    return server.request(method, f"/v1/sandboxes/{sandbox.id}/file?path={quote(path, safe='')}{more}", body, WIDE)
+
+
+def test_raw_files_tell_what_a_client_verifies(server, sandbox):
+    content = os.urandom(700_001)
+    status, _, text = file(server, sandbox, "PUT", "/workspace/r", content, "&mode=0750")
+    answer = json.loads(text)
+    assert status == 200 and answer["bytes"] == len(content) and answer["mode"] == "0750"
+    status, headers, body = file(server, sandbox, "GET", "/workspace/r")
+    assert status == 200 and body == content
+    assert headers["X-Nanoterm-Mode"] == "0750" and headers["X-Nanoterm-Size"] == str(len(content))
+    assert headers["X-Nanoterm-Mtime-Ns"] == answer["mtime_ns"] and "Content-Encoding" not in headers
+    status, headers, body = file(server, sandbox, "HEAD", "/workspace/r")
+    assert status == 200 and body == b"" and headers["Content-Length"] == str(len(content))
+
+
+def test_raw_files_that_cannot_be(server, sandbox):
+    assert file(server, sandbox, "GET", "/workspace/none")[0] == 404
+    status, _, text = file(server, sandbox, "GET", "/etc")
+    assert status == 400 and json.loads(text)["code"] == "file_error"
+    assert file(server, sandbox, "PUT", "/workspace/x", b"x", "&mode=9")[0] == 400
+    assert server.request("GET", f"/v1/sandboxes/{sandbox.id}/file", headers=WIDE)[0] == 400
+    status, _, body = file(server, sandbox, "GET", "/proc/self/status")
+    assert status == 200 and body.startswith(b"Name:")
+
+
+def test_a_body_cut_short_leaves_the_old_file(server, sandbox):
+    import socket
+    from urllib.parse import urlsplit
+
+    sandbox.files.write("/workspace/keep", "old")
+    where = urlsplit(server.url)
+    with socket.create_connection((where.hostname, where.port)) as raw:
+        raw.sendall((f"PUT /v1/sandboxes/{sandbox.id}/file?path=/workspace/keep HTTP/1.1\r\nHost: {where.netloc}\r\n"
+                     f"Authorization: Bearer {server.key}\r\nContent-Length: 100000\r\n\r\n").encode() + b"new" * 1000)
+    assert sandbox.files.read("/workspace/keep") == "old"
+    rows = [row.name for row in sandbox.files.list("/workspace")]
+    assert rows == ["keep"], rows
+
+
+def test_the_hand_over_is_for_local_clients(server, sandbox):
+    status, _, text = server.request("GET", f"/v1/sandboxes/{sandbox.id}/fd", headers={
+        "Connection": "Upgrade", "Upgrade": "nanoterm-fd/1"})
+    assert status == 403 and json.loads(text)["code"] == "forbidden"
+
+
+@pytest.mark.parametrize("url", ["file:///etc", "https://a:b@example.com/x", "--upload-pack=id", "ssh://example.com/x"])
+def test_clone_refuses_hostile_urls(server, sandbox, url):
+    status, answer = server.json("POST", f"/v1/sandboxes/{sandbox.id}/clone", {"url": url}, WIDE)
+    assert status == 400 and answer["code"] == "invalid_request"
+    assert server.json("POST", f"/v1/sandboxes/{sandbox.id}/clone", {"url": "https://example.com/x"})[0] == 404
