@@ -200,18 +200,16 @@ static void add_statuses(struct nt_buf *b, const struct nt_command *command, con
     nt_buf_add(b, "\nExit statuses:\n  0    success\n");
     if (command->effects & NT_RUNS)
         nt_buf_add(b, "  n    the program's own (128+n: ended by signal n)\n");
-    bool has_usage = false;
+    nt_buf_add(b, "  2    usage\n");
     const uint32_t *code;
     for (uint32_t i = 0; (code = tree_row(&command->errors, i)); i++) {
         struct nt_error_row row;
-        if (!source || !source->error_row || !source->error_row(source->data, command, *code, &row))
+        if (*code == NT_E_USAGE || !source || !source->error_row
+            || !source->error_row(source->data, command, *code, &row))
             continue;
         nt_buf_addf(b, "  %-3u  %s%s%s\n", row.exit_status, row.text, row.help && *row.help ? ": " : "",
                     row.help ? row.help : "");
-        has_usage = has_usage || *code == NT_E_USAGE;
     }
-    if (!has_usage)
-        nt_buf_add(b, "  2    usage\n");
     if (command->effects & (NT_REMOTE | NT_RUNS))
         nt_buf_add(b, "  130  interrupted\n");
 }

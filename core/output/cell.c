@@ -77,7 +77,7 @@ static void add_size(struct nt_buf *b, json_int_t bytes)
     else if (left % scale == 0 || left / scale >= 100)
         nt_buf_addf(b, "%s%" PRIu64 "%c", sign, left / scale, units[unit - 1]);
     else
-        nt_buf_addf(b, "%s%" PRIu64 ".%u%c", sign, left / scale, (unsigned)(left % scale / (scale / 10 + 1)),
+        nt_buf_addf(b, "%s%" PRIu64 ".%u%c", sign, left / scale, (unsigned)(left % scale * 10 / scale),
                     units[unit - 1]);
 }
 
