@@ -1,2 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-nt_add_unit_test(cli_parse LIBRARIES nt_core)
+foreach(name cli_parse cli_help output output_error)
+  nt_add_unit_test(${name} LIBRARIES nt_core)
+endforeach()

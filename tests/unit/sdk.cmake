@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
+foreach(name sdk_buf sdk_parse sdk_error)
+  nt_add_unit_test(${name} LIBRARIES nt_sdk)
+endforeach()
