@@ -128,8 +128,10 @@ int workspace_guest(struct server *s, const struct workspace *ws, struct nt_byte
 {
     assert_string_equal(ws->id, "ws_1");
     assert_null(op);
-    if (!stage.is_running)
+    if (!stage.is_running) {
+        nt_copy_text(reterr->server_code, sizeof(reterr->server_code), "sandbox_not_ready");
         return nt_fail(reterr, NT_E_CONFLICT, "it does not run");
+    }
     op = calloc(1, sizeof(*op));
     *op = (struct guest_op){ .events = *events, .data = data, .size = request.size, .sent = NT_BUF(1 << 20), .fd = -1 };
     op->request = malloc(request.size);
@@ -368,6 +370,11 @@ void exchange_send_empty(struct exchange *x, uint32_t status)
 void exchange_fail(struct exchange *x, uint32_t status, const char *code, const char *format, ...)
 {
     answered(status, json_pack("{s:s}", "code", code));
+}
+
+void exchange_fail_error(struct exchange *x, const struct nt_error *error)
+{
+    answered(error->code == NT_E_CONFLICT ? 409 : 500, json_pack("{s:s}", "code", error->server_code));
 }
 
 void exchange_hold_open(struct exchange *x)

@@ -13,6 +13,10 @@
 void answer_guest_error(struct exchange *x, const struct nt_error *error, enum guest_subject subject)
 {
     struct guest_failure f = guest_failure_of(error, subject);
+    if (error->server_code[0]) { /* made here, with a code and a hint of its own */
+        exchange_fail_error(x, error);
+        return;
+    }
     exchange_fail(x, f.status, f.code, "%s", error->message[0] ? error->message : "the workspace did not answer");
 }
 
