@@ -102,3 +102,23 @@ bool globals_wants_json(int argc, char *const *argv)
             return true;
     return false;
 }
+
+int globals_early_status_fd(int argc, char *const *argv)
+{
+    static const char name[] = "--status-fd";
+    const size_t length = sizeof(name) - 1;
+    struct globals globals = GLOBALS_INIT;
+    struct nt_error unused = NT_ERROR_INIT;
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        const char *value = NULL;
+        if (strncmp(argv[i], name, length) != 0)
+            continue;
+        if (argv[i][length] == '=')
+            value = argv[i] + length + 1;
+        else if (argv[i][length] == '\0' && i + 1 < argc)
+            value = argv[i + 1];
+        if (value && set_status_fd(&globals, value, &unused) < 0)
+            return -1;
+    }
+    return globals.status_fd;
+}

@@ -33,5 +33,7 @@ int globals_set(struct globals *globals, const struct nt_opt *opt, const char *v
                 struct nt_error *reterr);
 /* True when --json stands before `--`: how an error is told before the words are understood. */
 bool globals_wants_json(int argc, char *const *argv);
+/* The descriptor of --status-fd in the same way; -1: none that is open. */
+int globals_early_status_fd(int argc, char *const *argv);
 
 #endif

@@ -420,6 +420,21 @@ static void json_is_seen_before_the_words_are_understood(void **state)
     assert_false(globals_wants_json(3, behind));
 }
 
+static void the_status_descriptor_is_seen_before_the_words_are_understood(void **state)
+{
+    (void)state;
+    char *apart[] = { (char[]){ "n" }, (char[]){ "bogus" }, (char[]){ "--status-fd" }, (char[]){ "2" } };
+    char *joined[] = { (char[]){ "n" }, (char[]){ "--status-fd=1" }, (char[]){ "bogus" } };
+    char *wrong[] = { (char[]){ "n" }, (char[]){ "--status-fd" }, (char[]){ "x" } };
+    char *cut[] = { (char[]){ "n" }, (char[]){ "--status-fd" } };
+    char *behind[] = { (char[]){ "n" }, (char[]){ "--" }, (char[]){ "--status-fd=2" } };
+    assert_int_equal(globals_early_status_fd(4, apart), 2);
+    assert_int_equal(globals_early_status_fd(3, joined), 1);
+    assert_int_equal(globals_early_status_fd(3, wrong), -1);
+    assert_int_equal(globals_early_status_fd(2, cut), -1);
+    assert_int_equal(globals_early_status_fd(3, behind), -1);
+}
+
 static void distances_count_single_edits(void **state)
 {
     (void)state;
@@ -457,6 +472,7 @@ int main(void)
         cmocka_unit_test(a_group_of_ours_that_is_not_installed_is_named),
         cmocka_unit_test(hostile_words_stay_errors),
         cmocka_unit_test(json_is_seen_before_the_words_are_understood),
+        cmocka_unit_test(the_status_descriptor_is_seen_before_the_words_are_understood),
         cmocka_unit_test(distances_count_single_edits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
