@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* helper.c - file operations and counters run in forked children; see state.h and helper.h.
+ *
+ * The guest keeps the connection only to see that the peer has gone: then the child has a while to clean up. */
+#include "plugins/guest/helper.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define LOST_MS 5000
+
+struct helper {
+    struct helper *next;
+    struct conn *conn; /* NULL: the peer has gone */
+    struct timer lost;
+    pid_t pid;
+};
+
+static struct helper *helpers;
+static unsigned helper_count;
+
+/* --- in the child --- */
+
+static void send_all(struct helper_io *io, struct iovec *iov, int count)
+{
+    while (count) {
+        struct msghdr msg = { .msg_iov = iov, .msg_iovlen = (size_t)count };
+        ssize_t n = sendmsg(io->fd, &msg, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            _exit(1);
+        while (count && (size_t)n >= iov->iov_len) {
+            n -= (ssize_t)iov->iov_len;
+            iov++;
+            count--;
+        }
+        if (count) {
+            iov->iov_base = (char *)iov->iov_base + n;
+            iov->iov_len -= (size_t)n;
+        }
+    }
+}
+
+void io_send(struct helper_io *io, struct nt_g_writer *w)
+{
+    struct iovec iov = { w->data, nt_g_done(w) };
+    if (!iov.iov_len)
+        _exit(1);
+    send_all(io, &iov, 1);
+}
+
+void io_raw(struct helper_io *io, uint16_t type, const void *bytes, size_t size)
+{
+    uint8_t head[NT_G_HEAD];
+    nt_g_head(head, type, (uint32_t)size);
+    struct iovec iov[2] = { { head, sizeof(head) }, { (void *)(uintptr_t)bytes, size } };
+    send_all(io, iov, size ? 2 : 1);
+}
+
+void io_refuse(struct helper_io *io, uint64_t code, int sys, const char *text)
+{
+    uint8_t memory[1024];
+    struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), NT_G_ERROR);
+    nt_g_add_number(&w, NT_GT_CODE, code);
+    nt_g_add_number(&w, NT_GT_ERRNO, (uint64_t)sys);
+    nt_g_add_text(&w, NT_GT_MESSAGE, text);
+    io_send(io, &w);
+    _exit(0);
+}
+
+void io_fail(struct helper_io *io, int sys, const char *what)
+{
+    char text[512];
+    snprintf(text, sizeof(text), "%s: %s", what, strerror(sys));
+    io_refuse(io, sys == ENOENT || sys == ENOTDIR ? NT_GE_NOT_FOUND : NT_GE_SYSTEM, sys, text);
+}
+
+void io_next(struct helper_io *io, struct nt_g_frame *ret)
+{
+    memmove(io->rx, io->rx + io->used, io->rx_size - io->used);
+    io->rx_size -= io->used;
+    io->used = 0;
+    for (;;) {
+        int64_t n = nt_g_next(io->rx, io->rx_size, ret);
+        if (n < 0)
+            _exit(1);
+        if (n > 0) {
+            io->used = (size_t)n;
+            return;
+        }
+        ssize_t got = recv(io->fd, io->rx + io->rx_size, NT_G_HEAD + NT_G_FRAME_MAX - io->rx_size, 0);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            _exit(1);
+        io->rx_size += (size_t)got;
+    }
+}
+
+void io_path(struct helper_io *io, const struct request *r, unsigned tag, char ret[PATH_MAX])
+{
+    char text[PATH_MAX];
+    if (!request_text(r, tag, text, sizeof(text)))
+        io_refuse(io, NT_GE_INVALID, request_has(r, tag) && r->text_size[tag] ? ENAMETOOLONG : EINVAL,
+                  "the path is missing or too long");
+    int n = text[0] == '/' ? snprintf(ret, PATH_MAX, "%s", text) : snprintf(ret, PATH_MAX, "%s/%s", guest.base, text);
+    if (n >= PATH_MAX)
+        io_refuse(io, NT_GE_INVALID, ENAMETOOLONG, "the path is too long");
+    while (n > 1 && ret[n - 1] == '/')
+        ret[--n] = '\0';
+}
+
+static void __attribute__((noreturn)) serve(struct conn *c, const struct request *r, const uint8_t *more,
+                                            size_t more_size)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    signal(SIGPIPE, SIG_IGN);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    struct helper_io io = { .fd = 3, .rx = malloc(NT_G_HEAD + NT_G_FRAME_MAX) };
+    if (!io.rx || dup2(c->source.fd, 3) < 0) /* the listener's place: only this connection stays open */
+        _exit(1);
+    close_range(4, ~0u, 0);
+    struct iovec left = { c->tx + c->tx_at, c->tx_size - c->tx_at };
+    if (left.iov_len)
+        send_all(&io, &left, 1);
+    if (more_size)
+        memcpy(io.rx, more, more_size);
+    io.rx_size = more_size;
+    if (r->type == NT_G_METRICS)
+        metrics_serve(&io);
+    else if (r->type == NT_G_WRITE)
+        files_write(&io, r);
+    else
+        files_serve(&io, r);
+    _exit(0);
+}
+
+/* --- in the guest --- */
+
+static void on_lost_ms(struct timer *timer)
+{
+    struct helper *h = (struct helper *)(void *)((char *)timer - offsetof(struct helper, lost));
+    kill(h->pid, SIGKILL);
+}
+
+static void helper_lost(struct conn *c)
+{
+    struct helper *h = c->op;
+    h->conn = NULL;
+    loop_timer(&h->lost, LOST_MS, on_lost_ms);
+}
+
+/* Frames belong to the child: they are not even read here. */
+static int helper_frame(struct conn *c, const struct nt_g_frame *frame)
+{
+    (void)c;
+    (void)frame;
+    return 0;
+}
+
+static const struct conn_ops helper_ops = { .frame = helper_frame, .lost = helper_lost };
+
+void helper_start(struct conn *c, const struct request *r, const uint8_t *more, size_t more_size)
+{
+    struct helper *h = helper_count < GUEST_HELPERS_MAX ? calloc(1, sizeof(*h)) : NULL;
+    if (!h) {
+        conn_error(c, NT_GE_LIMIT, EBUSY, "too many file operations at a time");
+        return;
+    }
+    h->pid = fork();
+    if (h->pid == 0)
+        serve(c, r, more, more_size);
+    if (h->pid < 0) {
+        free(h);
+        conn_error(c, NT_GE_SYSTEM, errno, "no process could be made: %s", strerror(errno));
+        return;
+    }
+    c->tx_at = c->tx_size = 0; /* the child's now */
+    c->is_blocked = true;
+    c->op = h;
+    c->ops = &helper_ops;
+    h->conn = c;
+    h->next = helpers;
+    helpers = h;
+    helper_count++;
+}
+
+bool helper_is(int pid)
+{
+    for (struct helper *h = helpers; h; h = h->next)
+        if (h->pid == pid)
+            return true;
+    return false;
+}
+
+bool helper_reaped(int pid)
+{
+    for (struct helper **at = &helpers; *at; at = &(*at)->next) {
+        struct helper *h = *at;
+        if (h->pid != pid)
+            continue;
+        *at = h->next;
+        loop_timer_end(&h->lost);
+        if (h->conn) {
+            h->conn->ops = NULL;
+            conn_close(h->conn);
+        }
+        free(h);
+        helper_count--;
+        return true;
+    }
+    return false;
+}

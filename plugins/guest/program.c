@@ -1,0 +1,585 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* program.c - the guest's side of a running program: its streams, its end, its tree; see program.h. */
+#include "plugins/guest/program.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "plugins/guest/jobs.h"
+#include "plugins/guest/launch.h"
+#include "plugins/guest/supervisor.h"
+#include "plugins/guest/tree.h"
+
+#define PROGRAMS_MAX 1024
+#define READS_A_TURN 4
+#define RESCUE_MS 2000
+#define OOM_OF_PROGRAMS "300"
+
+static struct program *programs;
+static unsigned alive;
+static uint8_t chunk[NT_G_CHUNK];
+
+#define OWNER(p, type, member) ((type *)(void *)((char *)(p) - offsetof(type, member)))
+
+static void drain(struct program *p);
+static void pump(struct program *p, struct output *o);
+static void maybe_tell(struct program *p);
+
+/* --- commands to the supervisor --- */
+
+static void command(struct program *p, uint32_t kind, int value)
+{
+    struct supervisor_message m = { kind, value };
+    if (p->control.fd >= 0)
+        send(p->control.fd, &m, sizeof(m), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* Programs run under our uid, so one may have stopped its supervisor. Without it, all of its tree become our own
+ * children, and are killed as such. */
+static void on_rescue(struct timer *timer)
+{
+    struct program *p = OWNER(timer, struct program, rescue);
+    if (!p->is_gone && p->supervisor > 0)
+        kill(p->supervisor, SIGKILL);
+}
+
+void program_kill(struct program *p, uint64_t reason)
+{
+    if (p->is_gone)
+        return;
+    if (!p->killed && !p->has_exited)
+        p->killed = reason;
+    kill(p->supervisor, SIGCONT);
+    command(p, SUPERVISOR_KILL, 0);
+    if (!p->rescue.fn)
+        loop_timer(&p->rescue, RESCUE_MS, on_rescue);
+}
+
+int program_signal(struct program *p, int signo)
+{
+    if (p->has_exited || p->is_gone)
+        return -1;
+    command(p, SUPERVISOR_SIGNAL, signo);
+    return 0;
+}
+
+static void on_timeout(struct timer *timer)
+{
+    program_kill(OWNER(timer, struct program, timeout), NT_GR_TIMEOUT);
+}
+
+/* --- its end --- */
+
+static void close_output(struct output *o)
+{
+    if (o->fd < 0)
+        return;
+    loop_remove(&o->source);
+    close(o->fd);
+    o->fd = -1;
+    o->is_done = true;
+}
+
+void program_close_input(struct program *p)
+{
+    loop_remove(&p->input);
+    if (p->in_fd >= 0)
+        close(p->in_fd);
+    p->in_fd = -1;
+    p->in_at = 0;
+}
+
+/* A killed tree is awaited to its last process; else the program's own end and what it wrote until then. */
+static bool is_over(const struct program *p)
+{
+    if (p->killed ? !p->is_gone : !p->has_exited && !p->is_gone)
+        return false;
+    return p->out[0].is_done && p->out[1].is_done;
+}
+
+static struct job_end end_of(const struct program *p)
+{
+    struct job_end end = { .bytes = { p->out[0].bytes, p->out[1].bytes }, .reason = NT_GR_EXITED };
+    int status = p->wait_status;
+    if (p->killed == NT_GR_TIMEOUT) {
+        end.reason = NT_GR_TIMEOUT;
+        end.status = 124;
+        end.signal = SIGKILL;
+    } else if (!p->has_exited) {
+        end.reason = NT_GR_LOST;
+        end.status = 128 + SIGKILL;
+        end.signal = SIGKILL;
+    } else if (WIFSIGNALED(status)) {
+        end.signal = (uint64_t)WTERMSIG(status);
+        end.status = 128 + end.signal;
+        end.reason = NT_GR_SIGNALED;
+        if (end.signal == SIGKILL && p->killed)
+            end.reason = p->killed;
+        else if (end.signal == SIGKILL && was_killed_for_memory())
+            end.reason = NT_GR_MEMORY;
+    } else {
+        end.status = (uint64_t)WEXITSTATUS(status);
+    }
+    return end;
+}
+
+static void maybe_tell(struct program *p)
+{
+    if (p->is_told || p->is_failed || !p->pid || !is_over(p))
+        return;
+    p->is_told = true;
+    loop_timer_end(&p->timeout);
+    program_close_input(p);
+    struct job_end end = end_of(p);
+    struct conn *c = p->conn;
+    p->conn = NULL;
+    if (c) {
+        job_send_exit(c, &end);
+        conn_end(c);
+        /* A process that lives on has nobody to write to. A job's outputs go on to its log. */
+        close_output(&p->out[0]);
+        close_output(&p->out[1]);
+    }
+    job_ended(p->job, &end);
+}
+
+static void set_gone(struct program *p)
+{
+    if (p->is_gone)
+        return;
+    p->is_gone = true;
+    loop_close(&p->control);
+    loop_timer_end(&p->rescue);
+    drain(p);
+    maybe_tell(p);
+    for (struct waiter *w = p->waiters; w; w = p->waiters) {
+        p->waiters = w->next;
+        w->conn->op = NULL;
+        conn_ok(w->conn);
+        free(w);
+    }
+    alive--;
+    guest_busy();
+}
+
+void programs_sweep(void)
+{
+    for (struct program *p = programs, *next; p; p = next) {
+        next = p->next;
+        if (!p->is_gone || !(p->is_told || p->is_failed))
+            continue;
+        *(p->prev ? &p->prev->next : &programs) = p->next;
+        if (p->next)
+            p->next->prev = p->prev;
+        loop_timer_end(&p->timeout);
+        loop_timer_end(&p->rescue);
+        program_close_input(p);
+        close_output(&p->out[0]);
+        close_output(&p->out[1]);
+        if (p->feeder)
+            conn_close(p->feeder);
+        if (p->job)
+            p->job->program = NULL;
+        free(p);
+    }
+}
+
+/* --- output --- */
+
+static void on_output(struct source *source, uint32_t events)
+{
+    (void)events;
+    struct output *o = OWNER(source, struct output, source);
+    struct program *p = o->type == NT_G_STDOUT ? OWNER(o, struct program, out[0]) : OWNER(o, struct program, out[1]);
+    pump(p, o);
+    maybe_tell(p);
+}
+
+/* A pipe whose other end has closed is always ready: a paused one is not watched at all. */
+static void listen_to(struct output *o, bool on)
+{
+    if (o->fd < 0 || on == (o->source.fd >= 0))
+        return;
+    if (on)
+        loop_add(&o->source, o->fd, EPOLLIN, on_output);
+    else
+        loop_remove(&o->source);
+}
+
+/* What is in the pipe now is the program's; what comes later is of a process that it left behind. */
+static void count_rest(struct output *o)
+{
+    if (o->fd >= 0 && o->left < 0 && (ioctl(o->fd, FIONREAD, &o->left) < 0 || o->left < 0))
+        o->left = 0;
+}
+
+/* Moves what is there, as long as the peer takes it. */
+static void pump(struct program *p, struct output *o)
+{
+    bool to_job = job_has_log(p->job);
+    for (int i = 0; o->fd >= 0; i++) {
+        if (o->left == 0)
+            o->is_done = true;
+        if (!to_job && (o->is_done || (p->conn && !conn_can_send(p->conn)))) {
+            listen_to(o, false);
+            return;
+        }
+        if (i == READS_A_TURN)
+            break;
+        size_t want = !o->is_done && o->left > 0 && o->left < (int)sizeof(chunk) ? (size_t)o->left : sizeof(chunk);
+        ssize_t n = read(o->fd, chunk, want);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN) {
+            if (o->left > 0)
+                o->left = 0; /* someone else has read it */
+            o->is_done = o->is_done || o->left == 0;
+            break;
+        }
+        if (n <= 0) {
+            close_output(o);
+            return;
+        }
+        if (o->left > 0)
+            o->left -= (int)n < o->left ? (int)n : o->left;
+        if (to_job)
+            job_append(p->job, o->type, chunk, (size_t)n);
+        else if (p->conn)
+            conn_send_raw(p->conn, o->type, chunk, (size_t)n);
+        o->bytes += (uint64_t)n;
+    }
+    listen_to(o, true);
+}
+
+/* The program has ended: only the rest is still its own. */
+static void drain(struct program *p)
+{
+    for (int i = 0; i < 2; i++) {
+        count_rest(&p->out[i]);
+        if (p->out[i].fd >= 0 && !p->out[i].is_done)
+            pump(p, &p->out[i]);
+    }
+}
+
+/* --- input --- */
+
+static void on_input(struct source *source, uint32_t events)
+{
+    (void)events;
+    struct program *p = OWNER(source, struct program, input);
+    loop_remove(&p->input);
+    struct conn *c = p->feeder ? p->feeder : p->conn;
+    if (c)
+        conn_resume(c);
+}
+
+int program_feed(struct program *p, struct conn *c, const uint8_t *bytes, size_t size)
+{
+    (void)c;
+    while (p->in_fd >= 0 && p->in_at < size) {
+        ssize_t n = write(p->in_fd, bytes + p->in_at, size - p->in_at);
+        if (n >= 0) {
+            p->in_at += (size_t)n;
+        } else if (errno == EAGAIN) {
+            if (p->input.fd < 0)
+                loop_add(&p->input, p->in_fd, EPOLLOUT, on_input);
+            return 0;
+        } else if (errno != EINTR) {
+            program_close_input(p); /* nobody reads it: that is the program's own affair */
+        }
+    }
+    p->in_at = 0;
+    return 1;
+}
+
+/* --- its connection --- */
+
+static int exec_frame(struct conn *c, const struct nt_g_frame *frame)
+{
+    struct program *p = c->op;
+    struct request r;
+    switch (frame->type) {
+    case NT_G_STDIN:
+        return program_feed(p, c, frame->payload, frame->size);
+    case NT_G_STDIN_END:
+        program_close_input(p);
+        return 1;
+    case NT_G_SIGNAL:
+        if (request_read(&r, frame) < 0)
+            return -1;
+        if (request_number(&r, NT_GT_FLAGS, 0) & NT_GX_TREE) {
+            program_kill(p, NT_GR_KILLED);
+            return 1;
+        }
+        uint64_t signo = request_number(&r, NT_GT_SIGNAL, 0);
+        if (signo < 1 || signo >= NSIG)
+            return -1;
+        program_signal(p, (int)signo);
+        return 1;
+    default:
+        return -1;
+    }
+}
+
+static void exec_writable(struct conn *c)
+{
+    struct program *p = c->op;
+    for (int i = 0; i < 2 && p->conn; i++)
+        if (p->out[i].fd >= 0 && !p->out[i].is_done)
+            pump(p, &p->out[i]);
+    maybe_tell(p);
+}
+
+static void exec_lost(struct conn *c)
+{
+    struct program *p = c->op;
+    p->conn = NULL;
+    close_output(&p->out[0]);
+    close_output(&p->out[1]);
+    program_close_input(p);
+    program_kill(p, NT_GR_KILLED);
+    maybe_tell(p);
+}
+
+static const struct conn_ops exec_ops = { .frame = exec_frame, .writable = exec_writable, .lost = exec_lost };
+
+/* --- what the supervisor says --- */
+
+static void on_started(struct program *p, int pid)
+{
+    p->pid = pid;
+    if (p->timeout_ms)
+        loop_timer(&p->timeout, p->timeout_ms > INT64_MAX ? INT64_MAX : (int64_t)p->timeout_ms, on_timeout);
+    job_started(p->job, pid);
+    struct conn *c = p->conn;
+    if (c) {
+        uint8_t memory[64];
+        struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), NT_G_STARTED);
+        nt_g_add_number(&w, NT_GT_PID, (uint64_t)pid);
+        conn_send_writer(c, &w);
+        if (job_has_log(p->job)) {
+            p->conn = NULL;
+            conn_end(c);
+        }
+    }
+    for (int i = 0; i < 2; i++)
+        listen_to(&p->out[i], true);
+}
+
+static void on_failed(struct program *p, uint32_t kind, int sys)
+{
+    p->is_failed = true;
+    struct conn *c = p->conn;
+    p->conn = NULL;
+    job_failed(p->job);
+    p->job = NULL;
+    if (!c)
+        return;
+    if (kind == SUPERVISOR_NO_CWD)
+        conn_error(c, NT_GE_NOT_STARTED, sys, "the working directory cannot be entered: %s", strerror(sys));
+    else if (kind == SUPERVISOR_NO_EXEC)
+        conn_error(c, NT_GE_NOT_STARTED, sys, "the program cannot be started: %s", strerror(sys));
+    else
+        conn_error(c, NT_GE_SYSTEM, sys, "no process could be made: %s", strerror(sys));
+}
+
+static void on_control(struct source *source, uint32_t events)
+{
+    (void)events;
+    struct program *p = OWNER(source, struct program, control);
+    for (;;) {
+        struct supervisor_message m = { 0 };
+        ssize_t n = recv(source->fd, &m, sizeof(m), MSG_DONTWAIT);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN)
+            return;
+        if (n <= 0)
+            break;
+        if (m.kind == SUPERVISOR_STARTED) {
+            on_started(p, m.value);
+        } else if (m.kind == SUPERVISOR_EXITED) {
+            p->has_exited = true;
+            p->wait_status = m.value;
+            loop_timer_end(&p->timeout);
+            drain(p);
+            maybe_tell(p);
+        } else {
+            on_failed(p, m.kind, m.value);
+        }
+    }
+    if (!p->pid && !p->is_failed)
+        on_failed(p, SUPERVISOR_NO_FORK, ECHILD);
+    if (p->pid && !p->has_exited)
+        orphans_appeared(); /* the supervisor was killed: what it kept is now ours */
+    set_gone(p);
+}
+
+/* --- start --- */
+
+static void oom_adjust(const char *text)
+{
+    if (guest.oom_fd >= 0 && text[0]) {
+        ssize_t n = pwrite(guest.oom_fd, text, strlen(text), 0);
+        (void)n; /* without it, programs are killed as late as the guest: worse, but no failure */
+    }
+}
+
+static int start(struct program *p, struct launch *l, struct conn *c)
+{
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return -1;
+    struct supervisor_plan plan = { l->argv, l->env, l->cwd, { l->child[0], l->child[1], l->child[2] }, &guest.files,
+                                    pair[1] };
+    /* Inherited by the program. /proc/self of the child could not be written: it is not dumpable. */
+    oom_adjust(OOM_OF_PROGRAMS);
+    p->supervisor = supervisor_start(&plan);
+    int sys = errno;
+    oom_adjust(guest.oom_own);
+    close(pair[1]);
+    if (p->supervisor < 0 || loop_add(&p->control, pair[0], EPOLLIN, on_control) < 0) {
+        close(pair[0]);
+        errno = sys;
+        return -1;
+    }
+    p->conn = c;
+    return 0;
+}
+
+void program_exec(struct conn *c, const struct request *r, const struct nt_g_frame *frame)
+{
+    uint64_t flags = request_number(r, NT_GT_FLAGS, 0);
+    bool background = flags & NT_GX_BACKGROUND;
+    if (c->is_adopted && background) {
+        conn_error(c, NT_GE_NOT_ALLOWED, 0, "a program in the background cannot be run on this connection");
+        return;
+    }
+    if (alive >= PROGRAMS_MAX || guest.is_ending) {
+        conn_error(c, NT_GE_LIMIT, 0, guest.is_ending ? "the workspace is ending" : "too many programs are running");
+        return;
+    }
+    struct launch l = { .child = { -1, -1, -1 }, .own = { -1, -1, -1 } };
+    struct program *p = NULL;
+    struct job *job = NULL;
+    if (launch_read(&l, c, r, frame) == 0 && launch_streams(&l, c, flags) == 0) {
+        p = calloc(1, sizeof(*p));
+        job = job_new(l.argv, background);
+        if (p && job) {
+            *p = (struct program){ .control.fd = -1, .input.fd = -1, .in_fd = -1, .job = job,
+                                   .timeout_ms = request_number(r, NT_GT_TIMEOUT_MS, 0) };
+            for (int i = 0; i < 2; i++)
+                p->out[i] = (struct output){ .source.fd = -1, .fd = -1, .is_done = l.own[i + 1] < 0, .left = -1,
+                                             .type = i ? NT_G_STDERR : NT_G_STDOUT };
+        }
+        if (!p || !job || start(p, &l, c) < 0) {
+            conn_error(c, NT_GE_SYSTEM, errno, "the program cannot be started: %s", strerror(errno));
+            job_failed(job);
+            free(p);
+            launch_done(&l);
+            return;
+        }
+        job->program = p;
+        p->in_fd = l.own[0];
+        for (int i = 0; i < 2; i++)
+            p->out[i].fd = l.own[i + 1];
+        l.own[0] = l.own[1] = l.own[2] = -1;
+        p->next = programs;
+        if (programs)
+            programs->prev = p;
+        programs = p;
+        alive++;
+        c->op = p;
+        c->ops = &exec_ops;
+        guest_busy();
+    }
+    launch_done(&l);
+}
+
+/* --- all of them --- */
+
+static void waiter_lost(struct conn *c)
+{
+    struct waiter *w = c->op;
+    for (struct waiter **at = &w->program->waiters; *at; at = &(*at)->next) {
+        if (*at == w) {
+            *at = w->next;
+            break;
+        }
+    }
+    free(w);
+}
+static const struct conn_ops waiter_ops = { .lost = waiter_lost };
+
+void program_wait_gone(struct program *p, struct conn *c)
+{
+    struct waiter *w = malloc(sizeof(*w));
+    if (!w) {
+        conn_error(c, NT_GE_SYSTEM, ENOMEM, "out of memory");
+        return;
+    }
+    *w = (struct waiter){ p->waiters, c, p };
+    p->waiters = w;
+    c->op = w;
+    c->ops = &waiter_ops;
+}
+
+static bool has_orphans;
+
+void orphans_appeared(void)
+{
+    has_orphans = true;
+    programs_sweep_orphans();
+}
+
+static bool is_ours(pid_t pid)
+{
+    if (helper_is(pid))
+        return true;
+    for (struct program *p = programs; p; p = p->next)
+        if (p->supervisor == pid && !p->is_gone)
+            return true;
+    return false;
+}
+
+void programs_sweep_orphans(void)
+{
+    if (!has_orphans)
+        return;
+    tree_kill(getpid(), is_ours);
+    has_orphans = tree_signal(getpid(), 0, is_ours) > 0;
+}
+
+void program_reaped(pid_t pid)
+{
+    for (struct program *p = programs; p; p = p->next)
+        if (p->supervisor == pid)
+            p->supervisor = 0; /* its end is told by the control socket, after its last words */
+}
+
+unsigned programs_alive(void)
+{
+    return alive;
+}
+
+void programs_signal_all(int signo)
+{
+    for (struct program *p = programs; p; p = p->next)
+        if (!p->is_gone)
+            command(p, SUPERVISOR_ALL, signo);
+}
+
+void programs_kill_all(void)
+{
+    for (struct program *p = programs; p; p = p->next)
+        program_kill(p, NT_GR_KILLED);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* state.h - what the files of the guest share: the one guest of this process, and who serves which request. */
+#ifndef GUEST_STATE_H
+#define GUEST_STATE_H
+
+#include <sys/resource.h>
+
+#include "nanoterm/guest.h"
+#include "plugins/guest/conn.h"
+#include "plugins/guest/loop.h"
+
+/* Descriptors that the launcher gives. */
+enum {
+    GUEST_FD_SOCKET = 3,
+    GUEST_FD_WAY_OUT = 4,
+    GUEST_FD_READY = 5,
+    GUEST_FD_LOGS = 6,
+};
+
+/* Exit statuses by which the engine names the reason. */
+#define GUEST_EXIT_TTL 90
+#define GUEST_EXIT_IDLE 91
+
+#define GUEST_HELPERS_MAX 256
+
+struct guest {
+    uint8_t nonce[16];
+    const char *workspace;
+    const char *base; /* where relative paths start: /workspace */
+    struct rlimit files; /* of programs */
+    bool is_test;
+    bool has_way_out;
+    int oom_fd; /* /proc/self/oom_score_adj, opened before it became unreadable; -1: none */
+    char oom_own[16];
+    int null_fd;
+    char **env; /* of CONFIGURE; "NAME=value" */
+    size_t env_count;
+    int64_t idle_ms;
+    struct timer ttl, idle;
+    bool is_ending;
+    int exit_status; /* >= 0: the loop ends */
+};
+extern struct guest guest;
+
+/* The first frame of a connection; `more` is what came after it. main.c */
+void guest_request(struct conn *c, const struct nt_g_frame *frame, const uint8_t *more, size_t more_size);
+/* Connections or programs came or went: for the idle limit. main.c */
+void guest_busy(void);
+
+/* The request as read: the last of each tag; text is borrowed, not NUL-terminated. fields.c */
+struct request {
+    uint16_t type;
+    uint64_t number[64]; /* by tag */
+    uint64_t has;        /* bit per tag */
+    const char *text[64];
+    uint32_t text_size[64];
+};
+/* -1: malformed, a number of another size, or a NUL in a text. */
+int request_read(struct request *r, const struct nt_g_frame *frame);
+static inline bool request_has(const struct request *r, unsigned tag)
+{
+    return r->has >> tag & 1;
+}
+static inline uint64_t request_number(const struct request *r, unsigned tag, uint64_t fallback)
+{
+    return request_has(r, tag) ? r->number[tag] : fallback;
+}
+/* Copies a text: false when it is missing, empty or too long for size. */
+bool request_text(const struct request *r, unsigned tag, char *ret, size_t size);
+
+/* helper.c: runs fn in a process of its own, which owns the connection (blocking) and answers on it: a file system of
+ * the workspace may hang or be hostile (FUSE), and must not stop the guest. */
+void helper_start(struct conn *c, const struct request *r, const uint8_t *more, size_t more_size);
+/* A helper ended. */
+bool helper_reaped(int pid);
+bool helper_is(int pid);
+
+/* metrics.c: whether the kernel has killed a process of this workspace for memory since the last call. */
+bool was_killed_for_memory(void);
+
+#endif
