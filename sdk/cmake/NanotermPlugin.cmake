@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # nt_add_plugin(NAME SOURCES … [LIBRARIES …]): one shared object that exports nt_plugin_v1, its manifest, its install.
+# The manifest is written by the program itself: it loads the plugin, checks its tables and stops the build with the name
+# of the row when one is wrong.
+
+# A version script: also what a static library exports by default visibility stays inside.
+set(NT_PLUGIN_EXPORTS ${CMAKE_CURRENT_LIST_DIR}/plugin.map)
 
 function(nt_add_plugin name)
   cmake_parse_arguments(P "" "" "SOURCES;LIBRARIES" ${ARGN})
@@ -8,14 +13,25 @@ function(nt_add_plugin name)
   target_include_directories(plugin_${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
   set_target_properties(plugin_${name} PROPERTIES
     PREFIX "" OUTPUT_NAME ${name}
+    LINK_DEPENDS ${NT_PLUGIN_EXPORTS}
     LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib/nanoterm/plugins)
-  target_link_options(plugin_${name} PRIVATE -Wl,--exclude-libs,ALL -Wl,--build-id=sha1)
-  # The program itself reads the tables and checks them; a bad table stops the build with the row's name.
+  target_link_options(plugin_${name} PRIVATE
+    -Wl,--exclude-libs,ALL -Wl,--build-id=sha1 -Wl,--version-script=${NT_PLUGIN_EXPORTS})
+  # Leaks at the exit of this short program are those of the linker's own tables; LSan also fails under a debugger.
   add_custom_command(TARGET plugin_${name} POST_BUILD
-    COMMAND nanoterm --internal-manifest $<TARGET_FILE:plugin_${name}>
+    COMMAND ${CMAKE_COMMAND} -E env ASAN_OPTIONS=detect_leaks=0
+            $<TARGET_FILE:nanoterm> --internal-manifest $<TARGET_FILE:plugin_${name}>
             ${CMAKE_BINARY_DIR}/lib/nanoterm/plugins/${name}.json
     VERBATIM)
   add_dependencies(plugin_${name} nanoterm)
   install(TARGETS plugin_${name} LIBRARY DESTINATION ${NT_PLUGIN_DIR})
-  install(FILES ${CMAKE_BINARY_DIR}/lib/nanoterm/plugins/${name}.json DESTINATION ${NT_PLUGIN_DIR})
+  # Written anew for the installed file: `install --strip` changes its size. The program in the build tree does it, as
+  # the installed one may lie under DESTDIR.
+  install(CODE "
+    set(plugin \"${NT_PLUGIN_DIR}/${name}\")
+    cmake_path(ABSOLUTE_PATH plugin BASE_DIRECTORY \"\${CMAKE_INSTALL_PREFIX}\")
+    set(plugin \"\$ENV{DESTDIR}\${plugin}\")
+    execute_process(COMMAND \"\${CMAKE_COMMAND}\" -E env ASAN_OPTIONS=detect_leaks=0
+      \"$<TARGET_FILE:nanoterm>\" --internal-manifest \"\${plugin}.so\" \"\${plugin}.json\"
+      COMMAND_ERROR_IS_FATAL ANY)")
 endfunction()
