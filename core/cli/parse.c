@@ -204,10 +204,10 @@ static int read_letters(struct reader *r, const char *word, struct nt_error *ret
         struct slot *slot;
         const struct nt_opt *opt = look_up(r, NULL, *at, &slot);
         if (!opt) {
-            /* A byte of a longer character is not shown alone. */
-            if ((unsigned char)*at >= 0x80 || at == word + 1)
+            /* A byte of a longer character is not shown alone, and what follows a letter may be a secret. */
+            if ((unsigned char)*at >= 0x80)
                 return fail_unknown(r, word, NULL, reterr);
-            return nt_fail(reterr, NT_E_USAGE, "unknown option -%c in %.80s", *at, word);
+            return nt_fail(reterr, NT_E_USAGE, "unknown option -%c", *at);
         }
         if (opt->type == NT_FLAG) {
             if (set_flag(r, slot, opt, true, reterr) < 0)
