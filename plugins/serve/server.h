@@ -27,15 +27,49 @@ struct server {
     bool embedded;
 
     /* Below: for the files of this plugin's own room. */
+    const struct server_options *options;
     struct listener *listeners;
     char local_token[68]; /* of the embedded socket; empty: there is none */
     char owner_org[44];   /* the local user's organisation */
     struct exchange *dead_exchanges; /* freed between two rounds of the loop */
     uint32_t exchanges;              /* alive */
+    struct act *acts;                /* what is being done to workspaces (act.h) */
+    struct creation *creations;      /* creates in flight (api/sandbox_create.c) */
+    struct internet_row *internet;   /* running workspaces that may use the internet (workspaces.c) */
+    uint32_t guest_ops;              /* of this room, in flight */
+    int64_t idle_since_ms;
+    bool reconciled;
+    bool stopping;
+    int handover_fd; /* the program to go on with; -1: none */
 };
 
+/* How a server is to run. Texts are borrowed while it lives. */
+struct server_options {
+    const struct nt_engine_ops *engine_ops;
+    const char *engine_name;
+    const char *data_dir;
+    const char *runtime_dir;
+    const char *libexec_dir;
+    const char *const *listens; /* "unix:PATH", "HOST:PORT"; none: the socket of the runtime folder */
+    uint32_t listen_count;
+    bool insecure_listen; /* beyond loopback is fine */
+    bool embedded;        /* lock and ready pipe are inherited (local.h) */
+    int listen_fd;        /* embedded, after a hand-over: the socket is bound already; else -1 */
+    int64_t idle_ms;      /* 0: never leaves by itself */
+    void (*say)(void *data, const char *line); /* what a person should know; NULL: nobody listens */
+    void (*debug)(void *data, const char *event, const char *fields);
+    void *data;
+};
+
+/* Runs a server until it was asked to stop or has nothing to do. *Waits.* */
+int server_run(const struct server_options *options, struct nt_error *reterr);
+/* An embedded server that cannot even begin: tells the one who waits for it. */
+void server_refuse(const struct nt_error *error);
+/* Begins to stop: takes no more, finishes what was accepted (10 s at the most), then server_run returns. Twice is fine. */
+void server_stop(struct server *server);
 /* Makes the loop go round once more soon (and bury what is dead). */
 void server_wake(struct server *server);
+int64_t server_unix_ms(void);
 
 /* Stored once, projected to the wire (api/sandbox_json.c). Times are unix milliseconds, 0: none. */
 enum workspace_status {
@@ -79,5 +113,18 @@ void workspace_find(struct exchange *x, const char *id_or_name,
 /* guest_op_new for the engine of this server. A workspace that does not run is NT_E_CONFLICT (sandbox_not_ready). */
 int workspace_guest(struct server *server, const struct workspace *ws, struct nt_bytes request,
                     const struct guest_events *events, void *data, struct guest_op **ret, struct nt_error *reterr);
+
+/* --- workspaces.c: for this room ----------------------------------------------------------------------------------- */
+
+/* Copies ws with its texts; workspace_done frees them. */
+int workspace_copy(const struct workspace *ws, struct workspace *ret, struct nt_error *reterr);
+void workspace_done(struct workspace *ws);
+/* The row was written like this: keeps in mind who may use the internet. */
+void workspaces_note(struct server *server, const struct workspace *ws);
+void workspaces_forget(struct server *server); /* frees it */
+bool workspaces_has_internet(const struct server *server, const char *id);
+/* The engine's events, and what it knows against what the store knows; `done` once, later. */
+void workspaces_event(struct server *server, const struct nt_engine_event *event);
+void workspaces_reconcile(struct server *server, void (*done)(struct server *server, const struct nt_error *error));
 
 #endif

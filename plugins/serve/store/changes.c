@@ -33,7 +33,7 @@ struct change_job {
 
 static void change_free(struct change_job *j)
 {
-    row_done(&j->ws);
+    workspace_done(&j->ws);
     free(j->event);
     free(j->key);
     free(j->route);
@@ -68,7 +68,7 @@ static struct change_job *change_new(const struct workspace *ws, const char *eve
                                      struct nt_error *reterr)
 {
     struct change_job *j = calloc(1, sizeof(*j));
-    if (!j || row_copy(ws, &j->ws, reterr) < 0) {
+    if (!j || workspace_copy(ws, &j->ws, reterr) < 0) {
         free(j);
         nt_fail(reterr, NT_E_MEMORY, "no memory for a change");
         return NULL;

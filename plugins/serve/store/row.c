@@ -3,41 +3,9 @@
 #include "row.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
-
-static void free_text(const char **text)
-{
-    char *memory;
-    memcpy(&memory, text, sizeof(memory)); /* ours: row_copy and row_read made it */
-    free(memory);
-    *text = NULL;
-}
-
-static int own_texts(struct workspace *ws, const char *envs, const char *metadata, struct nt_error *reterr)
-{
-    ws->envs = strdup(envs);
-    ws->metadata = strdup(metadata);
-    if (ws->envs && ws->metadata)
-        return 0;
-    row_done(ws);
-    return nt_fail(reterr, NT_E_MEMORY, "no memory for a workspace");
-}
-
-int row_copy(const struct workspace *ws, struct workspace *ret, struct nt_error *reterr)
-{
-    *ret = *ws;
-    return own_texts(ret, ws->envs ? ws->envs : "{}", ws->metadata ? ws->metadata : "{}", reterr);
-}
-
-void row_done(struct workspace *ws)
-{
-    free_text(&ws->envs);
-    free_text(&ws->metadata);
-}
 
 #define TEXT(member, column) snprintf(ws.member, sizeof(ws.member), "%s", db_text(statement, column))
 #define NUMBER(member, column) ws.member = (uint32_t)sqlite3_column_int64(statement, column)
@@ -72,10 +40,9 @@ int row_read(sqlite3_stmt *statement, struct workspace *ret, struct nt_error *re
     NUMBER(limit_disk, 22);
     TEXT(base, 23);
     TEXT(notice, 24);
-    if (own_texts(&ws, db_text(statement, 25), db_text(statement, 26), reterr) < 0)
-        return -1;
-    *ret = ws;
-    return 0;
+    ws.envs = db_text(statement, 25);
+    ws.metadata = db_text(statement, 26);
+    return workspace_copy(&ws, ret, reterr);
 }
 
 /* The workspace that has this name among those that live. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* row.h - inside store/: a struct workspace that owns its texts, and its row. */
+/* row.h - inside store/: a struct workspace and its row. */
 #ifndef NT_SERVE_STORE_ROW_H
 #define NT_SERVE_STORE_ROW_H
 
@@ -11,9 +11,6 @@
     " on_timeout_hibernate, unreachable, timeout_ms, timeout_at_ms, created_at_ms, started_at_ms, limit_cpu,"        \
     " limit_memory, limit_pids, limit_disk, base, notice, envs, metadata"
 
-/* Copies ws with its texts; row_done frees them. */
-int row_copy(const struct workspace *ws, struct workspace *ret, struct nt_error *reterr);
-void row_done(struct workspace *ws);
 /* Reads the current row of a statement over ROW_COLUMNS. */
 int row_read(sqlite3_stmt *statement, struct workspace *ret, struct nt_error *reterr);
 /* Writes all of it; a row of that id is replaced in place. A name that is taken: NT_E_CONFLICT. */

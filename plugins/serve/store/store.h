@@ -64,7 +64,7 @@ typedef void store_done(void *data, const struct nt_error *error);
 /* ws is valid in the call; NULL with error NULL: not there. */
 typedef void store_found(void *data, const struct workspace *ws, const struct nt_error *error);
 
-/* By id or by name among those that are not destroyed. */
+/* By id or by name among those that are not destroyed; org_id NULL: by id alone (the server's own work). */
 int store_workspace_find(struct store *store, const char *org_id, const char *id_or_name, store_found *done, void *data,
                          struct nt_error *reterr);
 

@@ -82,9 +82,10 @@ static int find_run(sqlite3 *db, struct store_job *job, struct nt_error *reterr)
     nt_auto(db_freep) sqlite3_stmt *statement = NULL;
     /* An id wins over a name that looks like one. */
     if (db_query(db, &statement, reterr,
-                 "SELECT " ROW_COLUMNS " FROM workspaces WHERE org_id = ? AND status != ? AND (id = ? OR name = ?)"
-                 " ORDER BY id = ? DESC LIMIT 1",
-                 "tittt", j->org_id, (int64_t)WORKSPACE_DESTROYED, j->wanted, j->wanted, j->wanted) < 0)
+                 "SELECT " ROW_COLUMNS " FROM workspaces WHERE status != ?1"
+                 " AND ((org_id = ?2 AND (id = ?3 OR name = ?3)) OR (?2 = '' AND id = ?3))"
+                 " ORDER BY id = ?3 DESC LIMIT 1",
+                 "itt", (int64_t)WORKSPACE_DESTROYED, j->org_id, j->wanted) < 0)
         return -1;
     int found = db_step(db, statement, reterr);
     if (found <= 0)
@@ -100,7 +101,7 @@ static void find_finish(struct store_job *job, bool quiet)
     struct find_job *j = (struct find_job *)job;
     if (!quiet)
         j->done(j->data, j->found && !job->failed ? &j->ws : NULL, job->failed ? &job->error : NULL);
-    row_done(&j->ws);
+    workspace_done(&j->ws);
     free(j);
 }
 
@@ -112,7 +113,7 @@ int store_workspace_find(struct store *store, const char *org_id, const char *id
         return nt_fail(reterr, NT_E_MEMORY, "no memory for the workspace");
     j->job.run = find_run;
     j->job.finish = find_finish;
-    snprintf(j->org_id, sizeof(j->org_id), "%s", org_id);
+    snprintf(j->org_id, sizeof(j->org_id), "%s", org_id ? org_id : "");
     /* Longer than any id or name: cut, it matches none of them. */
     snprintf(j->wanted, sizeof(j->wanted), "%s", id_or_name);
     j->done = done;
@@ -169,7 +170,7 @@ static void list_finish(struct store_job *job, bool quiet)
     for (uint32_t i = 0; i < j->count; i++) {
         if (!quiet && !job->failed)
             j->each(j->data, &j->rows[i]);
-        row_done(&j->rows[i]);
+        workspace_done(&j->rows[i]);
     }
     if (!quiet)
         j->done(j->data, job->failed ? &job->error : NULL);

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* serve.c - the command `serve`: its table, and from its options to a running server. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nanoterm/engine.h"
+#include "nanoterm/host.h"
+#include "nanoterm/plugin.h"
+#include "plugins/serve/server.h"
+#include "sdk/buf.h"
+#include "sdk/cleanup.h"
+#include "sdk/error.h"
+#include "sdk/parse.h"
+
+#define LISTEN_MAX 16u
+
+static int serve_run(struct nt_call *call, struct nt_error *reterr);
+
+static const struct nt_opt serve_opts[] = {
+    { .name = "listen", .type = NT_TEXT, .arg = "where", .flags = NT_MANY,
+      .help = "unix:PATH, or HOST:PORT (default: the socket that the commands of this user look for)" },
+    { .name = "data", .type = NT_PATH, .arg = "folder", .complete = "dirs",
+      .help = "Where the database, the owner's key and the workspaces are" },
+    { .name = "engine", .type = NT_TEXT, .arg = "name", .fallback = "native", .help = "What runs the workspaces" },
+    { .name = "idle-exit", .type = NT_DURATION_MS, .arg = "time", .min = 0, .max = INT64_C(30) * 24 * 3600 * 1000,
+      .help = "Leave after so long with nothing to do (default: 60s in the background, never in the foreground)" },
+    { .name = "insecure-listen", .type = NT_FLAG,
+      .help = "Allow an address beyond this machine although the connection is not encrypted" },
+    { .name = "embedded", .type = NT_FLAG, .flags = NT_HIDDEN, .help = "Started by a command, in the background" },
+    { .name = "listen-fd", .type = NT_INT, .arg = "number", .flags = NT_HIDDEN, .min = 3, .max = 1048576,
+      .help = "Socket that is bound already, at a hand-over" },
+};
+static const struct nt_example serve_examples[] = {
+    { "serve", "Serve the commands of this user, in the foreground" },
+    { "serve --listen 127.0.0.1:8080 --data /srv/nanoterm", "Serve the API on this machine, with keys" },
+};
+static const uint32_t serve_errors[] = { NT_E_CONFLICT, NT_E_CONFIG, NT_E_FORBIDDEN, NT_E_SYSTEM, NT_E_PLUGIN_MISSING };
+
+static const struct nt_command commands[] = {
+    { .path = "serve", .summary = "Run the API server", .run = serve_run, .opts = NT_TABLE(serve_opts),
+      .description = "Without --listen it is the server that every command of this user starts by itself when it needs "
+                     "one, only in the foreground. With --listen it serves clients that have an API key; the first start "
+                     "on a data folder writes the owner's key to owner.key in it.",
+      .examples = NT_TABLE(serve_examples), .errors = NT_TABLE(serve_errors), .effects = NT_LOCAL | NT_RUNS,
+      .timeout_ms = -1 },
+};
+
+static const struct nt_plugin plugin = {
+    NT_PLUGIN_HEAD,        .name = "serve",
+    .version = NT_VERSION, .summary = "The API server, embedded or on its own",
+    .vendor = "nanoterm",  .commands = NT_TABLE(commands),
+};
+NT_PLUGIN(plugin);
+
+static void say(void *data, const char *line)
+{
+    struct nt_call *call = data;
+    call->host->message(call, NT_SAY_NOTE, line);
+}
+
+static void debug(void *data, const char *event, const char *fields)
+{
+    struct nt_call *call = data;
+    call->host->debug(call, event, fields);
+}
+
+/* Time without work after which it leaves: option, setting, or what fits the way it was started. */
+static int idle_of(struct nt_call *call, bool embedded, int64_t *ret, struct nt_error *reterr)
+{
+    const struct nt_host *host = call->host;
+    *ret = embedded ? 60000 : 0;
+    if (host->is_given(call, "idle-exit")) {
+        *ret = host->number(call, "idle-exit");
+        return 0;
+    }
+    const char *setting = embedded ? host->config(call, "server.idle_ms") : NULL;
+    if (setting && nt_parse_i64(setting, 0, INT64_C(30) * 24 * 3600 * 1000, ret, reterr) < 0)
+        return nt_wrap(reterr, "the setting server.idle_ms");
+    return 0;
+}
+
+/* A path as the server will need it after it went to "/". */
+static int absolute(const char *path, char **ret, struct nt_error *reterr)
+{
+    nt_auto(nt_buf_done) struct nt_buf whole = NT_BUF(4000);
+    if (path[0] != '/') {
+        nt_autofree char *here = getcwd(NULL, 0);
+        if (!here)
+            return nt_fail_sys(reterr, errno, "cannot tell the current folder");
+        nt_buf_addf(&whole, "%s/", here);
+    }
+    nt_buf_add(&whole, path);
+    *ret = nt_buf_take(&whole);
+    return *ret ? 0 : nt_fail(reterr, NT_E_LIMIT, "the path of the data folder is too long");
+}
+
+static const struct nt_engine_ops *find_engine(struct nt_call *call, const char *name, struct nt_error *reterr)
+{
+    const struct nt_engine_ops *ops = call->host->service_named(call, NT_ENGINE_SERVICE, name);
+    if (!ops)
+        nt_fail(reterr, NT_E_PLUGIN_MISSING, "there is no engine %s; is its plugin installed?", name);
+    else if (!NT_HAS(struct nt_engine_ops, ops, abilities)) {
+        nt_fail(reterr, NT_E_PLUGIN_ABI, "the engine %s is too old for this server", name);
+        return NULL;
+    }
+    return ops;
+}
+
+static int serve_run(struct nt_call *call, struct nt_error *reterr)
+{
+    const struct nt_host *host = call->host;
+    const char *listens[LISTEN_MAX];
+    uint32_t listen_count = host->count(call, "listen");
+    if (listen_count > LISTEN_MAX)
+        return nt_fail(reterr, NT_E_USAGE, "--listen can be given %u times", LISTEN_MAX);
+    for (uint32_t i = 0; i < listen_count; i++)
+        listens[i] = host->text_at(call, "listen", i);
+
+    struct server_options options = {
+        .engine_name = host->text(call, "engine"),
+        .runtime_dir = host->path(call, NT_PATH_RUNTIME),
+        .libexec_dir = host->path(call, NT_PATH_LIBEXEC),
+        .listens = listens,
+        .listen_count = listen_count,
+        .insecure_listen = host->number(call, "insecure-listen") != 0,
+        .embedded = host->number(call, "embedded") != 0,
+        .listen_fd = host->is_given(call, "listen-fd") ? (int)host->number(call, "listen-fd") : -1,
+        .say = say,
+        .debug = debug,
+        .data = call,
+    };
+    if (options.embedded && listen_count > 0)
+        return nt_fail(reterr, NT_E_USAGE, "--embedded and --listen exclude each other");
+    const char *data = host->text(call, "data");
+    if (!data)
+        data = host->path(call, NT_PATH_DATA);
+    if (!data || !options.runtime_dir)
+        return nt_fail(reterr, NT_E_CONFIG, "there is no home folder for the server's data; give --data");
+    nt_autofree char *data_dir = NULL;
+    if (absolute(data, &data_dir, reterr) < 0 || idle_of(call, options.embedded, &options.idle_ms, reterr) < 0)
+        return -1;
+    options.data_dir = data_dir;
+    if (options.embedded)
+        options.say = NULL;
+    options.engine_ops = find_engine(call, options.engine_name, reterr);
+    if (options.engine_ops)
+        return server_run(&options, reterr);
+    if (options.embedded && options.listen_fd < 0)
+        server_refuse(reterr);
+    return -1;
+}
