@@ -13,40 +13,53 @@ static void raise_to(uint32_t *value, uint32_t other)
         *value = other;
 }
 
+static void raise_all(struct limits_strength *to, const struct limits_strength *other)
+{
+    raise_to(&to->cpu, other->cpu);
+    raise_to(&to->memory, other->memory);
+    raise_to(&to->pids, other->pids);
+}
+
 void limits_probe(struct limits_strength *ret)
 {
     *ret = (struct limits_strength){ 0 };
     for (size_t i = 0; i < BACKENDS; i++) {
         struct limits_strength one = { 0 };
         backends[i]->probe(&one);
-        raise_to(&ret->cpu, one.cpu);
-        raise_to(&ret->memory, one.memory);
-        raise_to(&ret->pids, one.pids);
+        raise_all(ret, &one);
     }
 }
 
-int limits_apply(const struct limits *limits, pid_t pid, struct limits_strength *ret)
+/* What is still wanted: all that is not hard yet. */
+static struct limits left_of(const struct limits *limits, const struct limits_strength *got)
 {
     struct limits left = *limits;
-    struct limits_strength got = { 0 };
+    left.cpu_millis = got->cpu == NT_LIMIT_HARD ? 0 : left.cpu_millis;
+    left.memory_bytes = got->memory == NT_LIMIT_HARD ? 0 : left.memory_bytes;
+    left.pids = got->pids == NT_LIMIT_HARD ? 0 : left.pids;
+    return left;
+}
+
+void limits_enter(const struct limits *limits, struct limits_strength *strength, int *ret_group)
+{
     for (size_t i = 0; i < BACKENDS; i++) {
         struct limits_strength one = { 0 };
-        if (!left.cpu_millis && !left.pids && !left.memory_bytes)
-            break;
-        int sys = backends[i]->apply(&left, pid, &one);
-        if (sys) {
-            limits_clear(limits->id);
-            return sys;
-        }
-        raise_to(&got.cpu, one.cpu);
-        raise_to(&got.memory, one.memory);
-        raise_to(&got.pids, one.pids);
-        left.cpu_millis = got.cpu == NT_LIMIT_HARD ? 0 : left.cpu_millis;
-        left.memory_bytes = got.memory == NT_LIMIT_HARD ? 0 : left.memory_bytes;
-        left.pids = got.pids == NT_LIMIT_HARD ? 0 : left.pids;
+        struct limits left = left_of(limits, strength);
+        if (backends[i]->enter)
+            backends[i]->enter(&left, &one, ret_group);
+        raise_all(strength, &one);
     }
-    *ret = got;
-    return 0;
+}
+
+void limits_apply(const struct limits *limits, pid_t pid, struct limits_strength *strength)
+{
+    for (size_t i = 0; i < BACKENDS; i++) {
+        struct limits_strength one = { 0 };
+        struct limits left = left_of(limits, strength);
+        if (backends[i]->apply)
+            backends[i]->apply(&left, pid, &one);
+        raise_all(strength, &one);
+    }
 }
 
 void limits_clear(const char *id)

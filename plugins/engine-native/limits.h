@@ -21,13 +21,18 @@ struct limits_strength {
     uint32_t cpu, memory, pids;
 };
 
+/* A group is entered before the clone, so that its child is born inside: moving a process between groups waits for
+ * a grace period of the kernel, 10 to 20 ms (measured). */
 struct limits_backend {
     const char *name;
     /* What it could enforce here, tried by call. */
     void (*probe)(struct limits_strength *ret);
-    /* Puts the process under the limits. 0, or an errno value with nothing left behind. */
-    int (*apply)(const struct limits *limits, pid_t pid, struct limits_strength *ret);
-    /* Removes what apply made, once the processes are gone. */
+    /* Before the clone: makes the group, and enters it or returns it in *ret_group for CLONE_INTO_CGROUP (its
+     * owner closes it; left alone otherwise). NULL: no group. */
+    void (*enter)(const struct limits *limits, struct limits_strength *ret, int *ret_group);
+    /* After the clone: what goes by process. NULL: nothing. */
+    void (*apply)(const struct limits *limits, pid_t pid, struct limits_strength *ret);
+    /* Removes what enter made, once the processes are gone. NULL: nothing. */
     void (*clear)(const char *id);
 };
 
@@ -35,8 +40,9 @@ extern const struct limits_backend limits_cgroup2, limits_cgroup1, limits_none;
 
 /* The strongest of all backends for each kind. */
 void limits_probe(struct limits_strength *ret);
-/* Applies with every backend what none before it has made hard. 0, or an errno value. */
-int limits_apply(const struct limits *limits, pid_t pid, struct limits_strength *ret);
+/* Both with every backend, for what none before it has made hard; *strength is raised. */
+void limits_enter(const struct limits *limits, struct limits_strength *strength, int *ret_group);
+void limits_apply(const struct limits *limits, pid_t pid, struct limits_strength *strength);
 void limits_clear(const char *id);
 
 #endif

@@ -85,13 +85,14 @@ static int set(int which, int dir, const struct limits *limits)
     }
 }
 
-static int cgroup1_apply(const struct limits *limits, pid_t pid, struct limits_strength *ret)
+static void cgroup1_enter(const struct limits *limits, struct limits_strength *ret, int *ret_group)
 {
     uint32_t *strengths[COUNT] = { &ret->memory, &ret->pids, &ret->cpu };
     const bool wanted[COUNT] = { limits->memory_bytes != 0, limits->pids != 0, limits->cpu_millis != 0 };
+    (void)ret_group;
     *ret = (struct limits_strength){ 0 };
     if (geteuid() != 0)
-        return 0;
+        return;
     for (int i = 0; i < COUNT; i++) {
         if (!wanted[i])
             continue;
@@ -103,11 +104,11 @@ static int cgroup1_apply(const struct limits *limits, pid_t pid, struct limits_s
         close(group);
         if (dir < 0)
             continue;
-        if (set(i, dir, limits) == 0 && write_number(dir, "cgroup.procs", (uint64_t)pid) == 0)
+        /* 0 in `tasks`: this thread, without the lock that a move of another process needs. */
+        if (set(i, dir, limits) == 0 && write_number(dir, "tasks", 0) == 0)
             *strengths[i] = NT_LIMIT_HARD;
         close(dir);
     }
-    return 0;
 }
 
 static void cgroup1_clear(const char *id)
@@ -123,4 +124,4 @@ static void cgroup1_clear(const char *id)
     }
 }
 
-const struct limits_backend limits_cgroup1 = { "cgroup v1", cgroup1_probe, cgroup1_apply, cgroup1_clear };
+const struct limits_backend limits_cgroup1 = { "cgroup v1", cgroup1_probe, cgroup1_enter, NULL, cgroup1_clear };

@@ -109,22 +109,22 @@ static void cgroup2_probe(struct limits_strength *ret)
     close(group);
 }
 
-static int cgroup2_apply(const struct limits *limits, pid_t pid, struct limits_strength *ret)
+static void cgroup2_enter(const struct limits *limits, struct limits_strength *ret, int *ret_group)
 {
     struct limits_strength can = { 0 };
     char text[48];
     *ret = (struct limits_strength){ 0 };
     int group = open_group();
     if (group < 0)
-        return 0;
+        return;
     enable(group, &can);
     int dir = -1;
-    if (can.memory || can.pids || can.cpu)
+    if ((limits->memory_bytes && can.memory) || (limits->pids && can.pids) || (limits->cpu_millis && can.cpu))
         if (mkdirat(group, limits->id, 0755) == 0 || errno == EEXIST)
             dir = openat(group, limits->id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     close(group);
     if (dir < 0)
-        return 0;
+        return;
     struct limits_strength got = { 0 };
     snprintf(text, sizeof(text), "%llu", (unsigned long long)limits->memory_bytes);
     if (limits->memory_bytes && can.memory && write_text(dir, "memory.max", text)) {
@@ -138,11 +138,8 @@ static int cgroup2_apply(const struct limits *limits, pid_t pid, struct limits_s
     snprintf(text, sizeof(text), "%llu 100000", (unsigned long long)limits->cpu_millis * 100);
     if (limits->cpu_millis && can.cpu && write_text(dir, "cpu.max", text))
         got.cpu = NT_LIMIT_HARD;
-    snprintf(text, sizeof(text), "%d", (int)pid);
-    if (write_text(dir, "cgroup.procs", text))
-        *ret = got;
-    close(dir);
-    return 0;
+    *ret = got;
+    *ret_group = dir;
 }
 
 static void cgroup2_clear(const char *id)
@@ -154,4 +151,4 @@ static void cgroup2_clear(const char *id)
     close(group);
 }
 
-const struct limits_backend limits_cgroup2 = { "cgroup v2", cgroup2_probe, cgroup2_apply, cgroup2_clear };
+const struct limits_backend limits_cgroup2 = { "cgroup v2", cgroup2_probe, cgroup2_enter, NULL, cgroup2_clear };

@@ -42,7 +42,7 @@ static bool narrow_affinity(pid_t pid, uint32_t cpu_millis)
     return sched_setaffinity(pid, sizeof(want), &want) == 0;
 }
 
-static int none_apply(const struct limits *limits, pid_t pid, struct limits_strength *ret)
+static void none_apply(const struct limits *limits, pid_t pid, struct limits_strength *ret)
 {
     *ret = (struct limits_strength){ 0 };
     if (limits->cpu_millis && narrow_affinity(pid, limits->cpu_millis))
@@ -53,7 +53,6 @@ static int none_apply(const struct limits *limits, pid_t pid, struct limits_stre
         if (prlimit(pid, RLIMIT_NPROC, &limit, NULL) == 0)
             ret->pids = NT_LIMIT_SOFT;
     }
-    return 0;
 }
 
-const struct limits_backend limits_none = { "none", none_probe, none_apply, NULL };
+const struct limits_backend limits_none = { "none", none_probe, NULL, none_apply, NULL };

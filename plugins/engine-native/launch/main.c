@@ -135,9 +135,13 @@ static int write_maps(pid_t pid, uid_t inside, uid_t uid, gid_t inside_gid, gid_
     return sys ? sys : write_text(path, text);
 }
 
-static long clone_child(uint64_t flags, int *pidfd)
+static long clone_child(uint64_t flags, int *pidfd, int group)
 {
-    struct clone_args args = { .flags = flags | (pidfd ? CLONE_PIDFD : 0), .exit_signal = SIGCHLD };
+    struct clone_args args = { .flags = flags | (pidfd ? CLONE_PIDFD : 0u), .exit_signal = SIGCHLD };
+    if (group >= 0) {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = (unsigned)group;
+    }
     if (pidfd)
         args.pidfd = (uint64_t)(uintptr_t)pidfd;
     return syscall(SYS_clone3, &args, sizeof(args));
@@ -146,7 +150,7 @@ static long clone_child(uint64_t flags, int *pidfd)
 /* As root: a user namespace whose only use is its map, DISK_UID → the workspace's uid, for the idmapped mounts. */
 static void map_trees(struct launch *l)
 {
-    long pid = clone_child(CLONE_NEWUSER, NULL);
+    long pid = clone_child(CLONE_NEWUSER, NULL, -1);
     if (pid == 0)
         for (;;)
             pause();
@@ -257,7 +261,10 @@ int main(void)
     if (pipe2(go, O_CLOEXEC) < 0 || pipe2(status, O_CLOEXEC) < 0)
         fail("pipes", errno, NULL);
     stop_here(&l, "clone");
-    long pid = clone_child(NAMESPACES, &pidfd);
+    struct limits_strength strength = { 0 };
+    int group = -1;
+    limits_enter(&l.limits, &strength, &group);
+    long pid = clone_child(NAMESPACES, &pidfd, group);
     if (pid < 0)
         fail("namespaces", errno, namespace_remedy(errno));
     if (pid == 0) {
@@ -277,9 +284,7 @@ int main(void)
     stop_here(&l, "maps");
     if ((sys = write_maps((pid_t)pid, INSIDE_UID, l.uid, INSIDE_GID, l.gid)) != 0)
         fail("maps", sys, NULL);
-    struct limits_strength strength = { 0 };
-    if ((sys = limits_apply(&l.limits, (pid_t)pid, &strength)) != 0)
-        fail("limits", sys, NULL);
+    limits_apply(&l.limits, (pid_t)pid, &strength);
     if ((sys = write_record(&report)) != 0)
         fail("record", sys, NULL);
     stop_here(&l, "go");
