@@ -36,6 +36,7 @@ uint32_t router_find(const char *method, const struct target *target, const stru
             if (strcmp(row->method, wanted) == 0) {
                 memcpy(ret_params, params, sizeof(params));
                 *ret = row;
+                nt_buf_reset(ret_allowed);
                 return 0;
             }
             nt_buf_add(ret_allowed, is_there ? ", " : "");

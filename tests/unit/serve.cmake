@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
+nt_add_unit_test(serve_http LIBRARIES nt_serve)
+nt_add_unit_test(serve_json LIBRARIES nt_serve)
+nt_add_unit_test(serve_store LIBRARIES nt_serve)

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* serve_http_test.c - targets, routes, JSON texts, and what web pages may not do. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "plugins/serve/http/json_text.h"
+#include "plugins/serve/http/router.h"
+#include "sdk/cleanup.h"
+#include "sdk/error.h"
+#include "sdk/json.h"
+
+static struct target parsed(const char *text)
+{
+    struct target t = { 0 };
+    struct nt_error error = NT_ERROR_INIT;
+    assert_int_equal(target_parse(text, &t, &error), 0);
+    return t;
+}
+
+static void a_path_is_split_before_it_is_decoded(void **state)
+{
+    (void)state;
+    struct target t = parsed("/v1/a%2Fb/c%20d+e");
+    assert_int_equal(t.count, 3);
+    assert_string_equal(t.segments[1], "a/b");
+    assert_string_equal(t.segments[2], "c d+e"); /* '+' is itself in a path */
+    target_done(&t);
+}
+
+static void a_plus_in_a_query_is_a_space(void **state)
+{
+    (void)state;
+    struct target t = parsed("/v1?metadata=%7B%22a%22%3A+1%7D&empty&x=a=b&&x=second");
+    assert_string_equal(target_query(&t, "metadata"), "{\"a\": 1}");
+    assert_string_equal(target_query(&t, "empty"), "");
+    assert_string_equal(target_query(&t, "x"), "a=b");
+    assert_null(target_query(&t, "y"));
+    target_done(&t);
+}
+
+static void broken_targets_are_refused(void **state)
+{
+    (void)state;
+    static const char *const bad[] = { "",        "v1",         "http://h/v1", "*",           "/a%",          "/a%2",
+                                       "/a%zz",   "/a%00b",     "/?x=%",       "/?x=%00",     "/?%4=1",       "/a#b",
+                                       "/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/17" };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct target t = { 0 };
+        struct nt_error error = NT_ERROR_INIT;
+        assert_int_equal(target_parse(bad[i], &t, &error), -1);
+        assert_int_equal(error.code, NT_E_INVALID);
+        assert_null(t.memory);
+    }
+}
+
+static void a_pattern_takes_one_segment_each(void **state)
+{
+    (void)state;
+    const char *params[TARGET_PARAMS] = { NULL };
+    struct target t = parsed("/v1/sandboxes/ws_1/processes/7/kill");
+    assert_true(target_matches(&t, "/v1/sandboxes/{}/processes/{}/kill", params));
+    assert_string_equal(params[0], "ws_1");
+    assert_string_equal(params[1], "7");
+    assert_false(target_matches(&t, "/v1/sandboxes/{}/processes/{}", params));
+    assert_false(target_matches(&t, "/v1/sandboxes/{}/processes/{}/kill/{}", params));
+    target_done(&t);
+
+    t = parsed("/v1/sandboxes//host"); /* an empty segment is nobody's id */
+    assert_false(target_matches(&t, "/v1/sandboxes/{}/host", params));
+    target_done(&t);
+    t = parsed("/v1/sandboxes/"); /* nor is a slash at the end the list */
+    assert_false(target_matches(&t, "/v1/sandboxes", params));
+    assert_false(target_matches(&t, "/v1/sandboxes/{}", params));
+    target_done(&t);
+}
+
+static uint32_t find(const char *method, const char *path, const struct route **ret, struct nt_buf *allowed)
+{
+    const char *params[TARGET_PARAMS] = { NULL };
+    struct target t = parsed(path);
+    uint32_t status = router_find(method, &t, ret, params, allowed);
+    target_done(&t);
+    return status;
+}
+
+static void routes_are_found_by_method_and_path(void **state)
+{
+    (void)state;
+    nt_auto(nt_buf_done) struct nt_buf allowed = NT_BUF(256);
+    const struct route *route = NULL;
+    assert_int_equal(find("GET", "/healthz", &route, &allowed), 0);
+    assert_true(route->flags & ROUTE_OPEN);
+    assert_int_equal(find("HEAD", "/v1/sandboxes", &route, &allowed), 0);
+    assert_string_equal(route->method, "GET");
+    assert_int_equal(find("GET", "/v1/sandboxes/ws_1%2Fmetrics", &route, &allowed), 0);
+    assert_string_equal(route->pattern, "/v1/sandboxes/{}"); /* not the metrics of ws_1 */
+    assert_int_equal(find("GET", "/v1/nothing", &route, &allowed), 404);
+    assert_int_equal(allowed.size, 0);
+    assert_int_equal(find("PUT", "/v1/sandboxes/ws_1", &route, &allowed), 405);
+    assert_string_equal(nt_buf_text(&allowed), "GET, DELETE");
+}
+
+static void only_routes_without_secrets_need_no_credential(void **state)
+{
+    (void)state;
+    for (const struct routes *const *table = router_tables; *table; table++)
+        for (size_t i = 0; i < (*table)->count; i++)
+            if ((*table)->rows[i].flags & ROUTE_OPEN)
+                assert_string_equal((*table)->rows[i].pattern, "/healthz");
+}
+
+static void joined(const char *in, const char *out)
+{
+    char text[128];
+    snprintf(text, sizeof(text), "%s", in);
+    json_text_join_surrogates(text, strlen(text));
+    assert_string_equal(text, out);
+}
+
+static void lone_surrogates_become_replacement_characters(void **state)
+{
+    (void)state;
+    joined("\"\\udc80\"", "\"\\ufffd\"");
+    joined("\"\\ud83d\"", "\"\\ufffd\"");
+    joined("\"\\ud83d\\u0041\"", "\"\\ufffd\\u0041\"");
+    joined("\"\\ud83d\\ud83d\\ude00\"", "\"\\ufffd\\ud83d\\ude00\"");
+    joined("\"\\uDE00\\uD83D\"", "\"\\ufffd\\ufffd\"");
+    joined("\"\\ud83d\\ude00\"", "\"\\ud83d\\ude00\"");   /* a pair stays */
+    joined("\"\\\\udc80\"", "\"\\\\udc80\"");             /* an escaped backslash, then text */
+    joined("\"\\\\\\udc80\"", "\"\\\\\\ufffd\"");
+    joined("\\u", "\\u");
+    joined("\\ud8", "\\ud8");
+    joined("\\", "\\");
+}
+
+static void bodies_with_lone_surrogates_parse(void **state)
+{
+    (void)state;
+    char text[] = "{\"a\":\"x\\udc80y\",\"n\":\"\\u0000\"}";
+    nt_auto_json json_t *body = json_text_parse(text, sizeof(text) - 1);
+    assert_non_null(body);
+    assert_string_equal(nt_json_text(body, "a"), "x\xef\xbf\xbdy");
+    char twice[] = "{\"a\":1,\"a\":2}";
+    assert_null(json_text_parse(twice, sizeof(twice) - 1));
+    char rest[] = "{} x";
+    assert_null(json_text_parse(rest, sizeof(rest) - 1));
+}
+
+static void only_loopback_names_are_answered(void **state)
+{
+    (void)state;
+    assert_true(auth_is_loopback_host("localhost:8080", 8080));
+    assert_true(auth_is_loopback_host("LocalHost:8080", 8080));
+    assert_true(auth_is_loopback_host("127.0.0.1:8080", 8080));
+    assert_true(auth_is_loopback_host("[::1]:8080", 8080));
+    assert_true(auth_is_loopback_host("localhost", 80));
+    assert_false(auth_is_loopback_host("localhost", 8080));
+    assert_false(auth_is_loopback_host("localhost:8081", 8080));
+    assert_false(auth_is_loopback_host("localhost.evil.example:8080", 8080));
+    assert_false(auth_is_loopback_host("127.0.0.1.evil.example:8080", 8080));
+    assert_false(auth_is_loopback_host("evil.example:8080", 8080));
+    assert_false(auth_is_loopback_host("localhost:8080:8080", 8080));
+    assert_false(auth_is_loopback_host("", 80));
+}
+
+static void only_the_same_origin_is_fine(void **state)
+{
+    (void)state;
+    assert_true(auth_is_same_origin("http://localhost:8080", "localhost:8080"));
+    assert_false(auth_is_same_origin("http://evil.example", "localhost:8080"));
+    assert_false(auth_is_same_origin("http://localhost:8081", "localhost:8080"));
+    assert_false(auth_is_same_origin("null", "localhost:8080"));
+    assert_false(auth_is_same_origin("null", "null"));
+    assert_false(auth_is_same_origin("http://localhost:8080", NULL));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_path_is_split_before_it_is_decoded),
+        cmocka_unit_test(a_plus_in_a_query_is_a_space),
+        cmocka_unit_test(broken_targets_are_refused),
+        cmocka_unit_test(a_pattern_takes_one_segment_each),
+        cmocka_unit_test(routes_are_found_by_method_and_path),
+        cmocka_unit_test(only_routes_without_secrets_need_no_credential),
+        cmocka_unit_test(lone_surrogates_become_replacement_characters),
+        cmocka_unit_test(bodies_with_lone_surrogates_parse),
+        cmocka_unit_test(only_loopback_names_are_answered),
+        cmocka_unit_test(only_the_same_origin_is_fine),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
