@@ -21,6 +21,10 @@ struct plugins_options {
     /* Called for each plugin that is skipped, with one clear line; may be NULL. */
     void (*skipped)(void *data, const char *line);
     void *data;
+    /* For tests; zero: as said below. */
+    const char *installation; /* folder of the installation's plugins; NULL: found from the program's own place */
+    const char *program;      /* what reads a plugin without manifest in a child; NULL: this program itself */
+    int64_t load_ms;          /* how long that may take; 0: 5 s */
 };
 
 /* Looks into the folders (NANOTERM_PLUGIN_PATH, the user's, /usr/local/lib/nanoterm/plugins, the installation's) and
@@ -53,7 +57,8 @@ bool plugins_info_at(const struct plugins *plugins, uint32_t index, struct plugi
 void plugins_info_of(const struct plugins *plugins, const struct plugin *plugin, struct plugin_info *ret);
 
 /* Loads FILE in this process, checks its tables and writes its manifest (JSON) to OUT, atomically; used at build time
- * and, in a child with a time limit, for the cache. The error names the row that is wrong. */
+ * and, in a child with a time limit, for the cache. The error names the row that is wrong. OUT "-" is for that child: the
+ * answer goes to descriptor 1, and so does a failure of the plugin, as {"failure": text}. */
 int plugins_write_manifest(const char *file, const char *out, struct nt_error *reterr);
 
 #endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* registry.h - what the files of this room share of struct plugins. */
+#ifndef NT_CORE_REGISTRY_H
+#define NT_CORE_REGISTRY_H
+
+#include <stdbool.h>
+#include <sys/stat.h>
+
+#include "core/plugin/arena.h"
+#include "core/plugin/cache.h"
+#include "core/plugin/manifest.h"
+#include "core/plugin/plugins.h"
+
+#define PLUGINS_MAX 256u
+
+enum plugin_rank {
+    RANK_BUILT_IN,
+    RANK_INSTALLED, /* of the installation's folder: may own reserved names */
+    RANK_OTHER,
+};
+
+struct plugin {
+    struct arena arena;
+    struct manifest manifest;        /* as read; pointers are set by loading */
+    const struct nt_plugin *tables;  /* NULL: skipped before they were known */
+    enum plugin_rank rank;
+    bool is_loaded;
+    bool has_failed; /* loading did; `failure` says why */
+    bool is_skipped;
+    char *name;
+    char *folder; /* NULL: built in */
+    char *file;   /* folder/NAME.so; the folder alone when that was skipped */
+    char *reason; /* why it was skipped */
+    struct stat st;
+    struct nt_error failure;
+};
+
+struct plugins {
+    struct plugins_options options;
+    struct plugin **items;
+    uint32_t count;
+    uint32_t command_count;
+    uint32_t group_count;
+    const struct nt_command **commands; /* of those that are not skipped, sorted by path */
+    const struct nt_group **groups;
+    struct cache cache;
+};
+
+/* Adds one; NULL: out of memory or too many. */
+struct plugin *registry_add(struct plugins *plugins, enum plugin_rank rank, const char *name, const char *folder,
+                            const char *file);
+/* Marks it and tells whoever asked for it. Never fails: without memory the reason is lost. */
+void registry_skip(struct plugins *plugins, struct plugin *plugin, const char *reason);
+
+/* discover.c: the plugins of all folders, in order, with their manifests. -1: out of memory. */
+int discover(struct plugins *plugins, struct nt_error *reterr);
+/* own.c: skips those that claim what is not theirs. -1: out of memory. */
+int own(struct plugins *plugins, struct nt_error *reterr);
+
+#endif
