@@ -20,6 +20,8 @@
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
+const char *launch_stop_at;
+
 static int make_plan(const struct disk *disk, const struct meta *m, const struct image *image, struct nt_error *reterr)
 {
     nt_autofree uint8_t *memory = malloc(PLAN_MAX);
@@ -44,9 +46,8 @@ static int make_plan(const struct disk *disk, const struct meta *m, const struct
     nt_g_add_number(&w, PLAN_MEMORY, m->memory_bytes);
     for (uint32_t i = 0; i < image->layer_count; i++)
         nt_g_add_text(&w, PLAN_LAYER, image->layers[i]);
-    const char *stop_at = getenv("NANOTERM_TEST_STOP_AT");
-    if (stop_at)
-        nt_g_add_text(&w, PLAN_STOP_AT, stop_at);
+    if (launch_stop_at)
+        nt_g_add_text(&w, PLAN_STOP_AT, launch_stop_at);
     size_t size = nt_g_done(&w);
     if (!size)
         return nt_fail(reterr, NT_E_LIMIT, "the plan is too long");

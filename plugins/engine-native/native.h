@@ -88,6 +88,8 @@ extern const char *const image_layer_names[]; /* NULL at the end */
 
 /* --- launch.c: the launcher ---------------------------------------------------------------------------------- */
 
+extern const char *launch_stop_at; /* tests: the launcher is killed before that step; NULL: never */
+
 struct launched {
     pid_t pid;     /* of the launcher; reap it */
     int report_fd; /* SOCK_SEQPACKET, non-blocking */

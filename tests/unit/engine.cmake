@@ -6,7 +6,9 @@ target_compile_options(engine_test_guest PRIVATE -fno-sanitize=all -fno-pie)
 target_link_options(engine_test_guest PRIVATE -static -no-pie -fno-sanitize=all)
 set_target_properties(engine_test_guest PROPERTIES POSITION_INDEPENDENT_CODE OFF)
 
-nt_add_unit_test(engine_native SOURCES engine_fixture.c engine_loop.c LIBRARIES nt_engine_native Threads::Threads)
-target_compile_definitions(engine_native_test PRIVATE NT_TEST_LAUNCH="$<TARGET_FILE:nanoterm-launch>"
-                                                      NT_TEST_GUEST="$<TARGET_FILE:engine_test_guest>")
-add_dependencies(engine_native_test nanoterm-launch engine_test_guest)
+foreach(test engine_native engine_secure)
+  nt_add_unit_test(${test} SOURCES engine_fixture.c engine_loop.c LIBRARIES nt_engine_native Threads::Threads)
+  target_compile_definitions(${test}_test PRIVATE NT_TEST_LAUNCH="$<TARGET_FILE:nanoterm-launch>"
+                                                  NT_TEST_GUEST="$<TARGET_FILE:engine_test_guest>")
+  add_dependencies(${test}_test nanoterm-launch engine_test_guest)
+endforeach()

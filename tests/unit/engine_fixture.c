@@ -2,6 +2,8 @@
 /* engine_fixture.c - see engine_fixture.h. */
 #include "engine_fixture.h"
 
+#include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,7 +12,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
-#include <fcntl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -52,8 +54,21 @@ static void on_debug(void *data, const char *event, const char *fields)
         fprintf(stderr, "%s %s\n", event, fields);
 }
 
+static bool can_make_namespaces(void)
+{
+    int status = 1;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET) < 0);
+    return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}
+
 int fixture_make(struct fixture *f)
 {
+    if (!can_make_namespaces()) {
+        fprintf(stderr, "skipped: user namespaces are refused here\n");
+        return 77;
+    }
     char path[128];
     *f = (struct fixture){ .folder = "/tmp/nanoterm-engine-XXXXXX", .accepted = -1 };
     if (!mkdtemp(f->folder))

@@ -1,11 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* engine_guest.c - a guest for the tests of the engine: one connection at a time, EXEC, LISTENER, PING, SHUTDOWN. */
 #include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
+#include <sched.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -119,8 +129,76 @@ static void serve(int fd)
     }
 }
 
-int main(void)
+/* --- what a hostile program inside tries; one line each that did not go as it must -------------------------- */
+
+static void expect(const char *what, long result, int sys)
 {
+    if (result >= 0 || errno != sys)
+        printf("%s: %ld %d\n", what, result, result < 0 ? errno : 0);
+}
+
+static void refused(const char *what, long result)
+{
+    if (result >= 0)
+        printf("%s: went through\n", what);
+}
+
+static void try_nesting(void)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        /* Workspaces can be nested into: a namespace of its own, and mounts there. But nothing of the outside is
+         * revealed or made writable by it. */
+        if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0 || mount("tmpfs", "/mnt", "tmpfs", 0, NULL) < 0)
+            printf("nesting: %d\n", errno);
+        refused("unmount /proc", umount2("/proc", MNT_DETACH));
+        refused("unmount /dev/null", umount2("/dev/null", MNT_DETACH));
+        refused("sys writable", mount(NULL, "/sys", NULL, MS_REMOUNT | MS_BIND, NULL));
+        refused("suid", mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND, NULL));
+        fflush(stdout);
+        _exit(0);
+    }
+    waitpid(pid, NULL, 0);
+}
+
+static int probe(const char *abstract)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "%s", abstract);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    expect("abstract socket of the host",
+           connect(fd, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(abstract))),
+           ECONNREFUSED);
+    expect("TIOCSTI", ioctl(0, TIOCSTI, "x"), EPERM);
+    expect("TIOCSTI, high bit", syscall(SYS_ioctl, 0, 0x100000000ul | TIOCSTI, "x"), EPERM);
+    expect("TIOCLINUX", ioctl(0, 0x541C, "x"), EPERM);
+    expect("io_uring_setup", syscall(SYS_io_uring_setup, 1, NULL), ENOSYS);
+    expect("userfaultfd", syscall(SYS_userfaultfd, 0), ENOSYS);
+    expect("keyctl", syscall(SYS_keyctl, 0, 0, 0, 0, 0), EPERM);
+    expect("bpf", syscall(SYS_bpf, 0, NULL, 0), EPERM);
+    expect("perf_event_open", syscall(SYS_perf_event_open, NULL, 0, -1, -1, 0), EPERM);
+    expect("open_by_handle_at", syscall(SYS_open_by_handle_at, -1, NULL, 0), EPERM);
+    expect("mount", mount("tmpfs", "/mnt", "tmpfs", 0, NULL), EPERM);
+    expect("sethostname", sethostname("x", 1), EPERM);
+    expect("setuid 0", setuid(0), EINVAL);
+    expect("chown", chown("/workspace", 0, 0), EINVAL);
+    expect("setgroups", setgroups(0, NULL), EPERM);
+    expect("mknod", mknod("/tmp/d", S_IFBLK | 0666, makedev(254, 0)), EPERM);
+    refused("write the guest's program", open("/proc/1/exe", O_RDWR));
+    refused("write to /dev/mem", open("/dev/mem", O_RDONLY));
+    refused("sysrq", open("/proc/sysrq-trigger", O_WRONLY));
+    refused("core pattern", open("/proc/sys/kernel/core_pattern", O_WRONLY));
+    refused("kmsg", open("/dev/kmsg", O_RDONLY));
+    refused("cgroups", open("/sys/fs/cgroup/cgroup.procs", O_WRONLY));
+    try_nesting();
+    puts("probed");
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 3 && strcmp(argv[1], "--probe") == 0)
+        return probe(argv[2]);
     if (write(5, "R", 1) != 1)
         return 1;
     close(5);

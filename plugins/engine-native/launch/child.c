@@ -151,10 +151,12 @@ static int child_limits(struct launch *l)
     return setrlimit(RLIMIT_NOFILE, &files) < 0 ? errno : 0;
 }
 
-/* Puts a descriptor on its number for the guest; all sources are above the targets. */
+/* Puts a descriptor on its number for the guest; it outlives the exec, also when it has that number already. */
 static int place(int fd, int target)
 {
-    return fd < 0 ? 0 : dup2(fd, target) < 0 ? errno : 0;
+    if (fd < 0)
+        return 0;
+    return (fd == target ? fcntl(fd, F_SETFD, 0) : dup2(fd, target)) < 0 ? errno : 0;
 }
 
 static int child_descriptors(struct launch *l)
