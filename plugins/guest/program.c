@@ -58,7 +58,8 @@ void program_kill(struct program *p, uint64_t reason)
         return;
     if (!p->killed && !p->has_exited)
         p->killed = reason;
-    kill(p->supervisor, SIGCONT);
+    if (p->supervisor)
+        kill(p->supervisor, SIGCONT);
     command(p, SUPERVISOR_KILL, 0);
     if (!p->rescue.fn)
         loop_timer(&p->rescue, RESCUE_MS, on_rescue);
@@ -419,8 +420,12 @@ static void on_control(struct source *source, uint32_t events)
     }
     if (!p->pid && !p->is_failed)
         on_failed(p, SUPERVISOR_NO_FORK, ECHILD);
-    if (p->pid && !p->has_exited)
-        orphans_appeared(); /* the supervisor was killed: what it kept is now ours */
+    if (p->pid && !p->has_exited) { /* the supervisor was killed: what it kept becomes ours when it is reaped */
+        loop_close(&p->control);
+        p->is_lost = true;
+        programs_sweep_orphans();
+        return;
+    }
     set_gone(p);
 }
 
@@ -533,14 +538,6 @@ void program_wait_gone(struct program *p, struct conn *c)
     c->ops = &waiter_ops;
 }
 
-static bool has_orphans;
-
-void orphans_appeared(void)
-{
-    has_orphans = true;
-    programs_sweep_orphans();
-}
-
 static bool is_ours(pid_t pid)
 {
     if (helper_is(pid))
@@ -551,12 +548,21 @@ static bool is_ours(pid_t pid)
     return false;
 }
 
+/* A killed supervisor leaves its tree to us only in the course of its own end, after its control socket has closed:
+ * before it is reaped, nothing can be said. */
 void programs_sweep_orphans(void)
 {
-    if (!has_orphans)
+    bool any = false;
+    for (struct program *p = programs; p; p = p->next)
+        any = any || (p->is_lost && !p->is_gone && !p->supervisor);
+    if (!any)
         return;
     tree_kill(getpid(), is_ours);
-    has_orphans = tree_signal(getpid(), 0, is_ours) > 0;
+    if (tree_signal(getpid(), 0, is_ours) > 0)
+        return; /* SIGCHLD brings us here again */
+    for (struct program *p = programs; p; p = p->next)
+        if (p->is_lost && !p->supervisor)
+            set_gone(p);
 }
 
 void program_reaped(pid_t pid)

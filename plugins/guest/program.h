@@ -45,6 +45,7 @@ struct program {
     uint64_t killed; /* NT_GR_* of our own kill; 0: none */
     int wait_status;
     bool has_exited; /* wait_status is known */
+    bool is_lost;        /* the supervisor was killed */
     bool is_gone;    /* no process of the tree is left */
     bool is_told;    /* its end was announced */
     bool is_failed;  /* it did not start */
@@ -68,8 +69,6 @@ void programs_signal_all(int signo);
 void programs_kill_all(void);
 /* Kills what lost its supervisor, and so became our own child. */
 void programs_sweep_orphans(void);
-/* A supervisor was lost: there is something to sweep. */
-void orphans_appeared(void);
 /* Frees what ended in this turn. */
 void programs_sweep(void);
 

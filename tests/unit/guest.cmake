@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+foreach(test guest guest_jobs)
+  nt_add_unit_test(${test} LIBRARIES nt_abi SOURCES guest_harness.c)
+  target_compile_definitions(${test}_test PRIVATE NT_TEST_GUEST="$<TARGET_FILE:nanoterm-guest>")
+  add_dependencies(${test}_test nanoterm-guest)
+endforeach()
