@@ -47,7 +47,7 @@ class Server:
     def _read(self):
         for line in self.process.stderr:
             self.log.append(line)
-            found = re.search(r"listening on (http://127\.0\.0\.1:\d+)", line)
+            found = re.search(r"(?i)listening on (http://127\.0\.0\.1:\d+)", line)
             if found:
                 self.url = found.group(1)
                 self._ready.set()

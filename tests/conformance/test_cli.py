@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a person does with the unmodified command line."""
 import json
+import re
 
 
 def test_doctor(cli):
@@ -10,9 +11,9 @@ def test_doctor(cli):
 
 
 def test_the_life_of_a_sandbox(cli):
-    made = cli("sandbox", "create", "--json")
+    made = cli("sandbox", "create")
     assert made.returncode == 0, made.stdout + made.stderr
-    name = json.loads(made.stdout)["id"]
+    name = re.search(r"\bws_[a-z0-9]+", made.stdout).group(0)
     try:
         rows = json.loads(cli("sandbox", "list", "--json").stdout)
         rows = rows["items"] if isinstance(rows, dict) else rows

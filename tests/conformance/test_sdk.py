@@ -20,7 +20,7 @@ def test_create_list_get_kill(server):
         made.kill()
     assert made.id not in [row.id for row in Sandbox.list() if row.status.value in ("running", "paused")]
     with pytest.raises(SandboxError):
-        made.commands.run("true")
+        Sandbox.connect(made.id)
 
 
 def test_a_command_gives_output_and_status(sandbox):

@@ -113,7 +113,7 @@ static void a_background_start_is_not_cancelled(void **state)
     json("{\"command\":\"x\",\"background\":true,\"timeout_secs\":30}");
     stage_call(&exec_routes, "POST", SB "/exec");
     assert_int_equal(stage_op_number(NT_GT_TIMEOUT_MS), 0);
-    assert_int_equal(stage_op_number(NT_GT_FLAGS), NT_GX_BACKGROUND);
+    assert_int_equal(stage_op_number(NT_GT_FLAGS), NT_GX_BACKGROUND | NT_GX_STDIN);
     assert_null(stage.lost);
     STAGE_FRAME(NT_G_STARTED, { NT_GT_PID, 7, NULL });
     stage_end(0, 0, 0);

@@ -76,7 +76,7 @@ static void answer_exit(struct run *r, int exit_code)
 static void answer_note(struct run *r, int exit_code, const char *message)
 {
     utf8_text_end(&r->text[1], &r->out[1]);
-    nt_buf_add(&r->out[1], "nanoterm: ");
+    nt_buf_addf(&r->out[1], "nanoterm: %s: ", exec_spec_name(&r->spec));
     nt_buf_add(&r->out[1], message);
     nt_buf_add_char(&r->out[1], '\n');
     answer_exit(r, exit_code);
@@ -154,7 +154,8 @@ static const struct guest_events events = { .frame = on_frame, .bytes = on_bytes
 static int run_start(struct run *r, struct nt_error *reterr)
 {
     struct nt_bytes frame;
-    uint32_t flags = r->spec.background ? NT_GX_BACKGROUND : 0;
+    /* The input of a background program stays open for processes/{}/stdin. */
+    uint32_t flags = r->spec.background ? NT_GX_BACKGROUND | NT_GX_STDIN : 0;
     if (exec_spec_frame(&r->spec, r->server, &r->ws, exchange_principal(r->x), exec_shell(r->shell), flags, &frame,
                         reterr)
         < 0)

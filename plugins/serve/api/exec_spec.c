@@ -138,6 +138,13 @@ const char *exec_shell(unsigned attempt)
     return attempt == 0 ? "bash" : attempt == 1 ? "sh" : NULL;
 }
 
+const char *exec_spec_name(const struct exec_spec *spec)
+{
+    if (spec->shell)
+        return exec_shell(1);
+    return spec->command ? spec->command : json_string_value(json_array_get(spec->argv, 0));
+}
+
 bool exec_shell_is_missing(const struct exec_spec *spec, const struct nt_error *error)
 {
     return spec->shell && error && error->attempt == NT_GE_NOT_STARTED && error->sys == ENOENT;

@@ -48,6 +48,9 @@ int exec_spec_frame(const struct exec_spec *spec, struct server *server, const s
                     const struct principal *principal, const char *shell, uint32_t flags, struct nt_bytes *ret,
                     struct nt_error *reterr);
 
+/* What the client wants to run, for messages. */
+const char *exec_spec_name(const struct exec_spec *spec);
+
 /* True when the error of a start with that shell means: try the next one. */
 bool exec_shell_is_missing(const struct exec_spec *spec, const struct nt_error *error);
 

@@ -189,8 +189,8 @@ static void on_end(void *data, const struct nt_error *error)
     if (s->phase == PHASE_START && status && s->sock) {
         /* Clients that stream see a program that ended with this status; those that wait for exec_started see the
          * error behind it. */
-        struct nt_buf text = NT_BUF(512);
-        nt_buf_addf(&text, "nanoterm: %s\n", error->message);
+        struct nt_buf text = NT_BUF(NT_G_FRAME_MAX);
+        nt_buf_addf(&text, "nanoterm: %s: %s\n", exec_spec_name(&s->spec), error->message);
         send_output(s, 1, &text);
         nt_buf_done(&text);
         send_exit(s, status);
@@ -215,8 +215,8 @@ static int session_attach(struct session *s, struct nt_error *reterr)
 static int session_start(struct session *s, struct nt_error *reterr)
 {
     struct nt_bytes frame;
-    if (exec_spec_frame(&s->spec, s->server, &s->ws, &s->principal, exec_shell(s->shell), NT_GX_BACKGROUND, &frame,
-                        reterr)
+    if (exec_spec_frame(&s->spec, s->server, &s->ws, &s->principal, exec_shell(s->shell),
+                        NT_GX_BACKGROUND | NT_GX_STDIN, &frame, reterr)
         < 0)
         return -1;
     int rc = workspace_guest(s->server, &s->ws, frame, &guest_events, s, &s->op, reterr);

@@ -104,7 +104,7 @@ int guest_not_started_status(const struct nt_error *error)
 
 struct guest_failure guest_failure_of(const struct nt_error *error, enum guest_subject subject)
 {
-    switch (error->code) { /* what came about without the guest saying anything */
+    switch (error->attempt ? 0 : error->code) { /* what came about without the guest saying anything */
     case NT_E_CONFLICT:
         return (struct guest_failure){ 409, 0, "sandbox_not_ready" };
     case NT_E_MEMORY:
@@ -122,8 +122,6 @@ struct guest_failure guest_failure_of(const struct nt_error *error, enum guest_s
     if (subject == GUEST_FILE) {
         if (error->attempt == NT_GE_NOT_FOUND || error->sys == ENOENT)
             return (struct guest_failure){ 404, 0, "file_not_found" };
-        if (error->attempt == NT_GE_INVALID && error->sys == 0)
-            return (struct guest_failure){ 400, 0, "invalid_request" };
         return (struct guest_failure){ 400, 0, "file_error" };
     }
     if (subject == GUEST_PROCESS) {
