@@ -50,7 +50,7 @@ json_t *sandbox_time_json(int64_t unix_ms)
 static void change_prefix(const char *id, const char *prefix, char *ret, size_t size)
 {
     const char *rest = strchr(id, '_');
-    snprintf(ret, size, "%s_%s", prefix, rest ? rest + 1 : id);
+    snprintf(ret, size, "%s_%.40s", prefix, rest ? rest + 1 : id); /* an id has at most 40 characters */
 }
 
 void sandbox_snapshot_id(const char *ws_id, char *ret, size_t size)

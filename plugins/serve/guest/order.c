@@ -21,7 +21,7 @@ static const struct row rows[] = {
 
 int guest_order_init(struct guest_order *o, const uint8_t *request, size_t size)
 {
-    struct nt_g_frame f;
+    struct nt_g_frame f = { 0 };
     if (nt_g_next(request, size, &f) != (int64_t)size || size == 0)
         return -1;
     *o = (struct guest_order){ .request = f.type };
