@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: Apache-2.0
+nt_add_unit_test(net_http LIBRARIES nt_net SOURCES net_peer.c)
+nt_add_unit_test(net_ws LIBRARIES nt_net SOURCES net_peer.c)
