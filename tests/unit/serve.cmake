@@ -2,3 +2,4 @@
 nt_add_unit_test(serve_http LIBRARIES nt_serve)
 nt_add_unit_test(serve_json LIBRARIES nt_serve)
 nt_add_unit_test(serve_store LIBRARIES nt_serve)
+nt_add_unit_test(serve_api SOURCES serve_engine.c LIBRARIES nt_serve)
