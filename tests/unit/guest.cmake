@@ -4,3 +4,6 @@ foreach(test guest guest_jobs)
   target_compile_definitions(${test}_test PRIVATE NT_TEST_GUEST="$<TARGET_FILE:nanoterm-guest>")
   add_dependencies(${test}_test nanoterm-guest)
 endforeach()
+
+include(${CMAKE_SOURCE_DIR}/plugins/serve/guest/sources.cmake)
+nt_add_unit_test(guest_client LIBRARIES nt_sdk PkgConfig::UV SOURCES guest_client_fake.c ${GUEST_CLIENT_SOURCES})
