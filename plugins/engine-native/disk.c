@@ -248,9 +248,49 @@ void disk_forget_guest(int dir)
 
 /* --- deleting --------------------------------------------------------------------------------------------------- */
 
-/* One open folder on the way down. Depth is bounded by descriptors, not by the stack: each level reopens by "..",
- * which is safe because nothing else moves what is in the trash. */
-static int empty_folder(int dir, unsigned depth)
+/* Deeper ones are moved up instead of walked down: neither the stack nor the descriptors are the depth's. */
+#define DEPTH_MAX 40
+
+struct deletion {
+    int top;        /* the folder whose content goes */
+    unsigned moved; /* folders moved up into it in this pass */
+};
+
+/* Opens a folder of hostile content for deleting in it: mode and all. -1 with errno. */
+static int open_for_delete(int dir, const char *name)
+{
+    int fd = openat(dir, name, FOLDER);
+    /* overlay's work folders have mode 0 and so may what a program made; they are ours to open up. fchmodat follows
+     * a link, but what O_NOFOLLOW refuses with EACCES is none, and nobody else is at work in the trash. */
+    if (fd < 0 && errno == EACCES && fchmodat(dir, name, 0700, 0) == 0)
+        fd = openat(dir, name, FOLDER);
+    struct stat st;
+    if (fd >= 0 && fstat(fd, &st) == 0 && (st.st_mode & 0700) != 0700)
+        fchmod(fd, 0700);
+    return fd;
+}
+
+static int empty_folder(struct deletion *d, int dir, unsigned depth);
+
+static int delete_folder(struct deletion *d, int dir, const char *name, unsigned depth)
+{
+    static _Atomic unsigned long counter;
+    nt_autoclose int inner = open_for_delete(dir, name);
+    if (inner < 0)
+        return errno;
+    if (depth >= DEPTH_MAX) {
+        char up[64];
+        snprintf(up, sizeof(up), "deep.%lu", ++counter);
+        if (renameat(dir, name, d->top, up) < 0)
+            return errno;
+        d->moved++;
+        return 0;
+    }
+    int sys = empty_folder(d, inner, depth + 1);
+    return unlinkat(dir, name, AT_REMOVEDIR) < 0 ? (sys ? sys : errno) : 0;
+}
+
+static int empty_folder(struct deletion *d, int dir, unsigned depth)
 {
     int copy = openat(dir, ".", FOLDER), result = 0;
     DIR *list = copy < 0 ? NULL : fdopendir(copy);
@@ -264,28 +304,11 @@ static int empty_folder(int dir, unsigned depth)
     while ((errno = 0, e = readdir(list)) != NULL) {
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
             continue;
-        if (unlinkat(dir, e->d_name, 0) == 0)
-            continue;
-        if (errno != EISDIR && errno != EPERM && errno != EACCES) {
-            result = errno == ENOENT ? result : errno;
-            continue;
-        }
-        int sys = depth >= 900 ? ELOOP : 0;
-        int inner = sys ? -1 : openat(dir, e->d_name, FOLDER);
-        if (inner < 0 && !sys) {
-            /* overlay's work folders have mode 0 and so may what a program made; they are ours to open up.
-             * fchmodat follows a link, but what refused O_DIRECTORY|O_NOFOLLOW with EACCES is no link. */
-            if (errno == EACCES && fchmodat(dir, e->d_name, 0700, 0) == 0)
-                inner = openat(dir, e->d_name, FOLDER);
-            sys = inner < 0 ? errno : 0;
-        }
-        if (inner >= 0) {
-            fchmod(inner, 0700);
-            sys = empty_folder(inner, depth + 1);
-            close(inner);
-        }
-        if (unlinkat(dir, e->d_name, AT_REMOVEDIR) < 0)
-            result = sys ? sys : errno;
+        int sys = unlinkat(dir, e->d_name, 0) < 0 ? errno : 0;
+        if (sys == EISDIR || sys == EPERM)
+            sys = delete_folder(d, dir, e->d_name, depth);
+        if (sys && sys != ENOENT) /* another worker may be at the same folder */
+            result = sys;
     }
     closedir(list);
     return result;
@@ -293,16 +316,18 @@ static int empty_folder(int dir, unsigned depth)
 
 int disk_delete(int dir, const char *name)
 {
-    int inner = openat(dir, name, FOLDER);
-    if (inner < 0 && errno == EACCES && fchmodat(dir, name, 0700, 0) == 0)
-        inner = openat(dir, name, FOLDER);
-    if (inner < 0) {
+    nt_autoclose int top = open_for_delete(dir, name);
+    if (top < 0) {
         if (errno == ENOENT)
             return 0;
         return unlinkat(dir, name, 0) < 0 ? errno : 0;
     }
-    int sys = empty_folder(inner, 0);
-    close(inner);
+    struct deletion d = { top, 0 };
+    int sys;
+    do {
+        d.moved = 0;
+        sys = empty_folder(&d, top, 0);
+    } while (!sys && d.moved > 0);
     return unlinkat(dir, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? (sys ? sys : errno) : 0;
 }
 
@@ -318,18 +343,31 @@ int disk_discard(const struct disk *disk, const char *id, struct nt_error *reter
         return nt_fail_sys(reterr, errno, "no random number");
     char name[80];
     snprintf(name, sizeof(name), "%s.%016llx", id, (unsigned long long)random);
-    if (renameat(all, id, trash, name) < 0 && errno != ENOENT)
-        return nt_fail_sys(reterr, errno, "cannot remove %s", id);
-    return 0;
+    if (renameat(all, id, trash, name) < 0)
+        return errno == ENOENT ? 0 : nt_fail_sys(reterr, errno, "cannot remove %s", id);
+    int sys = disk_delete(trash, name);
+    return sys ? nt_fail_sys(reterr, sys, "cannot delete all of %s", id) : 0;
 }
 
 int disk_empty_trash(const struct disk *disk, struct nt_error *reterr)
 {
     int trash = openat(disk->data_fd, "trash", FOLDER);
-    if (trash < 0)
-        return nt_fail_sys(reterr, errno, "cannot open the trash");
-    int sys = empty_folder(trash, 0);
-    close(trash);
+    DIR *list = trash < 0 ? NULL : fdopendir(trash);
+    if (!list) {
+        int sys = errno;
+        if (trash >= 0)
+            close(trash);
+        return nt_fail_sys(reterr, sys, "cannot open the trash");
+    }
+    struct dirent *e;
+    int sys = 0;
+    while ((e = readdir(list)) != NULL) {
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+            continue;
+        int one = disk_delete(dirfd(list), e->d_name);
+        sys = one ? one : sys;
+    }
+    closedir(list);
     return sys ? nt_fail_sys(reterr, sys, "cannot empty the trash") : 0;
 }
 

@@ -59,8 +59,9 @@ int disk_make_layer(const struct disk *disk, int dir, const char *name, struct n
 /* A descriptor of the guest's process, when the record is of this boot and the process lives; else -1. */
 int disk_find_guest(int dir, struct record *ret);
 void disk_forget_guest(int dir);
-/* Moves DATA/ws/ID out of sight; done when it is not there. Deleting is disk_empty_trash. */
+/* Moves DATA/ws/ID out of sight, then deletes it; done when it is not there. */
 int disk_discard(const struct disk *disk, const char *id, struct nt_error *reterr);
+/* Deletes what a server that was killed has left. */
 int disk_empty_trash(const struct disk *disk, struct nt_error *reterr);
 /* Calls each for every id below DATA/ws. */
 int disk_each(const struct disk *disk, void (*each)(void *data, const char *id), void *data, struct nt_error *reterr);

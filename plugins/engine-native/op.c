@@ -295,8 +295,7 @@ static void clean_work(void *data)
     const struct disk *disk = &op->engine->disk;
     limits_clear(op->id);
     if (op->undo) {
-        op->work_failed = disk_discard(disk, op->id, &op->work_error) < 0
-                          || disk_empty_trash(disk, &op->work_error) < 0;
+        op->work_failed = disk_discard(disk, op->id, &op->work_error) < 0;
         return;
     }
     nt_autoclose int dir = disk_lock(disk, op->id, &op->work_error);

@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* engine_native_test.c - the engine's life of a workspace, with a real launcher and a small guest. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "engine_fixture.h"
 #include "engine_loop.h"
+#include "plugins/engine-native/native.h"
 
 static struct fixture f;
 static char text[64 * 1024];
@@ -58,6 +61,165 @@ static void a_workspace_lives_and_leaves_nothing(void **state)
     must(&o);
 }
 
+static void the_way_out_works_and_survives_the_server(void **state)
+{
+    struct outcome o;
+    char got[8] = "";
+    (void)state;
+    fixture_create(&f, ID, "host", NT_SPEC_WAY_OUT, &o);
+    must(&o);
+    assert_int_equal(fixture_sh(&f, ID, "echo $http_proxy $NANOTERM_WORKSPACE", text, sizeof(text)), 0);
+    assert_string_equal(text, "http://127.0.0.1:3128 " ID "\n");
+    for (int round = 0; round < 2; round++) {
+        f.has_accepted = false;
+        assert_int_equal(fixture_sh(&f, ID, "bash -c 'exec 9<>/dev/tcp/127.0.0.1/3128; echo hi >&9'", text, sizeof(text)), 0);
+        assert_true(test_loop_run(f.loop, &f.has_accepted, 5000));
+        assert_true(f.accepted >= 0);
+        memset(got, 0, sizeof(got));
+        assert_int_equal(read(f.accepted, got, sizeof(got) - 1), 3);
+        assert_string_equal(got, "hi\n");
+        if (round == 0) {
+            /* The server ends; another one finds the workspace running, and its listener. */
+            fixture_close(&f);
+            fixture_open(&f);
+            fixture_call(&f, 'i', ID, &o);
+            must(&o);
+            assert_int_equal(o.state.state, NT_WS_RUNNING);
+            test_loop_run(f.loop, NULL, 100);
+        }
+    }
+    fixture_call(&f, 'r', ID, &o);
+    must(&o);
+}
+
+static void a_guest_that_dies_is_noticed(void **state)
+{
+    struct outcome o;
+    (void)state;
+    fixture_create(&f, ID, "host", 0, &o);
+    must(&o);
+    long pid = strtol(o.state.location + strlen("pid "), NULL, 10);
+    assert_true(pid > 1);
+    f.has_stopped = false;
+    kill((pid_t)pid, SIGKILL);
+    assert_true(test_loop_run(f.loop, &f.has_stopped, 5000));
+    assert_string_equal(f.stopped, ID);
+    fixture_call(&f, 'i', ID, &o);
+    assert_int_equal(o.state.state, NT_WS_STOPPED);
+    fixture_call(&f, 's', ID, &o);
+    must(&o);
+    /* Dies while no server is there. */
+    pid = strtol(o.state.location + strlen("pid "), NULL, 10);
+    fixture_close(&f);
+    kill((pid_t)pid, SIGKILL);
+    fixture_open(&f);
+    f.has_stopped = false;
+    fixture_call(&f, 'i', ID, &o);
+    if (o.state.state == NT_WS_RUNNING) {
+        assert_true(test_loop_run(f.loop, &f.has_stopped, 5000));
+        fixture_call(&f, 'i', ID, &o);
+    }
+    assert_int_equal(o.state.state, NT_WS_STOPPED);
+    fixture_call(&f, 'r', ID, &o);
+    must(&o);
+}
+
+static void a_launcher_killed_midway_leaves_nothing(void **state)
+{
+    static const char *const steps[] = {
+        "clone", "maps", "go", "user", "folders", "private mounts", "attach", "network", "root overlay", "layers", "devices",
+        "proc and sys", "temporary folders", "package database", "leave the host's root", "names", "way out",
+        "limits of the guest", "signals", "descriptors", "capabilities", "system call filter", "start the guest",
+    };
+    struct outcome o;
+    struct stat st;
+    char path[256];
+    (void)state;
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        launch_stop_at = steps[i];
+        fixture_create(&f, ID, "host", NT_SPEC_WAY_OUT, &o);
+        launch_stop_at = NULL;
+        if (o.outcome != NT_OP_FAILED)
+            fail_msg("killed before '%s': outcome %u", steps[i], o.outcome);
+        snprintf(path, sizeof(path), "%s/ws/" ID, f.data);
+        assert_int_not_equal(stat(path, &st), 0);
+        assert_int_not_equal(stat("/sys/fs/cgroup/memory/nanoterm/" ID, &st), 0);
+        assert_int_not_equal(stat("/sys/fs/cgroup/pids/nanoterm/" ID, &st), 0);
+        /* No process is left that has our folder in one of its mounts, and no child of ours. */
+        assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+    }
+    fixture_create(&f, ID, "host", 0, &o);
+    must(&o);
+    fixture_call(&f, 'r', ID, &o);
+    must(&o);
+}
+
+static void a_hostile_tree_is_removed(void **state)
+{
+    struct outcome o;
+    (void)state;
+    fixture_create(&f, ID, "host", 0, &o);
+    must(&o);
+    assert_int_equal(
+        fixture_sh(&f, ID,
+                   "mkdir victim && ln -s /etc/passwd victim/l && ln -s / root && mkfifo pipe && touch -- '-rf' \"$(printf 'a\\nb')\" &&"
+                   "mkdir -p a/b/c && touch a/b/c/d && chmod 0 a/b/c && chmod 500 a/b && chmod 0 a &&"
+                   "perl -e 'for (1..3000) { mkdir \"deep\" or die; chdir \"deep\" or die }'",
+                   text, sizeof(text)), 0);
+    fixture_call(&f, 'r', ID, &o);
+    must(&o);
+    struct stat st;
+    assert_int_equal(stat("/etc/passwd", &st), 0);
+}
+
+static void limits_are_reported_and_required(void **state)
+{
+    struct outcome o;
+    struct nt_engine_state can = { .size = sizeof(can) };
+    (void)state;
+    f.ops->abilities(f.engine, &can);
+    fixture_create(&f, ID, "host", NT_SPEC_REQUIRE_LIMITS, &o);
+    if (can.limit_memory < NT_LIMIT_HARD || can.limit_pids < NT_LIMIT_HARD || can.limit_cpu < NT_LIMIT_HARD) {
+        assert_int_equal(o.outcome, NT_OP_FAILED);
+        assert_int_equal(o.error.code, NT_E_UNAVAILABLE);
+        assert_true(o.error.hint[0]);
+        fixture_create(&f, ID, "host", 0, &o);
+        must(&o);
+    } else {
+        must(&o);
+        assert_int_equal(o.state.limit_memory, NT_LIMIT_HARD);
+        /* 512 MiB: a program that takes 1 GiB is killed. */
+        assert_int_not_equal(fixture_sh(&f, ID, "perl -e '$x = \"a\" x (1 << 30); print length $x'", text, sizeof(text)), 0);
+    }
+    if (can.limit_pids) /* 200: not all of 300 processes can be started */
+        assert_int_not_equal(fixture_sh(&f, ID, "i=0; while [ $i -lt 300 ]; do sleep 2 & i=$((i+1)); done", text, sizeof(text)), 0);
+    fixture_call(&f, 'r', ID, &o);
+    must(&o);
+}
+
+static void nonsense_is_refused(void **state)
+{
+    static const char *const ids[] = { "", "..", "a/b", "UPPER", "_x", "ws_0123456789012345678901234567890123456789" };
+    struct outcome o;
+    (void)state;
+    for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
+        fixture_create(&f, ids[i], "host", 0, &o);
+        assert_int_equal(o.outcome, NT_OP_FAILED);
+        assert_int_equal(o.error.code, NT_E_INVALID);
+        fixture_call(&f, 's', ids[i], &o);
+        assert_int_equal(o.error.code, NT_E_NOT_FOUND);
+    }
+    fixture_create(&f, ID, "docker.io/debian", 0, &o);
+    assert_int_equal(o.error.code, NT_E_INVALID);
+    fixture_create(&f, ID, "file:/nonexistent.tar", 0, &o);
+    assert_int_equal(o.error.code, NT_E_NOT_FOUND);
+    fixture_call(&f, 'i', ID, &o);
+    assert_int_equal(o.state.state, NT_WS_ABSENT);
+    struct nt_error error = NT_ERROR_INIT;
+    static const struct nt_stream_events none = { .size = sizeof(none) };
+    assert_int_equal(f.ops->open_stream(f.engine, ID, &none, NULL, &error), -1);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -79,6 +241,12 @@ int main(void)
         return r;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_workspace_lives_and_leaves_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_way_out_works_and_survives_the_server, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_guest_that_dies_is_noticed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_launcher_killed_midway_leaves_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_hostile_tree_is_removed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(limits_are_reported_and_required, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nonsense_is_refused, set_up, tear_down),
     };
     r = cmocka_run_group_tests(tests, NULL, NULL);
     fixture_end(&f);
