@@ -32,7 +32,7 @@ static int start(const char *program, int file, int answer, pid_t *ret)
     char self[] = "nanoterm", flag[] = "--internal-manifest", path[] = "/proc/self/fd/3", out[] = "-";
     char *argv[] = { self, flag, path, out, NULL };
     /* Nothing of the user's environment: LD_PRELOAD and the like would decide what a plugin's tables say. */
-    char lang[] = "LANG=C.UTF-8", sanitizer[] = "ASAN_OPTIONS=detect_leaks=0";
+    char lang[] = "LANG=C.UTF-8", sanitizer[] = "ASAN_OPTIONS=detect_leaks=0:handle_segv=0";
     char *env[] = { lang, sanitizer, NULL };
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
