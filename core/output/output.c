@@ -61,6 +61,11 @@ void output_free(struct output *output)
     free(output);
 }
 
+void output_set_color(struct output *output, bool color)
+{
+    output->options.flags = (output->options.flags & ~NT_CALL_COLOR) | (color ? NT_CALL_COLOR : 0);
+}
+
 /* --- writing -------------------------------------------------------------------------------------------------- */
 
 int output_write_fd(int fd, const char *data, size_t size)

@@ -19,6 +19,8 @@ struct output_options {
 
 int output_new(const struct output_options *options, struct output **ret, struct nt_error *reterr);
 void output_free(struct output *output);
+/* The configuration is known later than the terminal: sets or clears NT_CALL_COLOR. */
+void output_set_color(struct output *output, bool color);
 
 /* Says whose columns the rows will have. `fields` is "a,b" or NULL; an unknown one is NT_E_USAGE. */
 int output_begin(struct output *output, const struct nt_command *command, const char *fields,

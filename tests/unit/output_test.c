@@ -89,6 +89,11 @@ static void a_list_is_a_table_with_aligned_columns(void **state)
     finish(&c);
     assert_string_equal(read_fd(&c, c.out), "\033[1mID  NAME  STATUS  SIZE\033[0m\n");
     catch_end(&c);
+    catch_begin(&c, &list_command, NT_CALL_COLOR, NULL);
+    output_set_color(c.output, false);
+    finish(&c);
+    assert_string_equal(read_fd(&c, c.out), "ID  NAME  STATUS  SIZE\n");
+    catch_end(&c);
 }
 
 static void a_list_is_one_json_array(void **state)
