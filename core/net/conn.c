@@ -451,6 +451,24 @@ static void tell_broken(struct conn *c)
         c->events->broken(c->owner, c->error);
 }
 
+/* The peer takes nothing more, but may have answered before it closed (a refusal of a large body): its owner sees what
+ * came before it hears of the error. */
+static void read_last(struct conn *c)
+{
+    int sys = c->error;
+    for (int i = 0; i < 16 && !c->closing && !c->eof; i++) {
+        size_t before = c->end;
+        c->error = 0;
+        fill(c);
+        bool has_more = c->end != before || c->eof;
+        c->error = sys;
+        if (!has_more)
+            return;
+        if (!c->eof)
+            c->events->input(c->owner);
+    }
+}
+
 static void conn_turn(struct conn *c, bool readable)
 {
     if (c->closing)
@@ -461,6 +479,8 @@ static void conn_turn(struct conn *c, bool readable)
     c->events->input(c->owner);
     if (!c->closing && !c->error && c->fd >= 0) {
         bool progress = flush(c);
+        if (c->error == EPIPE || c->error == ECONNRESET)
+            read_last(c);
         c->stage = 2;
         tell_lenders(c);
         if (progress && !c->closing && !c->error)
