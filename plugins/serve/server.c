@@ -6,12 +6,14 @@
 #include "server.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,6 +27,7 @@
 #include "sdk/error.h"
 
 #define DRAIN_MS 10000
+#define CLOSE_MS 5000
 
 /* What only this file needs. */
 struct life {
@@ -38,6 +41,7 @@ struct life {
     struct nt_timer *idle, *drain;
     char engine_dir[4096];
     struct nt_error reconcile_error;
+    int data_lock;
     bool drained; /* time for it is over */
     unsigned closing;
 };
@@ -243,12 +247,27 @@ static void tell_store(const struct life *life, const struct store_opened *opene
             opened->made_owner_key ? " (new)" : "");
 }
 
+/* One server per data folder, whatever it listens on; the lock goes when the process does, or becomes another program. */
+static int lock_data(struct life *life, struct nt_error *reterr)
+{
+    char path[4200];
+    snprintf(path, sizeof(path), "%s/lock", life->options.data_dir);
+    life->data_lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (life->data_lock < 0)
+        return nt_fail_sys(reterr, errno, "cannot open %s", path);
+    if (flock(life->data_lock, LOCK_EX | LOCK_NB) < 0)
+        return nt_fail(reterr, NT_E_CONFLICT, "another server uses %s", life->options.data_dir);
+    return 0;
+}
+
 static int open_parts(struct life *life, struct nt_error *reterr)
 {
     struct server *server = &life->server;
     struct store_opened opened;
     if (folder_make(life->options.data_dir, reterr) < 0)
         return nt_wrap(reterr, "the data folder");
+    if (lock_data(life, reterr) < 0)
+        return -1;
     if (store_open(&life->uv, life->options.data_dir, &server->store, &opened, reterr) < 0)
         return -1;
     snprintf(server->owner_org, sizeof(server->owner_org), "%s", opened.owner_org);
@@ -336,6 +355,11 @@ static void close_parts(struct life *life)
     workspaces_forget(server);
 }
 
+static void on_close_limit(uv_timer_t *timer)
+{
+    uv_stop(timer->loop);
+}
+
 static void close_loop(struct life *life)
 {
     struct server *server = &life->server;
@@ -350,7 +374,14 @@ static void close_loop(struct life *life)
     }
     uv_close((uv_handle_t *)&life->prepare, NULL);
     uv_close((uv_handle_t *)&life->wake, NULL);
+    /* What others still have to close must not keep the process for ever. */
+    uv_timer_t limit;
+    uv_timer_init(&life->uv, &limit);
+    uv_timer_start(&limit, on_close_limit, CLOSE_MS, 0);
+    uv_unref((uv_handle_t *)&limit);
     uv_run(&life->uv, UV_RUN_DEFAULT);
+    uv_close((uv_handle_t *)&limit, NULL);
+    uv_run(&life->uv, UV_RUN_NOWAIT);
     if (uv_loop_close(&life->uv) < 0)
         debug(life, "serve.loop_not_empty", "");
 }
@@ -408,6 +439,7 @@ int server_run(const struct server_options *options, struct nt_error *reterr)
         return nt_fail(reterr, NT_E_MEMORY, "no memory for the server");
     life->options = *options;
     life->embedded = (struct embedded)EMBEDDED_INIT;
+    life->data_lock = -1;
     life->server = (struct server){
         .engine_ops = options->engine_ops,
         .engine_name = options->engine_name,
@@ -444,6 +476,7 @@ int server_run(const struct server_options *options, struct nt_error *reterr)
     } else {
         embedded_failed(&life->embedded, reterr);
     }
+    nt_closep(&life->data_lock);
     nt_closep(&life->server.handover_fd);
     embedded_done(&life->embedded);
     sodium_memzero(life->server.local_token, sizeof(life->server.local_token));

@@ -11,6 +11,8 @@
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
+#define TTL_SLACK_MS 500
+
 /* --- a struct workspace that owns its texts ----------------------------------------------------------------------- */
 
 static void free_text(const char **text)
@@ -195,8 +197,11 @@ static void after_end(struct server *server, const struct workspace *ws, const c
 static void on_ended_found(void *data, const struct workspace *ws, const struct nt_error *error)
 {
     struct ended *ended = data;
-    if (ws && ws->status == WORKSPACE_RUNNING && !act_is_busy(ended->server, ws->id))
-        after_end(ended->server, ws, ended->reason);
+    if (ws && ws->status == WORKSPACE_RUNNING && !act_is_busy(ended->server, ws->id)) {
+        /* Not every engine can tell why a guest has ended; the clock can. The guest's clock was set a little earlier. */
+        bool is_over = ws->timeout_at_ms > 0 && server_unix_ms() >= ws->timeout_at_ms - TTL_SLACK_MS;
+        after_end(ended->server, ws, is_over ? "ttl" : ended->reason);
+    }
     free(ended);
 }
 

@@ -502,6 +502,29 @@ static void two_servers_do_not_share_a_folder(void **state)
     assert_false(start(&second));
     assert_int_equal(second.error.code, NT_E_CONFLICT);
     assert_non_null(strstr(second.error.message, "runs already"));
+    second.listens[0] = "127.0.0.1:0"; /* nor on another address */
+    second.options.listens = second.listens;
+    second.options.listen_count = 1;
+    assert_false(start(&second));
+    assert_int_equal(second.error.code, NT_E_CONFLICT);
+    assert_int_equal(ask(f, "GET", "/v1/sandboxes", "", NULL, NULL), 200);
+}
+
+static void time_that_has_passed_removes_or_stops(void **state)
+{
+    struct fixture *f = *state;
+    assert_true(start(f));
+    char removed[44], kept[44];
+    create(f, "{\"timeout_ms\":1}", removed);
+    create(f, "{\"timeout_ms\":1,\"timeout_action\":\"hibernate\"}", kept);
+    stop(f);
+    fake_engine_add(removed, NT_WS_STOPPED); /* their guests have ended meanwhile */
+    fake_engine_add(kept, NT_WS_STOPPED);
+    assert_true(start(f));
+    assert_status(f, kept, "stopped");
+    stop(f); /* finishes the removal */
+    assert_int_equal(fake_engine_state(removed), NT_WS_ABSENT);
+    assert_int_equal(fake_engine_state(kept), NT_WS_STOPPED);
 }
 
 static void it_leaves_when_there_is_nothing_to_do(void **state)
@@ -535,6 +558,7 @@ int main(void)
         TEST(a_server_finds_what_became_of_its_workspaces),
         TEST(a_broken_database_does_not_lose_workspaces),
         TEST(two_servers_do_not_share_a_folder),
+        TEST(time_that_has_passed_removes_or_stops),
         TEST(it_leaves_when_there_is_nothing_to_do),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
