@@ -5,6 +5,7 @@
 #include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -73,6 +74,18 @@ static uint64_t header_number(struct nt_call *call, const struct nt_response *he
     if (text)
         nt_parse_u64(text, 0, UINT64_MAX, &value, &ignored);
     return value;
+}
+
+/* Permissions, which the server writes in octal ("0644"). */
+static mode_t header_mode(struct nt_call *call, const struct nt_response *head, mode_t absent)
+{
+    const char *text = call->host->header(call, head, "X-Nanoterm-Mode");
+    mode_t mode = 0;
+    if (!text || !*text || strlen(text) > 5 || strspn(text, "01234567") != strlen(text))
+        return absent;
+    for (; *text; text++)
+        mode = mode << 3 | (mode_t)(*text - '0');
+    return mode;
 }
 
 static int fetch(struct download *d, const char *target, struct nt_response *head, struct nt_error *reterr)
@@ -147,7 +160,7 @@ int download(struct nt_call *call, const char *id, const char *path, const char 
     struct nt_response head = { .size = sizeof(head) };
     int result = fetch(d, nt_buf_text(&target), &head, reterr);
     if (result == 0)
-        result = publish(folder, name, local, fd, header_number(call, &head, "X-Nanoterm-Mode", 0644), reterr);
+        result = publish(folder, name, local, fd, header_mode(call, &head, 0644), reterr);
     if (result < 0)
         unlinkat(folder, name, 0);
     else
