@@ -358,8 +358,6 @@ static const struct conn_ops exec_ops = { .frame = exec_frame, .writable = exec_
 static void on_started(struct program *p, int pid)
 {
     p->pid = pid;
-    if (p->timeout_ms)
-        loop_timer(&p->timeout, p->timeout_ms > INT64_MAX ? INT64_MAX : (int64_t)p->timeout_ms, on_timeout);
     job_started(p->job, pid);
     struct conn *c = p->conn;
     if (c) {
@@ -414,10 +412,14 @@ static void on_control(struct source *source, uint32_t events)
             loop_timer_end(&p->timeout);
             drain(p);
             maybe_tell(p);
+        } else if (m.kind == SUPERVISOR_BORN) {
+            p->born = m.value;
         } else {
             on_failed(p, m.kind, m.value);
         }
     }
+    if (!p->pid && !p->is_failed && p->born)
+        on_started(p, p->born);
     if (!p->pid && !p->is_failed)
         on_failed(p, SUPERVISOR_NO_FORK, ECHILD);
     if (p->pid && !p->has_exited) { /* the supervisor was killed: what it kept becomes ours when it is reaped */
@@ -503,6 +505,9 @@ void program_exec(struct conn *c, const struct request *r, const struct nt_g_fra
             programs->prev = p;
         programs = p;
         alive++;
+        /* From here: a hostile program can stop its supervisor before that says anything. */
+        if (p->timeout_ms)
+            loop_timer(&p->timeout, p->timeout_ms > INT64_MAX ? INT64_MAX : (int64_t)p->timeout_ms, on_timeout);
         c->op = p;
         c->ops = &exec_ops;
         guest_busy();

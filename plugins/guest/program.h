@@ -30,6 +30,7 @@ struct program {
     struct program *next, *prev;
     pid_t supervisor;
     pid_t pid; /* of the program; 0 until it has started */
+    pid_t born; /* the same, known before it has started */
     struct source control;
     struct source input; /* watched while the pipe is full */
     int in_fd;           /* writing end of its stdin; -1: closed */

@@ -80,6 +80,7 @@ static void __attribute__((noreturn)) become_program(const struct supervisor_pla
     sigemptyset(&none);
     signal(SIGPIPE, SIG_DFL); /* all others are at their default since the guest started */
     setsid();
+    tell(SUPERVISOR_BORN, getpid()); /* the program may stop or kill us before we tell that it has started */
     sigprocmask(SIG_SETMASK, &none, NULL);
     if (chdir(plan->cwd) < 0) {
         failed_sys = errno;

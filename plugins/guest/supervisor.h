@@ -29,6 +29,7 @@ enum {
     SUPERVISOR_NO_CWD = 3,  /* value: errno */
     SUPERVISOR_NO_FORK = 4, /* value: errno */
     SUPERVISOR_EXITED = 5,  /* value: as of waitpid */
+    SUPERVISOR_BORN = 6,    /* value: pid of the process that will be the program, before it is */
     /* To the supervisor. */
     SUPERVISOR_KILL = 16,   /* all of the tree; the guest's end of file does the same */
     SUPERVISOR_SIGNAL = 17, /* value: to the process group of the program */
