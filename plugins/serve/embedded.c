@@ -120,6 +120,19 @@ static int write_token(struct embedded *e, char ret_token[68], struct nt_error *
     return 0;
 }
 
+/* At a hand-over the token stays: clients that read it may be waiting in the backlog. */
+static bool keep_token(struct embedded *e, char ret_token[68])
+{
+    char text[68] = "";
+    struct stat st;
+    nt_autoclose int fd = openat(e->dir_fd, NT_LOCAL_TOKEN, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077)
+        || read(fd, text, sizeof(text) - 1) != 64 || strspn(text, "0123456789abcdef") != 64)
+        return false;
+    memcpy(ret_token, text, 65);
+    return true;
+}
+
 /* Whatever is named sock.<pid> was left by a server that fell: only the holder of the lock makes them. */
 static void remove_stale(struct embedded *e)
 {
@@ -157,6 +170,8 @@ int embedded_begin(struct embedded *e, const struct server_options *options, cha
         return -1;
     write_holder(e);
     remove_stale(e);
+    if (options->listen_fd >= 0 && keep_token(e, ret_token))
+        return 0;
     return write_token(e, ret_token, reterr);
 }
 
