@@ -292,7 +292,18 @@ void guest_request(struct conn *c, const struct nt_g_frame *frame, const uint8_t
 static void on_connection(struct source *source, uint32_t events)
 {
     (void)events;
+    static int spare = -1; /* given up to refuse a peer when no descriptor is left: else it would wait, and we spin */
+    if (spare < 0)
+        spare = fcntl(guest.null_fd, F_DUPFD_CLOEXEC, GUEST_FD_LOGS + 1);
     int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC);
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE) && spare >= 0) {
+        close(spare);
+        spare = -1;
+        fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC);
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
     if (fd < 0)
         return;
     struct ucred peer = { 0 };

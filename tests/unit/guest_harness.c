@@ -34,6 +34,7 @@ static void __attribute__((noreturn)) become_guest(int listener, int ready, int 
     close_range(7, ~0u, 0);
     if (chdir(harness.dir) < 0)
         _exit(99);
+    setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 1);
     execl(NT_TEST_GUEST, "nanoterm-guest", "--test", "--workspace", "ws_test", argument, value, (char *)NULL);
     _exit(98);
 }
