@@ -1,17 +1,319 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* main.c - the way in for the build: writes a plugin's manifest. */
+/* main.c - from words to an exit status: finds the command, runs it, and alone prints errors. */
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include <jansson.h>
+
+#include "core/auth/auth.h"
+#include "core/cli/call.h"
+#include "core/cli/commands.h"
+#include "core/cli/crash.h"
+#include "core/cli/known.h"
+#include "core/cli/parse.h"
+#include "core/config/commands.h"
+#include "core/config/config.h"
+#include "core/config/credentials.h"
+#include "core/output/error_line.h"
+#include "core/output/output.h"
+#include "core/plugin/commands.h"
 #include "core/plugin/plugins.h"
+#include "sdk/cleanup.h"
+#include "sdk/error.h"
+
+#define HELP_MAX (16u * 1024 * 1024)
+
+/* One invocation; freed as a whole at the end. */
+struct run {
+    int argc;
+    char **argv;
+    struct plugins *plugins;
+    struct tree tree;
+    struct parsed parsed;
+    struct config *config;
+    struct output *output;
+    struct nt_call *call;
+    const struct plugin *owner; /* of the command that runs; NULL: none yet */
+    uint32_t flags;             /* NT_CALL_* */
+};
+
+static const struct nt_plugin *const built_in[] = { &auth_plugin, &cli_plugin, &config_plugin, &plugin_plugin, NULL };
+
+/* --- the fast path ---------------------------------------------------------------------------------------------- */
+
+/* `--version`, alone or with --json: nothing is opened and nothing is asked. */
+static bool is_version(int argc, char **argv, bool *ret_json)
+{
+    bool has_version = false, json = false;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--version") == 0)
+            has_version = true;
+        else if (strcmp(argv[i], "--json") == 0)
+            json = true;
+        else
+            return false;
+    }
+    *ret_json = json;
+    return has_version;
+}
+
+static int print_version(bool json, struct nt_error *reterr)
+{
+    nt_auto(nt_buf_done) struct nt_buf line = NT_BUF(512);
+    if (json) {
+        json_t *object = json_pack("{s:s, s:s, s:i}", "name", "nanoterm", "version", NT_VERSION, "abi", (int)NT_ABI);
+        nt_autofree char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+        json_decref(object);
+        nt_buf_add(&line, text ? text : "");
+        nt_buf_add_char(&line, '\n');
+    } else {
+        nt_buf_add(&line, "nanoterm " NT_VERSION "\n");
+    }
+    int sys = output_write_fd(1, nt_buf_text(&line), line.size);
+    return sys ? nt_fail_sys(reterr, sys, "cannot write the result") : 0;
+}
+
+/* A caller may have closed 0, 1 or 2: the next file that is opened must not become stdout. What fills the gap is open
+ * the wrong way round, so that a result for nobody is still an error. */
+static void fill_gaps(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)!open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
+}
+
+/* --- the steps -------------------------------------------------------------------------------------------------- */
+
+static uint32_t personality_of(const char *argv0)
+{
+    const char *slash = argv0 ? strrchr(argv0, '/') : NULL;
+    const char *name = slash ? slash + 1 : argv0 ? argv0 : "";
+    return strcmp(name, "nono") == 0 ? NT_AS_NONO : strcmp(name, "nullspace") == 0 ? NT_AS_NULLSPACE : NT_AS_NANOTERM;
+}
+
+static uint32_t flags_of(const struct globals *globals)
+{
+    uint32_t flags = 0;
+    const char *term = getenv("TERM"), *no_color = getenv("NO_COLOR");
+    flags |= globals->json ? NT_CALL_JSON : 0;
+    flags |= globals->quiet ? NT_CALL_QUIET : 0;
+    flags |= isatty(0) ? NT_CALL_STDIN_TTY : 0;
+    flags |= isatty(1) ? NT_CALL_STDOUT_TTY : 0;
+    flags |= isatty(2) ? NT_CALL_STDERR_TTY : 0;
+    /* no-color.org: set and not empty, whatever it says. */
+    bool wants = !globals->no_color && !(no_color && *no_color) && term && strcmp(term, "dumb") != 0;
+    flags |= wants && (flags & NT_CALL_STDOUT_TTY) ? NT_CALL_COLOR : 0;
+    return flags;
+}
+
+/* The setting output.color decides, unless the user said no for this command. */
+static void apply_color(struct run *run)
+{
+    const struct config_value *setting = config_get(run->config, "output.color");
+    const char *no_color = getenv("NO_COLOR");
+    bool is_refused = run->parsed.globals.no_color || (no_color && *no_color);
+    if (!setting || !setting->value || strcmp(setting->value, "auto") == 0 || is_refused)
+        return;
+    bool color = strcmp(setting->value, "always") == 0;
+    run->flags = (run->flags & ~NT_CALL_COLOR) | (color ? NT_CALL_COLOR : 0);
+    output_set_color(run->output, color);
+}
+
+static void on_skipped(void *data, const char *line)
+{
+    struct run *run = data;
+    /* Before the words are understood there is only what stands in them. */
+    struct globals globals = { .json = globals_wants_json(run->argc, run->argv) };
+    struct output_options options = { 1, 2, flags_of(&globals) };
+    struct output *output = NULL;
+    struct nt_error unused = NT_ERROR_INIT;
+    if (output_new(&options, &output, &unused) == 0)
+        output_message(output, NT_SAY_WARN, line);
+    output_free(output);
+}
+
+static int find_command(struct run *run, struct nt_error *reterr)
+{
+    struct plugins_options options = { .host = &call_host, .built_in = built_in, .skipped = on_skipped, .data = run };
+    if (plugins_open(&options, &run->plugins, reterr) < 0 || known_tree(run->plugins, &run->tree, reterr) < 0)
+        return -1;
+    return parse_words(&run->tree, run->argc, run->argv, &run->parsed, reterr);
+}
+
+static int print_help(struct run *run, struct nt_error *reterr)
+{
+    nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(HELP_MAX);
+    known_add_help(&text, run->plugins, &run->tree, run->parsed.path, run->parsed.command);
+    if (!nt_buf_ok(&text))
+        return nt_fail(reterr, NT_E_LIMIT, "the help is too long");
+    return output_write(run->output, nt_buf_text(&text), text.size, reterr);
+}
+
+static int run_command(struct run *run, struct nt_error *reterr)
+{
+    const struct globals *globals = &run->parsed.globals;
+    const struct nt_command *command = run->parsed.command;
+    run->owner = plugins_owner(run->plugins, command);
+    if (output_begin(run->output, command, globals->fields, reterr) < 0
+        || plugins_load(run->plugins, command, &command, reterr) < 0)
+        return -1;
+
+    struct config_options wanted = { personality_of(run->argv[0]), globals->api, globals->org };
+    struct plugin_info info = { .name = NULL };
+    plugins_info_of(run->plugins, run->owner, &info);
+    /* Commands about the tool itself work with a broken configuration, too. */
+    bool is_about_tool = !info.file && (strcmp(info.name, "cli") == 0 || strcmp(info.name, "plugin") == 0);
+    bool needs_config = !is_about_tool && (command->effects & (NT_LOCAL | NT_REMOTE | NT_WRITES | NT_RUNS));
+    if (needs_config) {
+        if (config_load(&wanted, &run->config, reterr) < 0)
+            return -1;
+        if (*config_warning(run->config))
+            output_message(run->output, NT_SAY_WARN, config_warning(run->config));
+        apply_color(run);
+    }
+
+    struct call_options options = {
+        .command = command,
+        .parsed = &run->parsed,
+        .output = run->output,
+        .plugins = run->plugins,
+        .config = run->config,
+        .personality = wanted.personality,
+        .flags = run->flags,
+    };
+    run->call = call_new(&options, reterr);
+    if (!run->call)
+        return -1;
+
+    if (info.file)
+        crash_watch(info.name, info.file, globals->json);
+    /* A peer that goes away is an error value, not the end of this process. */
+    signal(SIGPIPE, SIG_IGN);
+    int status = command->run(run->call, reterr);
+    if (status < 0 && reterr->code == 0)
+        nt_fail(reterr, NT_E_INTERNAL, "'%s' failed and did not say why", command->path);
+    if (status == 0)
+        status = output_finish(run->output, reterr);
+    return status;
+}
+
+static int run_all(struct run *run, struct nt_error *reterr)
+{
+    if (find_command(run, reterr) < 0)
+        return -1;
+    run->flags = flags_of(&run->parsed.globals);
+    struct output_options options = { 1, 2, run->flags };
+    if (output_new(&options, &run->output, reterr) < 0)
+        return -1;
+    switch (run->parsed.what) {
+    case PARSED_VERSION:
+        return print_version(run->parsed.globals.json, reterr);
+    case PARSED_HELP:
+        return print_help(run, reterr);
+    default:
+        return run_command(run, reterr);
+    }
+}
+
+/* --- the end ---------------------------------------------------------------------------------------------------- */
+
+/* True when nobody reads stdout any more. */
+static bool is_stdout_gone(const struct run *run, const struct nt_error *error)
+{
+    if (run->output && output_is_closed(run->output))
+        return true;
+    struct pollfd out = { .fd = 1, .events = POLLOUT };
+    return error->code == NT_E_SYSTEM && error->sys == EPIPE && poll(&out, 1, 0) == 1 && (out.revents & POLLERR);
+}
+
+static void print_error(const struct run *run, const struct nt_error *error, const struct nt_error_row *row)
+{
+    nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(16 * 1024);
+    bool is_parsed = run->output != NULL;
+    bool json = is_parsed ? run->parsed.globals.json : globals_wants_json(run->argc, run->argv);
+    if (run->output)
+        output_clear_progress(run->output);
+    if (json)
+        error_line_add_json(&text, error, row);
+    else
+        error_line_add_text(&text, error, row, (run->flags & NT_CALL_COLOR) && (run->flags & NT_CALL_STDERR_TTY));
+    output_write_fd(2, nt_buf_text(&text), text.size);
+}
+
+static struct nt_error_row row_of(const struct run *run, const struct nt_error *error)
+{
+    struct nt_error_row row;
+    bool is_own = error->code >= NT_E_PLUGIN_FIRST && run->owner
+                  && plugins_error_row(run->plugins, run->owner, error->code, &row);
+    return error_line_row(error->code, is_own ? &row : NULL);
+}
+
+static void tell_status(const struct run *run, uint32_t by, uint32_t status, const char *code)
+{
+    nt_auto(nt_buf_done) struct nt_buf line = NT_BUF(1024);
+    bool is_parsed = run->output != NULL;
+    int fd = is_parsed ? run->parsed.globals.status_fd : globals_early_status_fd(run->argc, run->argv);
+    if (fd < 0)
+        return;
+    error_line_add_status(&line, by, status, code);
+    signal(SIGPIPE, SIG_IGN); /* a reader that is gone changes nothing */
+    output_write_fd(fd, nt_buf_text(&line), line.size);
+}
+
+static void run_done(struct run *run)
+{
+    call_free(run->call);
+    crash_unwatch();
+    output_free(run->output);
+    config_free(run->config);
+    parsed_done(&run->parsed);
+    known_tree_done(&run->tree);
+    plugins_free(run->plugins);
+}
+
+static uint32_t finish(struct run *run, int result, const struct nt_error *error)
+{
+    uint32_t status = 0, by = NT_BY_TOOL;
+    if (result == 0) {
+        if (run->call)
+            call_status(run->call, &status, &by);
+        tell_status(run, by, status, NULL);
+        return status;
+    }
+    struct nt_error_row row = row_of(run, error);
+    const char *code = error->server_code[0] ? error->server_code : row.text;
+    if (is_stdout_gone(run, error)) {
+        /* As every good tool ends in `tool | head`: quietly, by the signal. */
+        tell_status(run, NT_BY_TOOL, 128 + SIGPIPE, NULL);
+        signal(SIGPIPE, SIG_DFL);
+        raise(SIGPIPE);
+        return 128 + SIGPIPE;
+    }
+    print_error(run, error, &row);
+    tell_status(run, NT_BY_TOOL, row.exit_status, code);
+    return row.exit_status;
+}
 
 int main(int argc, char **argv)
 {
-    struct nt_error e = NT_ERROR_INIT;
-    if (argc != 4 || strcmp(argv[1], "--internal-manifest") != 0)
-        return 2;
-    if (plugins_write_manifest(argv[2], argv[3], &e) == 0)
-        return 0;
-    fprintf(stderr, "nanoterm: %s\n", e.message);
-    return 1;
+    struct run run = { .argc = argc, .argv = argv, .parsed = { .globals = GLOBALS_INIT } };
+    struct nt_error error = NT_ERROR_INIT;
+    bool json;
+    int result;
+    if (argc == 4 && strcmp(argv[1], "--internal-manifest") == 0) {
+        result = plugins_write_manifest(argv[2], argv[3], &error);
+    } else if (is_version(argc, argv, &json)) {
+        result = print_version(json, &error);
+    } else {
+        fill_gaps();
+        result = run_all(&run, &error);
+    }
+    uint32_t status = finish(&run, result, &error);
+    run_done(&run);
+    return (int)status;
 }
