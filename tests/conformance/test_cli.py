@@ -26,6 +26,16 @@ def test_the_life_of_a_sandbox(cli):
         done = cli("sandbox", "process", "stream", name, "--shell", "echo live; exit 2")
         assert done.returncode == 2 and "live" in done.stdout
 
+        started = cli("sandbox", "exec", name, "--background", "--json", "--shell", "echo log; cat")
+        pid = str(json.loads(started.stdout)["pid"])
+        rows = json.loads(cli("sandbox", "process", "list", name, "--json").stdout)
+        rows = rows if isinstance(rows, list) else rows["processes"]
+        assert {"pid": int(pid), "running": True} in [{"pid": row["pid"], "running": row["running"]} for row in rows]
+        assert cli("sandbox", "process", "stdin", name, pid, input="typed").returncode == 0
+        assert cli("sandbox", "process", "kill", name, pid).returncode == 0
+        logs = json.loads(cli("sandbox", "process", "logs", name, pid, "--json").stdout)
+        assert logs["stdout"].startswith("log\n") and logs["exit_code"] == 137
+
         done = cli("sandbox", "file", "write", name, "/workspace/x", input="content")
         assert done.returncode == 0, done.stdout + done.stderr
         assert "content" in cli("sandbox", "file", "read", name, "/workspace/x").stdout

@@ -188,3 +188,35 @@ def test_two_users_do_not_exist(sandbox):
 def test_an_unknown_sandbox_is_not_found(server):
     with pytest.raises(NotFoundError):
         Sandbox.get_info_by_id("ws_doesnotexist")
+
+
+def test_run_once(server):
+    done = Sandbox.run_once("false")
+    assert done.exit_code == 1
+    assert [row.id for row in Sandbox.list() if row.status.value == "running"] == []
+
+
+def test_the_asynchronous_client(server):
+    import asyncio
+
+    from nullspace import AsyncSandbox
+
+    async def use():
+        made = await AsyncSandbox.create()
+        try:
+            results = await asyncio.gather(*(made.commands.run(f"echo {n}", shell=True) for n in range(4)))
+            assert [done.stdout for done in results] == [f"{n}\n" for n in range(4)]
+            seen = []
+            done = await made.commands.run("echo live; exit 5", shell=True, on_stdout=seen.append)
+            assert done.exit_code == 5 and "".join(seen) == "live\n"
+
+            async def pieces():
+                for _ in range(3):
+                    yield b"x" * 100_000
+
+            info = await made.files.write("/workspace/s", pieces())
+            assert info.size == 300_000
+        finally:
+            await made.kill()
+
+    asyncio.run(use())

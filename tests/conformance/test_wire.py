@@ -3,7 +3,8 @@
 import hashlib
 import json
 import os
-from urllib.parse import quote
+import socket
+from urllib.parse import quote, urlsplit
 
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -79,9 +80,66 @@ def test_leaving_kills_the_tree(server, sandbox):
         while not isinstance(message, bytes):
             message = ws.recv(timeout=60)
         pid = message[1:].decode().strip()
-    # The end is not waited for by anybody, so it is asked for until it is there; the limit is the client's.
-    last, _, _ = run(server, sandbox, ["sh", "-c", f"while kill -0 {pid} 2>/dev/null; do sleep 0.02; done"], timeout_ms=10000)
+    assert gone(server, sandbox, pid)
+
+
+def gone(server, sandbox, pid):
+    """The end is not told to anybody, so it is asked for until it is there; the limit is the client's."""
+    last, _, _ = run(server, sandbox, ["sh", "-c", f"while kill -0 {pid} 2>/dev/null; do sleep 0.02; done"],
+                     timeout_ms=10000)
+    return last["status"] == 0
+
+
+def raw_connection(server):
+    where = urlsplit(server.url)
+    return socket.create_connection((where.hostname, where.port), timeout=60)
+
+
+def raw_head(server, method, path, *lines):
+    return "\r\n".join([f"{method} {path} HTTP/1.1", f"Host: {urlsplit(server.url).netloc}",
+                        f"Authorization: Bearer {server.key}", *lines, "", ""]).encode()
+
+
+def test_leaving_a_waiting_exec_kills_its_tree(server, sandbox):
+    body = json.dumps({"command": "mkfifo up; sleep 4321 & echo $! > up; wait", "shell": True, "cwd": "/workspace"}).encode()
+    with raw_connection(server) as raw:
+        raw.sendall(raw_head(server, "POST", f"/v1/sandboxes/{sandbox.id}/exec", f"Content-Length: {len(body)}") + body)
+        last, out, _ = run(server, sandbox, ["sh", "-c", "while ! test -p up; do sleep 0.02; done; cat up"],
+                           cwd="/workspace", timeout_ms=10000)
+        assert last["status"] == 0
+    assert gone(server, sandbox, out.decode().strip())
+
+
+def test_leaving_a_download(server, sandbox):
+    sandbox.files.write("/workspace/big", iter([b"x" * 1_000_000] * 20))
+    for _ in range(10):
+        with raw_connection(server) as raw:
+            raw.sendall(raw_head(server, "GET", f"/v1/sandboxes/{sandbox.id}/file?path=/workspace/big"))
+            assert raw.recv(1000)
+    assert file(server, sandbox, "HEAD", "/workspace/big")[1]["Content-Length"] == "20000000"
+
+
+def test_leaving_a_flood(server, sandbox):
+    for _ in range(10):
+        ws = open_exec(server, sandbox)
+        ws.send(json.dumps({"type": "exec", "argv": ["yes"], "stdin": True}))
+        while not isinstance(ws.recv(timeout=60), bytes):
+            pass
+        ws.socket.close()
+    last, out, _ = run(server, sandbox, ["sh", "-c", "while cat /proc/[0-9]*/comm 2>/dev/null | grep -qx yes; do sleep 0.02; done"],
+                       timeout_ms=10000)
     assert last["status"] == 0
+
+
+def test_a_streamed_program_outlives_its_socket(server, sandbox):
+    job = sandbox.commands.run("echo up; read line; echo $line; exit 3", shell=True, background=True)
+    url = server.url.replace("http", "ws") + f"/v1/sandboxes/{sandbox.id}/ws?channel=exec"
+    with connect(url, additional_headers={"Authorization": f"Bearer {server.key}"}, proxy=None) as ws:
+        ws.send(json.dumps({"type": "exec_connect", "id": "x", "pid": job.pid}))
+        assert json.loads(ws.recv(timeout=60))["type"] == "exec_started"
+    sandbox.commands.send_stdin(job.pid, "still here\n")
+    done = job.wait()
+    assert (done.exit_code, done.stdout) == (3, "up\nstill here\n")
 
 
 @pytest.mark.parametrize("argv,status,code", [(["no-such-program"], 127, "not_found"), (["/etc"], 126, "not_executable")])
@@ -132,14 +190,10 @@ def test_raw_files_that_cannot_be(server, sandbox):
 
 
 def test_a_body_cut_short_leaves_the_old_file(server, sandbox):
-    import socket
-    from urllib.parse import urlsplit
-
     sandbox.files.write("/workspace/keep", "old")
-    where = urlsplit(server.url)
-    with socket.create_connection((where.hostname, where.port)) as raw:
-        raw.sendall((f"PUT /v1/sandboxes/{sandbox.id}/file?path=/workspace/keep HTTP/1.1\r\nHost: {where.netloc}\r\n"
-                     f"Authorization: Bearer {server.key}\r\nContent-Length: 100000\r\n\r\n").encode() + b"new" * 1000)
+    with raw_connection(server) as raw:
+        raw.sendall(raw_head(server, "PUT", f"/v1/sandboxes/{sandbox.id}/file?path=/workspace/keep",
+                             "Content-Length: 100000") + b"new" * 1000)
     assert sandbox.files.read("/workspace/keep") == "old"
     rows = [row.name for row in sandbox.files.list("/workspace")]
     assert rows == ["keep"], rows
