@@ -19,6 +19,7 @@ struct api_options {
     bool retries;         /* false: one attempt (tests, --no-retry) */
     void (*debug)(void *data, const char *event, const char *fields);
     void *data;
+    const char *server_program; /* what is run as `serve --embedded`; NULL: this executable (another in tests) */
 };
 
 int api_new(const struct api_options *options, struct api **ret, struct nt_error *reterr);
