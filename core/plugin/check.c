@@ -343,11 +343,11 @@ int check_tables(const struct nt_plugin *plugin, bool needs_pointers, struct nt_
     if (!plugin->name || !check_is_plugin_name(plugin->name))
         return BAD("plugin '%s': not a name: [a-z][a-z0-9-]*, at most %u bytes", plugin->name ? plugin->name : "",
                    NAME_MAX_BYTES);
+    if (check_groups(plugin, reterr) < 0 || check_errors(plugin, reterr) < 0)
+        return -1;
     const struct nt_command *commands = plugin->commands.rows;
     for (uint32_t i = 0; i < plugin->commands.count; i++)
         if (check_command(plugin, i, needs_pointers, reterr) < 0)
             return nt_wrap(reterr, "command '%s'", commands[i].path);
-    if (check_groups(plugin, reterr) < 0 || check_errors(plugin, reterr) < 0)
-        return -1;
     return check_services(plugin, needs_pointers, reterr);
 }
