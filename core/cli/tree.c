@@ -93,7 +93,7 @@ const char *tree_package_of(const char *word)
         { "lifecycle", "lifecycle" }, { "mcp", "mcp" }, { "sandbox", "sandbox" }, { "monitor", "monitor" },
         { "ssh", "ssh" }, { "docs", "docs" }, { "sandbox-enforce", "sandbox-enforce" },
         { "enforce", "sandbox-enforce" }, { "serve", "serve" }, { "schema", "schema" },
-        { "completion", "completion" }, { "doctor", "doctor" }, { "quickstart", "ws" },
+        { "completion", "completion" }, { "doctor", "doctor" }, { "quickstart", "quickstart" },
     };
     for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++)
         if (strcmp(reserved[i].word, word) == 0)
