@@ -98,6 +98,10 @@ int curl_link_connect(struct curl_link *link, int64_t timeout_ms, struct nt_erro
               lib.easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)timeout_ms) == CURLE_OK &&
               lib.easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms) == CURLE_OK &&
               lib.easy_setopt(curl, CURLOPT_ERRORBUFFER, link->error) == CURLE_OK;
+    /* libcurl has its authorities compiled in; the user's own are named the way OpenSSL and curl(1) know. */
+    const char *authorities = getenv("SSL_CERT_FILE");
+    if (ok && authorities && authorities[0])
+        ok = lib.easy_setopt(curl, CURLOPT_CAINFO, authorities) == CURLE_OK;
     if (!ok)
         return nt_fail(reterr, NT_E_CONNECT, "libcurl refused an option");
     CURLcode rc = lib.easy_perform(curl);
