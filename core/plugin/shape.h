@@ -2,7 +2,7 @@
 /* shape.h - what the structs of plugin.h look like, declared once: members, bounds and row types.
  *
  * The bounded copy out of a loaded plugin, the manifest and the comparison of both follow from it. A new member of
- * plugin.h is one line in shape.c. */
+ * plugin.h is one line in shape.c, at the end of its fields: manifests know members by their place. */
 #ifndef NT_CORE_SHAPE_H
 #define NT_CORE_SHAPE_H
 
@@ -50,7 +50,7 @@ extern const struct shape shape_plugin;
  * cut, every text is copied, bounded and checked. NT_E_PLUGIN_ABI names the row. A pointer that leads nowhere crashes:
  * call it for a foreign file in a child first. */
 int shape_adopt(const struct nt_plugin *theirs, struct arena *arena, struct nt_plugin *ret, struct nt_error *reterr);
-/* The tables as JSON; absent members are left out. NULL: out of memory. */
+/* The tables as JSON. NULL: out of memory. */
 json_t *shape_to_json(const struct nt_plugin *plugin);
 /* And back, with the same bounds. Pointers are NULL. NT_E_PLUGIN_FAILED names the row. */
 int shape_from_json(const json_t *json, struct arena *arena, struct nt_plugin *ret, struct nt_error *reterr);
