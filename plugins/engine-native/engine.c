@@ -139,7 +139,7 @@ static void on_guest_end(void *data, int fd, uint32_t events)
     bool was_running = s->running;
     space_quiet(s);
     s->running = false;
-    limits_clear(s->meta.id);
+    limits_clear(s->meta.id, 0);
     if (s->current && op_guest_ended(s->current))
         return;
     if (was_running && s->engine->host.event) {

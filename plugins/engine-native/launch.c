@@ -38,7 +38,8 @@ static int make_plan(const struct disk *disk, const struct meta *m, const struct
     nt_g_add_text(&w, PLAN_WORKSPACE, workspace);
     nt_g_add_text(&w, PLAN_GUEST, guest);
     nt_g_add_number(&w, PLAN_FLAGS, (m->flags & NT_SPEC_WAY_OUT ? PLAN_WAY_OUT : 0)
-                                        | (image->is_host ? PLAN_HOST_IMAGE : 0) | (disk->as_root ? PLAN_AS_ROOT : 0));
+                                        | (image->is_host ? PLAN_HOST_IMAGE : 0) | (disk->as_root ? PLAN_AS_ROOT : 0)
+                                        | (m->flags & NT_SPEC_HARDEN ? PLAN_HARDEN : 0));
     nt_g_add_number(&w, PLAN_UID, disk->as_root ? m->uid : geteuid());
     nt_g_add_number(&w, PLAN_GID, disk->as_root ? m->uid : getegid());
     nt_g_add_number(&w, PLAN_CPU_MILLIS, m->cpu_millis);

@@ -2,6 +2,8 @@
 /* limits.c - goes through the backends, the strongest first. */
 #include "limits.h"
 
+#include <poll.h>
+
 #include "nanoterm/engine.h"
 
 static const struct limits_backend *const backends[] = { &limits_cgroup2, &limits_cgroup1, &limits_none };
@@ -62,9 +64,14 @@ void limits_apply(const struct limits *limits, pid_t pid, struct limits_strength
     }
 }
 
-void limits_clear(const char *id)
+void limits_clear(const char *id, int64_t wait_ms)
 {
-    for (size_t i = 0; i < BACKENDS; i++)
-        if (backends[i]->clear)
-            backends[i]->clear(id);
+    for (int64_t waited = 0;; waited += 5) {
+        bool busy = false;
+        for (size_t i = 0; i < BACKENDS; i++)
+            busy = (backends[i]->clear && !backends[i]->clear(id)) || busy;
+        if (!busy || waited >= wait_ms)
+            return;
+        poll(NULL, 0, 5);
+    }
 }

@@ -32,8 +32,8 @@ struct limits_backend {
     void (*enter)(const struct limits *limits, struct limits_strength *ret, int *ret_group);
     /* After the clone: what goes by process. NULL: nothing. */
     void (*apply)(const struct limits *limits, pid_t pid, struct limits_strength *ret);
-    /* Removes what enter made, once the processes are gone. NULL: nothing. */
-    void (*clear)(const char *id);
+    /* Removes what enter made, once the processes are gone; false: one is still on its way out. NULL: nothing. */
+    bool (*clear)(const char *id);
 };
 
 extern const struct limits_backend limits_cgroup2, limits_cgroup1, limits_none;
@@ -43,6 +43,7 @@ void limits_probe(struct limits_strength *ret);
 /* Both with every backend, for what none before it has made hard; *strength is raised. */
 void limits_enter(const struct limits *limits, struct limits_strength *strength, int *ret_group);
 void limits_apply(const struct limits *limits, pid_t pid, struct limits_strength *strength);
-void limits_clear(const char *id);
+/* Waits up to wait_ms for processes that are on their way out. */
+void limits_clear(const char *id, int64_t wait_ms);
 
 #endif

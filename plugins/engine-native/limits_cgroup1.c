@@ -111,17 +111,20 @@ static void cgroup1_enter(const struct limits *limits, struct limits_strength *r
     }
 }
 
-static void cgroup1_clear(const char *id)
+static bool cgroup1_clear(const char *id)
 {
+    bool clear = true;
     if (geteuid() != 0)
-        return;
+        return true;
     for (int i = 0; i < COUNT; i++) {
         int group = open_group(controllers[i], false);
         if (group < 0)
             continue;
-        unlinkat(group, id, AT_REMOVEDIR);
+        if (unlinkat(group, id, AT_REMOVEDIR) < 0 && errno == EBUSY)
+            clear = false;
         close(group);
     }
+    return clear;
 }
 
 const struct limits_backend limits_cgroup1 = { "cgroup v1", cgroup1_probe, cgroup1_enter, NULL, cgroup1_clear };

@@ -142,13 +142,14 @@ static void cgroup2_enter(const struct limits *limits, struct limits_strength *r
     *ret_group = dir;
 }
 
-static void cgroup2_clear(const char *id)
+static bool cgroup2_clear(const char *id)
 {
     int group = open_group();
     if (group < 0)
-        return;
-    unlinkat(group, id, AT_REMOVEDIR);
+        return true;
+    bool clear = unlinkat(group, id, AT_REMOVEDIR) == 0 || errno != EBUSY;
     close(group);
+    return clear;
 }
 
 const struct limits_backend limits_cgroup2 = { "cgroup v2", cgroup2_probe, cgroup2_enter, NULL, cgroup2_clear };

@@ -293,7 +293,7 @@ static void clean_work(void *data)
 {
     struct nt_engine_op *op = data;
     const struct disk *disk = &op->engine->disk;
-    limits_clear(op->id);
+    limits_clear(op->id, 2000);
     if (op->undo) {
         op->work_failed = disk_discard(disk, op->id, &op->work_error) < 0;
         return;

@@ -39,7 +39,7 @@ enum {
 #define PLAN_WAY_OUT 0x1u
 #define PLAN_HOST_IMAGE 0x2u
 #define PLAN_AS_ROOT 0x4u  /* the launcher is host root: idmapped layers */
-#define PLAN_REQUIRE_LIMITS 0x8u
+#define PLAN_HARDEN 0x8u
 
 #define PLAN_MAX (64u * 1024u)
 

@@ -65,7 +65,7 @@ static bool can_make_namespaces(void)
 
 int fixture_make(struct fixture *f)
 {
-    if (!can_make_namespaces()) {
+    if (!getenv("NT_TEST_NO_SKIP") && !can_make_namespaces()) { /* set by the test in a chroot */
         fprintf(stderr, "skipped: user namespaces are refused here\n");
         return 77;
     }
@@ -109,6 +109,14 @@ void fixture_close(struct fixture *f)
 
 void fixture_end(struct fixture *f)
 {
+    /* What a failed test has left. */
+    static const char *const ids[] = { "ws_test0001", "ws_secure01" };
+    if (!f->engine)
+        fixture_open(f);
+    for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
+        struct outcome o;
+        fixture_call(f, 'r', ids[i], &o);
+    }
     fixture_close(f);
     test_loop_free(f->loop);
     if (f->accepted >= 0)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -129,7 +130,7 @@ static void a_launcher_killed_midway_leaves_nothing(void **state)
     static const char *const steps[] = {
         "clone", "maps", "go", "user", "folders", "private mounts", "attach", "network", "root overlay", "layers", "devices",
         "proc and sys", "temporary folders", "package database", "leave the host's root", "names", "way out",
-        "limits of the guest", "signals", "descriptors", "capabilities", "system call filter", "start the guest",
+        "limits of the guest", "signals", "descriptors", "landlock", "capabilities", "system call filter", "start the guest",
     };
     struct outcome o;
     struct stat st;
@@ -143,7 +144,8 @@ static void a_launcher_killed_midway_leaves_nothing(void **state)
             fail_msg("killed before '%s': outcome %u", steps[i], o.outcome);
         snprintf(path, sizeof(path), "%s/ws/" ID, f.data);
         assert_int_not_equal(stat(path, &st), 0);
-        assert_int_not_equal(stat("/sys/fs/cgroup/memory/nanoterm/" ID, &st), 0);
+        if (stat("/sys/fs/cgroup/memory/nanoterm/" ID, &st) == 0)
+            fail_msg("killed before %s: a cgroup is left", steps[i]);
         assert_int_not_equal(stat("/sys/fs/cgroup/pids/nanoterm/" ID, &st), 0);
         /* No process is left that has our folder in one of its mounts, and no child of ours. */
         assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
@@ -197,6 +199,23 @@ static void limits_are_reported_and_required(void **state)
     must(&o);
 }
 
+static void a_hardened_one_cannot_mount(void **state)
+{
+    struct outcome o;
+    (void)state;
+    fixture_create(&f, ID, "host", NT_SPEC_HARDEN, &o);
+    if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1u) < 1) {
+        assert_int_equal(o.error.code, NT_E_UNAVAILABLE); /* no Landlock here, and it says so */
+        return;
+    }
+    must(&o);
+    assert_int_equal(fixture_sh(&f, ID, "! unshare -Um mount -t tmpfs x /mnt 2>/dev/null &&"
+                                "echo a > b && mv b c && cat c && ls / >/dev/null", text, sizeof(text)), 0);
+    assert_string_equal(text, "a\n");
+    fixture_call(&f, 'r', ID, &o);
+    must(&o);
+}
+
 static void nonsense_is_refused(void **state)
 {
     static const char *const ids[] = { "", "..", "a/b", "UPPER", "_x", "ws_0123456789012345678901234567890123456789" };
@@ -246,6 +265,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_launcher_killed_midway_leaves_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_hostile_tree_is_removed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(limits_are_reported_and_required, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_hardened_one_cannot_mount, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nonsense_is_refused, set_up, tear_down),
     };
     r = cmocka_run_group_tests(tests, NULL, NULL);

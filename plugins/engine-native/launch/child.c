@@ -288,6 +288,7 @@ static const struct launch_step steps[] = {
     { "limits of the guest", child_limits, NULL },
     { "signals", child_signals, NULL },
     { "descriptors", child_descriptors, NULL },
+    { "landlock", landlock_apply, landlock_verify },
     { "capabilities", child_capabilities, child_capabilities_verify },
     { "system call filter", filter_apply, filter_verify },
     { "start the guest", child_exec, NULL },

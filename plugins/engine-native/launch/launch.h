@@ -56,6 +56,13 @@ int filter_build(struct launch *l);
 int filter_apply(struct launch *l);
 int filter_verify(struct launch *l);
 
+/* chroot.c: as real root in a chroot, makes its tree the root of a mount namespace of our own. 0 or errno. */
+int chroot_leave(void);
+
+/* landlock.c: with PLAN_HARDEN, a Landlock domain around all programs of the workspace. */
+int landlock_apply(struct launch *l);
+int landlock_verify(struct launch *l);
+
 /* trees.c: both halves. */
 int trees_open(struct launch *l);               /* opens what the plan names, in the caller's mount namespace */
 int trees_attach(struct launch *l);             /* as root: into the child's mount namespace */

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -147,13 +148,48 @@ static long clone_child(uint64_t flags, int *pidfd, int group)
     return syscall(SYS_clone3, &args, sizeof(args));
 }
 
+static const char *namespace_remedy(int sys)
+{
+    switch (sys) {
+    case EPERM:
+        return "user namespaces are refused here (in a chroot, by a container's profile, or by "
+               "kernel.unprivileged_userns_clone): run the server outside of it";
+    case ENOSPC:
+    case EUSERS:
+        return "no more namespaces are allowed: raise user.max_user_namespaces and user.max_net_namespaces";
+    default:
+        return NULL;
+    }
+}
+
+static _Noreturn void idle(void)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;)
+        pause();
+}
+
+/* As root: can a user namespace be made here? In a chroot only once its tree is the root. */
+static void ensure_namespaces(void)
+{
+    long pid = clone_child(CLONE_NEWUSER, NULL, -1);
+    if (pid == 0)
+        _exit(0);
+    if (pid > 0) {
+        waitpid((pid_t)pid, NULL, 0);
+        return;
+    }
+    int refused = errno, sys = refused == EPERM ? chroot_leave() : refused;
+    if (sys)
+        fail("namespaces", refused, namespace_remedy(refused));
+}
+
 /* As root: a user namespace whose only use is its map, DISK_UID → the workspace's uid, for the idmapped mounts. */
 static void map_trees(struct launch *l)
 {
     long pid = clone_child(CLONE_NEWUSER, NULL, -1);
     if (pid == 0)
-        for (;;)
-            pause();
+        idle();
     if (pid < 0)
         fail("id map", errno, NULL);
     char path[64];
@@ -213,20 +249,6 @@ static int write_record(const struct launch_report *r)
     return sys;
 }
 
-static const char *namespace_remedy(int sys)
-{
-    switch (sys) {
-    case EPERM:
-        return "user namespaces are refused here (in a chroot, by a container's profile, or by "
-               "kernel.unprivileged_userns_clone): run the server outside of it";
-    case ENOSPC:
-    case EUSERS:
-        return "no more namespaces are allowed: raise user.max_user_namespaces and user.max_net_namespaces";
-    default:
-        return NULL;
-    }
-}
-
 static void stop_here(const struct launch *l, const char *step)
 {
     if (l->stop_at && strcmp(l->stop_at, step) == 0)
@@ -253,6 +275,7 @@ int main(void)
         /* Groups of root would stay inside, unmapped but with their rights. */
         if (setgroups(0, NULL) < 0)
             fail("groups", errno, NULL);
+        ensure_namespaces();
         if ((sys = trees_open(&l)) != 0)
             fail("folders", sys, NULL);
         map_trees(&l);
