@@ -119,19 +119,21 @@ void conv_answered(struct conv *conv, bool reusable)
 {
     struct link *link = conv->link;
     struct nt_error error = NT_ERROR_INIT;
+    /* A stream has given the head to the command, which it does only with good news. */
+    uint32_t status = conv->answer ? conv->answer->status : 200;
     conv->answered = true;
     conv->link = NULL;
     link_put(link, reusable && conv->kind != CONV_WS && conv->kind != CONV_UPGRADE);
-    if (conv->answer->status >= 300) {
+    if (conv->answer && status >= 300) {
         answer_error(conv->answer, conv->method, &error);
     } else if (conv->kind == CONV_WS || conv->kind == CONV_UPGRADE) {
         nt_fail(&error, NT_E_RESPONSE, "the server answered with status %u where it should have switched protocols",
-                conv->answer->status);
-        error.status = (uint16_t)conv->answer->status;
+                status);
+        error.status = (uint16_t)status;
         error.request_sent = 1;
     } else if (conv->kind == CONV_UP && !conv->finished && conv->left != 0) {
         nt_fail(&error, NT_E_RESPONSE, "the server answered before it had the whole body");
-        error.status = (uint16_t)conv->answer->status;
+        error.status = (uint16_t)status;
         error.request_sent = 1;
     }
     if (error.code)
