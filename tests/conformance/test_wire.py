@@ -210,3 +210,14 @@ def test_clone_refuses_hostile_urls(server, sandbox, url):
     status, answer = server.json("POST", f"/v1/sandboxes/{sandbox.id}/clone", {"url": url}, WIDE)
     assert status == 400 and answer["code"] == "invalid_request"
     assert server.json("POST", f"/v1/sandboxes/{sandbox.id}/clone", {"url": "https://example.com/x"})[0] == 404
+
+
+def test_a_clone_over_the_network_cannot_reach_this_machine(server, sandbox):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        body = json.dumps({"url": f"http://127.0.0.1:{listener.getsockname()[1]}/r.git", "path": "/workspace/r"}).encode()
+        status, _, text = server.request("POST", f"/v1/sandboxes/{sandbox.id}/clone", body, WIDE)
+        lines = [json.loads(line) for line in text.splitlines()]
+        assert status == 200 and lines[-1]["type"] == "exit" and lines[-1]["exit_code"] != 0, lines
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
