@@ -36,10 +36,8 @@ static int judge(const struct stat *st, const char *path, struct nt_error *reter
 {
     if (!is_ours(st))
         return nt_fail(reterr, NT_E_PLUGIN_FAILED, "%s belongs to user %u, not to you or root", path, st->st_uid);
-    if (is_open_to_others(st)) {
-        nt_fail(reterr, NT_E_PLUGIN_FAILED, "others can write to %s", path);
-        return nt_hint(reterr, "chmod go-w %s", path);
-    }
+    if (is_open_to_others(st))
+        return nt_fail(reterr, NT_E_PLUGIN_FAILED, "others can write to %s (chmod go-w)", path);
     return 0;
 }
 
