@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
+# core/config, core/auth and core/api.
+nt_add_unit_test(config LIBRARIES nt_core)
+nt_add_unit_test(api_retry LIBRARIES nt_core)
