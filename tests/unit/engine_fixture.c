@@ -152,6 +152,15 @@ void fixture_create(struct fixture *f, const char *id, const char *image, uint32
     assert_true(test_loop_run(f->loop, &ret->done, 50000));
 }
 
+struct nt_engine_op *fixture_begin(struct fixture *f, const char *id, struct outcome *ret)
+{
+    struct nt_engine_spec spec = { .size = sizeof(spec), .id = id, .hostname = "ws-test", .image = "host" };
+    struct nt_engine_call call = call_of(ret);
+    struct nt_engine_op *op = f->ops->create(f->engine, &call, &spec);
+    assert_non_null(op);
+    return op;
+}
+
 void fixture_call(struct fixture *f, char what, const char *id, struct outcome *ret)
 {
     struct nt_engine_call call = call_of(ret);

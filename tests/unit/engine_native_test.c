@@ -216,6 +216,76 @@ static void a_hardened_one_cannot_mount(void **state)
     must(&o);
 }
 
+static void a_create_can_be_cancelled_at_any_time(void **state)
+{
+    struct outcome created, o;
+    (void)state;
+    for (int delay_ms = 0; delay_ms < 8; delay_ms++) {
+        struct nt_engine_op *op = fixture_begin(&f, ID, &created);
+        test_loop_run(f.loop, &created.done, delay_ms);
+        if (!created.done)
+            f.ops->cancel(op);
+        assert_true(test_loop_run(f.loop, &created.done, 20000));
+        fixture_call(&f, 'i', ID, &o);
+        if (created.outcome == NT_OP_DONE) {
+            assert_int_equal(o.state.state, NT_WS_RUNNING);
+            fixture_call(&f, 'r', ID, &o);
+        } else {
+            assert_int_equal(created.outcome, NT_OP_FAILED);
+            assert_int_equal(created.error.code, NT_E_CANCELLED);
+            assert_int_equal(o.state.state, NT_WS_ABSENT);
+        }
+        /* Removing does not wait for a create that is under way. */
+        fixture_begin(&f, ID, &created);
+        fixture_call(&f, 'r', ID, &o);
+        must(&o);
+        assert_true(created.done);
+        assert_int_equal(o.state.state, NT_WS_ABSENT);
+    }
+}
+
+static void closing_ends_calls_and_the_next_engine_finds_what_is_there(void **state)
+{
+    struct outcome created, o;
+    (void)state;
+    for (int delay_ms = 0; delay_ms < 8; delay_ms++) {
+        fixture_begin(&f, ID, &created);
+        test_loop_run(f.loop, &created.done, delay_ms);
+        fixture_close(&f);
+        assert_true(created.done);
+        test_loop_run(f.loop, NULL, 30); /* its worker comes back */
+        fixture_open(&f);
+        fixture_call(&f, 'i', ID, &o);
+        must(&o);
+        if (created.outcome == NT_OP_DONE)
+            assert_int_equal(o.state.state, NT_WS_RUNNING);
+        fixture_call(&f, 'r', ID, &o);
+        must(&o);
+    }
+}
+
+static void many_at_once(void **state)
+{
+    enum { MANY = 12 };
+    static struct outcome created[MANY];
+    char id[16];
+    struct outcome o;
+    (void)state;
+    for (int i = 0; i < MANY; i++) {
+        snprintf(id, sizeof(id), "ws_many%04d", i);
+        fixture_begin(&f, id, &created[i]);
+    }
+    for (int i = 0; i < MANY; i++) {
+        assert_true(test_loop_run(f.loop, &created[i].done, 20000));
+        must(&created[i]);
+    }
+    for (int i = 0; i < MANY; i++) {
+        snprintf(id, sizeof(id), "ws_many%04d", i);
+        fixture_call(&f, 'r', id, &o);
+        must(&o);
+    }
+}
+
 static void nonsense_is_refused(void **state)
 {
     static const char *const ids[] = { "", "..", "a/b", "UPPER", "_x", "ws_0123456789012345678901234567890123456789" };
@@ -266,6 +336,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_hostile_tree_is_removed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(limits_are_reported_and_required, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_hardened_one_cannot_mount, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_create_can_be_cancelled_at_any_time, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(closing_ends_calls_and_the_next_engine_finds_what_is_there, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(many_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nonsense_is_refused, set_up, tear_down),
     };
     r = cmocka_run_group_tests(tests, NULL, NULL);
