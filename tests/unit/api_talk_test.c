@@ -51,28 +51,27 @@ static size_t content_length(const char *head)
     return at ? strtoull(at + 16, NULL, 10) : 0;
 }
 
-/* Reads one request; false: the client is gone. */
+/* Reads one request, of a long body only the beginning; false: the client is gone. */
 static bool read_request(struct server *s, int fd, char *ret, size_t size, size_t *ret_body)
 {
-    size_t got = 0;
-    char *end = NULL;
-    while (!(end = memmem(ret, got, "\r\n\r\n", 4)) || got < (size_t)(end - ret) + 4 + *ret_body) {
+    char more[65536];
+    size_t kept = 0, got = 0, wanted = SIZE_MAX; /* bytes of head and body */
+    while (got < wanted) {
         struct pollfd ready[2] = { { .fd = fd, .events = POLLIN }, { .fd = s->stop[0], .events = POLLIN } };
         if (poll(ready, 2, 10000) <= 0 || ready[1].revents)
             return false;
-        char dropped[65536];
-        bool in_body = end && content_length(ret) > 4096;
-        ssize_t n = in_body ? recv(fd, dropped, sizeof(dropped), 0) : recv(fd, ret + got, size - 1 - got, 0);
+        ssize_t n = recv(fd, more, sizeof(more), 0);
         if (n <= 0)
             return false;
+        size_t keep = (size_t)n < size - 1 - kept ? (size_t)n : size - 1 - kept;
+        memcpy(ret + kept, more, keep);
+        kept += keep;
+        ret[kept] = '\0';
         got += (size_t)n;
-        if (!in_body) {
-            ret[got] = '\0';
-            end = memmem(ret, got, "\r\n\r\n", 4);
-            if (end)
-                *ret_body = content_length(ret);
-        } else {
-            end = memmem(ret, strlen(ret), "\r\n\r\n", 4);
+        const char *end = wanted == SIZE_MAX ? strstr(ret, "\r\n\r\n") : NULL;
+        if (end) {
+            *ret_body = content_length(ret);
+            wanted = (size_t)(end - ret) + 4 + *ret_body;
         }
     }
     return true;
