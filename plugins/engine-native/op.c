@@ -1,72 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* op.c - the calls in flight: create, start, stop, remove, inspect, list, each a small machine of phases.
+/* op.c - the calls in flight: create, start, stop, remove, each a small machine of phases.
  *
  * One call at a time per workspace; the others wait behind it. A phase is a worker (WORKING) or something to be
  * waited for in the loop (LAUNCHING, ENDING). The callback comes once, never inside a call of ours. A call whose
  * callback has come early (deadline, cancel) goes on in silence until the workspace is in a known state. */
-#include "engine_state.h"
+#include "op.h"
 
 #include <errno.h>
-#include <sodium.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
-
-#define START_MS 180000  /* the first start makes the image */
-#define STOP_MS 15000    /* beyond the grace */
-#define REMOVE_MS 600000
-#define GRACE_MAX_MS 3600000
-
-enum kind { CREATE, START, STOP, REMOVE, INSPECT, LIST };
-enum phase {
-    WAITING,   /* in a queue, or for its first turn */
-    PREPARING, /* worker: folder, image, launcher */
-    LAUNCHING, /* reports and the guest's 'R' */
-    ENDING,    /* the guest was asked or killed */
-    CLEANING,  /* worker: what is left is forgotten or removed */
-};
-
-struct nt_engine_op {
-    struct nt_engine *engine;
-    struct space *space; /* NULL: loose */
-    struct nt_engine_op *next;
-    const struct nt_loop_ops *loop_ops;
-    struct nt_loop *loop;
-    nt_engine_done *done;
-    void *data;
-    nt_engine_each *each;
-    enum kind kind;
-    enum phase phase;
-    bool reported;  /* the callback has come */
-    bool abandoned; /* cancelled or late: undo what can be undone */
-    bool undo;      /* CLEANING removes the workspace's folder */
-    bool made;      /* this call made the folder */
-    bool is_running, is_ready;
-    struct nt_error error; /* code 0: fine so far */
-    struct nt_timer *soon, *deadline, *kill_timer;
-    struct nt_watch *report_watch, *ready_watch, *launcher_watch;
-    struct talk *talk;
-    int launcher_fd, listener;
-    struct launched launched;
-    struct limits_strength strength;
-    int64_t grace_ms;
-    char key[132];
-    char id[44];
-    /* The worker's: only it touches these while the phase is PREPARING or CLEANING. */
-    struct meta meta;
-    struct image image;
-    struct nt_error work_error;
-    bool work_failed, is_new;
-    char notice[256];
-    int64_t begun_ms, prepared_ms;
-};
 
 static void op_run(struct nt_engine_op *op);
 static void op_end(struct nt_engine_op *op);
@@ -75,7 +25,7 @@ static void launch_give_up(struct nt_engine_op *op);
 /* --- ends --------------------------------------------------------------------------------------------------------- */
 
 /* The callback. outcome of a failure: FAILED when proven. */
-static void report(struct nt_engine_op *op, uint32_t outcome, const struct nt_error *error)
+void op_report(struct nt_engine_op *op, uint32_t outcome, const struct nt_error *error)
 {
     if (op->reported)
         return;
@@ -93,7 +43,7 @@ static void report(struct nt_engine_op *op, uint32_t outcome, const struct nt_er
         op->done(op->data, &result);
 }
 
-static void end_timer(struct nt_engine_op *op, struct nt_timer **timer)
+void op_end_timer(struct nt_engine_op *op, struct nt_timer **timer)
 {
     op->loop_ops->timer_end(*timer);
     *timer = NULL;
@@ -115,9 +65,9 @@ static void close_fd(int *fd)
 /* Ends all that the call waits for. */
 static void quiet(struct nt_engine_op *op)
 {
-    end_timer(op, &op->soon);
-    end_timer(op, &op->deadline);
-    end_timer(op, &op->kill_timer);
+    op_end_timer(op, &op->soon);
+    op_end_timer(op, &op->deadline);
+    op_end_timer(op, &op->kill_timer);
     end_watch(op, &op->report_watch);
     end_watch(op, &op->ready_watch);
     talk_free(op->talk);
@@ -136,7 +86,7 @@ static void quiet(struct nt_engine_op *op)
     }
 }
 
-static void op_free(struct nt_engine_op *op)
+void op_free(struct nt_engine_op *op)
 {
     quiet(op);
     engine_unref(op->engine);
@@ -146,11 +96,11 @@ static void op_free(struct nt_engine_op *op)
 static void on_soon(void *data)
 {
     struct nt_engine_op *op = data;
-    end_timer(op, &op->soon);
+    op_end_timer(op, &op->soon);
     op_run(op);
 }
 
-static void begin(struct space *s)
+void op_begin(struct space *s)
 {
     struct nt_engine_op *op = s->queue;
     if (s->current || !op)
@@ -169,13 +119,13 @@ static void op_end(struct nt_engine_op *op)
     struct space *s = op->space;
     struct nt_engine *e = op->engine;
     if (!e->closed)
-        report(op, op->error.code ? NT_OP_FAILED : NT_OP_DONE, op->error.code ? &op->error : NULL);
+        op_report(op, op->error.code ? NT_OP_FAILED : NT_OP_DONE, op->error.code ? &op->error : NULL);
     if (s) {
         s->current = NULL;
         if (e->closed || (!s->on_disk && !s->queue))
             space_free(s);
         else
-            begin(s);
+            op_begin(s);
     }
     op_free(op);
 }
@@ -186,7 +136,7 @@ static void set_error(struct nt_engine_op *op, const struct nt_error *error)
         op->error = *error;
 }
 
-static void fail(struct nt_engine_op *op, uint32_t code, const char *message)
+void op_fail(struct nt_engine_op *op, uint32_t code, const char *message)
 {
     struct nt_error error = NT_ERROR_INIT;
     nt_fail(&error, code, "%s", message);
@@ -211,20 +161,20 @@ static void abandon(struct nt_engine_op *op, uint32_t code, const char *why)
             launch_give_up(op);
         return;
     }
-    report(op, NT_OP_UNKNOWN, &error);
+    op_report(op, NT_OP_UNKNOWN, &error);
 }
 
-static void on_deadline(void *data)
+void op_on_deadline(void *data)
 {
     struct nt_engine_op *op = data;
-    end_timer(op, &op->deadline);
+    op_end_timer(op, &op->deadline);
     abandon(op, NT_E_TIMEOUT, "the workspace did not get there in time");
 }
 
 static void on_cancel(void *data)
 {
     struct nt_engine_op *op = data;
-    end_timer(op, &op->deadline);
+    op_end_timer(op, &op->deadline);
     abandon(op, NT_E_CANCELLED, "cancelled");
 }
 
@@ -232,7 +182,7 @@ void op_cancel(struct nt_engine_op *op)
 {
     if (op->reported || op->abandoned)
         return;
-    end_timer(op, &op->deadline);
+    op_end_timer(op, &op->deadline);
     op->deadline = op->loop_ops->timer(op->loop, 0, 0, on_cancel, op);
 }
 
@@ -320,7 +270,7 @@ static void clean(struct nt_engine_op *op, bool undo)
     op->undo = undo;
     op->work_failed = false;
     if (op->loop_ops->work(op->loop, clean_work, clean_done, op) < 0) {
-        fail(op, NT_E_MEMORY, "out of memory");
+        op_fail(op, NT_E_MEMORY, "out of memory");
         op_end(op);
     }
 }
@@ -393,7 +343,7 @@ static bool read_reports(struct nt_engine_op *op)
         if (r.kind == REPORT_PIDFD && fd >= 0 && op->space->pidfd < 0) {
             op->space->pid = r.pid;
             if (space_watch(op->space, nt_take_fd(fd)) < 0) {
-                fail(op, NT_E_MEMORY, "out of memory");
+                op_fail(op, NT_E_MEMORY, "out of memory");
                 return true;
             }
         } else if (r.kind == REPORT_LISTENER && fd >= 0 && op->listener < 0) {
@@ -412,7 +362,7 @@ static bool read_reports(struct nt_engine_op *op)
     if (n < 0) {
         end_watch(op, &op->report_watch);
         if (!op->is_running) {
-            fail(op, NT_E_UNAVAILABLE, "nanoterm-launch has ended without a report");
+            op_fail(op, NT_E_UNAVAILABLE, "nanoterm-launch has ended without a report");
             return true;
         }
     }
@@ -446,7 +396,7 @@ static void on_ready(void *data, int fd, uint32_t events)
     }
     /* All writing ends are closed. Why is in a report, or seen when the process ends. */
     if (read_reports(op) || op->is_running) {
-        fail(op, NT_E_UNAVAILABLE, "the guest has ended before it was ready");
+        op_fail(op, NT_E_UNAVAILABLE, "the guest has ended before it was ready");
         launch_give_up(op);
     }
 }
@@ -487,7 +437,7 @@ static void prepare_done(void *data)
     op->report_watch = op->loop_ops->watch(op->loop, op->launched.report_fd, NT_READABLE, on_report, op);
     op->ready_watch = op->loop_ops->watch(op->loop, op->launched.ready_fd, NT_READABLE, on_ready, op);
     if (!op->report_watch || !op->ready_watch) {
-        fail(op, NT_E_MEMORY, "out of memory");
+        op_fail(op, NT_E_MEMORY, "out of memory");
         launch_give_up(op);
     }
 }
@@ -497,7 +447,7 @@ static void launch(struct nt_engine_op *op)
     op->phase = PREPARING;
     op->begun_ms = op->loop_ops->now_ms(op->loop);
     if (op->loop_ops->work(op->loop, prepare_work, prepare_done, op) < 0) {
-        fail(op, NT_E_MEMORY, "out of memory");
+        op_fail(op, NT_E_MEMORY, "out of memory");
         op_end(op);
     }
 }
@@ -513,7 +463,7 @@ static void kill_guest(struct nt_engine_op *op)
 static void on_kill_time(void *data)
 {
     struct nt_engine_op *op = data;
-    end_timer(op, &op->kill_timer);
+    op_end_timer(op, &op->kill_timer);
     kill_guest(op);
 }
 
@@ -551,11 +501,11 @@ bool op_guest_ended(struct nt_engine_op *op)
     switch (op->phase) {
     case LAUNCHING:
         if (!read_reports(op))
-            fail(op, NT_E_UNAVAILABLE, "the guest has ended before it was ready");
+            op_fail(op, NT_E_UNAVAILABLE, "the guest has ended before it was ready");
         launch_give_up(op);
         return true;
     case ENDING:
-        end_timer(op, &op->kill_timer);
+        op_end_timer(op, &op->kill_timer);
         talk_free(op->talk);
         op->talk = NULL;
         op->space->running = false;
@@ -572,7 +522,7 @@ static void run_create(struct nt_engine_op *op)
 {
     struct space *s = op->space;
     if (s->on_disk && strcmp(s->meta.key, op->key) != 0) {
-        fail(op, NT_E_CONFLICT, "a workspace of that id is there already");
+        op_fail(op, NT_E_CONFLICT, "a workspace of that id is there already");
         op_end(op);
         return;
     }
@@ -599,14 +549,14 @@ static void op_run(struct nt_engine_op *op)
     }
     if (!s->on_disk) {
         if (op->kind != REMOVE)
-            fail(op, NT_E_NOT_FOUND, "there is no such workspace");
+            op_fail(op, NT_E_NOT_FOUND, "there is no such workspace");
         op_end(op);
         return;
     }
     switch (op->kind) {
     case START:
         if (s->damaged)
-            fail(op, NT_E_INTERNAL, "the workspace's description on disk is damaged");
+            op_fail(op, NT_E_INTERNAL, "the workspace's description on disk is damaged");
         if (s->running || s->damaged) {
             op_end(op);
             return;
@@ -626,227 +576,5 @@ static void op_run(struct nt_engine_op *op)
         else
             clean(op, true);
         return;
-    }
-}
-
-static struct nt_engine_op *op_new(struct nt_engine *e, const struct nt_engine_call *call, enum kind kind, const char *id)
-{
-    static const int64_t limits_ms[] = { START_MS, START_MS, STOP_MS, REMOVE_MS, STOP_MS, STOP_MS };
-    struct nt_engine_op *op = calloc(1, sizeof(*op));
-    if (!op)
-        return NULL;
-    e->refs++;
-    *op = (struct nt_engine_op){ .engine = e, .loop = e->host.loop, .loop_ops = e->host.loop->ops, .done = call->done,
-                                 .data = call->data, .kind = kind, .launcher_fd = -1, .listener = -1,
-                                 .launched = { 0, -1, -1 }, .error = NT_ERROR_INIT, .work_error = NT_ERROR_INIT };
-    nt_copy_text(op->key, sizeof(op->key), call->key ? call->key : "");
-    nt_copy_text(op->id, sizeof(op->id), id);
-    int64_t wait_ms = limits_ms[kind];
-    if (call->deadline_ms) {
-        int64_t left = call->deadline_ms - op->loop_ops->now_ms(op->loop);
-        wait_ms = left < 0 ? 0 : left < wait_ms ? left : wait_ms;
-    }
-    op->deadline = op->loop_ops->timer(op->loop, wait_ms, 0, on_deadline, op);
-    return op;
-}
-
-static void enqueue(struct nt_engine_op *op)
-{
-    struct nt_engine_op **at = &op->space->queue;
-    while (*at)
-        at = &(*at)->next;
-    *at = op;
-    begin(op->space);
-}
-
-/* --- loose ones: no workspace is held for them ------------------------------------------------------------------------ */
-
-static void unlink_loose(struct nt_engine_op *op)
-{
-    struct nt_engine_op **at = &op->engine->loose;
-    while (*at && *at != op)
-        at = &(*at)->next;
-    if (*at)
-        *at = op->next;
-    op->next = NULL;
-}
-
-static void on_loose(void *data)
-{
-    struct nt_engine_op *op = data;
-    struct nt_engine *e = op->engine;
-    unlink_loose(op);
-    if (op->kind == LIST && !op->error.code)
-        for (struct space *s = e->spaces; s; s = s->next) {
-            struct nt_engine_state state;
-            space_state(s, &state);
-            if (s->on_disk)
-                op->each(op->data, &state);
-        }
-    if (op->kind == INSPECT)
-        op->space = space_find(e, op->id);
-    report(op, op->error.code ? NT_OP_FAILED : NT_OP_DONE, op->error.code ? &op->error : NULL);
-    op->space = NULL;
-    op_free(op);
-}
-
-static struct nt_engine_op *loose(struct nt_engine_op *op)
-{
-    op->next = op->engine->loose;
-    op->engine->loose = op;
-    op->soon = op->loop_ops->timer(op->loop, 0, 0, on_loose, op);
-    return op;
-}
-
-/* --- the calls ---------------------------------------------------------------------------------------------------------- */
-
-static struct nt_engine_op *op_on_space(struct nt_engine *e, const struct nt_engine_call *call, enum kind kind,
-                                        const char *id)
-{
-    struct nt_engine_op *op = op_new(e, call, kind, id);
-    if (!op)
-        return NULL;
-    op->space = disk_is_id(id) ? space_find(e, id) : NULL;
-    if (op->space)
-        return op;
-    if (kind != REMOVE)
-        fail(op, NT_E_NOT_FOUND, "there is no such workspace");
-    return op;
-}
-
-/* A uid that no other workspace here has; drawn, so that two engines of one machine do not meet either. */
-static uint32_t draw_uid(const struct nt_engine *e)
-{
-    for (;;) {
-        uint32_t uid = FIRST_UID + randombytes_uniform((1u << 31) - FIRST_UID);
-        bool used = false;
-        for (const struct space *s = e->spaces; s && !used; s = s->next)
-            used = s->meta.uid == uid || (s->current && s->current->meta.uid == uid);
-        if (!used)
-            return uid;
-    }
-}
-
-static bool is_hostname(const char *name)
-{
-    size_t size = strlen(name);
-    return size > 0 && size <= 63 && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == size;
-}
-
-struct nt_engine_op *op_create(struct nt_engine *e, const struct nt_engine_call *call, const struct nt_engine_spec *spec)
-{
-    struct nt_engine_op *op = op_new(e, call, CREATE, spec->id);
-    if (!op)
-        return NULL;
-    struct meta *m = &op->meta;
-    if (!disk_is_id(spec->id) || !is_hostname(spec->hostname) || strlen(spec->image) >= sizeof(m->image)
-        || (call->key && strlen(call->key) >= sizeof(m->key))) {
-        fail(op, NT_E_INVALID, "not a valid id, host name, image or key");
-        return loose(op);
-    }
-    op->space = space_find(e, spec->id);
-    if (!op->space && !(op->space = space_new(e, spec->id))) {
-        fail(op, NT_E_MEMORY, "out of memory");
-        return loose(op);
-    }
-    nt_copy_text(m->id, sizeof(m->id), spec->id);
-    nt_copy_text(m->hostname, sizeof(m->hostname), spec->hostname);
-    nt_copy_text(m->image, sizeof(m->image), spec->image);
-    nt_copy_text(m->key, sizeof(m->key), op->key);
-    m->flags = spec->flags;
-    m->cpu_millis = spec->cpu_millis;
-    m->pids = spec->pids;
-    m->memory_bytes = spec->memory_bytes;
-    m->disk_bytes = spec->disk_bytes;
-    m->uid = e->disk.as_root ? draw_uid(e) : 0;
-    enqueue(op);
-    return op;
-}
-
-static struct nt_engine_op *op_queue(struct nt_engine *e, const struct nt_engine_call *call, enum kind kind,
-                                     const char *id, int64_t grace_ms)
-{
-    struct nt_engine_op *op = op_on_space(e, call, kind, id);
-    if (!op)
-        return NULL;
-    op->grace_ms = grace_ms < 0 ? 0 : grace_ms > GRACE_MAX_MS ? GRACE_MAX_MS : grace_ms;
-    if (!op->space)
-        return loose(op);
-    enqueue(op);
-    return op;
-}
-
-struct nt_engine_op *op_start(struct nt_engine *e, const struct nt_engine_call *call, const char *id)
-{
-    return op_queue(e, call, START, id, 0);
-}
-
-struct nt_engine_op *op_stop(struct nt_engine *e, const struct nt_engine_call *call, const char *id, int64_t grace_ms)
-{
-    return op_queue(e, call, STOP, id, grace_ms);
-}
-
-struct nt_engine_op *op_remove(struct nt_engine *e, const struct nt_engine_call *call, const char *id)
-{
-    struct space *s = space_find(e, id);
-    /* A start that is under way is not waited for. */
-    if (s && s->current && (s->current->kind == CREATE || s->current->kind == START))
-        op_cancel(s->current);
-    return op_queue(e, call, REMOVE, id, 0);
-}
-
-struct nt_engine_op *op_inspect(struct nt_engine *e, const struct nt_engine_call *call, const char *id)
-{
-    struct nt_engine_op *op = op_new(e, call, INSPECT, id);
-    return op ? loose(op) : NULL;
-}
-
-struct nt_engine_op *op_list(struct nt_engine *e, const struct nt_engine_call *call, nt_engine_each *each)
-{
-    struct nt_engine_op *op = op_new(e, call, LIST, "");
-    if (!op)
-        return NULL;
-    op->each = each;
-    return loose(op);
-}
-
-/* --- closing ------------------------------------------------------------------------------------------------------------- */
-
-static void report_closed(struct nt_engine_op *op)
-{
-    struct nt_error error = NT_ERROR_INIT;
-    nt_fail(&error, NT_E_CANCELLED, "the server is ending");
-    report(op, op->phase == WAITING ? NT_OP_FAILED : NT_OP_UNKNOWN, &error);
-}
-
-void op_close_all(struct space *s)
-{
-    struct nt_engine_op *next;
-    for (struct nt_engine_op *op = s->queue; op; op = next) {
-        next = op->next;
-        report_closed(op);
-        op_free(op);
-    }
-    s->queue = NULL;
-    struct nt_engine_op *op = s->current;
-    if (!op)
-        return;
-    report_closed(op);
-    if (op->phase == PREPARING || op->phase == CLEANING) {
-        /* The worker comes back and ends it. */
-        end_timer(op, &op->deadline);
-        return;
-    }
-    s->current = NULL;
-    op_free(op);
-}
-
-void op_close_loose(struct nt_engine *e)
-{
-    struct nt_engine_op *op;
-    while ((op = e->loose)) {
-        unlink_loose(op);
-        report_closed(op);
-        op_free(op);
     }
 }
