@@ -31,6 +31,7 @@ void nt_copy_text(char *ret, size_t size, const char *text)
     ret[length] = '\0';
 }
 
+__attribute__((format(printf, 3, 0)))
 static void format_into(char *ret, size_t size, const char *format, va_list args)
 {
     char text[1024];

@@ -103,7 +103,7 @@ static void say(struct nt_call *call, uint32_t level, const char *text, const ch
 
 static int run_set_key(struct nt_call *call, struct nt_error *reterr)
 {
-    const struct origin *origin;
+    const struct origin *origin = NULL;
     nt_auto(wipe) struct nt_buf key = NT_BUF(KEY_MAX + 2);
     if (remote_origin(call, &origin, reterr) < 0 || get_key(call, &key, reterr) < 0
         || config_check_key(nt_buf_text(&key), reterr) < 0)

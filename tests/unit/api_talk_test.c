@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,7 +42,7 @@ struct server {
     char url[64];
     const char *script[STEPS];
     char requests[STEPS][8192];
-    int connections, count;
+    atomic_int connections, count; /* read while the thread runs; what came before is seen with them */
     int stop[2];
 };
 

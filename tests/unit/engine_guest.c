@@ -110,7 +110,7 @@ static void give_listener(int fd)
 static void serve(int fd)
 {
     size_t have = 0;
-    struct nt_g_frame frame;
+    struct nt_g_frame frame = { 0 };
     answer(fd, NT_G_HELLO);
     while (nt_g_next(in, have, &frame) == 0) {
         ssize_t n = recv(fd, in + have, sizeof(in) - have, 0);

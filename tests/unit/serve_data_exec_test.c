@@ -21,7 +21,7 @@ static struct principal principal;
 /* The frame's texts, one per line with their tags: "8:ls 8:-l 10:/srv ". */
 static void texts_of(struct nt_bytes frame, struct nt_buf *ret)
 {
-    struct nt_g_frame f;
+    struct nt_g_frame f = { 0 };
     assert_int_equal(nt_g_next(frame.data, frame.size, &f), (int64_t)frame.size);
     assert_int_equal(f.type, NT_G_EXEC);
     struct nt_g_field field;
