@@ -238,6 +238,8 @@ static int child_exec(struct launch *l)
     char workspace[64];
     snprintf(workspace, sizeof(workspace), "NANOTERM_WORKSPACE=%.40s", l->id);
     static char proxy[] = "http://127.0.0.1:3128";
+    /* Not literals below: what is made inside the braces of an if ends there. */
+    static char direct[] = "no_proxy=localhost,127.0.0.1,::1", also_direct[] = "NO_PROXY=localhost,127.0.0.1,::1";
     _Static_assert(NT_WAY_OUT_PORT == 3128, "the environment names the port");
     char texts[5][64];
     static const char *const names[] = { "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY" };
@@ -256,8 +258,8 @@ static int child_exec(struct launch *l)
             snprintf(texts[i], sizeof(texts[i]), "%s=%s", names[i], proxy);
             environment[count++] = texts[i];
         }
-        environment[count++] = (char[]){ "no_proxy=localhost,127.0.0.1,::1" };
-        environment[count++] = (char[]){ "NO_PROXY=localhost,127.0.0.1,::1" };
+        environment[count++] = direct;
+        environment[count++] = also_direct;
     }
     char id[48];
     snprintf(id, sizeof(id), "%.40s", l->id);
