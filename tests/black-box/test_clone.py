@@ -119,4 +119,7 @@ def test_quickstart_shows_each_step_with_its_time(cli, repository):
     steps = [row["step"] for row in done.json]
     assert steps == ["create and clone", "build", "copy out", "run", "remove"]
     assert all(row["ms"] >= 0 for row in done.json)
+    assert b"hello from a workspace" in done.stderr
+    # For a person each step is shown as it could be typed; with --json there are no such notes.
+    done = cli.ok("quickstart", "--repo", str(repository), "--artifact", "hello", "--run", "", timeout=120)
     assert b"hello from a workspace" in done.stderr and b"$ nanoterm ws create" in done.stderr

@@ -19,6 +19,7 @@ ELSEWHERE = {"serve"}
 @pytest.fixture
 def folder(cli, tmp_path):
     """What the examples expect to find in the current folder."""
+    (tmp_path / "key.txt").write_text("nsk_0123456789abcdef0123456789abcdef\n")
     (tmp_path / "script.sh").write_text("#!/bin/sh\n")
     (tmp_path / "hello.c").write_text("int main(void) { return 0; }\n")
     (tmp_path / "Makefile").write_text("hello: hello.c\n\tcc -o $@ $<\ntest:\n\ttrue\n")
@@ -42,6 +43,10 @@ def test_example(fresh, folder, path, line):
         if path == "ws start":
             cli.ok("ws", "stop", ws)
         words = [word.replace("ws_a1b2c3d4", ws) for word in words]
-    done = cli(*words, cwd=folder, timeout=120)
+    # The one piece of shell that examples use: a file as standard input.
+    sources = [word[1:] for word in words if word.startswith("<")]
+    words = [word for word in words if not word.startswith("<")]
+    with open(folder / sources[0] if sources else os.devnull, "rb") as stdin:
+        done = cli(*words, cwd=folder, timeout=120, stdin=stdin)
     # `auth status` of an API without a key is told by its status, and is not a mistake of the example.
     assert done.status == 0 or (path == "auth status" and done.status == 4), done
