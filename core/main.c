@@ -295,7 +295,9 @@ static uint32_t finish(struct run *run, int result, const struct nt_error *error
         return 128 + SIGPIPE;
     }
     print_error(run, error, &row);
-    tell_status(run, NT_BY_TOOL, row.exit_status, code);
+    /* A failure of the place where the program should run is neither the tool's nor the program's. */
+    by = row.kind && strcmp(row.kind, "runtime") == 0 ? NT_BY_RUNTIME : NT_BY_TOOL;
+    tell_status(run, by, row.exit_status, code);
     return row.exit_status;
 }
 
