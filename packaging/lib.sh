@@ -1,8 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 # lib.sh - what packaging/quickstart and packaging/test share: saying what is done, and installing packages.
 
+umask 022 # what others could write is not trusted as a plugin
+
 say() { printf '\n== %s\n' "$*" >&2; }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
+
+# The checkout must be one that this user can build in, and git may read.
+check_checkout() {
+    local answer
+    [ -w "$root" ] || die "$root cannot be written by $(id -un 2>/dev/null || id -u): build in a clone of your own"
+    answer=$(git -C "$root" rev-parse --verify HEAD 2>&1) && return
+    case $answer in
+    *"dubious ownership"*)
+        die "git does not trust $root, as it belongs to $(stat -c %U "$root"): be that user, or say
+    git config --global --add safe.directory $root" ;;
+    *) die "$root is no checkout of git: ${answer##*fatal: }" ;;
+    esac
+}
 
 # Names of the packages of the groups given ("build", "test"), from packaging/packages.
 packages_of() {

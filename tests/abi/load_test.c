@@ -471,8 +471,8 @@ static void broken_manifests_do_not_count(void **state)
         "{\"manifest\":2,\"abi\":1,\"size\":1,\"build_id\":\"\",\"plugin\":{}}",
         "{\"manifest\":1,\"abi\":1,\"size\":1,\"build_id\":\"\",\"plugin\":[5]}",
         "{\"manifest\":1,\"abi\":1,\"size\":1,\"build_id\":\"\",\"plugin\":[\"old\",\"1\",\"s\",null,null,{}]}",
-        "{\"manifest\":1,\"abi\":1,\"size\":1,\"build_id\":\"\",\"plugin\":[\"old\",\"1\",\"s\",null,null,"
-        "[[\"x\",\"y\",null,null,null,null,null,null,null,null,null,-1]]]}",
+        ("{\"manifest\":1,\"abi\":1,\"size\":1,\"build_id\":\"\",\"plugin\":[\"old\",\"1\",\"s\",null,null,"
+         "[[\"x\",\"y\",null,null,null,null,null,null,null,null,null,-1]]]}"),
     };
     put(w->others, "old");
     for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {

@@ -11,4 +11,5 @@ foreach(test engine_native engine_secure engine_image)
   target_compile_definitions(${test}_test PRIVATE NT_TEST_LAUNCH="$<TARGET_FILE:nanoterm-launch>"
                                                   NT_TEST_GUEST="$<TARGET_FILE:engine_test_guest>")
   add_dependencies(${test}_test nanoterm-launch engine_test_guest)
+  set_tests_properties(unit.${test} PROPERTIES RESOURCE_LOCK engine) # groups of processes and users are the machine's
 endforeach()

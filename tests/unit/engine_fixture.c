@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -30,6 +31,7 @@ static void on_event(void *data, const struct nt_engine_event *event)
     if (event->kind != NT_ENGINE_EVENT_STOPPED)
         return;
     snprintf(f->stopped, sizeof(f->stopped), "%s", event->id);
+    snprintf(f->reason, sizeof(f->reason), "%s", event->reason);
     f->has_stopped = true;
 }
 
@@ -57,7 +59,7 @@ static void on_debug(void *data, const char *event, const char *fields)
 static bool can_make_namespaces(void)
 {
     int status = 1;
-    pid_t pid = fork();
+    pid_t pid = (pid_t)syscall(SYS_fork); /* not fork(): the thread sanitizer would start a thread in the child */
     if (pid == 0)
         _exit(unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET) < 0);
     return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
