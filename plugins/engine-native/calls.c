@@ -16,7 +16,7 @@
 
 static struct nt_engine_op *op_new(struct nt_engine *e, const struct nt_engine_call *call, enum kind kind, const char *id)
 {
-    static const int64_t limits_ms[] = { START_MS, START_MS, STOP_MS, REMOVE_MS, STOP_MS, STOP_MS };
+    static const int64_t limits_ms[] = { START_MS, START_MS, STOP_MS, REMOVE_MS, STOP_MS, STOP_MS, STOP_MS };
     struct nt_engine_op *op = calloc(1, sizeof(*op));
     if (!op)
         return NULL;
@@ -193,6 +193,17 @@ struct nt_engine_op *op_list(struct nt_engine *e, const struct nt_engine_call *c
         return NULL;
     op->each = each;
     return loose(op);
+}
+
+/* Waits its turn like any other call, so that a start never meets the removal of its own cgroup. */
+void op_clear(struct space *s)
+{
+    struct nt_engine_call call = { .size = sizeof(call) };
+    struct nt_engine_op *op = op_new(s->engine, &call, CLEAR, s->meta.id);
+    if (!op)
+        return; /* the next start or stop does it */
+    op->space = s;
+    enqueue(op);
 }
 
 /* --- closing ------------------------------------------------------------------------------------------------------------- */

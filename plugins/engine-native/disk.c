@@ -227,9 +227,12 @@ int disk_find_guest(int dir, struct record *ret)
         return -1;
     long long pid;
     unsigned long long start;
-    if (sscanf(text, "%39s %lld %llu", r.boot, &pid, &start) != 3 || strncmp(boot, r.boot, 36) != 0 || pid <= 1
-        || pid > INT32_MAX)
+    int got = sscanf(text, "%39s %lld %llu %u %u %u", r.boot, &pid, &start, &r.strength.cpu, &r.strength.memory,
+                     &r.strength.pids);
+    if (got < 3 || strncmp(boot, r.boot, 36) != 0 || pid <= 1 || pid > INT32_MAX)
         return -1;
+    if (got != 6 || r.strength.cpu > NT_LIMIT_HARD || r.strength.memory > NT_LIMIT_HARD || r.strength.pids > NT_LIMIT_HARD)
+        r.strength = (struct limits_strength){ 0 }; /* an older launcher */
     /* First hold the process, then see whether it is the one: the number may have been used again. */
     nt_autoclose int fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
     if (fd < 0 || start_of(pid) != start)
@@ -244,6 +247,33 @@ void disk_forget_guest(int dir)
 {
     unlinkat(dir, "run", 0);
     unlinkat(dir, "guest.sock", 0);
+}
+
+bool disk_has_guest(int dir)
+{
+    struct stat st;
+    return fstatat(dir, "run", &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+const char *disk_end_reason(const struct disk *disk, const char *id)
+{
+    char text[8] = "";
+    struct stat st;
+    nt_autoclose int all = openat(disk->data_fd, "ws", FOLDER);
+    nt_autoclose int dir = all < 0 ? -1 : openat(all, id, FOLDER);
+    nt_autoclose int jobs = dir < 0 ? -1 : openat(dir, "jobs", FOLDER);
+    /* O_NONBLOCK: neither a pipe nor a lease of its owner makes the loop wait. */
+    nt_autoclose int fd = jobs < 0 ? -1 : openat(jobs, "ended", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || read(fd, text, sizeof(text) - 1) < 0)
+        return "ended";
+    return strcmp(text, "ttl\n") == 0 ? "ttl" : strcmp(text, "idle\n") == 0 ? "idle" : "ended";
+}
+
+int disk_forget_reason(int dir, struct nt_error *reterr)
+{
+    nt_autoclose int jobs = openat(dir, "jobs", FOLDER);
+    int sys = jobs < 0 ? errno : disk_delete(jobs, "ended");
+    return sys ? nt_fail_sys(reterr, sys, "cannot remove the last guest's word") : 0;
 }
 
 /* --- deleting --------------------------------------------------------------------------------------------------- */

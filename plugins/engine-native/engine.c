@@ -139,13 +139,13 @@ static void on_guest_end(void *data, int fd, uint32_t events)
     bool was_running = s->running;
     space_quiet(s);
     s->running = false;
-    limits_clear(s->meta.id, 0);
     if (s->current && op_guest_ended(s->current))
         return;
+    op_clear(s);
     if (was_running && s->engine->host.event) {
         /* It is not our child: its status is not to be had. */
         struct nt_engine_event event = { .size = sizeof(event), .kind = NT_ENGINE_EVENT_STOPPED, .id = s->meta.id,
-                                         .reason = "ended" };
+                                         .reason = disk_end_reason(&s->engine->disk, s->meta.id) };
         s->engine->host.event(s->engine->host.data, &event);
     }
 }
@@ -199,9 +199,13 @@ static void find_space(void *data, const char *id)
         s->damaged = true;
     }
     int pidfd = dir < 0 ? -1 : disk_find_guest(dir, &record);
-    if (pidfd < 0)
+    if (pidfd < 0) {
+        if (dir >= 0 && disk_has_guest(dir)) /* it ended while no server was there */
+            op_clear(s);
         return;
+    }
     s->pid = record.pid;
+    s->strength = record.strength;
     if (space_watch(s, pidfd) < 0)
         return;
     s->running = true;

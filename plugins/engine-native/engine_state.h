@@ -51,6 +51,8 @@ struct nt_engine_op *op_remove(struct nt_engine *e, const struct nt_engine_call 
 struct nt_engine_op *op_inspect(struct nt_engine *e, const struct nt_engine_call *call, const char *id);
 struct nt_engine_op *op_list(struct nt_engine *e, const struct nt_engine_call *call, nt_engine_each *each);
 void op_cancel(struct nt_engine_op *op);
+/* The guest has ended and nobody asked: removes its cgroup, socket and record. */
+void op_clear(struct space *space);
 /* The guest of op's workspace has ended: true when op was waiting for that or has failed by it. */
 bool op_guest_ended(struct nt_engine_op *op);
 /* The engine closes: callbacks come now, as unknown. */

@@ -12,6 +12,7 @@
 
 #include "nanoterm/engine.h"
 #include "nanoterm/guest.h"
+#include "limits.h"
 #include "plan.h"
 
 #define META_MAX (64u * 1024u)
@@ -34,6 +35,7 @@ struct record {
     char boot[40];
     int64_t pid;
     uint64_t start;
+    struct limits_strength strength; /* zeros: written by a launcher that did not say */
 };
 
 /* --- disk.c: folders and files of workspaces; workers and open ---------------------------------------------- */
@@ -59,6 +61,12 @@ int disk_make_layer(const struct disk *disk, int dir, const char *name, struct n
 /* A descriptor of the guest's process, when the record is of this boot and the process lives; else -1. */
 int disk_find_guest(int dir, struct record *ret);
 void disk_forget_guest(int dir);
+/* Whether a guest was started here and not yet forgotten. */
+bool disk_has_guest(int dir);
+/* Why the guest has ended: "ttl" or "idle" when it says so, else "ended". Its word, and its folder, are hostile. */
+const char *disk_end_reason(const struct disk *disk, const char *id);
+/* Removes the word of the last guest, before the next one starts. */
+int disk_forget_reason(int dir, struct nt_error *reterr);
 /* Moves DATA/ws/ID out of sight, then deletes it; done when it is not there. */
 int disk_discard(const struct disk *disk, const char *id, struct nt_error *reterr);
 /* Deletes what a server that was killed has left. */

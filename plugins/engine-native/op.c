@@ -224,7 +224,7 @@ static int prepare(struct nt_engine_op *op, struct nt_error *reterr)
         op->made = true;
     }
     nt_autoclose int dir = disk_lock(disk, op->meta.id, reterr);
-    if (dir < 0 || (changed && disk_write_meta(dir, &op->meta, reterr) < 0)
+    if (dir < 0 || disk_forget_reason(dir, reterr) < 0 || (changed && disk_write_meta(dir, &op->meta, reterr) < 0)
         || disk_make_layer(disk, dir, "root", reterr) < 0)
         return -1;
     for (uint32_t i = 0; i < op->image.layer_count; i++)
@@ -545,6 +545,13 @@ static void op_run(struct nt_engine_op *op)
     }
     if (op->kind == CREATE) {
         run_create(op);
+        return;
+    }
+    if (op->kind == CLEAR) {
+        if (s->running || !s->on_disk) /* another call was faster */
+            op_end(op);
+        else
+            clean(op, false);
         return;
     }
     if (!s->on_disk) {

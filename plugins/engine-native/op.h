@@ -5,7 +5,7 @@
 
 #include "engine_state.h"
 
-enum kind { CREATE, START, STOP, REMOVE, INSPECT, LIST };
+enum kind { CREATE, START, STOP, REMOVE, INSPECT, LIST, CLEAR /* our own: what a guest that ended has left */ };
 enum phase {
     WAITING,   /* in a queue, or for its first turn */
     PREPARING, /* worker: folder, image, launcher */

@@ -425,6 +425,20 @@ static void raise_descriptor_limit(void)
         setrlimit(RLIMIT_NOFILE, &own);
 }
 
+/* For the engine; without it (a full disk) the server still has its clock. */
+static void leave_reason(void)
+{
+    const char *why = guest.exit_status == GUEST_EXIT_TTL ? "ttl\n" : guest.exit_status == GUEST_EXIT_IDLE ? "idle\n" : NULL;
+    if (!why)
+        return;
+    int fd = openat(GUEST_FD_LOGS, GUEST_ENDED_FILE, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return;
+    ssize_t n = write(fd, why, strlen(why));
+    (void)n;
+    close(fd);
+}
+
 static int give_up(const char *what)
 {
     dprintf(2, "nanoterm-guest: %s: %s\n", what, strerror(errno));
@@ -461,5 +475,6 @@ int main(int argc, char **argv)
         conn_sweep();
         programs_sweep();
     }
+    leave_reason();
     return guest.exit_status;
 }

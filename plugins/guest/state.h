@@ -21,6 +21,10 @@ enum {
 #define GUEST_EXIT_TTL 90
 #define GUEST_EXIT_IDLE 91
 
+/* Below GUEST_FD_LOGS: why the guest has ended by itself, "ttl" or "idle" and a newline. The engine is seldom its
+ * parent and does not see the status. */
+#define GUEST_ENDED_FILE "ended"
+
 #define GUEST_HELPERS_MAX 256
 
 struct guest {

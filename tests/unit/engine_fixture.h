@@ -14,6 +14,7 @@ struct fixture {
     struct nt_engine *engine;
     struct nt_engine_host host;
     char stopped[44]; /* id of the last STOPPED event */
+    char reason[32];
     bool has_stopped;
     int accepted; /* descriptor of the last way-out connection; -1 */
     bool has_accepted;

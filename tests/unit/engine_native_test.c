@@ -125,6 +125,113 @@ static void a_guest_that_dies_is_noticed(void **state)
     must(&o);
 }
 
+/* Kills the guest, which has left `what` as its word, and returns the reason that the engine gives. */
+static const char *reason_of(const char *what, const struct outcome *o)
+{
+    char path[256], other[256];
+    snprintf(path, sizeof(path), "%s/ws/" ID "/jobs/ended", f.data);
+    snprintf(other, sizeof(other), "%s/other", f.folder);
+    if (strcmp(what, "fifo") == 0) {
+        assert_int_equal(mkfifo(path, 0644), 0);
+    } else if (strcmp(what, "folder") == 0) {
+        assert_int_equal(mkdir(path, 0755), 0);
+    } else {
+        bool is_link = strcmp(what, "link") == 0;
+        FILE *file = fopen(is_link ? other : path, "w");
+        assert_non_null(file);
+        fputs(is_link ? "ttl\n" : what, file);
+        fclose(file);
+        if (is_link)
+            assert_int_equal(symlink(other, path), 0);
+    }
+    f.has_stopped = false;
+    kill((pid_t)strtol(o->state.location + strlen("pid "), NULL, 10), SIGKILL);
+    assert_true(test_loop_run(f.loop, &f.has_stopped, 5000));
+    return f.reason;
+}
+
+/* The word of a guest is taken for two values and nothing else, and is not that of the next guest. */
+static void a_guest_says_why_it_ends(void **state)
+{
+    static const struct {
+        const char *word, *reason;
+    } cases[] = { { "ttl\n", "ttl" },    { "idle\n", "idle" }, { "ttl", "ended" },   { "ttl\nttl\n", "ended" },
+                  { "", "ended" },       { "fifo", "ended" },  { "folder", "ended" }, { "link", "ended" },
+                  { "\033]0;x", "ended" } };
+    struct outcome o;
+    (void)state;
+    fixture_create(&f, ID, "host", 0, &o);
+    must(&o);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_string_equal(reason_of(cases[i].word, &o), cases[i].reason);
+        fixture_call(&f, 's', ID, &o);
+        must(&o);
+    }
+    fixture_call(&f, 'r', ID, &o);
+    must(&o);
+}
+
+static void the_next_engine_knows_how_limits_hold(void **state)
+{
+    struct outcome before, after;
+    (void)state;
+    fixture_create(&f, ID, "host", 0, &before);
+    must(&before);
+    assert_int_not_equal(before.state.limit_pids, NT_LIMIT_NONE);
+    fixture_close(&f);
+    fixture_open(&f);
+    fixture_call(&f, 'i', ID, &after);
+    must(&after);
+    assert_int_equal(after.state.limit_cpu, before.state.limit_cpu);
+    assert_int_equal(after.state.limit_memory, before.state.limit_memory);
+    assert_int_equal(after.state.limit_pids, before.state.limit_pids);
+    fixture_call(&f, 'r', ID, &after);
+    must(&after);
+}
+
+static bool is_there(const char *format, const char *part)
+{
+    char path[256];
+    struct stat st;
+    snprintf(path, sizeof(path), "%s%s", format, part);
+    return lstat(path, &st) == 0;
+}
+
+/* A guest that ends by itself leaves no cgroup, no socket and no record, with and without an engine that looks on. */
+static void what_a_dead_guest_leaves_is_cleared(void **state)
+{
+    static const char *const groups[] = { "/sys/fs/cgroup/memory/nanoterm/" ID, "/sys/fs/cgroup/pids/nanoterm/" ID,
+                                          "/sys/fs/cgroup/cpu/nanoterm/" ID };
+    struct outcome o;
+    (void)state;
+    fixture_create(&f, ID, "host", 0, &o);
+    must(&o);
+    for (int round = 0; round < 2; round++) {
+        pid_t pid = (pid_t)strtol(o.state.location + strlen("pid "), NULL, 10);
+        f.has_stopped = false;
+        if (round == 1)
+            fixture_close(&f);
+        kill(pid, SIGKILL);
+        if (round == 1) {
+            for (int i = 0; i < 500 && kill(pid, 0) == 0; i++)
+                test_loop_run(f.loop, NULL, 10);
+            fixture_open(&f);
+        }
+        bool left = true;
+        for (int i = 0; i < 300 && left; i++) {
+            test_loop_run(f.loop, NULL, 10);
+            left = is_there(f.data, "/ws/" ID "/run") || is_there(f.data, "/ws/" ID "/guest.sock");
+            for (size_t g = 0; g < 3; g++)
+                left = left || is_there(groups[g], "");
+        }
+        assert_false(left);
+        fixture_call(&f, 's', ID, &o);
+        must(&o);
+    }
+    fixture_call(&f, 'r', ID, &o);
+    must(&o);
+}
+
 static void a_launcher_killed_midway_leaves_nothing(void **state)
 {
     static const char *const steps[] = {
@@ -332,6 +439,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_workspace_lives_and_leaves_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_way_out_works_and_survives_the_server, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_guest_that_dies_is_noticed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_guest_says_why_it_ends, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_next_engine_knows_how_limits_hold, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_a_dead_guest_leaves_is_cleared, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_launcher_killed_midway_leaves_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_hostile_tree_is_removed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(limits_are_reported_and_required, set_up, tear_down),

@@ -234,11 +234,12 @@ static int read_identity(pid_t pid, struct launch_report *ret)
     return n == 36 ? 0 : EIO;
 }
 
-/* Written before the guest starts, so that an engine that dies now finds it again. */
-static int write_record(const struct launch_report *r)
+/* Written before the guest starts, so that an engine that dies now finds it again, with how firmly its limits hold. */
+static int write_record(const struct launch_report *r, const struct limits_strength *strength)
 {
     char text[128];
-    int size = snprintf(text, sizeof(text), "%s %lld %llu\n", r->boot, (long long)r->pid, (unsigned long long)r->start);
+    int size = snprintf(text, sizeof(text), "%s %lld %llu %u %u %u\n", r->boot, (long long)r->pid,
+                        (unsigned long long)r->start, strength->cpu, strength->memory, strength->pids);
     int fd = openat(LAUNCH_FD_WORKSPACE, "run.new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return errno;
@@ -308,7 +309,7 @@ int main(void)
     if ((sys = write_maps((pid_t)pid, INSIDE_UID, l.uid, INSIDE_GID, l.gid)) != 0)
         fail("maps", sys, NULL);
     limits_apply(&l.limits, (pid_t)pid, &strength);
-    if ((sys = write_record(&report)) != 0)
+    if ((sys = write_record(&report, &strength)) != 0)
         fail("record", sys, NULL);
     stop_here(&l, "go");
     if (write(go[1], "g", 1) != 1)
