@@ -56,6 +56,7 @@ struct server_options {
     bool embedded;        /* lock and ready pipe are inherited (local.h) */
     int listen_fd;        /* embedded, after a hand-over: the socket is bound already; else -1 */
     int64_t idle_ms;      /* 0: never leaves by itself */
+    int64_t list_ms;      /* how long the engine may take to list its workspaces; 0: 20 s */
     void (*say)(void *data, const char *line); /* what a person should know; NULL: nobody listens */
     void (*debug)(void *data, const char *event, const char *fields);
     void *data;

@@ -12,6 +12,8 @@
 #include "sdk/error.h"
 
 #define TTL_SLACK_MS 500
+#define LIST_MS 20000      /* for the engine's list */
+#define LIST_SLACK_MS 1000 /* an engine that keeps its deadline says more than we could */
 
 /* --- a struct workspace that owns its texts ----------------------------------------------------------------------- */
 
@@ -174,10 +176,20 @@ static void write_row(struct server *server, const struct workspace *ws, const c
         on_written(ended, &error);
 }
 
+/* Whether a limit in time ended it. The reason is the guest's word: it counts only where a limit was set. Not every
+ * engine can tell; the clock can. The guest's clock was set a little earlier. */
+static bool is_timed_out(const struct workspace *ws, const char *reason)
+{
+    if (ws->timeout_at_ms <= 0)
+        return false;
+    return strcmp(reason, "ttl") == 0 || strcmp(reason, "idle") == 0
+           || server_unix_ms() >= ws->timeout_at_ms - TTL_SLACK_MS;
+}
+
 /* Its time has passed, or it fell: what its owner asked for such a case. */
 static void after_end(struct server *server, const struct workspace *ws, const char *reason)
 {
-    bool timed_out = strcmp(reason, "ttl") == 0 || strcmp(reason, "idle") == 0;
+    bool timed_out = is_timed_out(ws, reason);
     if (timed_out && !ws->on_timeout_hibernate) {
         struct act_options options = { .kind = ACT_REMOVE, .done = on_act_done, .data = server };
         struct nt_error error = NT_ERROR_INIT;
@@ -198,9 +210,7 @@ static void on_ended_found(void *data, const struct workspace *ws, const struct 
 {
     struct ended *ended = data;
     if (ws && ws->status == WORKSPACE_RUNNING && !act_is_busy(ended->server, ws->id)) {
-        /* Not every engine can tell why a guest has ended; the clock can. The guest's clock was set a little earlier. */
-        bool is_over = ws->timeout_at_ms > 0 && server_unix_ms() >= ws->timeout_at_ms - TTL_SLACK_MS;
-        after_end(ended->server, ws, is_over ? "ttl" : ended->reason);
+        after_end(ended->server, ws, ended->reason);
     }
     free(ended);
 }
@@ -245,17 +255,32 @@ struct reconcile {
     char after[80];
     uint32_t page;
     struct nt_error error;
+    struct nt_timer *timer;
+    struct nt_engine_op *listing;
+    bool is_late; /* ended without the engine's answer, which may still come */
     void (*done)(struct server *server, const struct nt_error *error);
 };
 
-static void reconcile_end(struct reconcile *r, const struct nt_error *error)
+static void reconcile_free(struct reconcile *r)
 {
     for (size_t i = 0; i < r->count; i++)
         workspace_done(&r->rows[i].ws);
-    r->server->reconciled = true;
-    r->done(r->server, error);
     free(r->rows);
     free(r);
+}
+
+static void reconcile_tell(struct reconcile *r, const struct nt_error *error)
+{
+    r->server->loop->ops->timer_end(r->timer);
+    r->timer = NULL;
+    r->server->reconciled = true;
+    r->done(r->server, error);
+}
+
+static void reconcile_end(struct reconcile *r, const struct nt_error *error)
+{
+    reconcile_tell(r, error);
+    reconcile_free(r);
 }
 
 static struct known *known_of(struct reconcile *r, const char *id)
@@ -334,8 +359,7 @@ static void settle(struct reconcile *r, struct known *k, const struct nt_engine_
         ws->status = WORKSPACE_RUNNING;
         is_changed = true;
     } else if (is == NT_WS_STOPPED && ws->status == WORKSPACE_RUNNING && !was_asked) {
-        bool timed_out = ws->timeout_at_ms > 0 && server_unix_ms() >= ws->timeout_at_ms;
-        after_end(server, ws, timed_out ? "ttl" : "it ended while no server was running");
+        after_end(server, ws, "it ended while no server was running");
         return;
     } else if (is == NT_WS_STOPPED && ws->status != WORKSPACE_STOPPED) {
         ws->status = WORKSPACE_STOPPED;
@@ -354,6 +378,8 @@ static void on_engine_each(void *data, const struct nt_engine_state *state)
 {
     struct reconcile *r = data;
     struct known *k = known_of(r, state->id);
+    if (r->is_late)
+        return;
     if (k)
         settle(r, k, state);
     else if (state->state != NT_WS_ABSENT && !act_is_busy(r->server, state->id))
@@ -363,6 +389,10 @@ static void on_engine_each(void *data, const struct nt_engine_state *state)
 static void on_engine_listed(void *data, const struct nt_engine_result *result)
 {
     struct reconcile *r = data;
+    if (r->is_late) {
+        reconcile_free(r);
+        return;
+    }
     if (result->outcome != NT_OP_DONE) {
         reconcile_end(r, &result->error);
         return;
@@ -381,6 +411,16 @@ static void on_intent(void *data, const char *ws_id, const char *what)
         snprintf(k->intent, sizeof(k->intent), "%s", what);
 }
 
+/* The engine does not keep its own deadline. What it owns of this call stays until its answer comes. */
+static void on_list_late(void *data)
+{
+    struct reconcile *r = data;
+    r->is_late = true;
+    nt_fail(&r->error, NT_E_TIMEOUT, "the engine %.40s did not list its workspaces in time", r->server->engine_name);
+    reconcile_tell(r, &r->error);
+    r->server->engine_ops->cancel(r->listing);
+}
+
 static void on_intents(void *data, const struct nt_error *error)
 {
     struct reconcile *r = data;
@@ -388,8 +428,13 @@ static void on_intents(void *data, const struct nt_error *error)
         reconcile_end(r, error);
         return;
     }
-    struct nt_engine_call call = { .size = sizeof(call), .key = "reconcile", .done = on_engine_listed, .data = r };
-    if (!r->server->engine_ops->list(r->server->engine, &call, on_engine_each)) {
+    struct nt_loop *loop = r->server->loop;
+    int64_t wait_ms = r->server->options->list_ms > 0 ? r->server->options->list_ms : LIST_MS;
+    r->timer = loop->ops->timer(loop, wait_ms + LIST_SLACK_MS, 0, on_list_late, r);
+    struct nt_engine_call call = { .size = sizeof(call), .key = "reconcile", .done = on_engine_listed, .data = r,
+                                   .deadline_ms = loop->ops->now_ms(loop) + wait_ms };
+    r->listing = r->timer ? r->server->engine_ops->list(r->server->engine, &call, on_engine_each) : NULL;
+    if (!r->listing) {
         nt_fail(&r->error, NT_E_MEMORY, "the engine could not list its workspaces");
         reconcile_end(r, &r->error);
     }

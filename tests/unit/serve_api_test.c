@@ -527,6 +527,57 @@ static void time_that_has_passed_removes_or_stops(void **state)
     assert_int_equal(fake_engine_state(kept), NT_WS_STOPPED);
 }
 
+/* Ends its guest behind the server's back: the word of the guest counts only where a limit in time was set. */
+static void end_guest(const char *id, const char *reason)
+{
+    struct nt_engine_event event = { .size = sizeof(event), .kind = NT_ENGINE_EVENT_STOPPED, .id = id, .reason = reason };
+    fake_engine_add(id, NT_WS_STOPPED);
+    fake.host.event(fake.host.data, &event);
+}
+
+static void end_them(void *data)
+{
+    char (*ids)[44] = data;
+    end_guest(ids[0], "ttl");
+    end_guest(ids[1], "ttl");
+    end_guest(ids[2], "ttl");
+    end_guest(ids[3], "ended");
+}
+
+static void the_reason_of_an_end_decides(void **state)
+{
+    struct fixture *f = *state;
+    static char ids[4][44];
+    assert_true(start(f));
+    create(f, "{\"timeout_ms\":600000}", ids[0]);
+    create(f, "{\"timeout_ms\":600000,\"timeout_action\":\"hibernate\"}", ids[1]);
+    create(f, "{\"timeout_ms\":0}", ids[2]); /* its guest lies */
+    create(f, "{\"timeout_ms\":600000}", ids[3]);
+    fake.host.loop->ops->post(fake.host.loop, end_them, ids);
+    int status = 200;
+    for (int i = 0; i < 500 && status != 404; i++) {
+        usleep(10000);
+        status = ask(f, "GET", path_of(ids[0], ""), "", NULL, NULL);
+    }
+    assert_int_equal(status, 404);
+    for (int i = 1; i < 4; i++)
+        assert_status(f, ids[i], "stopped");
+    stop(f);
+    assert_int_equal(fake_engine_state(ids[0]), NT_WS_ABSENT);
+    assert_int_equal(fake_engine_state(ids[3]), NT_WS_STOPPED);
+}
+
+static void an_engine_that_never_lists_is_not_waited_for(void **state)
+{
+    struct fixture *f = *state;
+    fake.list_ms = 3600000;
+    f->options.list_ms = 50;
+    assert_false(start(f));
+    assert_int_equal(f->error.code, NT_E_TIMEOUT);
+    fake.list_ms = 0;
+    assert_true(start(f));
+}
+
 static void it_leaves_when_there_is_nothing_to_do(void **state)
 {
     struct fixture *f = *state;
@@ -559,6 +610,8 @@ int main(void)
         TEST(a_broken_database_does_not_lose_workspaces),
         TEST(two_servers_do_not_share_a_folder),
         TEST(time_that_has_passed_removes_or_stops),
+        TEST(the_reason_of_an_end_decides),
+        TEST(an_engine_that_never_lists_is_not_waited_for),
         TEST(it_leaves_when_there_is_nothing_to_do),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

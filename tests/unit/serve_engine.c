@@ -161,7 +161,7 @@ static struct nt_engine_op *fake_list(struct nt_engine *engine, const struct nt_
         struct nt_engine_state s = state_of(fake.rows[i].id);
         each(c->data, &s);
     }
-    return later(c, "", 0);
+    return later(c, "", fake.list_ms);
 }
 
 static void fake_cancel(struct nt_engine_op *op)

@@ -22,6 +22,7 @@ struct fake_engine {
     unsigned creates, removes, configures;
     bool fail_create; /* the next creates fail */
     int64_t create_ms; /* how long a create takes */
+    int64_t list_ms;   /* how long a list takes, whatever its deadline says */
     struct fake_call *late; /* calls in flight */
 };
 
