@@ -3,6 +3,7 @@
 
 The program is NANOTERM_BIN. `cli` has a home for the whole file with one embedded server; `fresh` makes another home.
 """
+import http.client
 import json
 import os
 import pathlib
@@ -51,6 +52,7 @@ class Nanoterm:
 
     def __init__(self, home):
         self.home = pathlib.Path(home)
+        self.made = []  # ids of workspaces
         self.env = {
             "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
             "HOME": str(home),
@@ -89,7 +91,22 @@ class Nanoterm:
 
     def create(self, *words):
         """Makes a workspace and returns its id."""
-        return self.ok("--json", "ws", "create", *words, timeout=120).json["id"]
+        self.made.append(self.ok("--json", "ws", "create", *words, timeout=120).json["id"])
+        return self.made[-1]
+
+    def api(self, method, path, body=None):
+        """One request to the embedded server, as a client that knows the token: status and JSON."""
+        connection = http.client.HTTPConnection("localhost")
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(60)
+        connection.sock.connect(str(self.runtime / "sock"))
+        connection.request(method, path, None if body is None else json.dumps(body), {
+            "X-Nanoterm-Local-Token": (self.runtime / "token").read_text().strip(), "X-Nanoterm-Wire": "1",
+            "Content-Type": "application/json"})
+        answer = connection.getresponse()
+        data = answer.read()
+        connection.close()
+        return answer.status, json.loads(data) if data else None
 
     @property
     def runtime(self):
@@ -113,7 +130,7 @@ class Nanoterm:
                 self("ws", "rm", row["id"])
             os.kill(pid, signal.SIGTERM)
             wait_until(lambda: not is_alive(pid), 20, f"the server {pid} to end")
-        assert leftovers(self.home) == []
+        assert leftovers(self.home, self.made) == []
 
 
 def is_alive(pid):
@@ -132,8 +149,13 @@ def wait_until(condition, seconds, what):
         time.sleep(0.01)
 
 
-def leftovers(home):
-    """Processes, mounts, sockets and cgroups that belong to a home."""
+def cgroups_of(ids):
+    """Folders of workspaces below /sys/fs/cgroup; those of others are none of our business."""
+    return [os.path.join(folder, name) for folder, names, _ in os.walk("/sys/fs/cgroup") for name in names if name in ids]
+
+
+def leftovers(home, ids=()):
+    """Processes, mounts and sockets that belong to a home, and cgroups of its workspaces."""
     found = []
     home = os.fsencode(str(home))
     for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -151,7 +173,7 @@ def leftovers(home):
         found += [line for line in mounts if home in line]
     with open("/proc/net/unix", "rb") as sockets:
         found += [line for line in sockets if home in line]
-    return found
+    return found + (cgroups_of(ids) if ids else [])
 
 
 def make_home():

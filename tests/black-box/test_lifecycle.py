@@ -5,7 +5,7 @@ import signal
 import stat
 import threading
 
-from conftest import is_alive, wait_until
+from conftest import cgroups_of, is_alive, wait_until
 
 
 def servers_of(nanoterm):
@@ -142,6 +142,57 @@ def test_create_and_remove_leaves_nothing(fresh):
     folder = nanoterm.home / ".nanoterm/server"
     left = [path for path in folder.rglob("ws_*")]
     assert left == []
-    for path in ("/sys/fs/cgroup",):
-        found = [d for d, _, _ in os.walk(path) if "ws_" in os.path.basename(d)]
-        assert found == []
+    assert cgroups_of(nanoterm.made) == []
+
+
+def guest_of(nanoterm, ws):
+    """The process that is PID 1 of a workspace; the engine writes it down."""
+    [record] = (nanoterm.home / ".nanoterm/server").rglob(f"{ws}/run")
+    return int(record.read_text().split()[1])
+
+
+def row_of(nanoterm, ws):
+    return next((row for row in nanoterm.ok("--json", "ws", "list").json if row["id"] == ws), None)
+
+
+def test_the_end_of_its_time_removes_or_stops(fresh):
+    """The guest ends by itself; the server does what the owner asked for, and nothing is left."""
+    nanoterm = fresh()
+    nanoterm.ok("ws", "list")
+    for action, status in (("destroy", None), ("hibernate", "stopped")):
+        code, made = nanoterm.api("POST", "/v1/sandboxes", {"timeout_ms": 1500, "timeout_action": action})
+        assert code == 201, made
+        ws = made["id"]
+        nanoterm.made.append(ws)
+        nanoterm.ok("files", "write", ws, "/workspace/kept", input=b"kept")
+        guest = guest_of(nanoterm, ws)
+        wait_until(lambda: not is_alive(guest), 10, "the guest to end")
+        wait_until(lambda: (row_of(nanoterm, ws) or {}).get("status") == status, 10, f"{ws} to become {status}")
+        wait_until(lambda: cgroups_of([ws]) == [], 5, "its cgroups to go")
+        if status:
+            nanoterm.ok("ws", "start", ws)
+            assert nanoterm.ok("exec", ws, "--", "cat", "/workspace/kept").stdout == b"kept"
+
+
+def test_a_guest_that_is_killed_is_a_stopped_workspace(fresh):
+    """Also one with a time limit that has not passed: its files are kept, and its row says what happened."""
+    nanoterm = fresh()
+    nanoterm.ok("ws", "list")
+    code, made = nanoterm.api("POST", "/v1/sandboxes", {"timeout_ms": 600000, "timeout_action": "destroy"})
+    assert code == 201, made
+    ws = made["id"]
+    nanoterm.made.append(ws)
+    os.kill(guest_of(nanoterm, ws), signal.SIGKILL)
+    wait_until(lambda: row_of(nanoterm, ws)["status"] == "stopped", 10, "the row to say so")
+    assert "by itself" in row_of(nanoterm, ws)["notice"]
+    wait_until(lambda: cgroups_of([ws]) == [], 5, "its cgroups to go")
+    nanoterm.ok("ws", "start", ws)
+
+
+def test_a_new_server_knows_how_firmly_limits_hold(fresh):
+    nanoterm = fresh()
+    ws = nanoterm.create()
+    before = row_of(nanoterm, ws)["limits"]
+    assert before["pids"] != "none"
+    os.kill(nanoterm.server_pid(), signal.SIGKILL)
+    assert row_of(nanoterm, ws)["limits"] == before
