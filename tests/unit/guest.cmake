@@ -5,5 +5,4 @@ foreach(test guest guest_jobs)
   add_dependencies(${test}_test nanoterm-guest)
 endforeach()
 
-include(${CMAKE_SOURCE_DIR}/plugins/serve/guest/sources.cmake)
-nt_add_unit_test(guest_client LIBRARIES nt_sdk PkgConfig::UV SOURCES guest_client_fake.c ${GUEST_CLIENT_SOURCES})
+nt_add_unit_test(guest_client LIBRARIES nt_guest_client SOURCES guest_client_fake.c)

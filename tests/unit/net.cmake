@@ -2,5 +2,4 @@
 nt_add_unit_test(net_loop LIBRARIES nt_net SOURCES net_peer.c)
 nt_add_unit_test(net_http LIBRARIES nt_net SOURCES net_peer.c)
 nt_add_unit_test(net_ws LIBRARIES nt_net SOURCES net_peer.c)
-include(${CMAKE_SOURCE_DIR}/plugins/serve/way-out/sources.cmake)
-nt_add_unit_test(net_way_out LIBRARIES nt_net PkgConfig::JANSSON SOURCES net_peer.c ${WAY_OUT_SOURCES})
+nt_add_unit_test(net_way_out LIBRARIES nt_way_out SOURCES net_peer.c)

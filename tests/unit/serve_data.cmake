@@ -10,7 +10,6 @@ nt_add_unit_test(serve_data_clone_url
 nt_add_unit_test(serve_data_exec
   SOURCES ${SERVE_DATA_API}/exec_spec.c ${SERVE_DATA_API}/exec_env.c ${SERVE_DATA_API}/guest_fields.c
   LIBRARIES nt_sdk PkgConfig::JANSSON PkgConfig::UV)
-include(${SERVE_DATA_API}/data_sources.cmake)
 nt_add_unit_test(serve_data_handlers
-  SOURCES serve_data_stage.c ${DATA_API_SOURCES} ${CMAKE_SOURCE_DIR}/plugins/serve/http/json_text.c
+  SOURCES serve_data_stage.c $<TARGET_OBJECTS:nt_serve_data> ${CMAKE_SOURCE_DIR}/plugins/serve/http/json_text.c
   LIBRARIES nt_sdk PkgConfig::JANSSON PkgConfig::UV PkgConfig::SODIUM)

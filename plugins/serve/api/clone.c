@@ -7,7 +7,7 @@
 
 #include "plugins/serve/api/answer.h"
 #include "plugins/serve/api/clone_url.h"
-#include "plugins/serve/api/data_routes.h"
+#include "plugins/serve/api/routes.h"
 #include "plugins/serve/api/utf8_text.h"
 #include "plugins/serve/server.h"
 #include "plugins/serve/way-out/way_out.h"

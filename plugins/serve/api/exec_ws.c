@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "plugins/serve/api/answer.h"
-#include "plugins/serve/api/data_routes.h"
+#include "plugins/serve/api/routes.h"
 #include "plugins/serve/api/exec_spec.h"
 #include "plugins/serve/api/utf8_text.h"
 #include "plugins/serve/http/json_text.h"

@@ -8,7 +8,7 @@
 
 #include "nanoterm/local.h"
 #include "plugins/serve/api/answer.h"
-#include "plugins/serve/api/data_routes.h"
+#include "plugins/serve/api/routes.h"
 #include "plugins/serve/server.h"
 #include "sdk/error.h"
 

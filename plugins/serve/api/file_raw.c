@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 
 #include "plugins/serve/api/answer.h"
-#include "plugins/serve/api/data_routes.h"
+#include "plugins/serve/api/routes.h"
 #include "plugins/serve/api/file_json.h"
 #include "plugins/serve/api/utf8_text.h"
 #include "plugins/serve/server.h"

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "plugins/serve/api/answer.h"
-#include "plugins/serve/api/data_routes.h"
+#include "plugins/serve/api/routes.h"
 #include "plugins/serve/api/utf8_text.h"
 #include "plugins/serve/server.h"
 #include "sdk/error.h"

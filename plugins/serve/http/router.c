@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "plugins/serve/api/data_routes.h"
 #include "plugins/serve/api/routes.h"
 #include "plugins/serve/http/json_text.h"
 #include "plugins/serve/server.h"
@@ -16,9 +15,7 @@
 
 const struct routes *const router_tables[] = {
     &health_routes, &local_routes, &sandbox_routes, &sandbox_state_routes,
-#ifdef NT_SERVE_DATA
     &exec_routes,   &exec_ws_routes, &process_routes, &files_routes, &file_routes, &fd_routes, &clone_routes,
-#endif
     NULL,
 };
 
