@@ -105,7 +105,8 @@ struct net_peer {
 };
 const struct net_peer *net_request_peer(const struct net_request *req);
 
-/* Sets who hears about it. Without it (or a NULL member) the event is dropped and the body is drained. */
+/* Sets who hears about it. Without it (or a NULL member) the event is dropped and the body is drained. When it is set
+ * anew and the body has ended before, body_end comes (again) later: an empty body of unknown length needs no credit. */
 void net_request_handle(struct net_request *req, const struct net_request_events *events, void *data);
 /* Allows `bytes` more of the body. "Expect: 100-continue" is answered at the first grant. */
 void net_request_grant(struct net_request *req, uint64_t bytes);

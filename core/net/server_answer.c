@@ -54,6 +54,9 @@ void net_request_handle(struct net_request *req, const struct net_request_events
     req->is_handled = true;
     req->events = *events;
     req->data = data;
+    req->owes_end = req->body_done && events->body_end && net_request_length(req) != 0;
+    if (req->owes_end)
+        conn_kick(req->conn->c);
 }
 
 void net_request_grant(struct net_request *req, uint64_t bytes)

@@ -257,6 +257,10 @@ static void on_input(void *owner)
             return;
         } else if (!req->body_done) {
             again = take_body(p);
+        } else if (req->owes_end) {
+            req->owes_end = false;
+            if (req->answer != ANSWER_ENDED)
+                req->events.body_end(req->data, req);
         } else {
             /* An answer that is complete may still be read by a peer that only ended its side. */
             if (c->eof && req->answer != ANSWER_ENDED) {

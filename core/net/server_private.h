@@ -16,6 +16,7 @@ struct net_request {
     void *data;
     uint64_t credit;
     bool is_handled, body_done, expects_continue, is_websocket;
+    bool owes_end; /* the body has ended before those who hear of it now were there */
     enum answer_state answer;
     bool no_body, is_chunked, keeps_alive;
     int64_t left;      /* of an answer with Content-Length; -1: unknown */

@@ -73,6 +73,19 @@ static void echo_request(void *data, struct net_request *req)
     }
 }
 
+/* Hears the end of the body before the one who shall answer is there. */
+static void early_end(void *data, struct net_request *req)
+{
+    static const struct net_request_events events = { .body = echo_body, .body_end = echo_end, .done = echo_done };
+    net_request_handle(req, &events, data);
+}
+
+static void early_request(void *data, struct net_request *req)
+{
+    static const struct net_request_events events = { .body = echo_body, .body_end = early_end, .done = echo_done };
+    net_request_handle(req, &events, data);
+}
+
 static struct echo echo_make(void)
 {
     return (struct echo){ .seen = NT_BUF(8 << 20), .grant = 1000 };
@@ -104,6 +117,23 @@ static void assert_refused(const char *bytes, size_t size, const char *status)
     assert_int_equal(strncmp(nt_buf_text(&b), status, strlen(status)), 0);
     assert_non_null(strstr(nt_buf_text(&b), "Connection: close"));
     assert_int_equal(e.requests, e.done);
+    stop(&t, &e);
+    nt_buf_done(&b);
+}
+
+static void an_end_that_was_early_is_told_again(void **state)
+{
+    struct echo e = echo_make();
+    struct net_peer_test t;
+    struct nt_buf b = NT_BUF(1 << 20);
+    struct net_server_options o = { .request = early_request, .data = &e };
+    net_peer_start(&t, &o);
+    static const char two[] = "PUT /empty HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+                              "PUT /again HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    net_peer_send(&t, two, sizeof(two) - 1);
+    net_peer_read_until(&t, &b, "PUT /again []");
+    assert_non_null(strstr(nt_buf_text(&b), "PUT /empty []"));
+    assert_int_equal(e.done, 2);
     stop(&t, &e);
     nt_buf_done(&b);
 }
@@ -640,6 +670,7 @@ static void socket_paths_may_be_long(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_end_that_was_early_is_told_again),
         cmocka_unit_test(keep_alive_and_pipelining_keep_the_order),
         cmocka_unit_test(bytes_may_come_one_by_one),
         cmocka_unit_test(ambiguous_or_broken_requests_are_refused),
