@@ -42,9 +42,10 @@ struct run {
     uint32_t flags;             /* NT_CALL_* */
 };
 
-static const struct nt_plugin *const built_in[] = { &auth_plugin, &cli_plugin, &config_plugin, &plugin_plugin, NULL };
+static const struct nt_plugin *const built_in[] = { &auth_plugin, &cli_plugin, &config_plugin,
+                                                    &plugin_plugin, NULL };
 
-/* --- the fast path ---------------------------------------------------------------------------------------------- */
+/* --- the fast path ------------------------------------------------------------------------- */
 
 /* `--version`, alone or with --json: nothing is opened and nothing is asked. */
 static bool is_version(int argc, char **argv, bool *ret_json)
@@ -66,7 +67,8 @@ static int print_version(bool json, struct nt_error *reterr)
 {
     nt_auto(nt_buf_done) struct nt_buf line = NT_BUF(512);
     if (json) {
-        json_t *object = json_pack("{s:s, s:s, s:i}", "name", "nanoterm", "version", NT_VERSION, "abi", (int)NT_ABI);
+        json_t *object = json_pack("{s:s, s:s, s:i}", "name", "nanoterm", "version", NT_VERSION,
+                                   "abi", (int)NT_ABI);
         nt_autofree char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
         json_decref(object);
         nt_buf_add(&line, text ? text : "");
@@ -78,8 +80,8 @@ static int print_version(bool json, struct nt_error *reterr)
     return sys ? nt_fail_sys(reterr, sys, "cannot write the result") : 0;
 }
 
-/* A caller may have closed 0, 1 or 2: the next file that is opened must not become stdout. What fills the gap is open
- * the wrong way round, so that a result for nobody is still an error. */
+/* A caller may have closed 0, 1 or 2: the next file that is opened must not become stdout. What
+ * fills the gap is open the wrong way round, so that a result for nobody is still an error. */
 static void fill_gaps(void)
 {
     for (int fd = 0; fd <= 2; fd++)
@@ -87,13 +89,15 @@ static void fill_gaps(void)
             (void)!open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
 }
 
-/* --- the steps -------------------------------------------------------------------------------------------------- */
+/* --- the steps ----------------------------------------------------------------------------- */
 
 static uint32_t personality_of(const char *argv0)
 {
     const char *slash = argv0 ? strrchr(argv0, '/') : NULL;
     const char *name = slash ? slash + 1 : argv0 ? argv0 : "";
-    return strcmp(name, "nono") == 0 ? NT_AS_NONO : strcmp(name, "nullspace") == 0 ? NT_AS_NULLSPACE : NT_AS_NANOTERM;
+    return strcmp(name, "nono") == 0        ? NT_AS_NONO
+           : strcmp(name, "nullspace") == 0 ? NT_AS_NULLSPACE
+                                            : NT_AS_NANOTERM;
 }
 
 static uint32_t flags_of(const struct globals *globals)
@@ -106,7 +110,8 @@ static uint32_t flags_of(const struct globals *globals)
     flags |= isatty(1) ? NT_CALL_STDOUT_TTY : 0;
     flags |= isatty(2) ? NT_CALL_STDERR_TTY : 0;
     /* no-color.org: set and not empty, whatever it says. */
-    bool wants = !globals->no_color && !(no_color && *no_color) && term && strcmp(term, "dumb") != 0;
+    bool wants =
+        !globals->no_color && !(no_color && *no_color) && term && strcmp(term, "dumb") != 0;
     flags |= wants && (flags & NT_CALL_STDOUT_TTY) ? NT_CALL_COLOR : 0;
     return flags;
 }
@@ -139,8 +144,11 @@ static void on_skipped(void *data, const char *line)
 
 static int find_command(struct run *run, struct nt_error *reterr)
 {
-    struct plugins_options options = { .host = &call_host, .built_in = built_in, .skipped = on_skipped, .data = run };
-    if (plugins_open(&options, &run->plugins, reterr) < 0 || known_tree(run->plugins, &run->tree, reterr) < 0)
+    struct plugins_options options = {
+        .host = &call_host, .built_in = built_in, .skipped = on_skipped, .data = run
+    };
+    if (plugins_open(&options, &run->plugins, reterr) < 0
+        || known_tree(run->plugins, &run->tree, reterr) < 0)
         return -1;
     return parse_words(&run->tree, run->argc, run->argv, &run->parsed, reterr);
 }
@@ -167,8 +175,10 @@ static int run_command(struct run *run, struct nt_error *reterr)
     struct plugin_info info = { .name = NULL };
     plugins_info_of(run->plugins, run->owner, &info);
     /* Commands about the tool itself work with a broken configuration, too. */
-    bool is_about_tool = !info.file && (strcmp(info.name, "cli") == 0 || strcmp(info.name, "plugin") == 0);
-    bool needs_config = !is_about_tool && (command->effects & (NT_LOCAL | NT_REMOTE | NT_WRITES | NT_RUNS));
+    bool is_about_tool =
+        !info.file && (strcmp(info.name, "cli") == 0 || strcmp(info.name, "plugin") == 0);
+    bool needs_config =
+        !is_about_tool && (command->effects & (NT_LOCAL | NT_REMOTE | NT_WRITES | NT_RUNS));
     if (needs_config) {
         if (config_load(&wanted, &run->config, reterr) < 0)
             return -1;
@@ -220,7 +230,7 @@ static int run_all(struct run *run, struct nt_error *reterr)
     }
 }
 
-/* --- the end ---------------------------------------------------------------------------------------------------- */
+/* --- the end ------------------------------------------------------------------------------- */
 
 /* True when nobody reads stdout any more. */
 static bool is_stdout_gone(const struct run *run, const struct nt_error *error)
@@ -228,10 +238,12 @@ static bool is_stdout_gone(const struct run *run, const struct nt_error *error)
     if (run->output && output_is_closed(run->output))
         return true;
     struct pollfd out = { .fd = 1, .events = POLLOUT };
-    return error->code == NT_E_SYSTEM && error->sys == EPIPE && poll(&out, 1, 0) == 1 && (out.revents & POLLERR);
+    return error->code == NT_E_SYSTEM && error->sys == EPIPE && poll(&out, 1, 0) == 1
+           && (out.revents & POLLERR);
 }
 
-static void print_error(const struct run *run, const struct nt_error *error, const struct nt_error_row *row)
+static void print_error(const struct run *run, const struct nt_error *error,
+                        const struct nt_error_row *row)
 {
     nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(16 * 1024);
     bool is_parsed = run->output != NULL;
@@ -241,7 +253,8 @@ static void print_error(const struct run *run, const struct nt_error *error, con
     if (json)
         error_line_add_json(&text, error, row);
     else
-        error_line_add_text(&text, error, row, (run->flags & NT_CALL_COLOR) && (run->flags & NT_CALL_STDERR_TTY));
+        error_line_add_text(&text, error, row,
+                            (run->flags & NT_CALL_COLOR) && (run->flags & NT_CALL_STDERR_TTY));
     output_write_fd(2, nt_buf_text(&text), text.size);
 }
 
@@ -257,7 +270,8 @@ static void tell_status(const struct run *run, uint32_t by, uint32_t status, con
 {
     nt_auto(nt_buf_done) struct nt_buf line = NT_BUF(1024);
     bool is_parsed = run->output != NULL;
-    int fd = is_parsed ? run->parsed.globals.status_fd : globals_early_status_fd(run->argc, run->argv);
+    int fd =
+        is_parsed ? run->parsed.globals.status_fd : globals_early_status_fd(run->argc, run->argv);
     if (fd < 0)
         return;
     error_line_add_status(&line, by, status, code);
@@ -295,7 +309,8 @@ static uint32_t finish(struct run *run, int result, const struct nt_error *error
         return 128 + SIGPIPE;
     }
     print_error(run, error, &row);
-    /* A failure of the place where the program should run is neither the tool's nor the program's. */
+    /* A failure of the place where the program should run is neither the tool's nor the
+     * program's. */
     by = row.kind && strcmp(row.kind, "runtime") == 0 ? NT_BY_RUNTIME : NT_BY_TOOL;
     tell_status(run, by, row.exit_status, code);
     return row.exit_status;

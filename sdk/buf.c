@@ -90,8 +90,8 @@ void nt_buf_addf(struct nt_buf *b, const char *format, ...)
 
 static bool is_unreserved(unsigned char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.'
-           || c == '_' || c == '~';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-'
+           || c == '.' || c == '_' || c == '~';
 }
 
 void nt_buf_add_url_bytes(struct nt_buf *b, const void *data, size_t size)
@@ -110,7 +110,8 @@ void nt_buf_add_url_part(struct nt_buf *b, const char *text)
     nt_buf_add_url_bytes(b, text, strlen(text));
 }
 
-/* Length of the UTF-8 character at p (RFC 3629: no overlong form, no surrogate, at most U+10FFFF); 0: none. */
+/* Length of the UTF-8 character at p (RFC 3629: no overlong form, no surrogate, at most U+10FFFF);
+ * 0: none. */
 static size_t utf8_length(const unsigned char *p)
 {
     if (p[0] < 0x80)
@@ -123,7 +124,8 @@ static size_t utf8_length(const unsigned char *p)
     }
     if (p[0] >= 0xf0 && p[0] <= 0xf4) {
         unsigned char low = p[0] == 0xf0 ? 0x90 : 0x80, high = p[0] == 0xf4 ? 0x8f : 0xbf;
-        return p[1] >= low && p[1] <= high && (p[2] & 0xc0) == 0x80 && (p[3] & 0xc0) == 0x80 ? 4 : 0;
+        return p[1] >= low && p[1] <= high && (p[2] & 0xc0) == 0x80 && (p[3] & 0xc0) == 0x80 ? 4
+                                                                                             : 0;
     }
     return 0;
 }
@@ -136,7 +138,9 @@ void nt_buf_add_printable(struct nt_buf *b, const char *text, bool keep_lines)
         bool is_c1 = length == 2 && p[0] == 0xc2 && p[1] < 0xa0;
         if (length > 1 && !is_c1) {
             nt_buf_add_bytes(b, p, length);
-        } else if (length == 1 && ((p[0] >= 0x20 && p[0] != 0x7f) || (keep_lines && (*p == '\n' || *p == '\t')))) {
+        } else if (length == 1
+                   && ((p[0] >= 0x20 && p[0] != 0x7f)
+                       || (keep_lines && (*p == '\n' || *p == '\t')))) {
             nt_buf_add_char(b, (char)*p);
         } else {
             length = length ? length : 1;

@@ -16,10 +16,20 @@
 #define nt_autoclose nt_auto(nt_closep)
 
 /* The value of the variable p, which becomes NULL: ownership moves to the caller. */
-#define nt_take(p) __extension__({ __typeof__(p) nt_v_ = (p); (p) = NULL; nt_v_; })
+#define nt_take(p)                                                                                 \
+    __extension__({                                                                                \
+        __typeof__(p) nt_v_ = (p);                                                                 \
+        (p) = NULL;                                                                                \
+        nt_v_;                                                                                     \
+    })
 
 /* The same for a descriptor, which becomes -1. */
-#define nt_take_fd(p) __extension__({ int nt_v_ = (p); (p) = -1; nt_v_; })
+#define nt_take_fd(p)                                                                              \
+    __extension__({                                                                                \
+        int nt_v_ = (p);                                                                           \
+        (p) = -1;                                                                                  \
+        nt_v_;                                                                                     \
+    })
 
 static inline void nt_freep(void *variable) /* the address of any pointer */
 {

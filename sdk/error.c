@@ -31,8 +31,8 @@ void nt_copy_text(char *ret, size_t size, const char *text)
     ret[length] = '\0';
 }
 
-__attribute__((format(printf, 3, 0)))
-static void format_into(char *ret, size_t size, const char *format, va_list args)
+__attribute__((format(printf, 3, 0))) static void format_into(char *ret, size_t size,
+                                                              const char *format, va_list args)
 {
     char text[1024];
     vsnprintf(text, sizeof(text), format, args);
@@ -132,10 +132,16 @@ static bool is_one_of(const char *text, const char *const *list)
 /* The classes of codes and their exit statuses are those of the nullspace client. */
 static uint32_t code_of_text(const char *text)
 {
-    static const char *const auth[] = { "unauthorized", "unauthenticated", "missing_api_key", NULL };
-    static const char *const forbidden[] = { "forbidden", "permission_denied", "volume_read_only", NULL };
-    static const char *const conflict[] = { "conflict", "sandbox_not_ready", "snapshot_in_use",
-                                            "rebuild_required", "incompatible_snapshot", "volume_busy",
+    static const char *const auth[] = { "unauthorized", "unauthenticated", "missing_api_key",
+                                        NULL };
+    static const char *const forbidden[] = { "forbidden", "permission_denied", "volume_read_only",
+                                             NULL };
+    static const char *const conflict[] = { "conflict",
+                                            "sandbox_not_ready",
+                                            "snapshot_in_use",
+                                            "rebuild_required",
+                                            "incompatible_snapshot",
+                                            "volume_busy",
                                             NULL };
     static const char *const runtime[] = { "exec_failed", NULL };
     static const char *const timeout[] = { "exec_timeout", "timeout", NULL };

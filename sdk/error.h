@@ -10,8 +10,8 @@
  *
  * @param reterr  of the caller's size; never NULL
  * @param code    NT_E_* or a number of the plugin's own table
- * @return -1, so that it can be returned
- */
+ * @return -1, so that it can be
+ * returned */
 int nt_fail(struct nt_error *reterr, uint32_t code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -45,7 +45,8 @@ const struct nt_error_info *nt_error_row_of(uint32_t code);
 /* The code for an HTTP status >= 400 and the server's own code (may be NULL); the text wins. */
 uint32_t nt_error_code_of_status(uint32_t status, const char *server_code);
 
-/* The name of an errno value ("ECONNREFUSED"); "errno N" in a buffer of the caller for an unknown one. */
+/* The name of an errno value ("ECONNREFUSED"); "errno N" in a buffer of the caller for an unknown
+ * one. */
 const char *nt_errno_name(int sys, char *buffer, size_t size);
 
 #endif

@@ -24,14 +24,16 @@ static bool digits(const char **at, uint64_t *ret)
     return true;
 }
 
-int nt_parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret, struct nt_error *reterr)
+int nt_parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret,
+                 struct nt_error *reterr)
 {
     const char *at = text;
     uint64_t value;
     if (!digits(&at, &value) || *at)
         return nt_fail(reterr, NT_E_USAGE, "'%s' is not a whole number", text);
     if (value < min || value > max)
-        return nt_fail(reterr, NT_E_USAGE, "%s is not between %" PRIu64 " and %" PRIu64, text, min, max);
+        return nt_fail(reterr, NT_E_USAGE, "%s is not between %" PRIu64 " and %" PRIu64, text, min,
+                       max);
     *ret = value;
     return 0;
 }
@@ -45,17 +47,20 @@ int nt_parse_i64(const char *text, int64_t min, int64_t max, int64_t *ret, struc
         return nt_fail(reterr, NT_E_USAGE, "'%s' is not a whole number", text);
     int64_t number = negative ? -(int64_t)value : (int64_t)value;
     if (number < min || number > max)
-        return nt_fail(reterr, NT_E_USAGE, "%s is not between %" PRId64 " and %" PRId64, text, min, max);
+        return nt_fail(reterr, NT_E_USAGE, "%s is not between %" PRId64 " and %" PRId64, text, min,
+                       max);
     *ret = number;
     return 0;
 }
 
-int nt_parse_duration_ms(const char *text, int64_t min_ms, int64_t max_ms, int64_t *ret, struct nt_error *reterr)
+int nt_parse_duration_ms(const char *text, int64_t min_ms, int64_t max_ms, int64_t *ret,
+                         struct nt_error *reterr)
 {
     static const struct {
         const char *unit;
         uint64_t ms;
-    } units[] = { { "", 1000 }, { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 } };
+    } units[] = { { "", 1000 },   { "ms", 1 },      { "s", 1000 },
+                  { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 } };
 
     const char *at = text;
     uint64_t whole, thousandths = 0, total = 0;
@@ -76,14 +81,17 @@ int nt_parse_duration_ms(const char *text, int64_t min_ms, int64_t max_ms, int64
                 && total <= (uint64_t)INT64_MAX;
     }
     if (!known)
-        return nt_fail(reterr, NT_E_USAGE, "'%s' is not a duration such as 250ms, 10s, 5m or 2h", text);
+        return nt_fail(reterr, NT_E_USAGE, "'%s' is not a duration such as 250ms, 10s, 5m or 2h",
+                       text);
     if ((int64_t)total < min_ms || (int64_t)total > max_ms)
-        return nt_fail(reterr, NT_E_USAGE, "%s is not between %" PRId64 "ms and %" PRId64 "ms", text, min_ms, max_ms);
+        return nt_fail(reterr, NT_E_USAGE, "%s is not between %" PRId64 "ms and %" PRId64 "ms",
+                       text, min_ms, max_ms);
     *ret = (int64_t)total;
     return 0;
 }
 
-int nt_parse_size(const char *text, uint64_t min, uint64_t max, uint64_t *ret, struct nt_error *reterr)
+int nt_parse_size(const char *text, uint64_t min, uint64_t max, uint64_t *ret,
+                  struct nt_error *reterr)
 {
     static const char letters[] = "kMGT";
     const char *at = text;
@@ -105,7 +113,8 @@ int nt_parse_size(const char *text, uint64_t min, uint64_t max, uint64_t *ret, s
     if (!ok || *at)
         return nt_fail(reterr, NT_E_USAGE, "'%s' is not a size such as 512, 64k, 10M or 2G", text);
     if (value < min || value > max)
-        return nt_fail(reterr, NT_E_USAGE, "%s is not between %" PRIu64 " and %" PRIu64 " bytes", text, min, max);
+        return nt_fail(reterr, NT_E_USAGE, "%s is not between %" PRIu64 " and %" PRIu64 " bytes",
+                       text, min, max);
     *ret = value;
     return 0;
 }

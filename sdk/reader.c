@@ -72,8 +72,8 @@ static void schedule(struct nt_reader *r)
     }
 }
 
-int nt_reader_new(struct nt_loop *loop, int fd, size_t max, const struct nt_reader_events *events, void *data,
-                  struct nt_reader **ret, struct nt_error *reterr)
+int nt_reader_new(struct nt_loop *loop, int fd, size_t max, const struct nt_reader_events *events,
+                  void *data, struct nt_reader **ret, struct nt_error *reterr)
 {
     struct stat st;
     if (fstat(fd, &st) < 0)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* reader.h - reads a descriptor of any kind on a struct nt_loop: terminal, pipe, socket or regular file.
+/* reader.h - reads a descriptor of any kind on a struct nt_loop: terminal, pipe, socket or regular
+ * file.
  *
- * A regular file cannot be polled and never blocks for long: it is read in a timer of 0 ms. All else is read once
- * whenever the kernel says that there is something. The descriptor is borrowed and its flags stay as they are. */
+ * A regular file cannot be polled and never blocks for long: it is read in a timer of 0 ms. All
+ * else is read once whenever the kernel says that there is something. The descriptor is borrowed
+ * and its flags stay as they are. */
 #ifndef NT_SDK_READER_H
 #define NT_SDK_READER_H
 
@@ -18,8 +20,8 @@ struct nt_reader_events {
 };
 
 /* Starts paused. max: bytes of one piece at the most. Loop's thread. */
-int nt_reader_new(struct nt_loop *loop, int fd, size_t max, const struct nt_reader_events *events, void *data,
-                  struct nt_reader **ret, struct nt_error *reterr);
+int nt_reader_new(struct nt_loop *loop, int fd, size_t max, const struct nt_reader_events *events,
+                  void *data, struct nt_reader **ret, struct nt_error *reterr);
 /* Reads pieces of at most `limit` bytes (0: max) until paused. */
 void nt_reader_resume(struct nt_reader *reader, size_t limit);
 void nt_reader_pause(struct nt_reader *reader);

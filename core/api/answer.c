@@ -65,7 +65,7 @@ void answer_give(const struct answer *answer, struct nt_response *ret)
     memcpy(ret, &whole, ret->size < sizeof(whole) ? ret->size : sizeof(whole));
 }
 
-/* --- errors --------------------------------------------------------------------------------------------------------- */
+/* --- errors -------------------------------------------------------------------------------- */
 
 /* Foreign text into a member of the error: escapes stay visible, and nothing can break the line. */
 static void put(char *ret, size_t size, const char *text)
@@ -90,10 +90,12 @@ static void read_envelope(const json_t *root, uint32_t status, struct nt_error *
     const json_t *error = json_object_get(root, "error");
     const json_t *inner = json_is_object(error) ? error : root;
     const char *code = field(inner, root, "code");
-    const char *message = json_is_object(error) ? nt_json_text(error, "message") : json_string_value(error);
+    const char *message =
+        json_is_object(error) ? nt_json_text(error, "message") : json_string_value(error);
     if (!message)
         message = nt_json_text(root, "message");
-    nt_fail(ret, nt_error_code_of_status(status, code), "the server answered with status %u", status);
+    nt_fail(ret, nt_error_code_of_status(status, code), "the server answered with status %u",
+            status);
     if (message && *message)
         PUT(ret->message, message);
     if (code)
@@ -110,7 +112,8 @@ static void read_envelope(const json_t *root, uint32_t status, struct nt_error *
 static void read_text(const struct answer *answer, struct nt_error *ret)
 {
     const char *text = nt_buf_text(&answer->body);
-    nt_fail(ret, nt_error_code_of_status(answer->status, NULL), "the server answered with status %u", answer->status);
+    nt_fail(ret, nt_error_code_of_status(answer->status, NULL),
+            "the server answered with status %u", answer->status);
     ret->retryable = ret->retryable || (answer->status >= 502 && answer->status <= 504);
     if (*text == '\0' || *text == '<') /* a page of some proxy says nothing in one line */
         return;
@@ -127,10 +130,12 @@ void answer_error(const struct answer *answer, const char *method, struct nt_err
         char where[120] = "nowhere";
         if (to)
             PUT(where, to);
-        nt_fail(reterr, NT_E_RESPONSE, "the server answered %s with a redirect to %s, which is not followed", method,
+        nt_fail(reterr, NT_E_RESPONSE,
+                "the server answered %s with a redirect to %s, which is not followed", method,
                 where);
     } else {
-        nt_auto_json json_t *root = json_loadb(nt_buf_text(&answer->body), answer->body.size, 0, NULL);
+        nt_auto_json json_t *root =
+            json_loadb(nt_buf_text(&answer->body), answer->body.size, 0, NULL);
         if (json_is_object(root))
             read_envelope(root, answer->status, reterr);
         else

@@ -12,7 +12,7 @@ struct answer {
     uint32_t status;
     uint32_t count;
     struct nt_buf body;
-    struct nt_buf memory;            /* the texts of the headers: name, NUL, value, NUL, … */
+    struct nt_buf memory; /* the texts of the headers: name, NUL, value, NUL, … */
 };
 
 /* Takes status and headers of the current answer. NULL: out of memory. */
@@ -22,8 +22,8 @@ void answer_free(struct answer *answer);
 const char *answer_header(const struct answer *answer, const char *name);
 /* Writes what the caller's struct has room for. */
 void answer_give(const struct answer *answer, struct nt_response *ret);
-/* The error that an answer with a status of 300 and more is. Both envelopes of the API are read, anything else is
- * tolerated; what the server says is foreign text. */
+/* The error that an answer with a status of 300 and more is. Both envelopes of the API are read,
+ * anything else is tolerated; what the server says is foreign text. */
 void answer_error(const struct answer *answer, const char *method, struct nt_error *reterr);
 
 #endif

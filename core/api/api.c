@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* api.c - one command's conversation with the API: the loop, the deadline, Ctrl-C, and what a plugin asks for. */
+/* api.c - one command's conversation with the API: the loop, the deadline, Ctrl-C, and what a
+ * plugin asks for. */
 #include "api.h"
 
 #include <poll.h>
@@ -27,7 +28,7 @@ struct early {
     struct nt_buf bytes;
 };
 
-/* --- time and signals ------------------------------------------------------------------------------------------------ */
+/* --- time and signals ---------------------------------------------------------------------- */
 
 int64_t api_now_ms(const struct api *api)
 {
@@ -62,15 +63,16 @@ static void on_signal(uv_signal_t *handle, int signo)
         api->caught = signo;
 }
 
-/* Only while we wait: between two waits a signal does what it does to any program. One that whoever started us has
- * switched off (nohup, a shell's background job) stays off. */
+/* Only while we wait: between two waits a signal does what it does to any program. One that whoever
+ * started us has switched off (nohup, a shell's background job) stays off. */
 static void catch_signals(struct api *api, bool on)
 {
     for (int i = 0; i < API_SIGNALS; i++) {
         struct sigaction now;
         if (!on)
             uv_signal_stop(&api->signals[i]);
-        else if (sigaction(signos[i], NULL, &now) == 0 && ((now.sa_flags & SA_SIGINFO) || now.sa_handler != SIG_IGN))
+        else if (sigaction(signos[i], NULL, &now) == 0
+                 && ((now.sa_flags & SA_SIGINFO) || now.sa_handler != SIG_IGN))
             uv_signal_start(&api->signals[i], on_signal, signos[i]);
     }
 }
@@ -120,7 +122,7 @@ void api_debug(struct api *api, const char *event, const char *format, ...)
     api->options.debug(api->options.data, event, fields);
 }
 
-/* --- birth and end ----------------------------------------------------------------------------------------------------- */
+/* --- birth and end ------------------------------------------------------------------------- */
 
 int api_new(const struct api_options *options, struct api **ret, struct nt_error *reterr)
 {
@@ -196,7 +198,8 @@ void api_free(struct api *api)
     for (int i = 0; i < API_SIGNALS; i++)
         uv_close((uv_handle_t *)&api->signals[i], NULL);
     if (!wind_up(api))
-        return; /* a peer does not let go: the end of the process does, and the memory stays until then */
+        /* a peer does not let go: the end of the process does, and the memory stays until then */
+        return;
     while (api->answers) {
         struct answer *answer = api->answers;
         api->answers = answer->next;
@@ -211,14 +214,16 @@ void api_free(struct api *api)
     free(api);
 }
 
-/* --- what a plugin asks for ---------------------------------------------------------------------------------------------- */
+/* --- what a plugin asks for ---------------------------------------------------------------- */
 
 static int64_t until_of(const struct api *api, int64_t timeout_ms)
 {
-    return timeout_ms > 0 ? api_earlier(api->deadline_ms, api_now_ms(api) + timeout_ms) : api->deadline_ms;
+    return timeout_ms > 0 ? api_earlier(api->deadline_ms, api_now_ms(api) + timeout_ms)
+                          : api->deadline_ms;
 }
 
-int api_request(struct api *api, const struct nt_request *req, struct nt_response *ret, struct nt_error *reterr)
+int api_request(struct api *api, const struct nt_request *req, struct nt_response *ret,
+                struct nt_error *reterr)
 {
     struct conv *conv = NULL;
     uint64_t max = req->max_body_bytes ? req->max_body_bytes : BODY_MAX;
@@ -251,15 +256,18 @@ const char *api_header(struct api *api, const struct nt_response *response, cons
     return response->headers ? answer_header(response->headers, name) : NULL;
 }
 
-int api_open(struct api *api, const struct nt_open *open, struct nt_stream **ret, struct nt_response *ret_head,
-             struct nt_error *reterr)
+int api_open(struct api *api, const struct nt_open *open, struct nt_stream **ret,
+             struct nt_response *ret_head, struct nt_error *reterr)
 {
     struct conv *conv = NULL;
     bool is_ws = open->kind == NT_OPEN_WS;
     if (!is_ws && open->kind != NT_OPEN_BODY)
-        return nt_fail(reterr, NT_E_UNSUPPORTED, "this version knows no stream of kind %u", open->kind);
+        return nt_fail(reterr, NT_E_UNSUPPORTED, "this version knows no stream of kind %u",
+                       open->kind);
     const struct conv_spec spec = {
-        .kind = is_ws ? CONV_WS : open->body_bytes != 0 ? CONV_UP : CONV_DOWN,
+        .kind = is_ws                   ? CONV_WS
+                : open->body_bytes != 0 ? CONV_UP
+                                        : CONV_DOWN,
         .flags = open->flags,
         .method = is_ws ? "GET" : open->method,
         .path = open->path,
@@ -282,8 +290,8 @@ int api_open(struct api *api, const struct nt_open *open, struct nt_stream **ret
     return 0;
 }
 
-int api_upgrade_local(struct api *api, const char *path, const char *protocol, int *ret_fd, struct nt_bytes *ret_early,
-                      struct nt_error *reterr)
+int api_upgrade_local(struct api *api, const char *path, const char *protocol, int *ret_fd,
+                      struct nt_bytes *ret_early, struct nt_error *reterr)
 {
     struct conv *conv = NULL;
     if (api->origin || api->origin_error.code)

@@ -36,7 +36,8 @@ static bool is_announced_too_long(const struct conv *conv)
     const char *length = answer_header(conv->answer, "Content-Length");
     uint64_t bytes;
     struct nt_error unused = NT_ERROR_INIT;
-    return length && nt_parse_u64(length, 0, UINT64_MAX, &bytes, &unused) == 0 && bytes > conv->max_body_bytes;
+    return length && nt_parse_u64(length, 0, UINT64_MAX, &bytes, &unused) == 0
+           && bytes > conv->max_body_bytes;
 }
 
 static void too_long(struct conv *conv)
@@ -71,7 +72,8 @@ static void switch_protocol(struct conv *conv)
 void conv_head(struct conv *conv, uint32_t status)
 {
     struct nt_error error = NT_ERROR_INIT;
-    bool is_good = status >= 200 && status < 300 && conv->kind != CONV_WS && conv->kind != CONV_UPGRADE;
+    bool is_good =
+        status >= 200 && status < 300 && conv->kind != CONV_WS && conv->kind != CONV_UPGRADE;
     size_t max = is_good ? conv->max_body_bytes : ERROR_BODY_MAX;
     conv->answer = answer_new(conv->link->client, status, max);
     if (!conv->answer) {
@@ -105,7 +107,8 @@ void conv_body(struct conv *conv, struct nt_bytes bytes)
     }
     size_t room = conv->answer->body.max - conv->answer->body.size;
     bool is_error = conv->answer->status >= 300;
-    nt_buf_add_bytes(&conv->answer->body, bytes.data, is_error && bytes.size > room ? room : bytes.size);
+    nt_buf_add_bytes(&conv->answer->body, bytes.data,
+                     is_error && bytes.size > room ? room : bytes.size);
     if (!nt_buf_ok(&conv->answer->body)) {
         too_long(conv);
     } else if (is_error && bytes.size > room) { /* enough of it */
@@ -127,7 +130,8 @@ void conv_answered(struct conv *conv, bool reusable)
     if (conv->answer && status >= 300) {
         answer_error(conv->answer, conv->method, &error);
     } else if (conv->kind == CONV_WS || conv->kind == CONV_UPGRADE) {
-        nt_fail(&error, NT_E_RESPONSE, "the server answered with status %u where it should have switched protocols",
+        nt_fail(&error, NT_E_RESPONSE,
+                "the server answered with status %u where it should have switched protocols",
                 status);
         error.status = (uint16_t)status;
         error.request_sent = 1;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* conv.h - one conversation with the API over one connection: a request, a stream or an upgrade.
  *
- * converse() makes attempts until one has come so far that the caller can go on: the whole answer (CONV_REQUEST),
- * the head (CONV_DOWN, CONV_WS, CONV_UPGRADE), or the connection (CONV_UP). */
+ * converse() makes attempts until one has come so far that the caller can go on: the whole answer
+ * (CONV_REQUEST), the head (CONV_DOWN, CONV_WS, CONV_UPGRADE), or the connection (CONV_UP). */
 #ifndef NT_CORE_CONV_H
 #define NT_CORE_CONV_H
 
@@ -10,8 +10,8 @@
 
 enum conv_kind {
     CONV_REQUEST,
-    CONV_DOWN,    /* no body up, a stream of bytes down */
-    CONV_UP,      /* a stream of bytes up, the answer's bytes down */
+    CONV_DOWN, /* no body up, a stream of bytes down */
+    CONV_UP,   /* a stream of bytes up, the answer's bytes down */
     CONV_WS,
     CONV_UPGRADE,
 };
@@ -23,10 +23,10 @@ struct conv_spec {
     const char *content_type; /* NULL: none */
     const char *protocol;     /* CONV_UPGRADE */
     struct nt_table headers;
-    struct nt_bytes body;     /* CONV_REQUEST */
-    int64_t length;           /* CONV_UP */
+    struct nt_bytes body; /* CONV_REQUEST */
+    int64_t length;       /* CONV_UP */
     size_t max_body_bytes;
-    int64_t until_ms;         /* -1: never */
+    int64_t until_ms; /* -1: never */
     const struct nt_stream_events *events;
     void *data;
     struct nt_response *ret_head;
@@ -39,7 +39,7 @@ struct conv {
     struct link *link; /* NULL: it has ended, or became a WebSocket */
     struct net_ws *ws;
     enum conv_kind kind;
-    uint32_t done;     /* this attempt has come far enough, or has failed (error) */
+    uint32_t done; /* this attempt has come far enough, or has failed (error) */
     const char *method;
     size_t max_body_bytes;
     struct answer *answer;
@@ -56,23 +56,27 @@ struct conv {
     bool has_kick, is_lent; /* lent: the plugin holds it, and hears of it */
     bool told_open, told_end, told_close, wants_writable;
     bool finished, cancelled;
-    int64_t left;           /* bytes of the announced body that are still to be written; -1: not announced */
-    uint64_t credit;        /* what the plugin may write */
-    struct nt_buf partial;  /* of a WebSocket message that is written in pieces */
+    /* bytes of the announced body that are still to be written; -1: not announced */
+    int64_t left;
+    uint64_t credit;       /* what the plugin may write */
+    struct nt_buf partial; /* of a WebSocket message that is written in pieces */
 
-    int fd;                 /* CONV_UPGRADE */
+    int fd; /* CONV_UPGRADE */
     struct nt_buf early;
 };
 
-/* The connection's events for a conversation (link.c calls them; stream.c and conv.c are behind them). */
+/* The connection's events for a conversation (link.c calls them; stream.c and conv.c are behind
+ * them). */
 void conv_head(struct conv *conv, uint32_t status);
 void conv_body(struct conv *conv, struct nt_bytes bytes);
 void conv_answered(struct conv *conv, bool reusable);
 void conv_writable(struct conv *conv, uint64_t credit);
 void conv_closed(struct conv *conv, const struct nt_error *reason);
 
-/* Attempts until one succeeds, with the waits that retry.c says. The conv is the caller's: conv_free or stream_lend. */
-int converse(struct api *api, const struct conv_spec *spec, struct conv **ret, struct nt_error *reterr);
+/* Attempts until one succeeds, with the waits that retry.c says. The conv is the caller's:
+ * conv_free or stream_lend. */
+int converse(struct api *api, const struct conv_spec *spec, struct conv **ret,
+             struct nt_error *reterr);
 /* Gives the connection back (or ends it) and frees. */
 void conv_free(struct conv *conv);
 
@@ -85,8 +89,9 @@ void stream_tell(struct conv *conv);
 /* Ends it with this reason; the close callback comes later. */
 void stream_end(struct conv *conv, const struct nt_error *reason);
 
-/* What may wait to be sent before a writer has to wait; and what it may write beyond it. The surplus makes sure that
- * a writer that leaves a few bytes of its credit unused still brings the connection to tell when there is room. */
+/* What may wait to be sent before a writer has to wait; and what it may write beyond it. The
+ * surplus makes sure that a writer that leaves a few bytes of its credit unused still brings the
+ * connection to tell when there is room. */
 #define CONV_QUEUE (768u * 1024)
 #define CONV_SURPLUS (256u * 1024)
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* converse.c - attempts until one succeeds: connects, sends, waits, and waits again when retry.c says so. */
+/* converse.c - attempts until one succeeds: connects, sends, waits, and waits again when retry.c
+ * says so. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -20,7 +21,8 @@
 struct outcome {
     int64_t retry_after_ms;
     bool is_reused;
-    bool has_new_token; /* 401 of an embedded server that was replaced meanwhile: its token is another */
+    /* 401 of an embedded server that was replaced meanwhile: its token is another */
+    bool has_new_token;
 };
 
 static struct conv *conv_new(struct api *api, const struct conv_spec *spec)
@@ -40,12 +42,14 @@ static struct conv *conv_new(struct api *api, const struct conv_spec *spec)
     conv->left = spec->kind == CONV_UP ? spec->length : 0;
     if (spec->events)
         memcpy(&conv->events, spec->events,
-               spec->events->size < sizeof(conv->events) ? spec->events->size : sizeof(conv->events));
+               spec->events->size < sizeof(conv->events) ? spec->events->size
+                                                         : sizeof(conv->events));
     conv->finished = spec->kind == CONV_DOWN || spec->kind == CONV_REQUEST;
     return conv;
 }
 
-static int send_it(struct conv *conv, const struct conv_spec *spec, const char *key, struct nt_error *reterr)
+static int send_it(struct conv *conv, const struct conv_spec *spec, const char *key,
+                   struct nt_error *reterr)
 {
     struct api *api = conv->api;
     struct head head;
@@ -77,7 +81,8 @@ static int send_it(struct conv *conv, const struct conv_spec *spec, const char *
         status = net_client_upgrade(client, &request, spec->protocol, reterr);
     else
         status = net_client_request(client, &request, reterr);
-    api_debug(api, "http.send", "method=%s path=%s request_id=%s", spec->method, spec->path, head.request_id);
+    api_debug(api, "http.send", "method=%s path=%s request_id=%s", spec->method, spec->path,
+              head.request_id);
     head_done(&head);
     if (status == 0 && spec->kind == CONV_UP)
         conv->done = 1;
@@ -96,7 +101,8 @@ static void wait_failed(struct conv *conv, struct nt_error *reterr)
 {
     reterr->request_sent = conv->answer || (conv->link && net_client_was_sent(conv->link->client));
     if (conv->link && conv->ws) {
-        /* The WebSocket object is the connection's until 101; without a conversation nobody may call it. */
+        /* The WebSocket object is the connection's until 101; without a conversation nobody may
+         * call it. */
         conv->ws = NULL;
     }
 }
@@ -113,12 +119,13 @@ static void look_back(const struct conv *conv, const char *token, struct outcome
     explicit_bzero(now, sizeof(now));
 }
 
-static int attempt(struct api *api, const struct conv_spec *spec, const char *key, struct conv **ret,
-                   struct outcome *ret_outcome, struct nt_error *reterr)
+static int attempt(struct api *api, const struct conv_spec *spec, const char *key,
+                   struct conv **ret, struct outcome *ret_outcome, struct nt_error *reterr)
 {
     *ret_outcome = (struct outcome){ .retry_after_ms = RETRY_AFTER_NONE };
     struct link *link;
-    /* A body that is streamed cannot be sent again: no risk with a kept connection that may be closed by now. */
+    /* A body that is streamed cannot be sent again: no risk with a kept connection that may be
+     * closed by now. */
     if (link_get(api, spec->kind == CONV_UP, spec->until_ms, &link, reterr) < 0)
         return -1;
     struct conv *conv = conv_new(api, spec);
@@ -156,7 +163,8 @@ static int attempt(struct api *api, const struct conv_spec *spec, const char *ke
     return status;
 }
 
-/* An embedded server that is older than we are is asked, once, to let the new program go on in its place. */
+/* An embedded server that is older than we are is asked, once, to let the new program go on in its
+ * place. */
 static void hand_over(struct api *api, const struct conv *conv)
 {
     const char *build = conv->answer ? answer_header(conv->answer, "X-Nanoterm-Build") : NULL;
@@ -183,7 +191,8 @@ static bool is_safe_twice(const struct conv_spec *spec, const char *key)
     return key || retry_is_idempotent(spec->method) || head_given(spec->headers, "Idempotency-Key");
 }
 
-int converse(struct api *api, const struct conv_spec *spec, struct conv **ret, struct nt_error *reterr)
+int converse(struct api *api, const struct conv_spec *spec, struct conv **ret,
+             struct nt_error *reterr)
 {
     char uuid[HEAD_ID] = "";
     const char *key = NULL;
@@ -223,15 +232,17 @@ int converse(struct api *api, const struct conv_spec *spec, struct conv **ret, s
             .attempt = number,
             .rate_limited = rate_limited,
             .retry_after_ms = outcome.retry_after_ms,
-            .left_ms = spec->until_ms < 0 ? -1 : spec->until_ms > api_now_ms(api) ? spec->until_ms - api_now_ms(api) : 0,
+            .left_ms = spec->until_ms < 0                 ? -1
+                       : spec->until_ms > api_now_ms(api) ? spec->until_ms - api_now_ms(api)
+                                                          : 0,
             .random = random,
             .is_idempotent = is_safe_twice(spec, key),
             .is_reused = outcome.is_reused,
         };
         bool may = api->options.retries && !(spec->flags & NT_REQ_NO_RETRY);
         int64_t delay = may ? retry_delay_ms(&retry) : RETRY_STOP;
-        api_debug(api, "http.failed", "attempt=%u code=%u status=%u sent=%u delay_ms=%lld", number, reterr->code,
-                  reterr->status, reterr->request_sent, (long long)delay);
+        api_debug(api, "http.failed", "attempt=%u code=%u status=%u sent=%u delay_ms=%lld", number,
+                  reterr->code, reterr->status, reterr->request_sent, (long long)delay);
         if (delay == RETRY_STOP)
             return -1;
         uint8_t sent = reterr->request_sent;

@@ -20,8 +20,10 @@
 #define GIVEN_MAX (HEAD_HEADERS - 12)
 
 /* What only this room may set. */
-static const char *const reserved[] = { "Authorization", "Host", "Content-Length", "Transfer-Encoding", "Connection",
-                                        "Upgrade", "Cookie", NT_LOCAL_TOKEN_HEADER };
+static const char *const reserved[] = { "Authorization",  "Host",
+                                        "Content-Length", "Transfer-Encoding",
+                                        "Connection",     "Upgrade",
+                                        "Cookie",         NT_LOCAL_TOKEN_HEADER };
 
 int head_uuid(char ret[HEAD_ID], struct nt_error *reterr)
 {
@@ -30,14 +32,16 @@ int head_uuid(char ret[HEAD_ID], struct nt_error *reterr)
         return nt_fail_sys(reterr, errno, "cannot get random bytes");
     b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
     b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
-    snprintf(ret, HEAD_ID, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2], b[3],
-             b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+    snprintf(ret, HEAD_ID, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+             b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13],
+             b[14], b[15]);
     return 0;
 }
 
 static const struct nt_header *row(struct nt_table headers, uint32_t index)
 {
-    return (const struct nt_header *)(const void *)((const char *)headers.rows + (size_t)index * headers.stride);
+    return (const struct nt_header *)(const void *)((const char *)headers.rows
+                                                    + (size_t)index * headers.stride);
 }
 
 const char *head_given(struct nt_table headers, const char *name)
@@ -51,7 +55,8 @@ const char *head_given(struct nt_table headers, const char *name)
 static bool is_token(const char *name)
 {
     for (const char *p = name; *p; p++)
-        if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || strchr("-_.", *p)))
+        if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9')
+              || strchr("-_.", *p)))
             return false;
     return *name != '\0';
 }
@@ -85,19 +90,23 @@ static int add_given(struct head *head, struct nt_table headers, struct nt_error
     for (uint32_t i = 0; i < headers.count; i++) {
         const struct nt_header *h = row(headers, i);
         if (!h->name || !h->value || !is_token(h->name) || !is_value(h->value))
-            return nt_fail(reterr, NT_E_USAGE, "a header of the request has a character that no header has");
+            return nt_fail(reterr, NT_E_USAGE,
+                           "a header of the request has a character that no header has");
         if (is_reserved(h->name))
-            return nt_fail(reterr, NT_E_USAGE, "the header %.60s is not the caller's to set", h->name);
+            return nt_fail(reterr, NT_E_USAGE, "the header %.60s is not the caller's to set",
+                           h->name);
         add(head, h->name, h->value);
     }
     return 0;
 }
 
-static int make_target(struct head *head, const char *prefix, const char *path, struct nt_error *reterr)
+static int make_target(struct head *head, const char *prefix, const char *path,
+                       struct nt_error *reterr)
 {
     size_t size = strlen(path);
     if (path[0] != '/' || size > TARGET_MAX)
-        return nt_fail(reterr, NT_E_USAGE, "the path of the request does not start with / or is too long");
+        return nt_fail(reterr, NT_E_USAGE,
+                       "the path of the request does not start with / or is too long");
     for (const char *p = path; *p; p++)
         if (*p <= 0x20 || *p >= 0x7f || *p == '#')
             return nt_fail(reterr, NT_E_USAGE, "the path of the request is not percent-encoded");
@@ -110,7 +119,8 @@ static int make_target(struct head *head, const char *prefix, const char *path, 
 
 static int add_credential(struct head *head, const struct head_options *o, struct nt_error *reterr)
 {
-    const struct config_value *key = config_get(o->config, "api_key"), *org = config_get(o->config, "org_id");
+    const struct config_value *key = config_get(o->config, "api_key"),
+                              *org = config_get(o->config, "org_id");
     if (o->local_token) {
         add(head, NT_LOCAL_TOKEN_HEADER, o->local_token);
     } else if (key) {
@@ -123,7 +133,8 @@ static int add_credential(struct head *head, const struct head_options *o, struc
         add(head, "Authorization", head->authorization);
     }
     if (org && !is_value(org->value))
-        return nt_fail(reterr, NT_E_CONFIG, "the organisation from %s is not a name", org->origin_text);
+        return nt_fail(reterr, NT_E_CONFIG, "the organisation from %s is not a name",
+                       org->origin_text);
     if (org)
         add(head, "X-Nanoterm-Org", org->value);
     return 0;
@@ -133,7 +144,8 @@ int head_make(const struct head_options *o, struct head *ret, struct nt_error *r
 {
     *ret = (struct head){ .count = 0 };
     if (make_target(ret, o->prefix, o->path, reterr) < 0 || head_uuid(ret->request_id, reterr) < 0
-        || add_given(ret, o->headers, reterr) < 0 || (o->has_auth && add_credential(ret, o, reterr) < 0)) {
+        || add_given(ret, o->headers, reterr) < 0
+        || (o->has_auth && add_credential(ret, o, reterr) < 0)) {
         head_done(ret);
         return -1;
     }

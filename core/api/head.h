@@ -31,7 +31,8 @@ struct head_options {
 
 /* A fresh UUID, version 4. */
 int head_uuid(char ret[HEAD_ID], struct nt_error *reterr);
-/* NT_E_USAGE: a path or header that would break the request. ret is freed with head_done; all else is borrowed. */
+/* NT_E_USAGE: a path or header that would break the request. ret is freed with head_done; all else
+ * is borrowed. */
 int head_make(const struct head_options *options, struct head *ret, struct nt_error *reterr);
 void head_done(struct head *head);
 /* The caller's own header of that name; NULL: none. */

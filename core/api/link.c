@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* link.c - the connections of one command: where they go, and which one is free for the next request. */
+/* link.c - the connections of one command: where they go, and which one is free for the next
+ * request. */
 #include "link.h"
 
 #include <errno.h>
@@ -13,7 +14,7 @@
 #define CONNECT_MS 10000
 #define LOCAL_ROUNDS 8 /* a server that ends or hands over again and again is not one to wait for */
 
-/* --- events of core/net --------------------------------------------------------------------------------------- */
+/* --- events of core/net -------------------------------------------------------------------- */
 
 static void link_free(struct link *link)
 {
@@ -96,7 +97,7 @@ static const struct net_client_events link_events = {
     .closed = on_closed,
 };
 
-/* --- making one ---------------------------------------------------------------------------------------------------- */
+/* --- making one ---------------------------------------------------------------------------- */
 
 const char *link_prefix(const struct api *api)
 {
@@ -112,14 +113,18 @@ static int address_of(struct api *api, struct net_address *ret, struct nt_error 
         *ret = (struct net_address){ .kind = NET_UNIX, .host = path };
         return 0;
     }
-    static const uint32_t kinds[] = { [ORIGIN_UNIX] = NET_UNIX, [ORIGIN_HTTP] = NET_TCP, [ORIGIN_HTTPS] = NET_HTTPS };
-    *ret = (struct net_address){ .kind = kinds[api->origin->kind], .port = api->origin->port,
+    static const uint32_t kinds[] = {
+        [ORIGIN_UNIX] = NET_UNIX, [ORIGIN_HTTP] = NET_TCP, [ORIGIN_HTTPS] = NET_HTTPS
+    };
+    *ret = (struct net_address){ .kind = kinds[api->origin->kind],
+                                 .port = api->origin->port,
                                  .host = api->origin->host };
     return 0;
 }
 
 /* One attempt to connect. On failure the link is freed. */
-static int connect_once(struct api *api, int64_t until_ms, struct link **ret, struct nt_error *reterr)
+static int connect_once(struct api *api, int64_t until_ms, struct link **ret,
+                        struct nt_error *reterr)
 {
     struct net_address address;
     const struct net_limits limits = { .write_queue_bytes = CONV_QUEUE };
@@ -129,7 +134,9 @@ static int connect_once(struct api *api, int64_t until_ms, struct link **ret, st
     if (!link)
         return nt_fail(reterr, NT_E_MEMORY, "out of memory");
     link->api = api;
-    if (net_client_new(&api->uv, &address, &limits, CONNECT_MS, &link_events, link, &link->client, reterr) < 0) {
+    if (net_client_new(&api->uv, &address, &limits, CONNECT_MS, &link_events, link, &link->client,
+                       reterr)
+        < 0) {
         free(link);
         return -1;
     }
@@ -155,8 +162,10 @@ static int connect_once(struct api *api, int64_t until_ms, struct link **ret, st
     return -1;
 }
 
-/* The embedded server: started when it does not run, asked again when it is just ending or handing over. */
-static int connect_local(struct api *api, int64_t until_ms, struct link **ret, struct nt_error *reterr)
+/* The embedded server: started when it does not run, asked again when it is just ending or handing
+ * over. */
+static int connect_local(struct api *api, int64_t until_ms, struct link **ret,
+                         struct nt_error *reterr)
 {
     if (local_check_folder(reterr) < 0)
         return -1;
@@ -169,7 +178,8 @@ static int connect_local(struct api *api, int64_t until_ms, struct link **ret, s
             net_client_close((*ret)->client);
             if (round == LOCAL_ROUNDS || reterr->sys != ENOENT)
                 return -1; /* ENOENT: a server that ended between the two */
-        } else if (reterr->code != NT_E_CONNECT || (reterr->sys != ENOENT && reterr->sys != ECONNREFUSED)
+        } else if (reterr->code != NT_E_CONNECT
+                   || (reterr->sys != ENOENT && reterr->sys != ECONNREFUSED)
                    || round == LOCAL_ROUNDS) {
             return -1;
         }
@@ -178,7 +188,8 @@ static int connect_local(struct api *api, int64_t until_ms, struct link **ret, s
     }
 }
 
-int link_get(struct api *api, bool must_be_new, int64_t until_ms, struct link **ret, struct nt_error *reterr)
+int link_get(struct api *api, bool must_be_new, int64_t until_ms, struct link **ret,
+             struct nt_error *reterr)
 {
     for (struct link *link = api->links; link && !must_be_new; link = link->next)
         if (link->is_idle && link->client) {
@@ -188,7 +199,8 @@ int link_get(struct api *api, bool must_be_new, int64_t until_ms, struct link **
             *ret = link;
             return 0;
         }
-    return api->origin ? connect_once(api, until_ms, ret, reterr) : connect_local(api, until_ms, ret, reterr);
+    return api->origin ? connect_once(api, until_ms, ret, reterr)
+                       : connect_local(api, until_ms, ret, reterr);
 }
 
 void link_put(struct link *link, bool reusable)

@@ -11,14 +11,15 @@ struct link {
     struct net_client *client; /* NULL: gone */
     struct conv *conv;         /* who uses it; NULL: nobody */
     bool is_connected, is_reused, is_idle, got_bytes;
-    struct nt_error reason;    /* why it was closed; code 0: it is not */
-    uint32_t done;             /* connected or closed */
-    char token[72];            /* local token that goes with it; "": none */
+    struct nt_error reason; /* why it was closed; code 0: it is not */
+    uint32_t done;          /* connected or closed */
+    char token[72];         /* local token that goes with it; "": none */
 };
 
-/* A connection that is ready for a request: a kept one (unless must_be_new), or a new one. Starts the embedded server
- * when that is the API and it does not run. */
-int link_get(struct api *api, bool must_be_new, int64_t until_ms, struct link **ret, struct nt_error *reterr);
+/* A connection that is ready for a request: a kept one (unless must_be_new), or a new one. Starts
+ * the embedded server when that is the API and it does not run. */
+int link_get(struct api *api, bool must_be_new, int64_t until_ms, struct link **ret,
+             struct nt_error *reterr);
 /* Nobody uses it any more: kept when the last answer was complete, else closed. */
 void link_put(struct link *link, bool reusable);
 /* The connection became another's (WebSocket, upgrade). */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* local.c - the embedded server of this user: where it is, its token, and its start when it does not run. */
+/* local.c - the embedded server of this user: where it is, its token, and its start when it does
+ * not run. */
 #include "local.h"
 
 #include <errno.h>
@@ -26,7 +27,7 @@
 #define LINE_MAX_BYTES 400
 #define TOKEN_DIGITS 64
 
-/* --- folders and files --------------------------------------------------------------------------------------------- */
+/* --- folders and files --------------------------------------------------------------------- */
 
 static const char *runtime(struct nt_error *reterr)
 {
@@ -102,16 +103,18 @@ int local_read_token(char *ret, size_t size, struct nt_error *reterr)
     nt_autoclose int folder_fd = open_private(folder, reterr);
     if (folder_fd < 0)
         return -1;
-    nt_autoclose int fd = openat(folder_fd, NT_LOCAL_TOKEN, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    nt_autoclose int fd =
+        openat(folder_fd, NT_LOCAL_TOKEN, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) < 0)
         return nt_fail_sys(reterr, errno, "cannot open %s/" NT_LOCAL_TOKEN, folder);
     ssize_t got = read(fd, text, sizeof(text) - 1);
     if (got > TOKEN_DIGITS && text[TOKEN_DIGITS] == '\n')
         text[TOKEN_DIGITS] = '\0';
-    if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || strlen(text) != TOKEN_DIGITS || TOKEN_DIGITS >= size
-        || strspn(text, "0123456789abcdef") != TOKEN_DIGITS) {
+    if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || strlen(text) != TOKEN_DIGITS
+        || TOKEN_DIGITS >= size || strspn(text, "0123456789abcdef") != TOKEN_DIGITS) {
         explicit_bzero(text, sizeof(text));
-        return nt_fail(reterr, NT_E_CONFIG, "%s/" NT_LOCAL_TOKEN " is not the token of a server of yours", folder);
+        return nt_fail(reterr, NT_E_CONFIG,
+                       "%s/" NT_LOCAL_TOKEN " is not the token of a server of yours", folder);
     }
     memcpy(ret, text, TOKEN_DIGITS + 1);
     explicit_bzero(text, sizeof(text));
@@ -128,12 +131,14 @@ static int open_log(struct nt_error *reterr)
     if (folder_fd < 0)
         return -1;
     if (fstatat(folder_fd, "server.log", &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size > LOG_MAX)
-        renameat(folder_fd, "server.log", folder_fd, "server.log.1"); /* if it fails the log grows, no more */
-    int fd = openat(folder_fd, "server.log", O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+        /* if it fails the log grows, no more */
+        renameat(folder_fd, "server.log", folder_fd, "server.log.1");
+    int fd = openat(folder_fd, "server.log",
+                    O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
     return fd < 0 ? nt_fail_sys(reterr, errno, "cannot open %s/server.log", folder) : fd;
 }
 
-/* --- waiting ----------------------------------------------------------------------------------------------------------- */
+/* --- waiting ------------------------------------------------------------------------------- */
 
 /* True when somebody takes connections, and it is this user. */
 static bool is_up(void)
@@ -143,7 +148,8 @@ static bool is_up(void)
     socklen_t size = sizeof(peer);
     const char *path = local_socket(&unused);
     nt_autoclose int fd = path ? net_unix_connect(path, &unused) : -1;
-    return fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == geteuid();
+    return fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0
+           && peer.uid == geteuid();
 }
 
 struct watcher {
@@ -167,20 +173,22 @@ static void on_timer(void *data)
     w->done = 1;
 }
 
-/* Waits until something happens in the runtime folder. The watch was made before the state was looked at. */
+/* Waits until something happens in the runtime folder. The watch was made before the state was
+ * looked at. */
 static int wait_for_change(struct api *api, int inotify, int64_t until_ms, struct nt_error *reterr)
 {
     struct nt_loop *loop = &api->loop.head;
     struct watcher w = { .done = 0 };
     struct nt_watch *watch = loop->ops->watch(loop, inotify, NT_READABLE, on_event, &w);
     struct nt_timer *timer = loop->ops->timer(loop, LOOK_AGAIN_MS, 0, on_timer, &w);
-    int status = watch && timer ? api_pump(api, &w.done, until_ms, reterr) : nt_fail(reterr, NT_E_MEMORY, "out of memory");
+    int status = watch && timer ? api_pump(api, &w.done, until_ms, reterr)
+                                : nt_fail(reterr, NT_E_MEMORY, "out of memory");
     loop->ops->watch_end(watch);
     loop->ops->timer_end(timer);
     return status;
 }
 
-/* --- starting ----------------------------------------------------------------------------------------------------------- */
+/* --- starting ------------------------------------------------------------------------------ */
 
 struct ready {
     uint32_t done;
@@ -206,7 +214,8 @@ static int not_started(const char *line, struct nt_error *reterr)
 {
     nt_auto(nt_buf_done) struct nt_buf safe = NT_BUF(4 * LINE_MAX_BYTES + 1);
     nt_buf_add_printable(&safe, *line ? line : "it ended before it was ready", false);
-    nt_fail(reterr, NT_E_CONNECT, "the embedded server could not start: %.200s", nt_buf_text(&safe));
+    nt_fail(reterr, NT_E_CONNECT, "the embedded server could not start: %.200s",
+            nt_buf_text(&safe));
     reterr->retryable = 0; /* the next one would say the same */
     return nt_hint(reterr, "see %.200s/server.log", config_path(NT_PATH_DATA));
 }
@@ -214,7 +223,8 @@ static int not_started(const char *line, struct nt_error *reterr)
 /* With the lock: nobody else is starting or running one. */
 static int start_here(struct api *api, int lock, int64_t until_ms, struct nt_error *reterr)
 {
-    const char *program = api->options.server_program ? api->options.server_program : config_path(NT_PATH_SELF);
+    const char *program =
+        api->options.server_program ? api->options.server_program : config_path(NT_PATH_SELF);
     if (!program)
         return nt_fail(reterr, NT_E_INTERNAL, "this program does not know its own path");
     nt_autoclose int log = open_log(reterr);
@@ -225,10 +235,13 @@ static int start_here(struct api *api, int lock, int64_t until_ms, struct nt_err
     struct ready ready = { .done = 0 };
     struct nt_loop *loop = &api->loop.head;
     struct nt_watch *watch = loop->ops->watch(loop, ready_fd, NT_READABLE, on_ready, &ready);
-    int status = watch ? api_pump(api, &ready.done, until_ms, reterr) : nt_fail(reterr, NT_E_MEMORY, "out of memory");
+    int status = watch ? api_pump(api, &ready.done, until_ms, reterr)
+                       : nt_fail(reterr, NT_E_MEMORY, "out of memory");
     loop->ops->watch_end(watch);
     if (status < 0)
-        return reterr->code == NT_E_TIMEOUT ? nt_wrap(reterr, "waiting for the embedded server to start") : -1;
+        return reterr->code == NT_E_TIMEOUT
+                   ? nt_wrap(reterr, "waiting for the embedded server to start")
+                   : -1;
     char *end = strchr(ready.line, '\n');
     if (end)
         *end = '\0';
@@ -252,12 +265,15 @@ int local_start(struct api *api, int64_t until_ms, struct nt_error *reterr)
     nt_autoclose int folder_fd = make_private(folder, reterr);
     if (folder_fd < 0)
         return -1;
-    nt_autoclose int lock = openat(folder_fd, NT_LOCAL_LOCK, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+    nt_autoclose int lock = openat(folder_fd, NT_LOCAL_LOCK,
+                                   O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
     nt_autoclose int inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     if (lock < 0 || inotify < 0)
         return nt_fail_sys(reterr, errno, "cannot open %s/" NT_LOCAL_LOCK, folder);
     /* The socket appears by rename; the end of a holder closes the lock file. */
-    if (inotify_add_watch(inotify, folder, IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_CLOSE_WRITE | IN_ONLYDIR) < 0)
+    if (inotify_add_watch(inotify, folder,
+                          IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_CLOSE_WRITE | IN_ONLYDIR)
+        < 0)
         return nt_fail_sys(reterr, errno, "cannot watch %s", folder);
     int64_t until = api_earlier(until_ms, api_now_ms(api) + START_MS);
     for (;;) {
@@ -268,7 +284,8 @@ int local_start(struct api *api, int64_t until_ms, struct nt_error *reterr)
         if (is_up())
             return 0;
         if (wait_for_change(api, inotify, until, reterr) < 0)
-            return reterr->code == NT_E_TIMEOUT ? nt_wrap(reterr, "waiting for the embedded server that another starts")
-                                                : -1;
+            return reterr->code == NT_E_TIMEOUT
+                       ? nt_wrap(reterr, "waiting for the embedded server that another starts")
+                       : -1;
     }
 }

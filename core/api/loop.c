@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* loop.c - the loop lent to plugins: that of core/net, counting which signals the plugin watches itself.
+/* loop.c - the loop lent to plugins: that of core/net, counting which signals the plugin watches
+ * itself.
  *
- * While a plugin watches a signal, the command's own reaction to it (cancel) is off; api.c asks the counts. */
+ * While a plugin watches a signal, the command's own reaction to it (cancel) is off; api.c asks the
+ * counts. */
 #include "core/api/api_state.h"
 
 #include <stdlib.h>
@@ -28,8 +30,8 @@ static int64_t lent_now_ms(struct nt_loop *loop)
     return inner_ops->now_ms(inner_of(loop));
 }
 
-static struct nt_timer *lent_timer(struct nt_loop *loop, int64_t delay_ms, int64_t repeat_ms, void (*fn)(void *data),
-                                   void *data)
+static struct nt_timer *lent_timer(struct nt_loop *loop, int64_t delay_ms, int64_t repeat_ms,
+                                   void (*fn)(void *data), void *data)
 {
     return inner_ops->timer(inner_of(loop), delay_ms, repeat_ms, fn, data);
 }
@@ -50,8 +52,8 @@ static void lent_watch_set(struct nt_watch *watch, uint32_t events)
     inner_ops->watch_set(watch, events);
 }
 
-static struct nt_watch *lent_signal(struct nt_loop *loop, int signo, void (*fn)(void *data, int signo, uint32_t zero),
-                                    void *data)
+static struct nt_watch *lent_signal(struct nt_loop *loop, int signo,
+                                    void (*fn)(void *data, int signo, uint32_t zero), void *data)
 {
     struct api_loop *own = (struct api_loop *)(void *)loop;
     if (signo <= 0 || signo >= (int)(sizeof(own->watched) / sizeof(own->watched[0])))
@@ -89,7 +91,8 @@ static int lent_post(struct nt_loop *loop, void (*fn)(void *data), void *data)
     return inner_ops->post(inner_of(loop), fn, data);
 }
 
-static int lent_work(struct nt_loop *loop, void (*work)(void *data), void (*done)(void *data), void *data)
+static int lent_work(struct nt_loop *loop, void (*work)(void *data), void (*done)(void *data),
+                     void *data)
 {
     return inner_ops->work(inner_of(loop), work, done, data);
 }
@@ -119,7 +122,8 @@ int api_loop_init(struct api_loop *loop, uv_loop_t *uv, struct nt_error *reterr)
 
 void api_loop_done(struct api_loop *loop)
 {
-    uint32_t *first = loop->watched, *end = first + sizeof(loop->watched) / sizeof(loop->watched[0]);
+    uint32_t *first = loop->watched,
+             *end = first + sizeof(loop->watched) / sizeof(loop->watched[0]);
     for (struct signal_watch **at = &signal_watches; *at;) {
         struct signal_watch *entry = *at;
         if (entry->count < first || entry->count >= end) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* opened.c - the functions of api.h in the program: opens api.so at the first api_new and forwards.
  *
- * The libraries of the network cost a fifth of a millisecond at each start; `--version`, `--help`, `commands` and all
- * that stays on this machine do without. Tests link the functions themselves instead of this file. */
+ * The libraries of the network cost a fifth of a millisecond at each start; `--version`, `--help`,
+ * `commands` and all that stays on this machine do without. Tests link the functions themselves
+ * instead of this file. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -27,9 +28,11 @@ static int open_module(const struct api_table **ret, struct nt_error *reterr)
     struct stat st;
     if (!path)
         return nt_fail(reterr, NT_E_SYSTEM, "cannot tell where this program is installed");
-    if (trust_open_folder(path, &folder, reterr) < 0 || trust_open_file(folder, FILE_NAME, &fd, &st, reterr) < 0)
+    if (trust_open_folder(path, &folder, reterr) < 0
+        || trust_open_file(folder, FILE_NAME, &fd, &st, reterr) < 0)
         return -1;
-    /* It stays open: the linker knows the object by this name, which must not come to mean another file. */
+    /* It stays open: the linker knows the object by this name, which must not come to mean another
+     * file. */
     int kept = fcntl(fd, F_DUPFD_CLOEXEC, 10);
     if (kept < 0)
         return nt_fail_sys(reterr, errno, "cannot keep it open");
@@ -49,7 +52,8 @@ static int open_module(const struct api_table **ret, struct nt_error *reterr)
 int api_new(const struct api_options *options, struct api **ret, struct nt_error *reterr)
 {
     if (!table && open_module(&table, reterr) < 0) {
-        reterr->code = NT_E_SYSTEM; /* not an error of the API that was asked for, nor of a plugin */
+        /* not an error of the API that was asked for, nor of a plugin */
+        reterr->code = NT_E_SYSTEM;
         nt_wrap(reterr, "opening %s of the installation", FILE_NAME);
         return nt_hint(reterr, "install nanoterm anew");
     }
@@ -63,7 +67,8 @@ void api_free(struct api *api)
         table->free(api);
 }
 
-int api_request(struct api *api, const struct nt_request *req, struct nt_response *ret, struct nt_error *reterr)
+int api_request(struct api *api, const struct nt_request *req, struct nt_response *ret,
+                struct nt_error *reterr)
 {
     return table->request(api, req, ret, reterr);
 }
@@ -73,14 +78,14 @@ const char *api_header(struct api *api, const struct nt_response *response, cons
     return table->header(api, response, name);
 }
 
-int api_open(struct api *api, const struct nt_open *open, struct nt_stream **ret, struct nt_response *ret_head,
-             struct nt_error *reterr)
+int api_open(struct api *api, const struct nt_open *open, struct nt_stream **ret,
+             struct nt_response *ret_head, struct nt_error *reterr)
 {
     return table->open(api, open, ret, ret_head, reterr);
 }
 
-int api_upgrade_local(struct api *api, const char *path, const char *protocol, int *ret_fd, struct nt_bytes *ret_early,
-                      struct nt_error *reterr)
+int api_upgrade_local(struct api *api, const char *path, const char *protocol, int *ret_fd,
+                      struct nt_bytes *ret_early, struct nt_error *reterr)
 {
     return table->upgrade_local(api, path, protocol, ret_fd, ret_early, reterr);
 }

@@ -11,7 +11,7 @@
 #include "sdk/parse.h"
 
 #define FIRST_DELAY_MS 250
-#define RATE_LIMIT_MS 1000      /* when the server does not say */
+#define RATE_LIMIT_MS 1000 /* when the server does not say */
 #define RETRY_AFTER_MAX_MS (3600 * (int64_t)1000)
 
 bool retry_is_idempotent(const char *method)
@@ -42,7 +42,8 @@ static int64_t within(const struct retry *retry, int64_t delay_ms)
 static int64_t backoff_ms(const struct retry *retry)
 {
     int64_t delay = FIRST_DELAY_MS << (retry->attempt - 1);
-    return delay + delay * (retry->random % 256) / 1024; /* up to a quarter more, so that many do not come at once */
+    /* up to a quarter more, so that many do not come at once */
+    return delay + delay * (retry->random % 256) / 1024;
 }
 
 int64_t retry_delay_ms(const struct retry *retry)
@@ -51,17 +52,20 @@ int64_t retry_delay_ms(const struct retry *retry)
     if (e->code == NT_E_CANCELLED || retry->left_ms == 0)
         return RETRY_STOP;
     if (e->status == 429) {
-        bool is_rate = e->server_code[0] == '\0' || strcasecmp(e->server_code, "rate_limit_exceeded") == 0;
+        bool is_rate =
+            e->server_code[0] == '\0' || strcasecmp(e->server_code, "rate_limit_exceeded") == 0;
         if (!is_rate || retry->rate_limited > RETRY_RATE_LIMITED)
             return RETRY_STOP;
         return within(retry, retry->retry_after_ms >= 0 ? retry->retry_after_ms : RATE_LIMIT_MS);
     }
-    if (retry->attempt >= RETRY_ATTEMPTS || !e->retryable || (e->request_sent && !retry->is_idempotent))
+    if (retry->attempt >= RETRY_ATTEMPTS || !e->retryable
+        || (e->request_sent && !retry->is_idempotent))
         return RETRY_STOP;
     if (e->status) {
         if (e->status < 502 || e->status > 504)
             return RETRY_STOP;
-        return within(retry, retry->retry_after_ms >= 0 ? retry->retry_after_ms : backoff_ms(retry));
+        return within(retry,
+                      retry->retry_after_ms >= 0 ? retry->retry_after_ms : backoff_ms(retry));
     }
     if (e->code != NT_E_CONNECT && e->code != NT_E_CLOSED)
         return RETRY_STOP;

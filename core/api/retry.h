@@ -9,8 +9,8 @@
 #include "nanoterm/error.h"
 
 #define RETRY_STOP (-1)
-#define RETRY_ATTEMPTS 4      /* of one request, the first one counted */
-#define RETRY_RATE_LIMITED 3  /* answers with 429 that are waited out */
+#define RETRY_ATTEMPTS 4     /* of one request, the first one counted */
+#define RETRY_RATE_LIMITED 3 /* answers with 429 that are waited out */
 #define RETRY_AFTER_NONE (-1)
 
 struct retry {
@@ -21,15 +21,16 @@ struct retry {
     int64_t left_ms;              /* of the deadline; -1: there is none */
     uint32_t random;              /* any number: the jitter */
     bool is_idempotent;           /* the method is, or it carries an Idempotency-Key */
-    bool is_reused;               /* it went over a kept connection, and no byte of an answer came */
+    /* it went over a kept connection, and no byte of an answer came */
+    bool is_reused;
 };
 
 /* Milliseconds to wait before the next attempt, or RETRY_STOP. Pure. */
 int64_t retry_delay_ms(const struct retry *retry);
 /* True for methods that may be repeated as they are (RFC 9110 section 9.2.2). */
 bool retry_is_idempotent(const char *method);
-/* The value of a Retry-After header (NULL: none) in milliseconds: a decimal number of seconds that is not negative.
- * RETRY_AFTER_NONE for anything else, dates among them. */
+/* The value of a Retry-After header (NULL: none) in milliseconds: a decimal number of seconds that
+ * is not negative. RETRY_AFTER_NONE for anything else, dates among them. */
 int64_t retry_after_ms(const char *value);
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* spawn.c - runs the embedded server as a process of its own.
  *
- * Everything is built before the fork; between it and exec there are system calls only. Two forks: the server must
- * not be our child, or it would stay a zombie of a long command and could become ours to wait for. */
+ * Everything is built before the fork; between it and exec there are system calls only. Two forks:
+ * the server must not be our child, or it would stay a zombie of a long command and could become
+ * ours to wait for. */
 #include "spawn.h"
 
 #include <errno.h>
@@ -40,12 +41,13 @@ static bool starts_with(const char *text, const char *start)
     return strncmp(text, start, strlen(start)) == 0;
 }
 
-/* What a server may know of the shell it was started from. Another API's URL and credential are none of its business. */
+/* What a server may know of the shell it was started from. Another API's URL and credential are
+ * none of its business. */
 static bool is_passed(const char *entry)
 {
     static const char *const exact[] = { "PATH=", "USER=", "LOGNAME=", "LANG=", "TZ=" };
-    static const char *const never[] = { "NANOTERM_API_URL=", "NANOTERM_API_KEY=", "NANOTERM_ORG_ID=",
-                                         "NANOTERM_WORKSPACE=" };
+    static const char *const never[] = { "NANOTERM_API_URL=", "NANOTERM_API_KEY=",
+                                         "NANOTERM_ORG_ID=", "NANOTERM_WORKSPACE=" };
     for (size_t i = 0; i < sizeof(exact) / sizeof(exact[0]); i++)
         if (starts_with(entry, exact[i]))
             return true;
@@ -58,7 +60,8 @@ static bool is_passed(const char *entry)
 static int make_environment(struct plan *plan, struct nt_error *reterr)
 {
     const char *home = config_path(NT_PATH_HOME);
-    if (!home || (size_t)snprintf(plan->home, sizeof(plan->home), "HOME=%s", home) >= sizeof(plan->home))
+    if (!home
+        || (size_t)snprintf(plan->home, sizeof(plan->home), "HOME=%s", home) >= sizeof(plan->home))
         return nt_fail(reterr, NT_E_CONFIG, "there is no home folder");
     plan->environment[plan->count++] = plan->home;
     for (char **entry = environ; *entry && plan->count < ENVIRONMENT_MAX; entry++)
@@ -86,7 +89,8 @@ static _Noreturn void become_server(const struct plan *plan)
 {
     sigset_t none;
     for (int signo = 1; signo < NSIG; signo++)
-        signal(signo, SIG_DFL); /* fails for those that cannot be changed, and for those of the C library */
+        /* fails for those that cannot be changed, and for those of the C library */
+        signal(signo, SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     umask(077);
@@ -132,11 +136,13 @@ static int above(int fd)
     return fcntl(fd, F_DUPFD_CLOEXEC, FIRST_FREE);
 }
 
-int spawn_server(const char *program, int lock_fd, int log_fd, int *ret_ready, struct nt_error *reterr)
+int spawn_server(const char *program, int lock_fd, int log_fd, int *ret_ready,
+                 struct nt_error *reterr)
 {
     int ends[2];
     struct plan plan = { .program = program };
-    char *const words[] = { (char[]){ "nanoterm" }, (char[]){ "serve" }, (char[]){ "--embedded" }, NULL };
+    char *const words[] = { (char[]){ "nanoterm" }, (char[]){ "serve" }, (char[]){ "--embedded" },
+                            NULL };
     memcpy(plan.argv, words, sizeof(words));
     if (make_environment(&plan, reterr) < 0)
         return -1;
@@ -144,7 +150,8 @@ int spawn_server(const char *program, int lock_fd, int log_fd, int *ret_ready, s
         return nt_fail_sys(reterr, errno, "cannot make a pipe");
     nt_autoclose int ready_in = ends[0], ready_out = ends[1];
     nt_autoclose int null_low = open("/dev/null", O_RDWR | O_CLOEXEC);
-    nt_autoclose int null_fd = above(null_low), log = above(log_fd), lock = above(lock_fd), ready = above(ready_out);
+    nt_autoclose int null_fd = above(null_low), log = above(log_fd), lock = above(lock_fd),
+                     ready = above(ready_out);
     if (null_fd < 0 || log < 0 || lock < 0 || ready < 0 || fcntl(ready_in, F_SETFL, O_NONBLOCK) < 0)
         return nt_fail_sys(reterr, errno, "cannot arrange descriptors");
     plan.null_fd = null_fd;

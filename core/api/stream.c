@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* stream.c - a conversation that the plugin holds as a struct nt_stream.
  *
- * What the plugin hears comes from the loop, never from inside a call of its own, and in this order: open, then data
- * and writable, then end, then close, once. It frees itself after close. */
+ * What the plugin hears comes from the loop, never from inside a call of its own, and in this
+ * order: open, then data and writable, then end, then close, once. It frees itself after close. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +20,7 @@ static struct conv *of(struct nt_stream *stream)
     return (struct conv *)(void *)stream; /* stream is the first member */
 }
 
-/* --- end of life --------------------------------------------------------------------------------------------------- */
+/* --- end of life --------------------------------------------------------------------------- */
 
 static void on_kick_closed(uv_handle_t *handle)
 {
@@ -57,7 +57,7 @@ static void tell_close(struct conv *conv)
     release(conv);
 }
 
-/* --- telling ---------------------------------------------------------------------------------------------------------- */
+/* --- telling ------------------------------------------------------------------------------- */
 
 static void give_head(struct conv *conv)
 {
@@ -112,7 +112,7 @@ static void kick(struct conv *conv)
         uv_timer_start(&conv->kick, on_kick, 0, 0);
 }
 
-/* --- what the plugin can do -------------------------------------------------------------------------------------------- */
+/* --- what the plugin can do ---------------------------------------------------------------- */
 
 static void stream_grant(struct nt_stream *stream, uint64_t bytes)
 {
@@ -136,7 +136,8 @@ static void after_write(struct conv *conv, size_t size, uint64_t left)
     kick(conv);
 }
 
-static int write_message(struct conv *conv, struct nt_bytes bytes, uint32_t flags, struct nt_error *reterr)
+static int write_message(struct conv *conv, struct nt_bytes bytes, uint32_t flags,
+                         struct nt_error *reterr)
 {
     bool is_text = flags & NT_DATA_TEXT;
     if (conv->partial.size + bytes.size > MESSAGE_MAX)
@@ -158,11 +159,12 @@ static int write_message(struct conv *conv, struct nt_bytes bytes, uint32_t flag
     return 0;
 }
 
-static int stream_write(struct nt_stream *stream, struct nt_bytes bytes, uint32_t flags, struct nt_error *reterr)
+static int stream_write(struct nt_stream *stream, struct nt_bytes bytes, uint32_t flags,
+                        struct nt_error *reterr)
 {
     struct conv *conv = of(stream);
-    if (conv->cancelled || conv->finished || conv->answered || conv->closed || (!conv->ws && !conv->link)
-        || (conv->kind != CONV_WS && conv->kind != CONV_UP)) {
+    if (conv->cancelled || conv->finished || conv->answered || conv->closed
+        || (!conv->ws && !conv->link) || (conv->kind != CONV_WS && conv->kind != CONV_UP)) {
         nt_fail(reterr, NT_E_CLOSED, "nothing more can be written to this stream");
         reterr->request_sent = 1;
         return -1;
@@ -238,7 +240,8 @@ int stream_lend(struct conv *conv, struct nt_error *reterr)
         return nt_fail_sys(reterr, -rc, "cannot make a stream");
     conv->kick.data = conv;
     conv->has_kick = true;
-    conv->stream = (struct nt_stream){ .size = sizeof(conv->stream), .ops = &stream_ops,
+    conv->stream = (struct nt_stream){ .size = sizeof(conv->stream),
+                                       .ops = &stream_ops,
                                        .flags = conv->kind == CONV_WS ? NT_STREAM_MESSAGES : 0 };
     conv->is_lent = true;
     conv->partial = (struct nt_buf)NT_BUF(MESSAGE_MAX);
@@ -256,9 +259,10 @@ int stream_lend(struct conv *conv, struct nt_error *reterr)
     return 0;
 }
 
-/* --- WebSocket ------------------------------------------------------------------------------------------------------- */
+/* --- WebSocket ----------------------------------------------------------------------------- */
 
-static void on_message(void *data, struct net_ws *ws, struct nt_bytes bytes, bool is_text, bool last)
+static void on_message(void *data, struct net_ws *ws, struct nt_bytes bytes, bool is_text,
+                       bool last)
 {
     (void)ws;
     struct conv *conv = data;
@@ -280,7 +284,8 @@ static void on_closed(void *data, struct net_ws *ws, uint16_t code, const struct
     struct conv *conv = data;
     struct nt_error error = NT_ERROR_INIT;
     conv->ws = NULL;
-    bool is_clean = !reason && (code == CLOSE_NORMAL || code == CLOSE_LEAVING || code == CLOSE_NO_CODE);
+    bool is_clean =
+        !reason && (code == CLOSE_NORMAL || code == CLOSE_LEAVING || code == CLOSE_NO_CODE);
     if (reason)
         error = *reason;
     else if (!is_clean)

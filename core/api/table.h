@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* table.h - the functions of api.h as the rows of a table: what api.so gives the program, opened at the first request.
+/* table.h - the functions of api.h as the rows of a table: what api.so gives the program, opened at
+ * the first request.
  *
- * Both are of one build: a table of another size or version is refused, so that it has no rules of growth. */
+ * Both are of one build: a table of another size or version is refused, so that it has no rules of
+ * growth. */
 #ifndef NT_CORE_API_TABLE_H
 #define NT_CORE_API_TABLE_H
 

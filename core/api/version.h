@@ -5,8 +5,8 @@
 
 #include <stdbool.h>
 
-/* True when both are "N.N.N" and a comes before b; what cannot be read is not older. Text behind the numbers ("-rc1") does
- * not count. */
+/* True when both are "N.N.N" and a comes before b; what cannot be read is not older. Text behind
+ * the numbers ("-rc1") does not count. */
 bool version_is_older(const char *a, const char *b);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* auth.c - the group `auth`: stores, shows and forgets credentials, each for the API it was made for. */
+/* auth.c - the group `auth`: stores, shows and forgets credentials, each for the API it was made
+ * for. */
 #include "auth.h"
 
 #include <errno.h>
@@ -32,7 +33,7 @@ static int remote_origin(struct nt_call *call, const struct origin **ret, struct
     return 0;
 }
 
-/* --- set-key ---------------------------------------------------------------------------------------------------- */
+/* --- set-key ------------------------------------------------------------------------------- */
 
 static void wipe(struct nt_buf *text)
 {
@@ -90,7 +91,9 @@ static int get_key(struct nt_call *call, struct nt_buf *text, struct nt_error *r
     trim_end(text);
     if (text->size == 0)
         return nt_fail(reterr, NT_E_USAGE, "no key was given");
-    return strlen(nt_buf_text(text)) == text->size ? 0 : nt_fail(reterr, NT_E_USAGE, "the key contains a NUL byte");
+    return strlen(nt_buf_text(text)) == text->size
+               ? 0
+               : nt_fail(reterr, NT_E_USAGE, "the key contains a NUL byte");
 }
 
 static void say(struct nt_call *call, uint32_t level, const char *text, const char *origin)
@@ -109,7 +112,8 @@ static int run_set_key(struct nt_call *call, struct nt_error *reterr)
         || config_check_key(nt_buf_text(&key), reterr) < 0)
         return -1;
     if (origin->kind == ORIGIN_HTTP && !origin_is_local(origin))
-        say(call, NT_SAY_WARN, "the key will travel in the clear: this API is not https: ", origin->text);
+        say(call, NT_SAY_WARN,
+            "the key will travel in the clear: this API is not https: ", origin->text);
     if (config_set_credential(call_config(call), origin, nt_buf_text(&key), reterr) < 0)
         return -1;
     say(call, NT_SAY_DONE, "Key saved for ", origin->text);
@@ -119,9 +123,10 @@ static int run_set_key(struct nt_call *call, struct nt_error *reterr)
     return 0;
 }
 
-/* --- status ------------------------------------------------------------------------------------------------------ */
+/* --- status -------------------------------------------------------------------------------- */
 
-static int show(struct nt_call *call, json_t *status, const struct nt_buf *text, struct nt_error *reterr)
+static int show(struct nt_call *call, json_t *status, const struct nt_buf *text,
+                struct nt_error *reterr)
 {
     if (!status || !nt_buf_ok(text))
         return nt_fail(reterr, NT_E_MEMORY, "out of memory");
@@ -161,8 +166,9 @@ static void add_line(struct nt_buf *text, const char *title, const char *value, 
 static int show_local(struct nt_call *call, struct nt_error *reterr)
 {
     const char *file = config_file(call_config(call));
-    nt_auto_json json_t *status = json_pack("{s:b, s:s, s:n, s:n, s:n, s:n, s:s}", "authenticated", 1, "api", "local",
-                                            "api_origin", "key", "key_origin", "org_id", "config", file);
+    nt_auto_json json_t *status =
+        json_pack("{s:b, s:s, s:n, s:n, s:n, s:n, s:s}", "authenticated", 1, "api", "local",
+                  "api_origin", "key", "key_origin", "org_id", "config", file);
     nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(64 * 1024);
     nt_buf_add(&text, "local, no login\n");
     add_line(&text, "API: ", "the embedded server of this machine", NULL);
@@ -180,18 +186,20 @@ static int run_status(struct nt_call *call, struct nt_error *reterr)
         return -1;
     if (!origin)
         return show_local(call, reterr);
-    const struct config_value *url = config_get(config, "api_url"), *key = config_get(config, "api_key");
+    const struct config_value *url = config_get(config, "api_url"),
+                              *key = config_get(config, "api_key");
     const struct config_value *org = config_get(config, "org_id");
     if (!key) {
-        nt_fail(reterr, NT_E_AUTH, "not authenticated: there is no API key for %.150s", origin->text);
+        nt_fail(reterr, NT_E_AUTH, "not authenticated: there is no API key for %.150s",
+                origin->text);
         return nt_hint(reterr, "nanoterm auth set-key (reads the key from stdin or asks for it)");
     }
     char masked[64];
     config_mask(key->value, masked, sizeof(masked));
-    nt_auto_json json_t *status = json_pack(
-        "{s:b, s:s, s:s, s:s, s:s, s:s?, s:s}", "authenticated", 1, "api", url->value, "api_origin", url->origin_text,
-        "key", masked, "key_origin", key->origin_text, "org_id", org ? org->value : NULL, "config",
-        config_file(config));
+    nt_auto_json json_t *status =
+        json_pack("{s:b, s:s, s:s, s:s, s:s, s:s?, s:s}", "authenticated", 1, "api", url->value,
+                  "api_origin", url->origin_text, "key", masked, "key_origin", key->origin_text,
+                  "org_id", org ? org->value : NULL, "config", config_file(config));
     nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(64 * 1024);
     nt_buf_add(&text, "Authenticated\n");
     add_line(&text, "API: ", url->value, url->origin == CONFIG_FILE ? NULL : url->origin_text);
@@ -202,7 +210,7 @@ static int run_status(struct nt_call *call, struct nt_error *reterr)
     return show(call, status, &text, reterr);
 }
 
-/* --- logout, trust ------------------------------------------------------------------------------------------------ */
+/* --- logout, trust ------------------------------------------------------------------------- */
 
 static int run_logout(struct nt_call *call, struct nt_error *reterr)
 {
@@ -230,14 +238,18 @@ static int run_trust(struct nt_call *call, struct nt_error *reterr)
     return 0;
 }
 
-/* --- tables ------------------------------------------------------------------------------------------------------- */
+/* --- tables -------------------------------------------------------------------------------- */
 
 static const struct nt_arg set_key_args[] = {
-    { .name = "key", .help = "The key; - or nothing: read from stdin, or asked for on a terminal", .type = NT_TEXT,
+    { .name = "key",
+      .help = "The key; - or nothing: read from stdin, or asked for on a terminal",
+      .type = NT_TEXT,
       .flags = NT_OPTIONAL | NT_SECRET },
 };
 static const struct nt_arg trust_args[] = {
-    { .name = "url", .help = "The API: http://HOST:PORT, https://HOST or unix:/PATH", .type = NT_TEXT },
+    { .name = "url",
+      .help = "The API: http://HOST:PORT, https://HOST or unix:/PATH",
+      .type = NT_TEXT },
 };
 static const struct nt_opt logout_opts[] = {
     { .name = "all", .help = "For every API, not only the one in force", .type = NT_FLAG },
@@ -246,7 +258,9 @@ static const struct nt_opt trust_opts[] = {
     { .name = "remove", .help = "Take it out of the known ones", .type = NT_FLAG },
 };
 static const struct nt_column status_columns[] = {
-    { .name = "authenticated", .help = "Always true: without a credential the command fails", .type = NT_BOOL },
+    { .name = "authenticated",
+      .help = "Always true: without a credential the command fails",
+      .type = NT_BOOL },
     { .name = "api", .help = "URL of the API, or local for the embedded server", .type = NT_TEXT },
     { .name = "api_origin", .help = "Where the URL comes from", .type = NT_TEXT },
     { .name = "key", .help = "The beginning of the key", .type = NT_TEXT },
@@ -255,11 +269,15 @@ static const struct nt_column status_columns[] = {
     { .name = "config", .help = "The config file", .type = NT_TEXT },
 };
 static const struct nt_example set_key_examples[] = {
-    { "--api http://127.0.0.1:7777 auth set-key - <key.txt", "Save a key for one API; it is not in the argument list" },
-    { "--api http://127.0.0.1:7777 auth set-key nt_a1b2c3d4e5f6", "The same, visible to whoever lists processes" },
+    { "--api http://127.0.0.1:7777 auth set-key - <key.txt",
+      "Save a key for one API; it is not in the argument list" },
+    { "--api http://127.0.0.1:7777 auth set-key nt_a1b2c3d4e5f6",
+      "The same, visible to whoever lists processes" },
 };
-static const struct nt_example status_examples[] = { { "auth status", "Who this tool is to the API in force" } };
-static const struct nt_example logout_examples[] = { { "auth logout --all", "Forget every stored key" } };
+static const struct nt_example status_examples[] = { { "auth status",
+                                                       "Who this tool is to the API in force" } };
+static const struct nt_example logout_examples[] = { { "auth logout --all",
+                                                       "Forget every stored key" } };
 static const struct nt_example trust_examples[] = {
     { "auth trust https://nanoterm.example.com", "Accept this API when a project's .env names it" },
 };
@@ -270,8 +288,10 @@ static const uint32_t trust_errors[] = { NT_E_USAGE, NT_E_CONFIG };
 static const struct nt_command commands[] = {
     { .path = "auth set-key",
       .summary = "Save an API key",
-      .description = "The key is stored for the API in force (--api, NANOTERM_API_URL or api_url) and sent to that one "
-                     "only. Give it on stdin: an argument can be seen by other users of this machine.",
+      .description =
+          "The key is stored for the API in force (--api, NANOTERM_API_URL or api_url) and sent to "
+          "that one "
+          "only. Give it on stdin: an argument can be seen by other users of this machine.",
       .run = run_set_key,
       .args = NT_TABLE(set_key_args),
       .examples = NT_TABLE(set_key_examples),
@@ -280,7 +300,8 @@ static const struct nt_command commands[] = {
       .result = NT_RESULT_NONE },
     { .path = "auth status",
       .summary = "Show which API and which key are in force",
-      .description = "Looks at the settings of this machine; the API is not asked. Without a key for the API in force "
+      .description = "Looks at the settings of this machine; the API is not asked. Without a key "
+                     "for the API in force "
                      "it fails with status 4.",
       .run = run_status,
       .examples = NT_TABLE(status_examples),
@@ -298,7 +319,8 @@ static const struct nt_command commands[] = {
       .result = NT_RESULT_NONE },
     { .path = "auth trust",
       .summary = "Accept an API that a project's .env names",
-      .description = "A .env is written by whoever made the project. Until its API is known, commands that would send "
+      .description = "A .env is written by whoever made the project. Until its API is known, "
+                     "commands that would send "
                      "something refuse.",
       .run = run_trust,
       .args = NT_TABLE(trust_args),
@@ -309,7 +331,8 @@ static const struct nt_command commands[] = {
       .result = NT_RESULT_NONE },
 };
 
-static const struct nt_group groups[] = { { .name = "auth", .summary = "Credentials and known APIs" } };
+static const struct nt_group groups[] = { { .name = "auth",
+                                            .summary = "Credentials and known APIs" } };
 
 const struct nt_plugin auth_plugin = {
     NT_PLUGIN_HEAD,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* auth.h - the group `auth`: credentials by the API that they were made for, and which APIs are known. */
+/* auth.h - the group `auth`: credentials by the API that they were made for, and which APIs are
+ * known. */
 #ifndef NT_CORE_AUTH_H
 #define NT_CORE_AUTH_H
 

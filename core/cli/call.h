@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* call.h - one running command: what a plugin sees (struct nt_call) with the core's own state behind it.
+/* call.h - one running command: what a plugin sees (struct nt_call) with the core's own state
+ * behind it.
  *
- * Built-in commands (core/auth, core/config, core/plugin) include this header to reach what the host table does
- * not lend. main.c makes a call, runs the command with it and frees it. */
+ * Built-in commands (core/auth, core/config, core/plugin) include this header to reach what the
+ * host table does not lend. main.c makes a call, runs the command with it and frees it. */
 #ifndef NT_CORE_CALL_H
 #define NT_CORE_CALL_H
 
@@ -16,7 +17,8 @@ struct output;
 struct parsed;
 struct plugins;
 
-/* The settings of this command; never NULL while a command with effects runs (main.c loads them first). */
+/* The settings of this command; never NULL while a command with effects runs (main.c loads them
+ * first). */
 struct config *call_config(struct nt_call *call);
 /* All plugins. */
 struct plugins *call_plugins(struct nt_call *call);
@@ -39,7 +41,8 @@ struct nt_call *call_new(const struct call_options *options, struct nt_error *re
 void call_free(struct nt_call *call);
 /* What nt_host.set_status said; false: nothing. */
 bool call_status(const struct nt_call *call, uint32_t *ret_status, uint32_t *ret_by);
-/* Milliseconds that the command may take: --timeout, else its table, else the core's default; -1: no end. */
+/* Milliseconds that the command may take: --timeout, else its table, else the core's default; -1:
+ * no end. */
 int64_t call_timeout_ms(const struct nt_command *command, const struct parsed *parsed);
 
 /* The table lent to plugins. */

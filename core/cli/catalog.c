@@ -56,7 +56,10 @@ static json_t *opt_of(const struct nt_opt *opt)
     set(o, "name", text(opt->name));
     set(o, "letter", text(opt->letter ? letter : NULL));
     set(o, "type", text(value_type_word(opt->type)));
-    set(o, "value", text(opt->type == NT_FLAG ? NULL : opt->arg ? opt->arg : value_type_word(opt->type)));
+    set(o, "value",
+        text(opt->type == NT_FLAG ? NULL
+             : opt->arg           ? opt->arg
+                                  : value_type_word(opt->type)));
     set(o, "help", text(opt->help));
     set(o, "default", text(opt->fallback));
     set(o, "choices", choices_of(opt->choices));
@@ -109,8 +112,10 @@ static json_t *type_schema(uint32_t type)
 /* The result as JSON Schema: an object of the columns, or an array of such. */
 static json_t *result_of(const struct nt_command *command)
 {
-    static const char *const kinds[] = { [NT_RESULT_NONE] = "none", [NT_RESULT_ONE] = "one",
-                                         [NT_RESULT_LIST] = "list", [NT_RESULT_STREAM] = "stream" };
+    static const char *const kinds[] = { [NT_RESULT_NONE] = "none",
+                                         [NT_RESULT_ONE] = "one",
+                                         [NT_RESULT_LIST] = "list",
+                                         [NT_RESULT_STREAM] = "stream" };
     uint32_t kind = command->result <= NT_RESULT_STREAM ? command->result : NT_RESULT_NONE;
     json_t *result = json_object();
     set(result, "kind", text(kinds[kind]));
@@ -165,8 +170,9 @@ static json_t *effects_of(uint64_t effects)
     static const struct {
         uint64_t bit;
         const char *word;
-    } words[] = { { NT_LOCAL, "local" },       { NT_REMOTE, "remote" },         { NT_WRITES, "writes" },
-                  { NT_DESTROYS, "destroys" }, { NT_IDEMPOTENT, "idempotent" }, { NT_RUNS, "runs" } };
+    } words[] = { { NT_LOCAL, "local" },           { NT_REMOTE, "remote" },
+                  { NT_WRITES, "writes" },         { NT_DESTROYS, "destroys" },
+                  { NT_IDEMPOTENT, "idempotent" }, { NT_RUNS, "runs" } };
     json_t *list = json_array();
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         if (effects & words[i].bit)

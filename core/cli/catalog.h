@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* catalog.h - every command as JSON: what `nanoterm commands` prints, for agents and for generated documents. */
+/* catalog.h - every command as JSON: what `nanoterm commands` prints, for agents and for generated
+ * documents. */
 #ifndef NT_CORE_CATALOG_H
 #define NT_CORE_CATALOG_H
 

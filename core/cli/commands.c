@@ -56,7 +56,10 @@ static const struct nt_example commands_examples[] = {
     { "commands", "Every command with its options, results, errors and effects" },
 };
 static const struct nt_arg help_args[] = {
-    { .name = "command", .help = "Words of a command or a group", .type = NT_TEXT, .flags = NT_MANY | NT_OPTIONAL },
+    { .name = "command",
+      .help = "Words of a command or a group",
+      .type = NT_TEXT,
+      .flags = NT_MANY | NT_OPTIONAL },
 };
 static const struct nt_example help_examples[] = {
     { "help", "The whole tree" },
@@ -67,7 +70,8 @@ static const uint32_t help_errors[] = { NT_E_USAGE };
 static const struct nt_command commands[] = {
     { .path = "commands",
       .summary = "Print every command as JSON",
-      .description = "One array, always JSON: for agents, and for documents and completion made from it.",
+      .description =
+          "One array, always JSON: for agents, and for documents and completion made from it.",
       .run = run_commands,
       .examples = NT_TABLE(commands_examples),
       .effects = NT_IDEMPOTENT,
@@ -85,10 +89,7 @@ static const struct nt_command commands[] = {
 };
 
 const struct nt_plugin cli_plugin = {
-    NT_PLUGIN_HEAD,
-    .name = "cli",
-    .version = NT_VERSION,
-    .summary = "Help and the catalog",
-    .vendor = "nanoterm",
-    .commands = NT_TABLE(commands),
+    NT_PLUGIN_HEAD,        .name = "cli",
+    .version = NT_VERSION, .summary = "Help and the catalog",
+    .vendor = "nanoterm",  .commands = NT_TABLE(commands),
 };

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* crash.c - says which plugin crashed, in one line, and lets the crash go on.
  *
- * The process still ends by its signal, so that a parent sees what happened; without a core dump, for the memory of a
- * command holds credentials. Not for -fsanitize builds to fear: the handler that was there before runs afterwards. */
+ * The process still ends by its signal, so that a parent sees what happened; without a core dump,
+ * for the memory of a command holds credentials. Not for -fsanitize builds to fear: the handler
+ * that was there before runs afterwards. */
 #include "crash.h"
 
 #include <signal.h>
@@ -19,8 +20,11 @@
 static const struct {
     int signo;
     const char *name;
-} watched[] = { { SIGSEGV, "SIGSEGV" }, { SIGBUS, "SIGBUS" }, { SIGFPE, "SIGFPE" },
-                { SIGILL, "SIGILL" },   { SIGABRT, "SIGABRT" } };
+} watched[] = { { SIGSEGV, "SIGSEGV" },
+                { SIGBUS, "SIGBUS" },
+                { SIGFPE, "SIGFPE" },
+                { SIGILL, "SIGILL" },
+                { SIGABRT, "SIGABRT" } };
 #define WATCHED (sizeof(watched) / sizeof(watched[0]))
 
 #define STACK_BYTES (64u * 1024)
@@ -46,7 +50,8 @@ static void on_crash(int signo)
     raise(signo);
 }
 
-static void make_line(struct nt_buf *b, const char *name, const char *plugin, const char *file, bool is_json)
+static void make_line(struct nt_buf *b, const char *name, const char *plugin, const char *file,
+                      bool is_json)
 {
     struct nt_error error = NT_ERROR_INIT;
     nt_fail(&error, NT_E_PLUGIN_FAILED, "the plugin '%s' (%s) crashed: %s", plugin, file, name);
@@ -68,7 +73,8 @@ void crash_watch(const char *plugin, const char *file, bool is_json)
     for (size_t i = 0; i < WATCHED; i++) {
         lines[i] = (struct nt_buf)NT_BUF(4096);
         make_line(&lines[i], watched[i].name, plugin, file, is_json);
-        struct sigaction act = { .sa_handler = on_crash, .sa_flags = (has_stack ? SA_ONSTACK : 0) | SA_NODEFER };
+        struct sigaction act = { .sa_handler = on_crash,
+                                 .sa_flags = (has_stack ? SA_ONSTACK : 0) | SA_NODEFER };
         sigemptyset(&act.sa_mask);
         sigaction(watched[i].signo, &act, &before[i]);
     }

@@ -22,7 +22,10 @@ struct globals {
     bool version;
 };
 
-#define GLOBALS_INIT { .status_fd = -1 }
+#define GLOBALS_INIT                                                                               \
+    {                                                                                              \
+        .status_fd = -1                                                                            \
+    }
 
 /* The index-th global option; NULL: no more. */
 const struct nt_opt *globals_opt(uint32_t index);

@@ -12,7 +12,7 @@
 #define LINE 80u
 #define TEXT_AT 28u /* where the right column begins */
 
-/* --- layout ---------------------------------------------------------------------------------------------------- */
+/* --- layout -------------------------------------------------------------------------------- */
 
 static void add_spaces(struct nt_buf *b, size_t count)
 {
@@ -67,11 +67,13 @@ static void add_pair(struct nt_buf *b, const char *left, const char *right)
     nt_buf_add_char(b, '\n');
 }
 
-/* --- options and arguments -------------------------------------------------------------------------------------- */
+/* --- options and arguments ----------------------------------------------------------------- */
 
 static const char *value_word(const struct nt_opt *opt)
 {
-    return opt->arg ? opt->arg : opt->type == NT_CHOICE && opt->choices ? opt->choices : value_type_word(opt->type);
+    return opt->arg                                 ? opt->arg
+           : opt->type == NT_CHOICE && opt->choices ? opt->choices
+                                                    : value_type_word(opt->type);
 }
 
 static void add_opt(struct nt_buf *b, const struct nt_opt *opt)
@@ -120,8 +122,8 @@ static void add_opt(struct nt_buf *b, const struct nt_opt *opt)
 static void add_arg_word(struct nt_buf *b, const struct nt_arg *arg)
 {
     bool is_optional = arg->flags & NT_OPTIONAL;
-    nt_buf_addf(b, "%s%s<%s%s>%s", is_optional ? "[" : "", arg->flags & NT_REST ? "-- " : "", arg->name,
-                arg->flags & (NT_REST | NT_MANY) ? "..." : "", is_optional ? "]" : "");
+    nt_buf_addf(b, "%s%s<%s%s>%s", is_optional ? "[" : "", arg->flags & NT_REST ? "-- " : "",
+                arg->name, arg->flags & (NT_REST | NT_MANY) ? "..." : "", is_optional ? "]" : "");
 }
 
 static void add_usage(struct nt_buf *b, const struct nt_command *command)
@@ -171,7 +173,7 @@ static void add_opts(struct nt_buf *b, const struct nt_command *command)
     }
 }
 
-/* --- the rest of a command ---------------------------------------------------------------------------------------- */
+/* --- the rest of a command ----------------------------------------------------------------- */
 
 static void add_aliases(struct nt_buf *b, const struct nt_command *command)
 {
@@ -195,7 +197,8 @@ static void add_columns(struct nt_buf *b, const struct nt_command *command)
             add_pair(b, row->name, row->help ? row->help : "");
 }
 
-static void add_statuses(struct nt_buf *b, const struct nt_command *command, const struct help_source *source)
+static void add_statuses(struct nt_buf *b, const struct nt_command *command,
+                         const struct help_source *source)
 {
     nt_buf_add(b, "\nExit statuses:\n  0    success\n");
     if (command->effects & NT_RUNS)
@@ -207,8 +210,8 @@ static void add_statuses(struct nt_buf *b, const struct nt_command *command, con
         if (*code == NT_E_USAGE || !source || !source->error_row
             || !source->error_row(source->data, command, *code, &row))
             continue;
-        nt_buf_addf(b, "  %-3u  %s%s%s\n", row.exit_status, row.text, row.help && *row.help ? ": " : "",
-                    row.help ? row.help : "");
+        nt_buf_addf(b, "  %-3u  %s%s%s\n", row.exit_status, row.text,
+                    row.help && *row.help ? ": " : "", row.help ? row.help : "");
     }
     if (command->effects & (NT_REMOTE | NT_RUNS))
         nt_buf_add(b, "  130  interrupted\n");
@@ -226,7 +229,8 @@ static void add_examples(struct nt_buf *b, const struct nt_command *command)
     }
 }
 
-void help_add_command(struct nt_buf *b, const struct nt_command *command, const struct help_source *source)
+void help_add_command(struct nt_buf *b, const struct nt_command *command,
+                      const struct help_source *source)
 {
     help_add_wrapped(b, command->summary ? command->summary : "", 0, 0);
     nt_buf_add(b, "\n\n");
@@ -245,7 +249,7 @@ void help_add_command(struct nt_buf *b, const struct nt_command *command, const 
     add_examples(b, command);
 }
 
-/* --- groups --------------------------------------------------------------------------------------------------------- */
+/* --- groups -------------------------------------------------------------------------------- */
 
 static size_t first_word(const char *path)
 {
@@ -280,7 +284,8 @@ static const struct nt_example *first_example(const struct tree *tree, const cha
 {
     for (uint32_t i = 0; i < tree->count; i++) {
         const struct nt_command *command = tree->commands[i];
-        if (!(command->flags & NT_HIDDEN) && is_in_group(command->path, group) && command->examples.count)
+        if (!(command->flags & NT_HIDDEN) && is_in_group(command->path, group)
+            && command->examples.count)
             return tree_row(&command->examples, 0);
     }
     return NULL;
@@ -302,8 +307,9 @@ void help_add_group(struct nt_buf *b, const struct tree *tree, const char *path)
 
 void help_add_tree(struct nt_buf *b, const struct tree *tree)
 {
-    nt_buf_add(b, "nanoterm gives a person or a coding agent a safe place to run things.\n\n"
-                  "Usage: nanoterm [global options] <command> [options] [arguments]\n\nCommands:\n");
+    nt_buf_add(b,
+               "nanoterm gives a person or a coding agent a safe place to run things.\n\n"
+               "Usage: nanoterm [global options] <command> [options] [arguments]\n\nCommands:\n");
     for (uint32_t i = 0; i < tree->count; i++) {
         const struct nt_command *command = tree->commands[i];
         if (!(command->flags & NT_HIDDEN) && !strchr(command->path, ' '))
@@ -327,6 +333,7 @@ void help_add_tree(struct nt_buf *b, const struct tree *tree)
         add_members(b, tree, name);
     }
     add_globals(b);
-    nt_buf_add(b, "\nExamples:\n  nanoterm ws create\n  nanoterm exec ws_a1b2c3d4 -- make\n"
-                  "\nMore: nanoterm <command> --help; nanoterm commands prints all of it as JSON\n");
+    nt_buf_add(b,
+               "\nExamples:\n  nanoterm ws create\n  nanoterm exec ws_a1b2c3d4 -- make\n"
+               "\nMore: nanoterm <command> --help; nanoterm commands prints all of it as JSON\n");
 }

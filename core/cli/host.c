@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* host.c - the table that the core lends to plugins: each row forwards to the room that does the work. */
+/* host.c - the table that the core lends to plugins: each row forwards to the room that does the
+ * work. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +14,7 @@
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
-/* --- arguments ------------------------------------------------------------------------------------------------ */
+/* --- arguments ----------------------------------------------------------------------------- */
 
 static const struct slot *slot_of(struct nt_call *call, const char *name)
 {
@@ -49,7 +50,7 @@ static int host_is_given(struct nt_call *call, const char *name)
     return slot && slot->is_given;
 }
 
-/* --- the API --------------------------------------------------------------------------------------------------- */
+/* --- the API ------------------------------------------------------------------------------- */
 
 static int host_request(struct nt_call *call, const struct nt_request *req, struct nt_response *ret,
                         struct nt_error *reterr)
@@ -58,7 +59,8 @@ static int host_request(struct nt_call *call, const struct nt_request *req, stru
     return api ? api_request(api, req, ret, reterr) : -1;
 }
 
-static const char *host_header(struct nt_call *call, const struct nt_response *response, const char *name)
+static const char *host_header(struct nt_call *call, const struct nt_response *response,
+                               const char *name)
 {
     struct api *api = call_of(call)->api; /* without one there was no answer */
     return api ? api_header(api, response, name) : NULL;
@@ -71,8 +73,8 @@ static int host_open(struct nt_call *call, const struct nt_open *open, struct nt
     return api ? api_open(api, open, ret, ret_head, reterr) : -1;
 }
 
-static int host_upgrade_local(struct nt_call *call, const char *path, const char *protocol, int *ret_fd,
-                              struct nt_bytes *ret_early, struct nt_error *reterr)
+static int host_upgrade_local(struct nt_call *call, const char *path, const char *protocol,
+                              int *ret_fd, struct nt_bytes *ret_early, struct nt_error *reterr)
 {
     struct api *api = call_api(call, reterr);
     return api ? api_upgrade_local(api, path, protocol, ret_fd, ret_early, reterr) : -1;
@@ -100,9 +102,10 @@ static int64_t host_left_ms(struct nt_call *call)
     return call_timeout_ms(c->options.command, c->options.parsed);
 }
 
-/* --- output ------------------------------------------------------------------------------------------------------ */
+/* --- output -------------------------------------------------------------------------------- */
 
-static int host_emit(struct nt_call *call, const struct nt_value *values, uint32_t count, struct nt_error *reterr)
+static int host_emit(struct nt_call *call, const struct nt_value *values, uint32_t count,
+                     struct nt_error *reterr)
 {
     return output_emit(call_of(call)->options.output, values, count, reterr);
 }
@@ -122,8 +125,8 @@ static void host_progress(struct nt_call *call, const char *label, uint64_t done
     output_progress(call_of(call)->options.output, label, done, total);
 }
 
-static int host_prompt(struct nt_call *call, const char *question, const char *instead, uint32_t secret,
-                       const char **ret, struct nt_error *reterr)
+static int host_prompt(struct nt_call *call, const char *question, const char *instead,
+                       uint32_t secret, const char **ret, struct nt_error *reterr)
 {
     struct call *c = call_of(call);
     output_clear_progress(c->options.output);
@@ -165,7 +168,7 @@ static int host_descriptor(struct nt_call *call, uint32_t which)
     return which <= 2 ? (int)which : -1;
 }
 
-/* --- the rest ---------------------------------------------------------------------------------------------------- */
+/* --- the rest ------------------------------------------------------------------------------ */
 
 static const char *host_config(struct nt_call *call, const char *key)
 {
@@ -180,7 +183,8 @@ static const char *host_path(struct nt_call *call, uint32_t which)
     return config_path(which);
 }
 
-static const void *host_service(struct nt_call *call, const char *name, uint32_t index, const char **ret_instance)
+static const void *host_service(struct nt_call *call, const char *name, uint32_t index,
+                                const char **ret_instance)
 {
     return plugins_service(call_plugins(call), name, index, ret_instance);
 }

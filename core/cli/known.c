@@ -40,7 +40,8 @@ void known_tree_done(struct tree *tree)
     *tree = (struct tree){ .commands = NULL };
 }
 
-static bool error_row(void *data, const struct nt_command *command, uint32_t code, struct nt_error_row *ret)
+static bool error_row(void *data, const struct nt_command *command, uint32_t code,
+                      struct nt_error_row *ret)
 {
     const struct plugins *plugins = data;
     return plugins_error_row(plugins, plugins_owner(plugins, command), code, ret);
@@ -62,8 +63,8 @@ struct catalog_source known_source(const struct plugins *plugins)
     return (struct catalog_source){ { error_row, data }, plugin_name, data };
 }
 
-void known_add_help(struct nt_buf *b, const struct plugins *plugins, const struct tree *tree, const char *path,
-                    const struct nt_command *command)
+void known_add_help(struct nt_buf *b, const struct plugins *plugins, const struct tree *tree,
+                    const char *path, const struct nt_command *command)
 {
     struct catalog_source source = known_source(plugins);
     if (command)

@@ -12,7 +12,7 @@ void known_tree_done(struct tree *tree);
 /* `plugins` must outlive it. */
 struct catalog_source known_source(const struct plugins *plugins);
 /* Adds the help of a command, a group or, with path "", the whole tree. */
-void known_add_help(struct nt_buf *b, const struct plugins *plugins, const struct tree *tree, const char *path,
-                    const struct nt_command *command);
+void known_add_help(struct nt_buf *b, const struct plugins *plugins, const struct tree *tree,
+                    const char *path, const struct nt_command *command);
 
 #endif

@@ -16,9 +16,9 @@ struct reader {
     int argc;
     int at;
     struct parsed *parsed;
-    uint32_t arg_at;     /* slot of the next positional */
-    int rest_first;      /* the first word taken for an NT_REST argument without `--`; 0: none */
-    bool is_done;        /* --help or --version ended the reading */
+    uint32_t arg_at; /* slot of the next positional */
+    int rest_first;  /* the first word taken for an NT_REST argument without `--`; 0: none */
+    bool is_done;    /* --help or --version ended the reading */
 };
 
 void parsed_done(struct parsed *parsed)
@@ -40,7 +40,7 @@ const struct slot *parsed_slot(const struct parsed *parsed, const char *name)
     return NULL;
 }
 
-/* --- making room -------------------------------------------------------------------------------------------- */
+/* --- making room --------------------------------------------------------------------------- */
 
 static uint32_t flags_of(const struct slot *slot)
 {
@@ -79,7 +79,9 @@ static struct slot *find_opt(struct parsed *p, const char *name, char letter)
 {
     for (uint32_t i = 0; i < p->slot_count; i++) {
         struct slot *slot = &p->slots[i];
-        if (slot->opt && (name ? strcmp(slot->opt->name, name) == 0 : slot->opt->letter == (unsigned char)letter))
+        if (slot->opt
+            && (name ? strcmp(slot->opt->name, name) == 0
+                     : slot->opt->letter == (unsigned char)letter))
             return slot;
     }
     return NULL;
@@ -90,9 +92,10 @@ static struct value_rule rule_of(const struct nt_opt *opt)
     return (struct value_rule){ opt->type, opt->choices, opt->min, opt->max };
 }
 
-/* --- setting values ------------------------------------------------------------------------------------------ */
+/* --- setting values ------------------------------------------------------------------------ */
 
-static int set_flag(struct reader *r, struct slot *slot, const struct nt_opt *opt, bool on, struct nt_error *reterr)
+static int set_flag(struct reader *r, struct slot *slot, const struct nt_opt *opt, bool on,
+                    struct nt_error *reterr)
 {
     if (!slot)
         return globals_set(&r->parsed->globals, opt, NULL, on, reterr);
@@ -104,8 +107,8 @@ static int set_flag(struct reader *r, struct slot *slot, const struct nt_opt *op
     return 0;
 }
 
-static int set_value(struct reader *r, struct slot *slot, const struct nt_opt *opt, const char *value,
-                     struct nt_error *reterr)
+static int set_value(struct reader *r, struct slot *slot, const struct nt_opt *opt,
+                     const char *value, struct nt_error *reterr)
 {
     struct value_rule rule = rule_of(opt);
     int64_t number;
@@ -117,7 +120,9 @@ static int set_value(struct reader *r, struct slot *slot, const struct nt_opt *o
     if (!slot) {
         if (!*value)
             return nt_fail(reterr, NT_E_USAGE, "--%s needs a value", opt->name);
-        return globals_set(&r->parsed->globals, opt, value, true, reterr) < 0 ? nt_wrap(reterr, "--%s", opt->name) : 0;
+        return globals_set(&r->parsed->globals, opt, value, true, reterr) < 0
+                   ? nt_wrap(reterr, "--%s", opt->name)
+                   : 0;
     }
     if (!(opt->flags & NT_MANY))
         slot->count = 0; /* the last one wins */
@@ -129,16 +134,18 @@ static int set_value(struct reader *r, struct slot *slot, const struct nt_opt *o
     return 0;
 }
 
-/* --- options --------------------------------------------------------------------------------------------------- */
+/* --- options ------------------------------------------------------------------------------- */
 
 /* The option of the command or, when it has none of that name, the global one. */
-static const struct nt_opt *look_up(struct reader *r, const char *name, char letter, struct slot **ret_slot)
+static const struct nt_opt *look_up(struct reader *r, const char *name, char letter,
+                                    struct slot **ret_slot)
 {
     *ret_slot = find_opt(r->parsed, name, letter);
     return *ret_slot ? (*ret_slot)->opt : globals_find(name, letter);
 }
 
-static int fail_unknown(struct reader *r, const char *shown, const char *name, struct nt_error *reterr)
+static int fail_unknown(struct reader *r, const char *shown, const char *name,
+                        struct nt_error *reterr)
 {
     nt_auto(nt_buf_done) struct nt_buf meant = NT_BUF(200);
     if (name)
@@ -204,7 +211,8 @@ static int read_letters(struct reader *r, const char *word, struct nt_error *ret
         struct slot *slot;
         const struct nt_opt *opt = look_up(r, NULL, *at, &slot);
         if (!opt) {
-            /* A byte of a longer character is not shown alone, and what follows a letter may be a secret. */
+            /* A byte of a longer character is not shown alone, and what follows a letter may be a
+             * secret. */
             if ((unsigned char)*at >= 0x80)
                 return fail_unknown(r, word, NULL, reterr);
             return nt_fail(reterr, NT_E_USAGE, "unknown option -%c", *at);
@@ -239,13 +247,15 @@ static bool is_option(const char *word)
     return word[0] == '-' && word[1] != '\0' && strcmp(word, "--") != 0;
 }
 
-/* --- the command -------------------------------------------------------------------------------------------- */
+/* --- the command --------------------------------------------------------------------------- */
 
-static int fail_no_command(struct reader *r, const char *path, const char *word, struct nt_error *reterr)
+static int fail_no_command(struct reader *r, const char *path, const char *word,
+                           struct nt_error *reterr)
 {
     const char *package = *r->parsed->path ? NULL : tree_package_of(word);
     if (package) {
-        nt_fail(reterr, NT_E_PLUGIN_MISSING, "'%s' needs the plugin '%s', which is not installed", word, package);
+        nt_fail(reterr, NT_E_PLUGIN_MISSING, "'%s' needs the plugin '%s', which is not installed",
+                word, package);
         return nt_hint(reterr, "install the package nanoterm-plugin-%s", package);
     }
     nt_auto(nt_buf_done) struct nt_buf meant = NT_BUF(200);
@@ -288,7 +298,8 @@ static int read_command(struct reader *r, struct nt_error *reterr)
         return 0;
     if (r->at < r->argc) /* `--` without a command */
         return nt_fail(reterr, NT_E_USAGE, "a command must stand before '--'");
-    const char *package = *p->path && !tree_is_group(r->tree, p->path) ? tree_package_of(p->path) : NULL;
+    const char *package =
+        *p->path && !tree_is_group(r->tree, p->path) ? tree_package_of(p->path) : NULL;
     if (package)
         return fail_no_command(r, p->path, p->path, reterr);
     p->what = PARSED_HELP;
@@ -296,7 +307,7 @@ static int read_command(struct reader *r, struct nt_error *reterr)
     return 0;
 }
 
-/* --- positionals -------------------------------------------------------------------------------------------- */
+/* --- positionals --------------------------------------------------------------------------- */
 
 static int set_arg(struct slot *slot, const char *word, struct nt_error *reterr)
 {
@@ -334,8 +345,8 @@ static int read_positional(struct reader *r, struct nt_error *reterr)
     if (!slot)
         return nt_fail(reterr, NT_E_USAGE, "one word too many: '%.100s'", word);
     if (flags_of(slot) & NT_REST) {
-        /* The words of a program without `--`: fine while none looks like an option, for then it is unclear
-         * whose option it would be. */
+        /* The words of a program without `--`: fine while none looks like an option, for then it is
+         * unclear whose option it would be. */
         r->rest_first = r->at;
         for (; r->at < r->argc; r->at++) {
             word = r->argv[r->at];
@@ -380,7 +391,7 @@ static int read_words(struct reader *r, struct nt_error *reterr)
     return 0;
 }
 
-/* --- what was not given ------------------------------------------------------------------------------------- */
+/* --- what was not given -------------------------------------------------------------------- */
 
 /* Names in `list`, separated by spaces. */
 static bool is_listed(const char *list, const char *name)
@@ -401,9 +412,11 @@ static const struct slot *conflict_of(const struct parsed *p, const struct slot 
 {
     for (uint32_t i = 0; i < p->slot_count; i++) {
         const struct slot *other = &p->slots[i];
-        if (other == slot || !other->opt || !other->words || (other->opt->type == NT_FLAG && !other->number))
+        if (other == slot || !other->opt || !other->words
+            || (other->opt->type == NT_FLAG && !other->number))
             continue;
-        if (is_listed(slot->opt->conflicts, other->opt->name) || is_listed(other->opt->conflicts, slot->opt->name))
+        if (is_listed(slot->opt->conflicts, other->opt->name)
+            || is_listed(other->opt->conflicts, slot->opt->name))
             return other;
     }
     return NULL;
@@ -449,7 +462,8 @@ static int complete_opt(struct parsed *p, struct slot *slot, struct nt_error *re
     const struct slot *other = conflict_of(p, slot);
     if (slot->words) {
         if (other && !(opt->type == NT_FLAG && !slot->number))
-            return nt_fail(reterr, NT_E_USAGE, "--%s and --%s exclude each other", opt->name, other->opt->name);
+            return nt_fail(reterr, NT_E_USAGE, "--%s and --%s exclude each other", opt->name,
+                           other->opt->name);
         return 0;
     }
     const char *env = opt->env && !other ? getenv(opt->env) : NULL;
@@ -483,14 +497,15 @@ static int complete(struct parsed *p, struct nt_error *reterr)
                 return -1;
         } else if (slot->count == 0 && !(slot->arg->flags & NT_OPTIONAL)) {
             if (slot->arg->flags & NT_REST)
-                return nt_fail(reterr, NT_E_USAGE, "<%s> is missing; put it behind '--'", slot->arg->name);
+                return nt_fail(reterr, NT_E_USAGE, "<%s> is missing; put it behind '--'",
+                               slot->arg->name);
             return nt_fail(reterr, NT_E_USAGE, "<%s> is missing", slot->arg->name);
         }
     }
     return 0;
 }
 
-/* --- all of it ---------------------------------------------------------------------------------------------- */
+/* --- all of it ----------------------------------------------------------------------------- */
 
 static int read_all(struct reader *r, struct nt_error *reterr)
 {
@@ -503,7 +518,8 @@ static int read_all(struct reader *r, struct nt_error *reterr)
     return r->is_done ? 0 : complete(r->parsed, reterr);
 }
 
-int parse_words(const struct tree *tree, int argc, char *const *argv, struct parsed *ret, struct nt_error *reterr)
+int parse_words(const struct tree *tree, int argc, char *const *argv, struct parsed *ret,
+                struct nt_error *reterr)
 {
     struct parsed parsed = { .globals = GLOBALS_INIT };
     struct reader r = { .tree = tree, .argv = argv, .argc = argc, .at = 1, .parsed = &parsed };

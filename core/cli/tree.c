@@ -80,20 +80,45 @@ const struct nt_group *tree_group(const struct tree *tree, const char *name)
 
 const char *tree_package_of(const char *word)
 {
-    /* The groups of the three command references, and the commands of theirs that have no group of their own. */
+    /* The groups of the three command references, and the commands of theirs that have no group of
+     * their own. */
     static const struct {
         const char *word;
         const char *package;
     } reserved[] = {
-        { "ws", "ws" }, { "exec", "ws" }, { "exec-wait", "ws" }, { "shell", "ws" }, { "attach", "ws" },
-        { "proxy", "ws" }, { "files", "files" }, { "cp", "files" }, { "tail", "files" },
-        { "secrets", "secrets" }, { "snapshot", "snapshot" }, { "template", "template" },
-        { "volume", "volume" }, { "org", "org" }, { "keys", "keys" }, { "policy", "policy" },
-        { "members", "members" }, { "billing", "billing" }, { "audit", "audit" }, { "agent", "agent" },
-        { "lifecycle", "lifecycle" }, { "mcp", "mcp" }, { "sandbox", "sandbox" }, { "monitor", "monitor" },
-        { "ssh", "ssh" }, { "docs", "docs" }, { "sandbox-enforce", "sandbox-enforce" },
-        { "enforce", "sandbox-enforce" }, { "serve", "serve" }, { "schema", "schema" },
-        { "completion", "completion" }, { "doctor", "doctor" }, { "quickstart", "quickstart" },
+        { "ws", "ws" },
+        { "exec", "ws" },
+        { "exec-wait", "ws" },
+        { "shell", "ws" },
+        { "attach", "ws" },
+        { "proxy", "ws" },
+        { "files", "files" },
+        { "cp", "files" },
+        { "tail", "files" },
+        { "secrets", "secrets" },
+        { "snapshot", "snapshot" },
+        { "template", "template" },
+        { "volume", "volume" },
+        { "org", "org" },
+        { "keys", "keys" },
+        { "policy", "policy" },
+        { "members", "members" },
+        { "billing", "billing" },
+        { "audit", "audit" },
+        { "agent", "agent" },
+        { "lifecycle", "lifecycle" },
+        { "mcp", "mcp" },
+        { "sandbox", "sandbox" },
+        { "monitor", "monitor" },
+        { "ssh", "ssh" },
+        { "docs", "docs" },
+        { "sandbox-enforce", "sandbox-enforce" },
+        { "enforce", "sandbox-enforce" },
+        { "serve", "serve" },
+        { "schema", "schema" },
+        { "completion", "completion" },
+        { "doctor", "doctor" },
+        { "quickstart", "quickstart" },
     };
     for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++)
         if (strcmp(reserved[i].word, word) == 0)
@@ -119,7 +144,8 @@ unsigned tree_distance(const char *a, const char *b, unsigned limit)
                 best = last[j] + 1;
             if (now[j - 1] + 1 < best)
                 best = now[j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && before[j - 2] + 1 < best)
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]
+                && before[j - 2] + 1 < best)
                 best = before[j - 2] + 1;
             now[j] = best;
         }
@@ -187,7 +213,8 @@ static size_t last_word(const char *path)
 static bool is_close_path(const char *typed, const char *meant)
 {
     size_t at = last_word(typed);
-    return last_word(meant) == at && strncmp(typed, meant, at) == 0 && tree_is_close(typed + at, meant + at);
+    return last_word(meant) == at && strncmp(typed, meant, at) == 0
+           && tree_is_close(typed + at, meant + at);
 }
 
 void tree_suggest_commands(const struct tree *tree, const char *path, struct nt_buf *b)
@@ -199,15 +226,17 @@ void tree_suggest_commands(const struct tree *tree, const char *path, struct nt_
         char words[TREE_PATH_MAX];
         cut_words(words, command->path, path);
         /* Sorted: the same group follows itself. */
-        if (!(command->flags & NT_HIDDEN) && strcmp(words, last) != 0 && is_close_path(path, words)) {
+        if (!(command->flags & NT_HIDDEN) && strcmp(words, last) != 0
+            && is_close_path(path, words)) {
             suggest(&s, words);
             memcpy(last, words, sizeof(last));
         }
         const struct nt_alias *alias;
         for (uint32_t j = 0; (alias = tree_row(&command->aliases, j)); j++) {
             cut_words(words, alias->path, path);
-            if (!(alias->flags & NT_HIDDEN) && !(command->flags & NT_HIDDEN) && strcmp(words, last) != 0
-                && strcmp(words, alias->path) == 0 && is_close_path(path, words))
+            if (!(alias->flags & NT_HIDDEN) && !(command->flags & NT_HIDDEN)
+                && strcmp(words, last) != 0 && strcmp(words, alias->path) == 0
+                && is_close_path(path, words))
                 suggest(&s, words);
         }
     }

@@ -32,15 +32,17 @@ bool tree_is_group(const struct tree *tree, const char *path);
 /* True when path is one word of a command, an alias or a group, or several that lead to one. */
 bool tree_leads_on(const struct tree *tree, const char *path);
 const struct nt_group *tree_group(const struct tree *tree, const char *name);
-/* The plugin package that a word belongs to although no installed plugin has it ("secrets" for "secrets", "ws" for
- * "exec"); NULL: the word is not one of ours. */
+/* The plugin package that a word belongs to although no installed plugin has it ("secrets" for
+ * "secrets", "ws" for "exec"); NULL: the word is not one of ours. */
 const char *tree_package_of(const char *word);
 
-/* How many single edits (insert, delete, replace, swap of neighbours) lead from a to b; at most limit + 1. */
+/* How many single edits (insert, delete, replace, swap of neighbours) lead from a to b; at most
+ * limit + 1. */
 unsigned tree_distance(const char *a, const char *b, unsigned limit);
 /* True when someone who typed `typed` may have meant `meant`. */
 bool tree_is_close(const char *typed, const char *meant);
-/* Adds " (did you mean 'x' or 'y'?)" for the commands close to path; nothing when there are none. */
+/* Adds " (did you mean 'x' or 'y'?)" for the commands close to path; nothing when there are
+ * none. */
 void tree_suggest_commands(const struct tree *tree, const char *path, struct nt_buf *b);
 /* The same for the options of a command. `typed` is without dashes. */
 void tree_suggest_options(const struct nt_command *command, const char *typed, struct nt_buf *b);

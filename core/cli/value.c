@@ -42,7 +42,8 @@ static int check_choice(const char *choices, const char *text, struct nt_error *
 static int check_id(const char *text, struct nt_error *reterr)
 {
     size_t length = strlen(text);
-    bool ok = length > 0 && length <= VALUE_ID_MAX && strcmp(text, ".") != 0 && strcmp(text, "..") != 0;
+    bool ok =
+        length > 0 && length <= VALUE_ID_MAX && strcmp(text, ".") != 0 && strcmp(text, "..") != 0;
     for (size_t i = 0; ok && i < length; i++) {
         unsigned char c = (unsigned char)text[i];
         ok = c > 0x20 && c != 0x7f && !strchr("/\\?#%", c);
@@ -62,7 +63,8 @@ static int check_json(const char *text, struct nt_error *reterr)
     return 0;
 }
 
-int value_check(const struct value_rule *rule, const char *text, int64_t *ret_number, struct nt_error *reterr)
+int value_check(const struct value_rule *rule, const char *text, int64_t *ret_number,
+                struct nt_error *reterr)
 {
     bool bounded = rule->min != rule->max;
     int64_t min = bounded ? rule->min : INT64_MIN;

@@ -15,7 +15,8 @@ struct value_rule {
 };
 
 /* 0 and *ret_number (0 for texts), or -1 with NT_E_USAGE and a message about the word alone. */
-int value_check(const struct value_rule *rule, const char *text, int64_t *ret_number, struct nt_error *reterr);
+int value_check(const struct value_rule *rule, const char *text, int64_t *ret_number,
+                struct nt_error *reterr);
 /* The word for a value of that type in help: "text", "number", "time". */
 const char *value_type_word(uint32_t type);
 

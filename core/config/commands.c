@@ -44,7 +44,9 @@ static int check_name(const char *key, struct nt_error *reterr)
     if (setting_find(key))
         return 0;
     nt_fail(reterr, NT_E_USAGE, "there is no setting '%.60s'", key);
-    return nt_hint(reterr, "api_url, api_key, no_update_check, org_id, output.color, server.idle_ms, update_url");
+    return nt_hint(
+        reterr,
+        "api_url, api_key, no_update_check, org_id, output.color, server.idle_ms, update_url");
 }
 
 static int run_get(struct nt_call *call, struct nt_error *reterr)
@@ -90,7 +92,10 @@ static int run_unset(struct nt_call *call, struct nt_error *reterr)
     return 0;
 }
 
-#define KEY_ARG { .name = "key", .help = "Name of the setting", .type = NT_TEXT, .complete = "config.keys" }
+#define KEY_ARG                                                                                    \
+    {                                                                                              \
+        .name = "key", .help = "Name of the setting", .type = NT_TEXT, .complete = "config.keys"   \
+    }
 
 static const struct nt_arg key_args[] = { KEY_ARG };
 static const struct nt_arg set_args[] = {
@@ -100,7 +105,9 @@ static const struct nt_arg set_args[] = {
 static const struct nt_column columns[] = {
     { .name = "key", .help = "Name of the setting", .type = NT_TEXT },
     { .name = "value", .help = "Its value; of a secret only the beginning", .type = NT_TEXT },
-    { .name = "origin", .help = "Flag, environment variable or file that it comes from", .type = NT_TEXT },
+    { .name = "origin",
+      .help = "Flag, environment variable or file that it comes from",
+      .type = NT_TEXT },
 };
 static const struct nt_example list_examples[] = {
     { "config list", "Every setting in force and where it comes from" },
@@ -109,9 +116,11 @@ static const struct nt_example list_examples[] = {
 static const struct nt_example get_examples[] = { { "config get output.color", "One setting" } };
 static const struct nt_example set_examples[] = {
     { "config set output.color never", "Never use colour" },
-    { "config set api_url https://nanoterm.example.com", "Talk to a server instead of the embedded one" },
+    { "config set api_url https://nanoterm.example.com",
+      "Talk to a server instead of the embedded one" },
 };
-static const struct nt_example unset_examples[] = { { "config unset api_url", "Back to the embedded server" } };
+static const struct nt_example unset_examples[] = { { "config unset api_url",
+                                                      "Back to the embedded server" } };
 static const uint32_t get_errors[] = { NT_E_USAGE, NT_E_NOT_FOUND, NT_E_CONFIG };
 static const uint32_t set_errors[] = { NT_E_USAGE, NT_E_CONFIG, NT_E_SYSTEM };
 static const uint32_t list_errors[] = { NT_E_CONFIG };
@@ -153,7 +162,8 @@ static const struct nt_command commands[] = {
       .result = NT_RESULT_NONE },
 };
 
-static const struct nt_group groups[] = { { .name = "config", .summary = "Settings and where they come from" } };
+static const struct nt_group groups[] = { { .name = "config",
+                                            .summary = "Settings and where they come from" } };
 
 const struct nt_plugin config_plugin = {
     NT_PLUGIN_HEAD,

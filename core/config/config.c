@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* config.c - decides every setting: flag, environment, ./.env, config file, default.
  *
- * A key belongs to the API that its source names: the key of an environment, .env or config file that also names an API
- * URL is never sent to another origin. A source that names no URL lends its key to the API in force. */
+ * A key belongs to the API that its source names: the key of an environment, .env or config file
+ * that also names an API URL is never sent to another origin. A source that names no URL lends its
+ * key to the API in force. */
 #include "config.h"
 
 #include <limits.h>
@@ -68,7 +69,7 @@ static const char *look_up(const struct source *source, const char *name)
     return value && *value ? value : NULL;
 }
 
-/* --- slots ------------------------------------------------------------------------------------------------------ */
+/* --- slots --------------------------------------------------------------------------------- */
 
 static struct slot *slot_of(struct config *config, const char *key)
 {
@@ -87,8 +88,8 @@ static void slot_clear(struct slot *slot)
 }
 
 /* Copies without the white space around it. Out of memory leaves it unset. */
-static bool slot_set(struct config *config, const char *key, const char *text, enum config_origin origin,
-                     const char *where, const char *name)
+static bool slot_set(struct config *config, const char *key, const char *text,
+                     enum config_origin origin, const char *where, const char *name)
 {
     struct slot *slot = slot_of(config, key);
     size_t start = strspn(text, " \t\r\n"), size = strlen(text + start);
@@ -100,12 +101,16 @@ static bool slot_set(struct config *config, const char *key, const char *text, e
     slot->text = strndup(text + start, size);
     snprintf(slot->origin, sizeof(slot->origin), "%s%s", where, name);
     const struct setting *setting = setting_find(key);
-    slot->value = (struct config_value){ .key = setting->key, .value = slot->text, .origin = origin,
-                                         .secret = setting->secret, .origin_text = slot->origin };
+    slot->value = (struct config_value){ .key = setting->key,
+                                         .value = slot->text,
+                                         .origin = origin,
+                                         .secret = setting->secret,
+                                         .origin_text = slot->origin };
     return slot->text != NULL;
 }
 
-static bool slot_from(struct config *config, const char *key, const struct source *source, const char *name)
+static bool slot_from(struct config *config, const char *key, const struct source *source,
+                      const char *name)
 {
     const char *value = look_up(source, name);
     if (!value)
@@ -134,7 +139,7 @@ static const char *slot_text(struct config *config, const char *key)
     return slot_of(config, key)->value.value;
 }
 
-/* --- the API URL ------------------------------------------------------------------------------------------------- */
+/* --- the API URL --------------------------------------------------------------------------- */
 
 static const struct names *names_of(const struct config *config)
 {
@@ -157,7 +162,8 @@ static bool is_known(const json_t *root, const char *url)
     json_t *trusted;
     if (own && origin_is_same(own, url))
         return true;
-    json_array_foreach(json_object_get(root, "trusted_apis"), index, trusted) {
+    json_array_foreach(json_object_get(root, "trusted_apis"), index, trusted)
+    {
         const char *text = json_string_value(trusted);
         if (text && origin_is_same(text, url))
             return true;
@@ -183,17 +189,20 @@ static void resolve_url(struct config *config, const struct source *sources, con
         config->api_trusted = is_known(root, slot->value.value);
 }
 
-/* --- key and organisation ------------------------------------------------------------------------------------------ */
+/* --- key and organisation ------------------------------------------------------------------ */
 
 /* Whether the names of one source speak of the API in force: they name it, or no API at all. */
-static bool is_about_us(const struct config *config, const struct source *source, const struct names *names)
+static bool is_about_us(const struct config *config, const struct source *source,
+                        const struct names *names)
 {
     struct origin origin;
     struct nt_error unused = NT_ERROR_INIT;
     const char *url = look_up(source, names->urls[0]);
     if (!url)
         url = look_up(source, names->urls[1]);
-    return !url || (origin_parse(url, &origin, &unused) == 0 && strcmp(origin.text, config->origin.text) == 0);
+    return !url
+           || (origin_parse(url, &origin, &unused) == 0
+               && strcmp(origin.text, config->origin.text) == 0);
 }
 
 static bool key_from(struct config *config, const struct source *source)
@@ -214,7 +223,8 @@ static bool is_api_of_file(const struct config *config, const json_t *root)
     const char *own = nt_json_text(root, "api_url");
     struct origin origin;
     struct nt_error unused = NT_ERROR_INIT;
-    return own && origin_parse(own, &origin, &unused) == 0 && strcmp(origin.text, config->origin.text) == 0;
+    return own && origin_parse(own, &origin, &unused) == 0
+           && strcmp(origin.text, config->origin.text) == 0;
 }
 
 static void resolve_key(struct config *config, const struct source *sources, const json_t *root)
@@ -242,9 +252,10 @@ static void resolve_org(struct config *config, const struct source *sources, con
         slot_from_json(config, "org_id", json_object_get(root, "org_id"));
 }
 
-/* --- all of it ------------------------------------------------------------------------------------------------------ */
+/* --- all of it ----------------------------------------------------------------------------- */
 
-static void resolve_rest(struct config *config, const struct source *environment, const json_t *root)
+static void resolve_rest(struct config *config, const struct source *environment,
+                         const json_t *root)
 {
     struct nt_error unused = NT_ERROR_INIT;
     for (uint32_t i = 0; i < SETTINGS; i++) {
@@ -254,8 +265,10 @@ static void resolve_rest(struct config *config, const struct source *environment
             continue;
         if (!slot_from(config, setting->key, environment, setting->env))
             slot_from_json(config, setting->key, json_object_get(root, setting->key));
-        /* A value that cannot be is as if it were not there; config_set would not have written it. */
-        if (slot_text(config, setting->key) && setting_check(setting, slot_text(config, setting->key), &unused) < 0)
+        /* A value that cannot be is as if it were not there; config_set would not have written
+         * it. */
+        if (slot_text(config, setting->key)
+            && setting_check(setting, slot_text(config, setting->key), &unused) < 0)
             slot_clear(&config->slots[i]);
         if (!slot_text(config, setting->key) && setting->fallback)
             slot_set(config, setting->key, setting->fallback, CONFIG_DEFAULT, "default", "");
@@ -282,12 +295,13 @@ static int resolve(struct config *config, struct nt_error *reterr)
     if (dotenv.ignored[0])
         snprintf(config->warning, sizeof(config->warning), "%s", dotenv.ignored);
     else if (is_shared)
-        snprintf(config->warning, sizeof(config->warning), "others can read %s (run chmod 600 on it)",
-                 config->file);
+        snprintf(config->warning, sizeof(config->warning),
+                 "others can read %s (run chmod 600 on it)", config->file);
     return 0;
 }
 
-static int set_flags(struct config *config, const struct config_options *options, struct nt_error *reterr)
+static int set_flags(struct config *config, const struct config_options *options,
+                     struct nt_error *reterr)
 {
     struct origin origin;
     if (options->flag_api) {
@@ -379,16 +393,18 @@ int config_require_trust(const struct config *config, struct nt_error *reterr)
     const struct config_value *url = config_get(config, "api_url");
     if (config->api_trusted || !url)
         return 0;
-    nt_fail(reterr, NT_E_UNTRUSTED_API, "the API URL %.100s comes from %.100s and is not known; nothing was sent",
-            url->value, url->origin_text);
-    return nt_hint(reterr, "if it is right: nanoterm auth trust %.180s (or give it with --api)", url->value);
+    nt_fail(reterr, NT_E_UNTRUSTED_API,
+            "the API URL %.100s comes from %.100s and is not known; nothing was sent", url->value,
+            url->origin_text);
+    return nt_hint(reterr, "if it is right: nanoterm auth trust %.180s (or give it with --api)",
+                   url->value);
 }
 
-/* --- changes ------------------------------------------------------------------------------------------------------- */
+/* --- changes ------------------------------------------------------------------------------- */
 
 struct change {
-    const char *key, *value;      /* config_set */
-    const struct origin *origin;  /* the others */
+    const char *key, *value;     /* config_set */
+    const struct origin *origin; /* the others */
     bool trusted;
 };
 
@@ -397,8 +413,8 @@ static int stored(int failed, struct nt_error *reterr)
     return failed ? nt_fail(reterr, NT_E_MEMORY, "out of memory") : 0;
 }
 
-static int update(struct config *config, int (*how)(json_t *, void *, struct nt_error *), struct change *change,
-                  struct nt_error *reterr)
+static int update(struct config *config, int (*how)(json_t *, void *, struct nt_error *),
+                  struct change *change, struct nt_error *reterr)
 {
     const char *folder = config_path(NT_PATH_CONFIG);
     if (!folder) {
@@ -424,7 +440,8 @@ int config_set(struct config *config, const char *key, const char *value, struct
     const struct setting *setting = setting_find(key);
     if (!setting) {
         nt_fail(reterr, NT_E_USAGE, "there is no setting '%.60s'", key);
-        return nt_hint(reterr, "api_url, no_update_check, org_id, output.color, server.idle_ms, update_url");
+        return nt_hint(
+            reterr, "api_url, no_update_check, org_id, output.color, server.idle_ms, update_url");
     }
     if (setting->secret && value) {
         nt_fail(reterr, NT_E_USAGE, "a key is stored for the API that it belongs to");
@@ -464,7 +481,9 @@ static int change_credential(json_t *root, void *data, struct nt_error *reterr)
         return 0;
     }
     json_t *credential = child(all, change->origin->text, json_object());
-    return stored(!credential || json_object_set_new(credential, "api_key", json_string(change->value)) < 0, reterr);
+    return stored(!credential
+                      || json_object_set_new(credential, "api_key", json_string(change->value)) < 0,
+                  reterr);
 }
 
 int config_set_credential(struct config *config, const struct origin *origin, const char *key,
@@ -487,10 +506,13 @@ static int change_trust(json_t *root, void *data, struct nt_error *reterr)
         if (text && origin_is_same(text, change->origin->text))
             json_array_remove(list, i - 1);
     }
-    return change->trusted ? stored(json_array_append_new(list, json_string(change->origin->text)) < 0, reterr) : 0;
+    return change->trusted
+               ? stored(json_array_append_new(list, json_string(change->origin->text)) < 0, reterr)
+               : 0;
 }
 
-int config_trust(struct config *config, const struct origin *origin, bool trusted, struct nt_error *reterr)
+int config_trust(struct config *config, const struct origin *origin, bool trusted,
+                 struct nt_error *reterr)
 {
     struct change change = { .origin = origin, .trusted = trusted };
     return update(config, change_trust, &change, reterr);

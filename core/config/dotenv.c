@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dotenv.c - reads six names from the .env of the current folder, and trusts it with nothing else. */
+/* dotenv.c - reads six names from the .env of the current folder, and trusts it with nothing
+ * else. */
 #include "dotenv.h"
 
 #include <errno.h>
@@ -15,7 +16,7 @@
 #define VALUE_MAX 4096
 
 static const char *const names[DOTENV_NAMES] = {
-    "NANOTERM_API_URL", "NANOTERM_API_KEY",   "NANOTERM_ORG_ID",
+    "NANOTERM_API_URL",  "NANOTERM_API_KEY",   "NANOTERM_ORG_ID",
     "NULLSPACE_API_URL", "NULLSPACE_BASE_URL", "NULLSPACE_API_KEY",
 };
 
@@ -60,7 +61,8 @@ static void parse_line(struct dotenv *dotenv, const char *line, size_t size)
     size_t name_size = (size_t)(equals - line), value_size = size - name_size - 1;
     trim(&name, &name_size);
     trim(&value, &value_size);
-    if (value_size >= 2 && (value[0] == '"' || value[0] == '\'') && value[value_size - 1] == value[0]) {
+    if (value_size >= 2 && (value[0] == '"' || value[0] == '\'')
+        && value[value_size - 1] == value[0]) {
         value++;
         value_size -= 2;
     }
@@ -119,7 +121,8 @@ void dotenv_read(struct dotenv *ret)
         why = "it belongs to another user";
     else if (st.st_mode & (S_IWGRP | S_IWOTH))
         why = "others can write it";
-    else if (st.st_size > DOTENV_MAX || !nt_buf_room(&text, DOTENV_MAX + 8191) || !read_all(fd, &text))
+    else if (st.st_size > DOTENV_MAX || !nt_buf_room(&text, DOTENV_MAX + 8191)
+             || !read_all(fd, &text))
         why = "it is longer than 64 KiB";
     if (why) {
         snprintf(ret->ignored, sizeof(ret->ignored), "./.env was not read: %s", why);
@@ -128,7 +131,8 @@ void dotenv_read(struct dotenv *ret)
     dotenv_parse(ret, nt_buf_text(&text), text.size);
     explicit_bzero(text.data, text.cap);
     nt_autofree char *folder = getcwd(NULL, 0);
-    if (!folder || (size_t)snprintf(ret->path, sizeof(ret->path), "%s/.env", folder) >= sizeof(ret->path))
+    if (!folder
+        || (size_t)snprintf(ret->path, sizeof(ret->path), "%s/.env", folder) >= sizeof(ret->path))
         snprintf(ret->path, sizeof(ret->path), "./.env");
 }
 

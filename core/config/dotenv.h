@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dotenv.h - the .env of the current folder: hostile input.
  *
- * Whoever can put a file into a project can write it. Six names are read from it and nothing else; it never sets an
- * environment variable. Not read at all: a link, anything but a regular file, a file of another user, one that
- * others can write, one of more than 64 KiB. */
+ * Whoever can put a file into a project can write it. Six names are read from it and nothing else;
+ * it never sets an environment variable. Not read at all: a link, anything but a regular file, a
+ * file of another user, one that others can write, one of more than 64 KiB. */
 #ifndef NT_CORE_DOTENV_H
 #define NT_CORE_DOTENV_H
 

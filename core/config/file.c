@@ -88,14 +88,16 @@ static int check_file(int fd, const char *folder, bool *ret_is_shared, struct nt
     return 0;
 }
 
-static int parse(const struct nt_buf *text, const char *folder, json_t **ret_root, struct nt_error *reterr)
+static int parse(const struct nt_buf *text, const char *folder, json_t **ret_root,
+                 struct nt_error *reterr)
 {
     json_error_t at;
-    json_t *root = text->size ? json_loadb(text->data, text->size, JSON_REJECT_DUPLICATES, &at) : json_object();
+    json_t *root = text->size ? json_loadb(text->data, text->size, JSON_REJECT_DUPLICATES, &at)
+                              : json_object();
     if (!root) {
         /* jansson's own text is not shown: it quotes the file, which holds keys. */
-        nt_fail(reterr, NT_E_CONFIG, "%s/" FILE_NAME " is not valid JSON at line %d, column %d", folder, at.line,
-                at.column);
+        nt_fail(reterr, NT_E_CONFIG, "%s/" FILE_NAME " is not valid JSON at line %d, column %d",
+                folder, at.line, at.column);
         return nt_hint(reterr, "correct that line, or move the file away to start anew");
     }
     if (!json_is_object(root)) {
@@ -110,14 +112,16 @@ static int parse(const struct nt_buf *text, const char *folder, json_t **ret_roo
 static int read_at(int folder_fd, const char *folder, json_t **ret_root, bool *ret_is_shared,
                    struct nt_error *reterr)
 {
-    nt_autoclose int fd = openat(folder_fd, FILE_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    nt_autoclose int fd =
+        openat(folder_fd, FILE_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     *ret_is_shared = false;
     if (fd < 0 && errno == ENOENT) {
         *ret_root = json_object();
         return *ret_root ? 0 : nt_fail(reterr, NT_E_MEMORY, "out of memory");
     }
     if (fd < 0 && errno == ELOOP)
-        return nt_fail(reterr, NT_E_CONFIG, "%s/" FILE_NAME " is a link, which is not followed", folder);
+        return nt_fail(reterr, NT_E_CONFIG, "%s/" FILE_NAME " is a link, which is not followed",
+                       folder);
     if (fd < 0)
         return nt_fail_sys(reterr, errno, "cannot open %s/" FILE_NAME, folder);
     if (check_file(fd, folder, ret_is_shared, reterr) < 0)
@@ -131,7 +135,8 @@ static int read_at(int folder_fd, const char *folder, json_t **ret_root, bool *r
     return status;
 }
 
-int config_file_read(const char *folder, json_t **ret_root, bool *ret_is_shared, struct nt_error *reterr)
+int config_file_read(const char *folder, json_t **ret_root, bool *ret_is_shared,
+                     struct nt_error *reterr)
 {
     nt_autoclose int folder_fd = open_folder(folder);
     if (folder_fd >= 0)
@@ -139,21 +144,24 @@ int config_file_read(const char *folder, json_t **ret_root, bool *ret_is_shared,
     if (errno != ENOENT && errno != ENOTDIR && errno != EACCES && errno != ELOOP)
         return nt_fail_sys(reterr, errno, "cannot open %s", folder);
     if (errno != ENOENT)
-        return nt_fail(reterr, NT_E_CONFIG, "%s is not a folder of yours that can be opened", folder);
+        return nt_fail(reterr, NT_E_CONFIG, "%s is not a folder of yours that can be opened",
+                       folder);
     *ret_is_shared = false;
     *ret_root = json_object();
     return *ret_root ? 0 : nt_fail(reterr, NT_E_MEMORY, "out of memory");
 }
 
 /* Writes all of it to a new file beside the old one and puts it in its place. */
-static int write_at(int folder_fd, const char *folder, const char *text, size_t size, struct nt_error *reterr)
+static int write_at(int folder_fd, const char *folder, const char *text, size_t size,
+                    struct nt_error *reterr)
 {
     uint64_t random;
     char name[40];
     if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
         return nt_fail_sys(reterr, errno, "cannot get random bytes");
     snprintf(name, sizeof(name), ".config.%016llx", (unsigned long long)random);
-    nt_autoclose int fd = openat(folder_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    nt_autoclose int fd =
+        openat(folder_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return nt_fail_sys(reterr, errno, "cannot write in %s", folder);
     int status = 0;
@@ -181,7 +189,8 @@ static int write_at(int folder_fd, const char *folder, const char *text, size_t 
 
 static int take_lock(int folder_fd, const char *folder, struct nt_error *reterr)
 {
-    nt_autoclose int fd = openat(folder_fd, LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+    nt_autoclose int fd =
+        openat(folder_fd, LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
     if (fd < 0)
         return nt_fail_sys(reterr, errno, "cannot open %s/" LOCK_NAME, folder);
     for (int i = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; i++) {
@@ -207,8 +216,9 @@ static int make_folder(const char *folder, struct nt_error *reterr)
     return nt_take_fd(fd);
 }
 
-int config_file_update(const char *folder, int (*change)(json_t *root, void *data, struct nt_error *reterr),
-                       void *data, struct nt_error *reterr)
+int config_file_update(const char *folder,
+                       int (*change)(json_t *root, void *data, struct nt_error *reterr), void *data,
+                       struct nt_error *reterr)
 {
     nt_autoclose int folder_fd = make_folder(folder, reterr);
     if (folder_fd < 0)
@@ -225,8 +235,9 @@ int config_file_update(const char *folder, int (*change)(json_t *root, void *dat
         return nt_fail(reterr, NT_E_MEMORY, "out of memory");
     size_t size = strlen(text);
     text[size] = '\n'; /* in the place of the NUL: a text file ends with a newline */
-    int status = size >= FILE_MAX ? nt_fail(reterr, NT_E_LIMIT, "%s/" FILE_NAME " would become too long", folder)
-                                  : write_at(folder_fd, folder, text, size + 1, reterr);
+    int status = size >= FILE_MAX
+                     ? nt_fail(reterr, NT_E_LIMIT, "%s/" FILE_NAME " would become too long", folder)
+                     : write_at(folder_fd, folder, text, size + 1, reterr);
     explicit_bzero(text, size);
     free(text);
     return status;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* origin.c - the one reading of an API URL.
  *
- * Strict on purpose: a character that two parsers could read differently (backslash, @, %, space, anything beyond
- * ASCII) is refused, because the origin decides who gets a credential. Source: RFC 3986 section 3.2, RFC 6454. */
+ * Strict on purpose: a character that two parsers could read differently (backslash, @, %, space,
+ * anything beyond ASCII) is refused, because the origin decides who gets a credential. Source: RFC
+ * 3986 section 3.2, RFC 6454. */
 #include "origin.h"
 
 #include <arpa/inet.h>
@@ -70,7 +71,8 @@ static int parse_name(const char *text, size_t size, struct origin *ret, struct 
     return 0;
 }
 
-static int parse_port(const char *text, size_t size, uint16_t fallback, uint16_t *ret, struct nt_error *reterr)
+static int parse_port(const char *text, size_t size, uint16_t fallback, uint16_t *ret,
+                      struct nt_error *reterr)
 {
     char digits[8] = "";
     uint64_t port;
@@ -134,12 +136,15 @@ int origin_parse(const char *url, struct origin *ret, struct nt_error *reterr)
     if (host_size < authority && at[host_size] != ':')
         return refuse(reterr, "has no valid port");
     uint16_t fallback = origin.kind == ORIGIN_HTTP ? 80 : 443;
-    if ((is_ipv6 ? parse_ipv6(at, host_size, &origin, reterr) : parse_name(at, host_size, &origin, reterr)) < 0
+    if ((is_ipv6 ? parse_ipv6(at, host_size, &origin, reterr)
+                 : parse_name(at, host_size, &origin, reterr))
+            < 0
         || parse_port(at + host_size, authority - host_size, fallback, &origin.port, reterr) < 0
         || parse_prefix(at + authority, &origin, reterr) < 0)
         return -1;
-    snprintf(origin.text, sizeof(origin.text), "%s://%s%s%s:%u", origin.kind == ORIGIN_HTTP ? "http" : "https",
-             is_ipv6 ? "[" : "", origin.host, is_ipv6 ? "]" : "", origin.port);
+    snprintf(origin.text, sizeof(origin.text), "%s://%s%s%s:%u",
+             origin.kind == ORIGIN_HTTP ? "http" : "https", is_ipv6 ? "[" : "", origin.host,
+             is_ipv6 ? "]" : "", origin.port);
     *ret = origin;
     return 0;
 }

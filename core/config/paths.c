@@ -21,7 +21,8 @@
 static char paths[PATHS][PATH_MAX];
 static bool is_ready;
 
-/* An absolute path from the environment; NULL: unset, empty or relative (which XDG says to ignore). */
+/* An absolute path from the environment; NULL: unset, empty or relative (which XDG says to
+ * ignore). */
 static const char *environment_path(const char *name)
 {
     const char *value = getenv(name);
@@ -42,8 +43,8 @@ static void find_home(void)
     } else {
         struct passwd entry, *found = NULL;
         nt_autofree char *memory = malloc(PASSWD_MAX);
-        if (memory && getpwuid_r(geteuid(), &entry, memory, PASSWD_MAX, &found) == 0 && found && found->pw_dir
-            && found->pw_dir[0] == '/')
+        if (memory && getpwuid_r(geteuid(), &entry, memory, PASSWD_MAX, &found) == 0 && found
+            && found->pw_dir && found->pw_dir[0] == '/')
             set(NT_PATH_HOME, found->pw_dir, "");
     }
     size_t size = strlen(paths[NT_PATH_HOME]);
@@ -61,14 +62,16 @@ static bool is_our_folder(const char *path)
 
 static void find_program(void)
 {
-    static const char gone[] = " (deleted)"; /* what the kernel adds when a new version took the place */
+    /* what the kernel adds when a new version took the place */
+    static const char gone[] = " (deleted)";
     char self[PATH_MAX];
     ssize_t size = readlink("/proc/self/exe", self, sizeof(self) - 1);
     if (size <= 0)
         return;
     self[size] = '\0';
     size_t mark = sizeof(gone) - 1;
-    if ((size_t)size > mark && access(self, F_OK) < 0 && strcmp(self + (size_t)size - mark, gone) == 0)
+    if ((size_t)size > mark && access(self, F_OK) < 0
+        && strcmp(self + (size_t)size - mark, gone) == 0)
         self[(size_t)size - mark] = '\0';
     set(NT_PATH_SELF, self, "");
     char *slash = strrchr(self, '/');
@@ -90,7 +93,8 @@ static void find_all(void)
 {
     memset(paths, 0, sizeof(paths));
     find_home();
-    set(NT_PATH_CONFIG, paths[NT_PATH_HOME], strcmp(paths[NT_PATH_HOME], "/") == 0 ? ".nanoterm" : "/.nanoterm");
+    set(NT_PATH_CONFIG, paths[NT_PATH_HOME],
+        strcmp(paths[NT_PATH_HOME], "/") == 0 ? ".nanoterm" : "/.nanoterm");
     const char *state = environment_path("XDG_STATE_HOME");
     if (state)
         set(NT_PATH_DATA, state, "/nanoterm/server");

@@ -11,17 +11,31 @@
 #define TEXT_MAX 1024
 
 static const struct setting settings[SETTINGS] = {
-    { .key = "api_key", .help = "The credential for the API in force", .env = "NANOTERM_API_KEY", .secret = true },
-    { .key = "api_url", .help = "The API to talk to; not set: the embedded server of this machine",
-      .env = "NANOTERM_API_URL", .type = SETTING_URL },
-    { .key = "no_update_check", .help = "1: never ask whether there is a newer version",
+    { .key = "api_key",
+      .help = "The credential for the API in force",
+      .env = "NANOTERM_API_KEY",
+      .secret = true },
+    { .key = "api_url",
+      .help = "The API to talk to; not set: the embedded server of this machine",
+      .env = "NANOTERM_API_URL",
+      .type = SETTING_URL },
+    { .key = "no_update_check",
+      .help = "1: never ask whether there is a newer version",
       .env = "NANOTERM_NO_UPDATE_CHECK" },
     { .key = "org_id", .help = "The organisation to act in", .env = "NANOTERM_ORG_ID" },
-    { .key = "output.color", .help = "auto, always or never", .fallback = "auto", .type = SETTING_CHOICE,
+    { .key = "output.color",
+      .help = "auto, always or never",
+      .fallback = "auto",
+      .type = SETTING_CHOICE,
       .choices = "auto|always|never" },
-    { .key = "server.idle_ms", .help = "The embedded server ends after so many milliseconds without work",
-      .type = SETTING_NUMBER, .min = 100, .max = 24 * 3600 * (int64_t)1000 },
-    { .key = "update_url", .help = "Where to ask for a newer version", .env = "NANOTERM_UPDATE_URL",
+    { .key = "server.idle_ms",
+      .help = "The embedded server ends after so many milliseconds without work",
+      .type = SETTING_NUMBER,
+      .min = 100,
+      .max = 24 * 3600 * (int64_t)1000 },
+    { .key = "update_url",
+      .help = "Where to ask for a newer version",
+      .env = "NANOTERM_UPDATE_URL",
       .type = SETTING_URL },
 };
 
@@ -58,7 +72,8 @@ int setting_check(const struct setting *setting, const char *value, struct nt_er
         return nt_fail(reterr, NT_E_USAGE, "the value of %s is too long", setting->key);
     for (const char *p = value; *p; p++)
         if ((unsigned char)*p < 0x20 || *p == 0x7f)
-            return nt_fail(reterr, NT_E_USAGE, "the value of %s contains a control character", setting->key);
+            return nt_fail(reterr, NT_E_USAGE, "the value of %s contains a control character",
+                           setting->key);
     switch (setting->type) {
     case SETTING_URL:
         return origin_parse(value, &origin, reterr);

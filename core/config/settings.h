@@ -18,7 +18,8 @@ enum setting_type {
 struct setting {
     const char *key;
     const char *help;
-    const char *env;      /* of the nanoterm personality; NULL: none. api_url, api_key: see config.c */
+    /* of the nanoterm personality; NULL: none. api_url, api_key: see config.c */
+    const char *env;
     const char *fallback; /* NULL: none */
     const char *choices;  /* "auto|always|never" */
     int64_t min, max;

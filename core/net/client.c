@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* client.c - one connection to a server: requests one after the other, answers by credit, upgrades. */
+/* client.c - one connection to a server: requests one after the other, answers by credit,
+ * upgrades. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,7 +58,8 @@ static void finish(struct net_client *client, const struct nt_error *reason)
     conn_close(c);
 }
 
-static void finish_with(struct net_client *client, uint32_t code, const char *message, const char *upstream)
+static void finish_with(struct net_client *client, uint32_t code, const char *message,
+                        const char *upstream)
 {
     struct nt_error reason = NT_ERROR_INIT;
     nt_fail(&reason, code, "%s", message);
@@ -71,10 +73,11 @@ static bool take_switch(struct net_client *client)
     struct conn *c = client->c;
     if (client->ws) {
         const char *accept = http_parse_header(client->parse, "sec-websocket-accept");
-        if (!accept || strcmp(accept, client->accept) != 0 ||
-            !http_list_has(http_parse_header(client->parse, "upgrade"), "websocket") ||
-            http_parse_header(client->parse, "sec-websocket-extensions")) {
-            finish_with(client, NT_E_RESPONSE, "the server did not accept the WebSocket properly", "");
+        if (!accept || strcmp(accept, client->accept) != 0
+            || !http_list_has(http_parse_header(client->parse, "upgrade"), "websocket")
+            || http_parse_header(client->parse, "sec-websocket-extensions")) {
+            finish_with(client, NT_E_RESPONSE, "the server did not accept the WebSocket properly",
+                        "");
             return true;
         }
         if (client->events.head)
@@ -121,7 +124,8 @@ static bool take_answer(struct net_client *client)
     static const uint8_t none[1];
     struct conn *c = client->c;
     struct http_step s;
-    http_parse_step(client->parse, c->in ? c->in + c->begin : none, conn_waiting(c), client->credit, &s);
+    http_parse_step(client->parse, c->in ? c->in + c->begin : none, conn_waiting(c), client->credit,
+                    &s);
     if (s.event == GOT_BODY) {
         client->credit -= s.body.size;
         if (client->events.body)
@@ -162,8 +166,9 @@ static bool take_answer(struct net_client *client)
         return true;
     }
     finish_with(client, NT_E_CLOSED,
-                http_parse_has_begun(client->parse) ? "the server closed the connection in the middle of its answer"
-                                                    : "the server closed the connection before it answered",
+                http_parse_has_begun(client->parse)
+                    ? "the server closed the connection in the middle of its answer"
+                    : "the server closed the connection before it answered",
                 "EOF");
     return false;
 }
@@ -225,7 +230,8 @@ static const struct conn_events client_conn_events = {
     .due = on_due,
 };
 
-static void on_connected(void *owner, int fd, const struct transport_ops *transport, void *transport_data)
+static void on_connected(void *owner, int fd, const struct transport_ops *transport,
+                         void *transport_data)
 {
     struct net_client *client = owner;
     struct nt_error reason = NT_ERROR_INIT;
@@ -248,7 +254,8 @@ static void on_connect_failed(void *owner, const struct nt_error *reason)
     finish(client, reason);
 }
 
-static const struct connect_events connect_events = { .done = on_connected, .failed = on_connect_failed };
+static const struct connect_events connect_events = { .done = on_connected,
+                                                      .failed = on_connect_failed };
 
 static char *make_host(const struct net_address *address)
 {
@@ -264,11 +271,13 @@ static char *make_host(const struct net_address *address)
     return nt_buf_take(&b);
 }
 
-int net_client_new(uv_loop_t *uv, const struct net_address *address, const struct net_limits *limits,
-                   int64_t connect_ms, const struct net_client_events *events, void *data, struct net_client **ret,
+int net_client_new(uv_loop_t *uv, const struct net_address *address,
+                   const struct net_limits *limits, int64_t connect_ms,
+                   const struct net_client_events *events, void *data, struct net_client **ret,
                    struct nt_error *reterr)
 {
-    if (address->kind < NET_UNIX || address->kind > NET_HTTPS || !address->host || !address->host[0])
+    if (address->kind < NET_UNIX || address->kind > NET_HTTPS || !address->host
+        || !address->host[0])
         return nt_fail(reterr, NT_E_USAGE, "not an address to connect to");
     struct net_client *client = calloc(1, sizeof(*client));
     if (!client)
@@ -290,7 +299,8 @@ int net_client_new(uv_loop_t *uv, const struct net_address *address, const struc
         return -1;
     }
     client->c->stall_ms = client->limits.stall_ms;
-    client->job = connect_start(uv, address, connect_ms > 0 ? connect_ms : CONNECT_MS, &connect_events, client, reterr);
+    client->job = connect_start(uv, address, connect_ms > 0 ? connect_ms : CONNECT_MS,
+                                &connect_events, client, reterr);
     if (!client->job) {
         conn_close(client->c);
         destroy(client);
@@ -308,18 +318,23 @@ static bool is_line_part(const char *text)
     return text[0] != '\0';
 }
 
-static int send_request(struct net_client *client, const struct net_client_request *request, const char *upgrade,
-                        const char *key, struct nt_error *reterr)
+static int send_request(struct net_client *client, const struct net_client_request *request,
+                        const char *upgrade, const char *key, struct nt_error *reterr)
 {
-    static const char *const ours[] = { "host", "content-length", "transfer-encoding", "connection", NULL };
-    static const char *const ours_upgrade[] = { "host", "content-length", "transfer-encoding", "connection", "upgrade",
-                                                "sec-websocket-key", "sec-websocket-version",
-                                                "sec-websocket-extensions", NULL };
+    static const char *const ours[] = { "host", "content-length", "transfer-encoding", "connection",
+                                        NULL };
+    static const char *const ours_upgrade[] = {
+        "host",    "content-length",    "transfer-encoding",     "connection",
+        "upgrade", "sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions",
+        NULL
+    };
     if (client->has_request || client->is_over || client->wants_close)
         return nt_fail(reterr, NT_E_INTERNAL, "the connection is not ready for another request");
     if (!is_line_part(request->method) || !is_line_part(request->target))
-        return nt_fail(reterr, NT_E_USAGE, "the request's method or target has a character that is not allowed");
-    if (request->body.size > 0 && (request->length < 0 || (uint64_t)request->length != request->body.size))
+        return nt_fail(reterr, NT_E_USAGE,
+                       "the request's method or target has a character that is not allowed");
+    if (request->body.size > 0
+        && (request->length < 0 || (uint64_t)request->length != request->body.size))
         return nt_fail(reterr, NT_E_INTERNAL, "the request's body and length differ");
 
     nt_auto(nt_buf_done) struct nt_buf b = NT_BUF(HTTP_TEXT_MAX);
@@ -337,8 +352,8 @@ static int send_request(struct net_client *client, const struct net_client_reque
         nt_buf_add(&b, "Sec-WebSocket-Version: 13\r\n");
         http_add_header(&b, "Sec-WebSocket-Key", key);
     }
-    bool wants_length = strcmp(request->method, "POST") == 0 || strcmp(request->method, "PUT") == 0 ||
-                        strcmp(request->method, "PATCH") == 0;
+    bool wants_length = strcmp(request->method, "POST") == 0 || strcmp(request->method, "PUT") == 0
+                        || strcmp(request->method, "PATCH") == 0;
     if (request->length < 0)
         nt_buf_add(&b, "Transfer-Encoding: chunked\r\n");
     else if (request->length > 0 || wants_length)
@@ -361,7 +376,8 @@ static int send_request(struct net_client *client, const struct net_client_reque
     return 0;
 }
 
-int net_client_request(struct net_client *client, const struct net_client_request *request, struct nt_error *reterr)
+int net_client_request(struct net_client *client, const struct net_client_request *request,
+                       struct nt_error *reterr)
 {
     return send_request(client, request, NULL, NULL, reterr);
 }
@@ -394,7 +410,8 @@ void net_client_write_end(struct net_client *client)
     if (!client->has_request || client->out_ended)
         return;
     if (client->out_left >= 0) {
-        net_client_close(client); /* less than what was announced: the request cannot be completed */
+        /* less than what was announced: the request cannot be completed */
+        net_client_close(client);
         return;
     }
     conn_send_copy(client->c, "0\r\n\r\n", 5);
@@ -425,7 +442,8 @@ bool net_client_was_sent(const struct net_client *client)
 }
 
 int net_client_ws(struct net_client *client, const struct net_client_request *request,
-                  const struct net_ws_events *events, void *data, struct net_ws **ret, struct nt_error *reterr)
+                  const struct net_ws_events *events, void *data, struct net_ws **ret,
+                  struct nt_error *reterr)
 {
     char key[32];
     if (client->ws)
@@ -444,8 +462,8 @@ int net_client_ws(struct net_client *client, const struct net_client_request *re
     return 0;
 }
 
-int net_client_upgrade(struct net_client *client, const struct net_client_request *request, const char *protocol,
-                       struct nt_error *reterr)
+int net_client_upgrade(struct net_client *client, const struct net_client_request *request,
+                       const char *protocol, struct nt_error *reterr)
 {
     if (send_request(client, request, protocol, NULL, reterr) < 0)
         return -1;

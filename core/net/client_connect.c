@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* client_connect.c - finds a way to an address: a Unix socket, each TCP address in turn, or libcurl for https. */
+/* client_connect.c - finds a way to an address: a Unix socket, each TCP address in turn, or libcurl
+ * for https. */
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -59,7 +60,8 @@ static void wind_up(struct connect_job *job)
     uv_close((uv_handle_t *)&job->timer, on_timer_closed);
 }
 
-static void succeed(struct connect_job *job, int fd, const struct transport_ops *transport, void *transport_data)
+static void succeed(struct connect_job *job, int fd, const struct transport_ops *transport,
+                    void *transport_data)
 {
     const struct connect_events *events = job->events;
     void *owner = job->owner;
@@ -73,7 +75,8 @@ static void give_up(struct connect_job *job)
     struct nt_error reason = job->error;
     void *owner = job->owner;
     wind_up(job);
-    reason.code = reason.code == NT_E_TIMEOUT || reason.code == NT_E_USAGE ? reason.code : NT_E_CONNECT;
+    reason.code =
+        reason.code == NT_E_TIMEOUT || reason.code == NT_E_USAGE ? reason.code : NT_E_CONNECT;
     reason.retryable = reason.code != NT_E_USAGE;
     reason.request_sent = 0;
     events->failed(owner, &reason);
@@ -85,9 +88,11 @@ static void note(struct connect_job *job, int sys)
     if (job->address.kind == NET_UNIX)
         nt_fail_sys(&job->error, sys, "cannot connect to %s", job->host);
     else
-        nt_fail_sys(&job->error, sys, "cannot connect to %s port %u", job->host, (unsigned)job->address.port);
+        nt_fail_sys(&job->error, sys, "cannot connect to %s port %u", job->host,
+                    (unsigned)job->address.port);
     job->error.code = NT_E_CONNECT;
-    nt_copy_text(job->error.upstream, sizeof(job->error.upstream), nt_errno_name(sys, name, sizeof(name)));
+    nt_copy_text(job->error.upstream, sizeof(job->error.upstream),
+                 nt_errno_name(sys, name, sizeof(name)));
 }
 
 static void on_poll_closed(uv_handle_t *handle)
@@ -242,8 +247,9 @@ static void curl_done(uv_work_t *work, int status)
     }
 }
 
-struct connect_job *connect_start(uv_loop_t *uv, const struct net_address *address, int64_t timeout_ms,
-                                  const struct connect_events *events, void *owner, struct nt_error *reterr)
+struct connect_job *connect_start(uv_loop_t *uv, const struct net_address *address,
+                                  int64_t timeout_ms, const struct connect_events *events,
+                                  void *owner, struct nt_error *reterr)
 {
     struct connect_job *job = calloc(1, sizeof(*job));
     if (job)
@@ -271,10 +277,12 @@ struct connect_job *connect_start(uv_loop_t *uv, const struct net_address *addre
         return job;
     }
     if (address->kind == NET_TCP) {
-        struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG };
+        struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
+                                  .ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG };
         char port[8];
         snprintf(port, sizeof(port), "%u", (unsigned)address->port);
-        /* AI_ADDRCONFIG hides ::1 on a machine with loopback only; a numeric address needs no configuration. */
+        /* AI_ADDRCONFIG hides ::1 on a machine with loopback only; a numeric address needs no
+         * configuration. */
         struct in6_addr six;
         if (uv_inet_pton(AF_INET6, job->host, &six) == 0)
             hints.ai_flags = AI_NUMERICSERV | AI_NUMERICHOST;

@@ -13,15 +13,17 @@ struct connect_events {
 
 /* One attempt to connect (client_connect.c); every outcome comes once, later. */
 struct connect_job;
-struct connect_job *connect_start(uv_loop_t *uv, const struct net_address *address, int64_t timeout_ms,
-                                  const struct connect_events *events, void *owner, struct nt_error *reterr);
+struct connect_job *connect_start(uv_loop_t *uv, const struct net_address *address,
+                                  int64_t timeout_ms, const struct connect_events *events,
+                                  void *owner, struct nt_error *reterr);
 /* Nobody is told any more. */
 void connect_cancel(struct connect_job *job);
 
 /* transport_curl.c: connects with TLS on a worker thread; the call may block for timeout_ms. */
 struct curl_link;
 struct curl_link *curl_link_new(const char *host, uint16_t port, struct nt_error *reterr);
-int curl_link_connect(struct curl_link *link, int64_t timeout_ms, struct nt_error *reterr); /* the descriptor or -1 */
+int curl_link_connect(struct curl_link *link, int64_t timeout_ms,
+                      struct nt_error *reterr); /* the descriptor or -1 */
 void curl_link_free(struct curl_link *link);
 extern const struct transport_ops transport_curl; /* its data is the curl_link */
 

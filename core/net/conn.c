@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* conn.c - reads, writes and waits for one descriptor.
  *
- * uv_poll instead of uv streams: one code for sockets and for TLS by libcurl, writes of many pieces at once with
- * MSG_NOSIGNAL, and a descriptor that can be handed over at any time. */
+ * uv_poll instead of uv streams: one code for sockets and for TLS by libcurl, writes of many pieces
+ * at once with MSG_NOSIGNAL, and a descriptor that can be handed over at any time. */
 #include "core/net/conn.h"
 
 #include <errno.h>
@@ -126,7 +126,8 @@ void conn_due(struct conn *c, enum conn_due which, int64_t ms)
         arm_timer(c);
 }
 
-struct conn *conn_new(uv_loop_t *uv, const struct conn_events *events, void *owner, struct nt_error *reterr)
+struct conn *conn_new(uv_loop_t *uv, const struct conn_events *events, void *owner,
+                      struct nt_error *reterr)
 {
     struct conn *c = calloc(1, sizeof(*c));
     if (!c) {
@@ -163,7 +164,8 @@ int conn_attach(struct conn *c, int fd, const struct transport_ops *transport, v
 int conn_detach(struct conn *c)
 {
     int fd = c->fd;
-    /* Closed at once, not only stopped: closing it later would take the new owner's watch out of epoll. */
+    /* Closed at once, not only stopped: closing it later would take the new owner's watch out of
+     * epoll. */
     if (c->has_poll)
         uv_close((uv_handle_t *)&c->poll, on_handle_closed);
     c->has_poll = false;
@@ -193,7 +195,7 @@ void conn_consume(struct conn *c, size_t size)
         c->begin = c->end = 0;
 }
 
-/* --- writing ------------------------------------------------------------------------------------------------ */
+/* --- writing ------------------------------------------------------------------------------- */
 
 static void queue_piece(struct conn *c, struct out_piece *piece)
 {
@@ -258,7 +260,8 @@ bool conn_send_owned(struct conn *c, void *memory, size_t size)
     return true;
 }
 
-void conn_send_borrowed(struct conn *c, const void *data, size_t size, void (*sent)(void *data), void *sent_data)
+void conn_send_borrowed(struct conn *c, const void *data, size_t size, void (*sent)(void *data),
+                        void *sent_data)
 {
     struct out_piece *piece = piece_new(c, 0);
     if (!piece)
@@ -330,7 +333,8 @@ static bool flush(struct conn *c)
         int count = 0;
         for (struct out_piece *p = c->out_first; p && count < PIECES_AT_ONCE; p = p->next)
             if (p->size > p->offset)
-                pieces[count++] = (struct iovec){ (void *)(p->data + p->offset), p->size - p->offset };
+                pieces[count++] =
+                    (struct iovec){ (void *)(p->data + p->offset), p->size - p->offset };
         ssize_t n = count ? c->transport->send(c->transport_data, c->fd, pieces, count) : 0;
         if (n == -EAGAIN || n == -EWOULDBLOCK) {
             c->blocked = true;
@@ -363,7 +367,7 @@ static bool flush(struct conn *c)
     return progress;
 }
 
-/* --- reading and turns ---------------------------------------------------------------------------------------- */
+/* --- reading and turns --------------------------------------------------------------------- */
 
 static bool make_room(struct conn *c)
 {
@@ -413,7 +417,8 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct conn *c = poll->data;
     if (status < 0) {
-        /* libuv stopped watching: the socket has an error, but what came before it can still be read. */
+        /* libuv stopped watching: the socket has an error, but what came before it can still be
+         * read. */
         c->poll_dead = true;
         c->poll_events = 0;
     }
@@ -424,7 +429,8 @@ static void update_poll(struct conn *c)
 {
     if (c->closing || !c->has_poll || c->fd < 0)
         return;
-    bool room = c->end < c->cap || c->begin > 0 || c->cap < IN_SMALL || (c->grow && c->cap < IN_LARGE);
+    bool room =
+        c->end < c->cap || c->begin > 0 || c->cap < IN_SMALL || (c->grow && c->cap < IN_LARGE);
     bool want_read = !c->eof && !c->hold && room;
     if (c->poll_dead) {
         if (want_read)
@@ -451,8 +457,8 @@ static void tell_broken(struct conn *c)
         c->events->broken(c->owner, c->error);
 }
 
-/* The peer takes nothing more, but may have answered before it closed (a refusal of a large body): its owner sees what
- * came before it hears of the error. */
+/* The peer takes nothing more, but may have answered before it closed (a refusal of a large body):
+ * its owner sees what came before it hears of the error. */
 static void read_last(struct conn *c)
 {
     int sys = c->error;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* conn.h - the bytes of one connection: a bounded read buffer, a queue of writes, deadlines, one descriptor.
+/* conn.h - the bytes of one connection: a bounded read buffer, a queue of writes, deadlines, one
+ * descriptor.
  *
- * Knows nothing of HTTP. Its owner (server, client or WebSocket) is told by events, always from the loop and never
- * inside a call: calls only note what is wanted and ask for a turn. Private to core/net. */
+ * Knows nothing of HTTP. Its owner (server, client or WebSocket) is told by events, always from the
+ * loop and never inside a call: calls only note what is wanted and ask for a turn. Private to
+ * core/net. */
 #ifndef NT_NET_CONN_H
 #define NT_NET_CONN_H
 
@@ -13,7 +15,8 @@
 
 #include "core/net/net.h"
 
-/* What carries the bytes: a socket, or libcurl with TLS. Results are bytes, 0 for the end, or -errno. */
+/* What carries the bytes: a socket, or libcurl with TLS. Results are bytes, 0 for the end, or
+ * -errno. */
 struct transport_ops {
     ssize_t (*recv)(void *transport, int fd, void *buffer, size_t size);
     ssize_t (*send)(void *transport, int fd, const struct iovec *pieces, int count);
@@ -25,9 +28,10 @@ extern const struct transport_ops transport_socket;
 enum conn_due { DUE_HEAD, DUE_IDLE, DUE_STALL, DUE_CLOSE, DUE_PING, DUE_CONNECT, DUE_COUNT };
 
 struct conn_events {
-    void (*input)(void *owner);           /* bytes, eof or a wanted turn: look again */
-    void (*flushed)(void *owner);         /* the queue of writes became shorter */
-    void (*broken)(void *owner, int sys); /* sending or receiving failed with this errno value; once */
+    void (*input)(void *owner);   /* bytes, eof or a wanted turn: look again */
+    void (*flushed)(void *owner); /* the queue of writes became shorter */
+    /* sending or receiving failed with this errno value; once */
+    void (*broken)(void *owner, int sys);
     void (*due)(void *owner, enum conn_due which);
 };
 
@@ -67,7 +71,8 @@ struct conn {
     struct conn *next, *prev; /* the server's list */
 };
 
-struct conn *conn_new(uv_loop_t *uv, const struct conn_events *events, void *owner, struct nt_error *reterr);
+struct conn *conn_new(uv_loop_t *uv, const struct conn_events *events, void *owner,
+                      struct nt_error *reterr);
 /* Takes the descriptor; on failure it stays the caller's. */
 int conn_attach(struct conn *c, int fd, const struct transport_ops *transport, void *transport_data,
                 struct nt_error *reterr);
@@ -85,11 +90,12 @@ static inline size_t conn_waiting(const struct conn *c)
 }
 void conn_consume(struct conn *c, size_t size);
 
-/* Queues bytes; false: out of memory (the connection breaks with ENOMEM). `sent` is called exactly once, later,
- * also when the connection breaks. */
+/* Queues bytes; false: out of memory (the connection breaks with ENOMEM). `sent` is called exactly
+ * once, later, also when the connection breaks. */
 bool conn_send_copy(struct conn *c, const void *data, size_t size);
 bool conn_send_owned(struct conn *c, void *memory, size_t size); /* takes malloc'ed memory */
-void conn_send_borrowed(struct conn *c, const void *data, size_t size, void (*sent)(void *data), void *sent_data);
+void conn_send_borrowed(struct conn *c, const void *data, size_t size, void (*sent)(void *data),
+                        void *sent_data);
 /* Copies nothing; only has `sent` called, in order. */
 void conn_send_nothing(struct conn *c, void (*sent)(void *data), void *sent_data);
 uint64_t conn_credit(const struct conn *c, uint32_t limit);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* http_parse.c - the only file that knows http-parser.
  *
- * The library is built without its strict mode in common distributions (spaces in header names, any bytes behind a
- * chunk), so each byte passes a check of its own (RFC 9112) before the library sees it. Two parsers that read one message
- * differently are request smuggling; whatever is ambiguous is refused. */
+ * The library is built without its strict mode in common distributions (spaces in header names, any
+ * bytes behind a chunk), so each byte passes a check of its own (RFC 9112) before the library sees
+ * it. Two parsers that read one message differently are request smuggling; whatever is ambiguous is
+ * refused. */
 #include "core/net/http_parse.h"
 
 #include <assert.h>
@@ -16,7 +17,17 @@
 
 enum { LIBRARY_HEAD_MAX = 80 * 1024 - 1 }; /* HTTP_MAX_HEADER_SIZE is compiled into the library */
 
-enum phase { IN_HEAD, IN_LENGTH, IN_CHUNK_LINE, IN_CHUNK, IN_CHUNK_END, IN_TRAILER, IN_REST, AT_END, IS_BAD };
+enum phase {
+    IN_HEAD,
+    IN_LENGTH,
+    IN_CHUNK_LINE,
+    IN_CHUNK,
+    IN_CHUNK_END,
+    IN_TRAILER,
+    IN_REST,
+    AT_END,
+    IS_BAD
+};
 enum scan {
     AT_START,
     IN_START_LINE,
@@ -156,7 +167,8 @@ void http_parse_reset(struct http_parse *p, bool no_body)
     p->phase = IN_HEAD;
     p->scan = AT_START;
     p->no_body = no_body;
-    p->head_done = p->in_value = p->keeps_alive = p->chunk_known = p->chunk_digits = p->chunk_ext = false;
+    p->head_done = p->in_value = p->keeps_alive = p->chunk_known = p->chunk_digits = p->chunk_ext =
+        false;
     p->too_many = false;
     p->seen = p->spaces = p->count = 0;
     p->left = 0;
@@ -174,8 +186,8 @@ static void bad(struct http_parse *p, uint32_t status, const char *why, struct h
 
 static bool is_token_char(uint8_t ch)
 {
-    return (ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') ||
-           (ch && strchr("!#$%&'*+-.^_`|~", ch));
+    return (ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z')
+           || (ch && strchr("!#$%&'*+-.^_`|~", ch));
 }
 
 /* One byte of a head or of trailers. NULL: fine. */
@@ -273,7 +285,10 @@ static bool parse_length(const char *text, int64_t *ret)
 
 static bool is_host(const char *text)
 {
-    return text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_~%!$&'()*+;=:[]")] == '\0';
+    return text[strspn(
+               text,
+               "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_~%!$&'()*+;=:[]")]
+           == '\0';
 }
 
 /* The library leaves blanks at the end of a value. */
@@ -371,7 +386,10 @@ static void step_head(struct http_parse *p, const uint8_t *data, size_t size, st
     }
     p->seen = 0;
     p->left = p->length > 0 ? (uint64_t)p->length : 0;
-    p->phase = p->length == -1 ? IN_CHUNK_LINE : p->length == -2 ? IN_REST : p->length == 0 ? AT_END : IN_LENGTH;
+    p->phase = p->length == -1   ? IN_CHUNK_LINE
+               : p->length == -2 ? IN_REST
+               : p->length == 0  ? AT_END
+                                 : IN_LENGTH;
     ret->event = GOT_HEAD;
 }
 
@@ -388,13 +406,15 @@ static bool feed(struct http_parse *p, const uint8_t *data, size_t size, struct 
 }
 
 /* "1a;ext\r\n": hexadecimal digits, an extension that is dropped, and a whole line end. */
-static void step_chunk_line(struct http_parse *p, const uint8_t *data, size_t size, struct http_step *ret)
+static void step_chunk_line(struct http_parse *p, const uint8_t *data, size_t size,
+                            struct http_step *ret)
 {
     size_t n = 0;
     bool done = false;
     while (n < size && !done) {
         uint8_t ch = data[n++];
-        bool is_hex = (ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'f') || (ch >= 'A' && ch <= 'F');
+        bool is_hex =
+            (ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'f') || (ch >= 'A' && ch <= 'F');
         const char *why = NULL;
         if (++p->seen > 4096)
             why = "a chunk line is too long";
@@ -403,7 +423,8 @@ static void step_chunk_line(struct http_parse *p, const uint8_t *data, size_t si
         else if (ch == '\r')
             why = p->chunk_digits ? NULL : "a chunk without a size";
         else if (p->chunk_ext)
-            why = (ch >= 0x20 && ch != 0x7f) || ch == '\t' ? NULL : "a control character in a chunk line";
+            why = (ch >= 0x20 && ch != 0x7f) || ch == '\t' ? NULL
+                                                           : "a control character in a chunk line";
         else if (ch == ';')
             why = p->chunk_digits ? NULL : "a chunk without a size";
         else if (!is_hex)
@@ -430,7 +451,8 @@ static void step_chunk_line(struct http_parse *p, const uint8_t *data, size_t si
     p->scan = p->left ? SCAN_DONE : AT_NAME;
 }
 
-static void step_chunk_end(struct http_parse *p, const uint8_t *data, size_t size, struct http_step *ret)
+static void step_chunk_end(struct http_parse *p, const uint8_t *data, size_t size,
+                           struct http_step *ret)
 {
     if (data[0] != (p->seen ? '\n' : '\r')) {
         bad(p, 400, "a chunk longer than its size", ret);
@@ -447,7 +469,8 @@ static void step_chunk_end(struct http_parse *p, const uint8_t *data, size_t siz
     }
 }
 
-static void step_trailer(struct http_parse *p, const uint8_t *data, size_t size, struct http_step *ret)
+static void step_trailer(struct http_parse *p, const uint8_t *data, size_t size,
+                         struct http_step *ret)
 {
     size_t n = 0;
     while (n < size && p->scan != SCAN_DONE) {
@@ -462,7 +485,8 @@ static void step_trailer(struct http_parse *p, const uint8_t *data, size_t size,
         p->phase = AT_END;
 }
 
-static void step_body(struct http_parse *p, const uint8_t *data, size_t size, uint64_t credit, struct http_step *ret)
+static void step_body(struct http_parse *p, const uint8_t *data, size_t size, uint64_t credit,
+                      struct http_step *ret)
 {
     uint64_t n = size < credit ? size : credit;
     if (p->phase != IN_REST && n > p->left)
@@ -482,7 +506,8 @@ static void step_body(struct http_parse *p, const uint8_t *data, size_t size, ui
         p->phase = p->phase == IN_CHUNK ? IN_CHUNK_END : AT_END;
 }
 
-void http_parse_step(struct http_parse *p, const uint8_t *data, size_t size, uint64_t credit, struct http_step *ret)
+void http_parse_step(struct http_parse *p, const uint8_t *data, size_t size, uint64_t credit,
+                     struct http_step *ret)
 {
     *ret = (struct http_step){ .event = GOT_NOTHING };
     size_t used = 0;

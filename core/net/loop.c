@@ -55,7 +55,8 @@ struct nt_watch {
     void *data;
 };
 
-_Static_assert(offsetof(struct nt_timer, uv) == offsetof(struct nt_watch, uv), "both handles at one place");
+_Static_assert(offsetof(struct nt_timer, uv) == offsetof(struct nt_watch, uv),
+               "both handles at one place");
 
 struct job {
     uv_work_t uv;
@@ -139,8 +140,8 @@ static void on_timer(uv_timer_t *uv)
     timer->fn(timer->data);
 }
 
-static struct nt_timer *loop_timer(struct nt_loop *head, int64_t delay_ms, int64_t repeat_ms, void (*fn)(void *data),
-                                   void *data)
+static struct nt_timer *loop_timer(struct nt_loop *head, int64_t delay_ms, int64_t repeat_ms,
+                                   void (*fn)(void *data), void *data)
 {
     struct net_loop *loop = own(head);
     struct nt_timer *timer = calloc(1, sizeof(*timer));
@@ -154,7 +155,8 @@ static struct nt_timer *loop_timer(struct nt_loop *head, int64_t delay_ms, int64
     timer->uv.data = &timer->item;
     add_item(loop, &timer->item);
     uv_update_time(loop->uv);
-    uv_timer_start(&timer->uv, on_timer, delay_ms > 0 ? (uint64_t)delay_ms : 0, repeat_ms > 0 ? (uint64_t)repeat_ms : 0);
+    uv_timer_start(&timer->uv, on_timer, delay_ms > 0 ? (uint64_t)delay_ms : 0,
+                   repeat_ms > 0 ? (uint64_t)repeat_ms : 0);
     return timer;
 }
 
@@ -217,8 +219,8 @@ static void on_signal(uv_signal_t *uv, int signo)
     watch->fn(watch->data, signo, 0);
 }
 
-static struct nt_watch *loop_signal(struct nt_loop *head, int signo, void (*fn)(void *data, int signo, uint32_t zero),
-                                    void *data)
+static struct nt_watch *loop_signal(struct nt_loop *head, int signo,
+                                    void (*fn)(void *data, int signo, uint32_t zero), void *data)
 {
     struct net_loop *loop = own(head);
     struct nt_watch *watch = calloc(1, sizeof(*watch));
@@ -266,7 +268,8 @@ static int loop_post(struct nt_loop *head, void (*fn)(void *data), void *data)
             loop->first = p;
         loop->last = p;
         loop->posts++;
-        /* Under the lock: after net_loop_free has taken it, no thread may touch the handle any more. */
+        /* Under the lock: after net_loop_free has taken it, no thread may touch the handle any
+         * more. */
         uv_async_send(&loop->async);
     }
     uv_mutex_unlock(&loop->mutex);
@@ -290,7 +293,8 @@ static void on_worked(uv_work_t *uv, int status)
     release(loop);
 }
 
-static int loop_work(struct nt_loop *head, void (*work)(void *data), void (*done)(void *data), void *data)
+static int loop_work(struct nt_loop *head, void (*work)(void *data), void (*done)(void *data),
+                     void *data)
 {
     struct net_loop *loop = own(head);
     struct job *job = malloc(sizeof(*job));
@@ -361,7 +365,8 @@ void net_loop_free(struct nt_loop *head, void (*freed)(void *data), void *data)
     loop->freed_data = data;
     while (loop->items.next != &loop->items) {
         struct item *item = loop->items.next;
-        /* The handle follows the item in both: a watch's union has the place of a timer's handle. */
+        /* The handle follows the item in both: a watch's union has the place of a timer's
+         * handle. */
         end_item(item, (uv_handle_t *)&((struct nt_timer *)(void *)item)->uv);
     }
     uv_ref((uv_handle_t *)&loop->async);

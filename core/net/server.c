@@ -15,7 +15,8 @@ static void on_listen(uv_poll_t *poll, int status, int events);
 
 static void watch(struct net_server *server)
 {
-    bool want = server->has_listen && !server->is_paused && server->open < server->options.limits.connections;
+    bool want = server->has_listen && !server->is_paused
+                && server->open < server->options.limits.connections;
     if (!server->has_listen)
         return;
     if (want)
@@ -103,8 +104,8 @@ void server_conn_gone(void *data, struct conn *c)
     try_free(server);
 }
 
-int net_server_new(uv_loop_t *uv, int listen_fd, const struct net_server_options *options, struct net_server **ret,
-                   struct nt_error *reterr)
+int net_server_new(uv_loop_t *uv, int listen_fd, const struct net_server_options *options,
+                   struct net_server **ret, struct nt_error *reterr)
 {
     struct net_server *server = calloc(1, sizeof(*server));
     if (!server)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* transport_curl.c - TLS by libcurl, which is opened only when an https address is used: it makes the connection,
- * checks the certificate and knows proxies; HTTP on top is ours. The only file that knows curl. */
+/* transport_curl.c - TLS by libcurl, which is opened only when an https address is used: it makes
+ * the connection, checks the certificate and knows proxies; HTTP on top is ours. The only file that
+ * knows curl. */
 #include <curl/curl.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -30,7 +31,8 @@ static struct {
 static bool find(void *handle, const char *name, void *ret)
 {
     void *symbol = dlsym(handle, name);
-    memcpy(ret, &symbol, sizeof(symbol)); /* ISO C knows no cast from an object to a function pointer */
+    /* ISO C knows no cast from an object to a function pointer */
+    memcpy(ret, &symbol, sizeof(symbol));
     return symbol != NULL;
 }
 
@@ -39,11 +41,15 @@ static void open_library(void)
     void *h = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
     if (!h)
         return;
-    lib.ok = find(h, "curl_global_init", &lib.global_init) && find(h, "curl_easy_init", &lib.easy_init) &&
-             find(h, "curl_easy_setopt", &lib.easy_setopt) && find(h, "curl_easy_perform", &lib.easy_perform) &&
-             find(h, "curl_easy_getinfo", &lib.easy_getinfo) && find(h, "curl_easy_send", &lib.easy_send) &&
-             find(h, "curl_easy_recv", &lib.easy_recv) && find(h, "curl_easy_cleanup", &lib.easy_cleanup) &&
-             find(h, "curl_easy_strerror", &lib.easy_strerror) && lib.global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+    lib.ok =
+        find(h, "curl_global_init", &lib.global_init) && find(h, "curl_easy_init", &lib.easy_init)
+        && find(h, "curl_easy_setopt", &lib.easy_setopt)
+        && find(h, "curl_easy_perform", &lib.easy_perform)
+        && find(h, "curl_easy_getinfo", &lib.easy_getinfo)
+        && find(h, "curl_easy_send", &lib.easy_send) && find(h, "curl_easy_recv", &lib.easy_recv)
+        && find(h, "curl_easy_cleanup", &lib.easy_cleanup)
+        && find(h, "curl_easy_strerror", &lib.easy_strerror)
+        && lib.global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
 }
 
 struct curl_link {
@@ -88,17 +94,20 @@ struct curl_link *curl_link_new(const char *host, uint16_t port, struct nt_error
 int curl_link_connect(struct curl_link *link, int64_t timeout_ms, struct nt_error *reterr)
 {
     CURL *curl = link->curl;
-    bool ok = lib.easy_setopt(curl, CURLOPT_URL, link->url) == CURLE_OK &&
-              lib.easy_setopt(curl, CURLOPT_CONNECT_ONLY, 1L) == CURLE_OK &&
-              lib.easy_setopt(curl, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
-              lib.easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 1L) == CURLE_OK &&
-              lib.easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 2L) == CURLE_OK &&
-              lib.easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) == CURLE_OK &&
-              lib.easy_setopt(curl, CURLOPT_SSL_ENABLE_ALPN, 0L) == CURLE_OK && /* HTTP/1.1 is what we speak */
-              lib.easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)timeout_ms) == CURLE_OK &&
-              lib.easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms) == CURLE_OK &&
-              lib.easy_setopt(curl, CURLOPT_ERRORBUFFER, link->error) == CURLE_OK;
-    /* libcurl has its authorities compiled in; the user's own are named the way OpenSSL and curl(1) know. */
+    bool ok =
+        lib.easy_setopt(curl, CURLOPT_URL, link->url) == CURLE_OK
+        && lib.easy_setopt(curl, CURLOPT_CONNECT_ONLY, 1L) == CURLE_OK
+        && lib.easy_setopt(curl, CURLOPT_NOSIGNAL, 1L) == CURLE_OK
+        && lib.easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 1L) == CURLE_OK
+        && lib.easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 2L) == CURLE_OK
+        && lib.easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) == CURLE_OK
+        && lib.easy_setopt(curl, CURLOPT_SSL_ENABLE_ALPN, 0L) == CURLE_OK
+        && /* HTTP/1.1 is what we speak */
+        lib.easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)timeout_ms) == CURLE_OK
+        && lib.easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms) == CURLE_OK
+        && lib.easy_setopt(curl, CURLOPT_ERRORBUFFER, link->error) == CURLE_OK;
+    /* libcurl has its authorities compiled in; the user's own are named the way OpenSSL and curl(1)
+     * know. */
     const char *authorities = getenv("SSL_CERT_FILE");
     if (ok && authorities && authorities[0])
         ok = lib.easy_setopt(curl, CURLOPT_CAINFO, authorities) == CURLE_OK;

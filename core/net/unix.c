@@ -15,8 +15,10 @@
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
-/* sun_path holds 108 bytes. A longer path is named by its folder's descriptor, which must stay open for the call. */
-static int fill_address(const char *path, struct sockaddr_un *ret, int *ret_folder, struct nt_error *reterr)
+/* sun_path holds 108 bytes. A longer path is named by its folder's descriptor, which must stay open
+ * for the call. */
+static int fill_address(const char *path, struct sockaddr_un *ret, int *ret_folder,
+                        struct nt_error *reterr)
 {
     memset(ret, 0, sizeof(*ret));
     ret->sun_family = AF_UNIX;
@@ -63,7 +65,8 @@ int net_unix_connect(const char *path, struct nt_error *reterr)
         nt_fail_sys(reterr, sys, "cannot connect to %s", path);
         reterr->code = NT_E_CONNECT;
         reterr->retryable = 1;
-        nt_copy_text(reterr->upstream, sizeof(reterr->upstream), nt_errno_name(sys, name, sizeof(name)));
+        nt_copy_text(reterr->upstream, sizeof(reterr->upstream),
+                     nt_errno_name(sys, name, sizeof(name)));
         return -1;
     }
     return nt_take_fd(fd);
@@ -78,7 +81,8 @@ int net_unix_listen(const char *path, struct nt_error *reterr)
     nt_autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return nt_fail_sys(reterr, errno, "cannot make a socket");
-    /* The mode of the descriptor is that of the file which bind makes (less the umask): never wider, not even for a moment. */
+    /* The mode of the descriptor is that of the file which bind makes (less the umask): never
+     * wider, not even for a moment. */
     if (fchmod(fd, 0600) < 0)
         return nt_fail_sys(reterr, errno, "cannot set the mode of %s", path);
     if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 512) < 0)

@@ -15,11 +15,12 @@ static bool is_host(const char *host, bool is_six)
         return false;
     if (is_six)
         return host[strspn(host, "0123456789abcdefABCDEF:.")] == '\0' && strchr(host, ':');
-    return host[strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")] == '\0';
+    return host[strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")]
+           == '\0';
 }
 
-int net_parse_url(const char *url, char *memory, size_t size, struct net_address *ret, const char **ret_prefix,
-                  struct nt_error *reterr)
+int net_parse_url(const char *url, char *memory, size_t size, struct net_address *ret,
+                  const char **ret_prefix, struct nt_error *reterr)
 {
     struct net_address address = { 0 };
     const char *rest;
@@ -43,7 +44,8 @@ int net_parse_url(const char *url, char *memory, size_t size, struct net_address
     if (strpbrk(rest, "?#"))
         return nt_fail(reterr, NT_E_USAGE, "the address must have no query and no fragment");
 
-    /* host NUL prefix NUL: the slash makes room for the NUL, or there is one more byte at the end. */
+    /* host NUL prefix NUL: the slash makes room for the NUL, or there is one more byte at the
+     * end. */
     size_t authority = strcspn(rest, "/");
     char *host = memory;
     char *prefix = memory + authority + 1;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* utf8_check.c - checks UTF-8 that comes in pieces (RFC 3629: no overlong forms, no surrogates, up to U+10FFFF). */
+/* utf8_check.c - checks UTF-8 that comes in pieces (RFC 3629: no overlong forms, no surrogates, up
+ * to U+10FFFF). */
 #include "core/net/ws_parse.h"
 
 #include <string.h>

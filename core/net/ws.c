@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ws.c - one WebSocket connection after its handshake: messages by credit, control frames, closing (RFC 6455). */
+/* ws.c - one WebSocket connection after its handshake: messages by credit, control frames, closing
+ * (RFC 6455). */
 #include "core/net/ws.h"
 
 #include <errno.h>
@@ -94,7 +95,8 @@ static void finish(struct net_ws *ws)
 static void send_frame(struct net_ws *ws, uint8_t opcode, const void *data, size_t size)
 {
     size_t total;
-    uint8_t *frame = ws_make_frame(opcode, ws->is_client, NULL, (struct nt_bytes){ data, size }, &total);
+    uint8_t *frame =
+        ws_make_frame(opcode, ws->is_client, NULL, (struct nt_bytes){ data, size }, &total);
     if (!frame) {
         ws->c->error = ENOMEM;
         conn_kick(ws->c);
@@ -137,7 +139,8 @@ static void fail(struct net_ws *ws, uint16_t code, const char *why)
 
 static bool is_close_code(uint16_t code)
 {
-    return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) || (code >= 3000 && code <= 4999);
+    return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014)
+           || (code >= 3000 && code <= 4999);
 }
 
 static void take_close(struct net_ws *ws)
@@ -154,7 +157,8 @@ static void take_close(struct net_ws *ws)
             fail(ws, 1002, "a close code that must not be sent");
             return;
         }
-        if (!utf8_check_add(&utf8, ws->control + 2, ws->control_size - 2) || !utf8_check_is_whole(&utf8)) {
+        if (!utf8_check_add(&utf8, ws->control + 2, ws->control_size - 2)
+            || !utf8_check_is_whole(&utf8)) {
             fail(ws, 1007, "a close reason that is not UTF-8");
             return;
         }
@@ -168,7 +172,8 @@ static void take_control(struct net_ws *ws)
 {
     if (ws->frame.opcode == WS_CLOSE)
         take_close(ws);
-    else if (ws->frame.opcode == WS_PING && !ws->close_sent && ws->c->out_bytes < ws->limits.write_queue_bytes + PONGS_MAX)
+    else if (ws->frame.opcode == WS_PING && !ws->close_sent
+             && ws->c->out_bytes < ws->limits.write_queue_bytes + PONGS_MAX)
         send_frame(ws, WS_PONG, ws->control, ws->control_size);
 }
 
@@ -237,7 +242,9 @@ static bool take_piece(struct net_ws *ws)
         return true;
     }
     bool last = !ws->in_frame && ws->frame.fin;
-    if (ws->is_text && ((n && !utf8_check_add(&ws->utf8, data, (size_t)n)) || (last && !utf8_check_is_whole(&ws->utf8)))) {
+    if (ws->is_text
+        && ((n && !utf8_check_add(&ws->utf8, data, (size_t)n))
+            || (last && !utf8_check_is_whole(&ws->utf8)))) {
         fail(ws, 1007, "text that is not UTF-8");
         return false;
     }
@@ -250,9 +257,9 @@ static bool take_piece(struct net_ws *ws)
     return true;
 }
 
-/* Both close frames are through. The server ends the connection; the client waits for that (section 7.1.1). After a
- * violation the peer's bytes are read and dropped until it ends: closing at once would reset the connection, and the
- * close frame could be lost. True: ws is gone. */
+/* Both close frames are through. The server ends the connection; the client waits for that
+ * (section 7.1.1). After a violation the peer's bytes are read and dropped until it ends: closing
+ * at once would reset the connection, and the close frame could be lost. True: ws is gone. */
 static bool finish_if_closed(struct net_ws *ws)
 {
     if (!ws->close_received || !ws->close_sent || ws->c->out_bytes > 0)
@@ -278,7 +285,9 @@ static void on_input(void *owner)
             continue;
         }
         size_t used;
-        int rc = conn_waiting(c) ? ws_parse_head(ws->parse, c->in + c->begin, conn_waiting(c), &used, &ws->frame) : 0;
+        int rc = conn_waiting(c) ? ws_parse_head(ws->parse, c->in + c->begin, conn_waiting(c),
+                                                 &used, &ws->frame)
+                                 : 0;
         if (rc == 0 && conn_waiting(c) == 0)
             break;
         conn_consume(c, used);
@@ -328,7 +337,8 @@ static void on_broken(void *owner, int sys)
         ws->reason.code = sys == ETIMEDOUT ? NT_E_TIMEOUT : NT_E_CLOSED;
         ws->reason.retryable = 1;
         ws->reason.request_sent = 1;
-        nt_copy_text(ws->reason.upstream, sizeof(ws->reason.upstream), nt_errno_name(sys, name, sizeof(name)));
+        nt_copy_text(ws->reason.upstream, sizeof(ws->reason.upstream),
+                     nt_errno_name(sys, name, sizeof(name)));
     }
     finish(ws);
 }
@@ -339,7 +349,8 @@ static void on_due(void *owner, enum conn_due which)
     if (which == DUE_CLOSE) {
         if (!ws->has_failed && !ws->close_received) {
             ws->has_failed = true;
-            nt_fail(&ws->reason, NT_E_TIMEOUT, "the peer did not answer the close of the WebSocket");
+            nt_fail(&ws->reason, NT_E_TIMEOUT,
+                    "the peer did not answer the close of the WebSocket");
             ws->reason.request_sent = 1;
         }
         finish(ws);
@@ -388,8 +399,8 @@ uint64_t net_ws_send(struct net_ws *ws, struct nt_bytes message, bool is_text)
     return credit_left(ws);
 }
 
-uint64_t net_ws_send_borrowed(struct net_ws *ws, uint8_t first, struct nt_bytes bytes, void (*sent)(void *data),
-                              void *data)
+uint64_t net_ws_send_borrowed(struct net_ws *ws, uint8_t first, struct nt_bytes bytes,
+                              void (*sent)(void *data), void *data)
 {
     struct conn *c = ws->c;
     if (ws->close_sent) {

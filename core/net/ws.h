@@ -5,7 +5,8 @@
 
 #include "core/net/conn.h"
 
-/* Sends go to c at once; it gets c's events from ws_begin on. Server side when !is_client. NULL: out of memory. */
+/* Sends go to c at once; it gets c's events from ws_begin on. Server side when !is_client. NULL:
+ * out of memory. */
 struct net_ws *ws_new(struct conn *c, bool is_client, const struct net_limits *limits,
                       const struct net_ws_events *events, void *data);
 /* The handshake is done: the connection belongs to ws now. */

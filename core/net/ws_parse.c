@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ws_parse.c - the only file that knows wslay.
  *
- * wslay's receiver copies through 4 KiB of its own. So it gets a frame's head byte by byte, and of the payload only
- * what it has to unmask, which is written back where it came from; unmasked payload never passes it. */
+ * wslay's receiver copies through 4 KiB of its own. So it gets a frame's head byte by byte, and of
+ * the payload only what it has to unmask, which is written back where it came from; unmasked
+ * payload never passes it. */
 #include "core/net/ws_parse.h"
 
 #include <stdlib.h>
@@ -53,13 +54,15 @@ void ws_parse_free(struct ws_parse *p)
     free(p);
 }
 
-/* wslay reports a callback without bytes as an error or as "want read", by version; both mean: more bytes. */
+/* wslay reports a callback without bytes as an error or as "want read", by version; both mean: more
+ * bytes. */
 static bool is_fatal(ssize_t rc)
 {
     return rc == WSLAY_ERR_PROTO || rc == WSLAY_ERR_INVALID_ARGUMENT || rc == WSLAY_ERR_NOMEM;
 }
 
-int ws_parse_head(struct ws_parse *p, uint8_t *data, size_t size, size_t *ret_used, struct ws_frame *ret)
+int ws_parse_head(struct ws_parse *p, uint8_t *data, size_t size, size_t *ret_used,
+                  struct ws_frame *ret)
 {
     *ret_used = 0;
     if (p->is_stale) {
@@ -80,11 +83,15 @@ int ws_parse_head(struct ws_parse *p, uint8_t *data, size_t size, size_t *ret_us
             *ret_used = i + 1;
             continue;
         }
-        p->frame = (struct ws_frame){ .length = iocb.payload_length, .opcode = iocb.opcode, .fin = iocb.fin != 0,
-                                      .is_masked = iocb.mask != 0, .rsv = iocb.rsv };
+        p->frame = (struct ws_frame){ .length = iocb.payload_length,
+                                      .opcode = iocb.opcode,
+                                      .fin = iocb.fin != 0,
+                                      .is_masked = iocb.mask != 0,
+                                      .rsv = iocb.rsv };
         p->left = p->frame.length;
         p->has_ahead = rc > 0;
-        /* The payload's first byte was needed to make wslay speak: it stays in the buffer, unmasked. */
+        /* The payload's first byte was needed to make wslay speak: it stays in the buffer,
+         * unmasked. */
         if (rc > 0)
             data[i] = iocb.data[0];
         *ret_used = i + (rc > 0 ? 0 : 1);
@@ -118,7 +125,7 @@ bool ws_parse_payload(struct ws_parse *p, uint8_t *data, size_t size)
     return true;
 }
 
-/* --- out ---------------------------------------------------------------------------------------------------- */
+/* --- out ----------------------------------------------------------------------------------- */
 
 struct sink {
     uint8_t *data;
@@ -140,10 +147,12 @@ static int on_mask(uint8_t *buffer, size_t size, void *data)
     return getrandom(buffer, size, 0) == (ssize_t)size ? 0 : -1;
 }
 
-static const struct wslay_frame_callbacks sender = { .send_callback = on_send, .genmask_callback = on_mask };
+static const struct wslay_frame_callbacks sender = { .send_callback = on_send,
+                                                     .genmask_callback = on_mask };
 
 /* Sends part of a frame into the sink: all of `data` (may be empty: the head only). */
-static bool put(wslay_frame_context_ptr wslay, struct wslay_frame_iocb *iocb, const uint8_t *data, size_t size)
+static bool put(wslay_frame_context_ptr wslay, struct wslay_frame_iocb *iocb, const uint8_t *data,
+                size_t size)
 {
     do {
         iocb->data = data;
@@ -159,13 +168,15 @@ static bool put(wslay_frame_context_ptr wslay, struct wslay_frame_iocb *iocb, co
     return true;
 }
 
-static bool make(struct sink *sink, uint8_t opcode, bool masked, uint64_t length, const uint8_t *first,
-                 struct nt_bytes payload)
+static bool make(struct sink *sink, uint8_t opcode, bool masked, uint64_t length,
+                 const uint8_t *first, struct nt_bytes payload)
 {
     wslay_frame_context_ptr wslay = NULL;
     if (wslay_frame_context_init(&wslay, &sender, sink) != 0)
         return false;
-    struct wslay_frame_iocb iocb = { .fin = 1, .opcode = opcode, .payload_length = length, .mask = masked ? 1 : 0 };
+    struct wslay_frame_iocb iocb = {
+        .fin = 1, .opcode = opcode, .payload_length = length, .mask = masked ? 1 : 0
+    };
     bool ok = true;
     if (first)
         ok = put(wslay, &iocb, first, 1);
@@ -175,13 +186,15 @@ static bool make(struct sink *sink, uint8_t opcode, bool masked, uint64_t length
     return ok;
 }
 
-size_t ws_make_head(uint8_t opcode, uint64_t length, const uint8_t *first, uint8_t ret[WS_HEAD_MAX + 2])
+size_t ws_make_head(uint8_t opcode, uint64_t length, const uint8_t *first,
+                    uint8_t ret[WS_HEAD_MAX + 2])
 {
     struct sink sink = { .data = ret, .cap = WS_HEAD_MAX + 2 };
     return make(&sink, opcode, false, length, first, (struct nt_bytes){ 0 }) ? sink.size : 0;
 }
 
-uint8_t *ws_make_frame(uint8_t opcode, bool masked, const uint8_t *first, struct nt_bytes payload, size_t *ret_size)
+uint8_t *ws_make_frame(uint8_t opcode, bool masked, const uint8_t *first, struct nt_bytes payload,
+                       size_t *ret_size)
 {
     size_t length = payload.size + (first ? 1 : 0);
     struct sink sink = { .cap = length + WS_HEAD_MAX };

@@ -24,16 +24,21 @@ struct ws_parse;
 
 struct ws_parse *ws_parse_new(void);
 void ws_parse_free(struct ws_parse *p);
-/* Takes a frame's head off the bytes. 1: the head is there, 0: more bytes are needed, -1: not a frame. */
-int ws_parse_head(struct ws_parse *p, uint8_t *data, size_t size, size_t *ret_used, struct ws_frame *ret);
-/* Unmasks `size` bytes of the frame's payload in place; size is at most what is left of it. False: broken or no memory. */
+/* Takes a frame's head off the bytes. 1: the head is there, 0: more bytes are needed, -1: not a
+ * frame. */
+int ws_parse_head(struct ws_parse *p, uint8_t *data, size_t size, size_t *ret_used,
+                  struct ws_frame *ret);
+/* Unmasks `size` bytes of the frame's payload in place; size is at most what is left of it. False:
+ * broken or no memory. */
 bool ws_parse_payload(struct ws_parse *p, uint8_t *data, size_t size);
 
-/* The head of an unmasked frame that ends a message. Returns its size, 0 on failure; `first` may be NULL, else it is the
- * payload's first byte and put behind the head. */
-size_t ws_make_head(uint8_t opcode, uint64_t length, const uint8_t *first, uint8_t ret[WS_HEAD_MAX + 2]);
+/* The head of an unmasked frame that ends a message. Returns its size, 0 on failure; `first` may be
+ * NULL, else it is the payload's first byte and put behind the head. */
+size_t ws_make_head(uint8_t opcode, uint64_t length, const uint8_t *first,
+                    uint8_t ret[WS_HEAD_MAX + 2]);
 /* A whole frame in malloc'ed memory, masked when asked. NULL: out of memory. `first` as above. */
-uint8_t *ws_make_frame(uint8_t opcode, bool masked, const uint8_t *first, struct nt_bytes payload, size_t *ret_size);
+uint8_t *ws_make_frame(uint8_t opcode, bool masked, const uint8_t *first, struct nt_bytes payload,
+                       size_t *ret_size);
 
 /* Checks UTF-8 piece by piece (RFC 3629). Start with zero. */
 struct utf8_check {

@@ -77,8 +77,8 @@ static void add_size(struct nt_buf *b, json_int_t bytes)
     else if (left % scale == 0 || left / scale >= 100)
         nt_buf_addf(b, "%s%" PRIu64 "%c", sign, left / scale, units[unit - 1]);
     else
-        nt_buf_addf(b, "%s%" PRIu64 ".%u%c", sign, left / scale, (unsigned)(left % scale * 10 / scale),
-                    units[unit - 1]);
+        nt_buf_addf(b, "%s%" PRIu64 ".%u%c", sign, left / scale,
+                    (unsigned)(left % scale * 10 / scale), units[unit - 1]);
 }
 
 static void add_duration(struct nt_buf *b, json_int_t ms)
@@ -92,7 +92,8 @@ static void add_duration(struct nt_buf *b, json_int_t ms)
     else if (ms < 3600000)
         nt_buf_addf(b, "%" JSON_INTEGER_FORMAT "m%02us", ms / 60000, (unsigned)(ms % 60000 / 1000));
     else
-        nt_buf_addf(b, "%" JSON_INTEGER_FORMAT "h%02um", ms / 3600000, (unsigned)(ms % 3600000 / 60000));
+        nt_buf_addf(b, "%" JSON_INTEGER_FORMAT "h%02um", ms / 3600000,
+                    (unsigned)(ms % 3600000 / 60000));
 }
 
 /* A list of plain values reads better as a,b than as JSON. */
@@ -102,9 +103,8 @@ static bool is_plain_list(json_t *value)
     json_t *item;
     if (!json_is_array(value))
         return false;
-    json_array_foreach(value, i, item)
-        if (json_is_array(item) || json_is_object(item))
-            return false;
+    json_array_foreach(value, i,
+                       item) if (json_is_array(item) || json_is_object(item)) return false;
     return true;
 }
 
@@ -129,7 +129,8 @@ void cell_add_text(struct nt_buf *b, json_t *value, uint32_t type)
         json_t *item;
         if (json_array_size(value) == 0)
             nt_buf_add_char(b, '-');
-        json_array_foreach(value, i, item) {
+        json_array_foreach(value, i, item)
+        {
             if (i)
                 nt_buf_add_char(b, ',');
             cell_add_text(b, item, NT_TEXT);

@@ -8,15 +8,16 @@
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
-static int fail_unknown(const struct nt_command *command, const char *name, size_t length, struct nt_error *reterr)
+static int fail_unknown(const struct nt_command *command, const char *name, size_t length,
+                        struct nt_error *reterr)
 {
     nt_auto(nt_buf_done) struct nt_buf known = NT_BUF(200);
     const struct nt_column *row;
     for (uint32_t i = 0; (row = tree_row(&command->columns, i)); i++)
         if (!(row->flags & NT_HIDDEN))
             nt_buf_addf(&known, "%s%s", i ? ", " : "", row->name);
-    nt_fail(reterr, NT_E_USAGE, "--fields: no column '%.*s'; known: %s", (int)(length < 60 ? length : 60), name,
-            nt_buf_text(&known));
+    nt_fail(reterr, NT_E_USAGE, "--fields: no column '%.*s'; known: %s",
+            (int)(length < 60 ? length : 60), name, nt_buf_text(&known));
     return nt_hint(reterr, "see nanoterm %s --help", command->path);
 }
 
@@ -44,8 +45,8 @@ static int pick_named(const struct nt_command *command, const char *fields, stru
     }
 }
 
-int columns_pick(const struct nt_command *command, const char *fields, bool is_json, struct columns *ret,
-                 struct nt_error *reterr)
+int columns_pick(const struct nt_command *command, const char *fields, bool is_json,
+                 struct columns *ret, struct nt_error *reterr)
 {
     ret->count = 0;
     if (fields && (command->columns.count == 0 || command->result == NT_RESULT_NONE)) {

@@ -21,10 +21,10 @@ struct columns {
     uint32_t count;
 };
 
-/* `fields` is "a,b", or NULL for the default: all in JSON, all but NT_WIDE for a person. NT_E_USAGE names the known
- * ones when one is not known. */
-int columns_pick(const struct nt_command *command, const char *fields, bool is_json, struct columns *ret,
-                 struct nt_error *reterr);
+/* `fields` is "a,b", or NULL for the default: all in JSON, all but NT_WIDE for a person. NT_E_USAGE
+ * names the known ones when one is not known. */
+int columns_pick(const struct nt_command *command, const char *fields, bool is_json,
+                 struct columns *ret, struct nt_error *reterr);
 /* Adds the heading: the title, else the name; in capitals for a table. */
 void columns_add_title(const struct nt_column *row, bool is_table, struct nt_buf *b);
 

@@ -10,13 +10,18 @@
 #include "nanoterm/plugin.h"
 #include "sdk/buf.h"
 
-/* The row of any code: `plugin` is that of a plugin's own number, or NULL. An unknown number is an internal error. */
+/* The row of any code: `plugin` is that of a plugin's own number, or NULL. An unknown number is an
+ * internal error. */
 struct nt_error_row error_line_row(uint32_t code, const struct nt_error_row *plugin);
 /* "nanoterm: message", then "hint: ..." when there is one. */
-void error_line_add_text(struct nt_buf *b, const struct nt_error *error, const struct nt_error_row *row, bool color);
-/* Members, in this order: level kind code message retryable request_sent attempt status upstream request_id hint. */
-void error_line_add_json(struct nt_buf *b, const struct nt_error *error, const struct nt_error_row *row);
-/* What --status-fd gets: {"by":"tool|runtime|program","status":N,"code":"..."|null}. `code` may be NULL. */
+void error_line_add_text(struct nt_buf *b, const struct nt_error *error,
+                         const struct nt_error_row *row, bool color);
+/* Members, in this order: level kind code message retryable request_sent attempt status upstream
+ * request_id hint. */
+void error_line_add_json(struct nt_buf *b, const struct nt_error *error,
+                         const struct nt_error_row *row);
+/* What --status-fd gets: {"by":"tool|runtime|program","status":N,"code":"..."|null}. `code` may be
+ * NULL. */
 void error_line_add_status(struct nt_buf *b, uint32_t by, uint32_t status, const char *code);
 
 #endif

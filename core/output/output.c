@@ -24,8 +24,8 @@ struct output {
     struct output_options options;
     const struct nt_command *command;
     struct columns columns;
-    struct table table;     /* people: LIST and STREAM */
-    struct nt_buf pending;  /* JSON: the array so far */
+    struct table table;    /* people: LIST and STREAM */
+    struct nt_buf pending; /* JSON: the array so far */
     struct progress progress;
     uint64_t rows;
     int64_t start_ms;
@@ -66,7 +66,7 @@ void output_set_color(struct output *output, bool color)
     output->options.flags = (output->options.flags & ~NT_CALL_COLOR) | (color ? NT_CALL_COLOR : 0);
 }
 
-/* --- writing -------------------------------------------------------------------------------------------------- */
+/* --- writing ------------------------------------------------------------------------------- */
 
 int output_write_fd(int fd, const char *data, size_t size)
 {
@@ -115,7 +115,7 @@ static bool has(const struct output *output, uint32_t flag)
     return output->options.flags & flag;
 }
 
-/* --- rows ----------------------------------------------------------------------------------------------------- */
+/* --- rows ---------------------------------------------------------------------------------- */
 
 int output_begin(struct output *output, const struct nt_command *command, const char *fields,
                  struct nt_error *reterr)
@@ -173,7 +173,9 @@ static int show_row(struct output *output, json_t *const *cells, struct nt_error
     }
     if (!is_table(output))
         return write_buf(output, &text, reterr);
-    return output->command->result == NT_RESULT_STREAM ? flush_table(output, output->rows == 0, reterr) : 0;
+    return output->command->result == NT_RESULT_STREAM
+               ? flush_table(output, output->rows == 0, reterr)
+               : 0;
 }
 
 static int put_json(const char *data, size_t size, void *buffer)
@@ -188,7 +190,8 @@ static int json_row(struct output *output, json_t *const *cells, struct nt_error
     bool ok = row != NULL;
     for (uint32_t i = 0; ok && i < output->columns.count; i++)
         ok = json_object_set_new(row, output->columns.shown[i].row->name,
-                                 cells[i] ? json_incref(cells[i]) : json_null()) == 0;
+                                 cells[i] ? json_incref(cells[i]) : json_null())
+             == 0;
     bool is_list = output->command->result == NT_RESULT_LIST;
     if (is_list)
         nt_buf_add_char(&output->pending, output->rows ? ',' : '[');
@@ -197,7 +200,8 @@ static int json_row(struct output *output, json_t *const *cells, struct nt_error
     ok = ok && json_dump_callback(row, put_json, &output->pending, flags) == 0;
     json_decref(row);
     if (!ok)
-        return nt_fail(reterr, nt_buf_ok(&output->pending) ? NT_E_MEMORY : NT_E_LIMIT, "the result is too long");
+        return nt_fail(reterr, nt_buf_ok(&output->pending) ? NT_E_MEMORY : NT_E_LIMIT,
+                       "the result is too long");
     if (is_list)
         return 0;
     nt_buf_add_char(&output->pending, '\n');
@@ -210,23 +214,27 @@ static int check_row(const struct output *output, struct nt_error *reterr)
     if (!output->command || output->command->result == NT_RESULT_NONE)
         return nt_fail(reterr, NT_E_INTERNAL, "'%s' has no result by its table", path);
     if (output->command->result == NT_RESULT_ONE && output->rows)
-        return nt_fail(reterr, NT_E_INTERNAL, "'%s' has one result by its table, and gave two", path);
+        return nt_fail(reterr, NT_E_INTERNAL, "'%s' has one result by its table, and gave two",
+                       path);
     return 0;
 }
 
 static int add_row(struct output *output, json_t *const *cells, struct nt_error *reterr)
 {
-    int status = has(output, NT_CALL_JSON) ? json_row(output, cells, reterr) : show_row(output, cells, reterr);
+    int status = has(output, NT_CALL_JSON) ? json_row(output, cells, reterr)
+                                           : show_row(output, cells, reterr);
     output->rows++;
     return status;
 }
 
-int output_emit(struct output *output, const struct nt_value *values, uint32_t count, struct nt_error *reterr)
+int output_emit(struct output *output, const struct nt_value *values, uint32_t count,
+                struct nt_error *reterr)
 {
     if (check_row(output, reterr) < 0)
         return -1;
     if (count > output->command->columns.count)
-        return nt_fail(reterr, NT_E_INTERNAL, "'%s' gave more values than it has columns", output->command->path);
+        return nt_fail(reterr, NT_E_INTERNAL, "'%s' gave more values than it has columns",
+                       output->command->path);
     json_t *cells[COLUMNS_MAX] = { NULL };
     for (uint32_t i = 0; i < output->columns.count; i++) {
         uint32_t index = output->columns.shown[i].index;
@@ -257,7 +265,8 @@ int output_emit_json(struct output *output, struct nt_bytes json, struct nt_erro
     json_error_t at;
     json_t *root = json_loadb(json.data ? json.data : "", json.size, JSON_DECODE_ANY, &at);
     if (!root)
-        return nt_fail(reterr, NT_E_RESPONSE, "the answer is not JSON (byte %d: %s)", at.position, at.text);
+        return nt_fail(reterr, NT_E_RESPONSE, "the answer is not JSON (byte %d: %s)", at.position,
+                       at.text);
     int status = 0;
     if (json_is_array(root))
         for (size_t i = 0; status == 0 && i < json_array_size(root); i++)
@@ -282,7 +291,7 @@ int output_finish(struct output *output, struct nt_error *reterr)
     return flush_table(output, true, reterr);
 }
 
-/* --- lines for the person -------------------------------------------------------------------------------------- */
+/* --- lines for the person ------------------------------------------------------------------ */
 
 static void write_line(struct output *output, struct nt_buf *b)
 {
@@ -309,14 +318,17 @@ void output_message(struct output *output, uint32_t level, const char *text)
     if (level != NT_SAY_WARN && has(output, NT_CALL_QUIET | NT_CALL_JSON))
         return;
     if (has(output, NT_CALL_JSON)) {
-        write_json_line(output, json_pack("{s:s, s:o*}", "level", "warning", "message", cell_of_text(text)));
+        write_json_line(
+            output, json_pack("{s:s, s:o*}", "level", "warning", "message", cell_of_text(text)));
         return;
     }
     nt_auto(nt_buf_done) struct nt_buf line = NT_BUF(64 * 1024);
     if (level == NT_SAY_WARN)
         nt_buf_add(&line, "nanoterm: warning: ");
     else if (level == NT_SAY_DONE)
-        nt_buf_add(&line, has(output, NT_CALL_COLOR) && has(output, NT_CALL_STDERR_TTY) ? "\033[32m✓\033[0m " : "✓ ");
+        nt_buf_add(&line, has(output, NT_CALL_COLOR) && has(output, NT_CALL_STDERR_TTY)
+                              ? "\033[32m✓\033[0m "
+                              : "✓ ");
     nt_buf_add_printable(&line, text, true);
     nt_buf_add_char(&line, '\n');
     write_line(output, &line);
@@ -340,7 +352,8 @@ void output_clear_progress(struct output *output)
 
 void output_debug(struct output *output, const char *event, const char *fields)
 {
-    write_json_line(output, json_pack("{s:s, s:I, s:o*, s:o*}", "level", "debug", "ms",
-                                      (json_int_t)(now_ms() - output->start_ms), "event", cell_of_text(event),
-                                      "fields", cell_of_text(fields ? fields : "")));
+    write_json_line(output,
+                    json_pack("{s:s, s:I, s:o*, s:o*}", "level", "debug", "ms",
+                              (json_int_t)(now_ms() - output->start_ms), "event",
+                              cell_of_text(event), "fields", cell_of_text(fields ? fields : "")));
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* output.h - all that the core writes for a command: results on stdout; messages, progress, errors on stderr.
+/* output.h - all that the core writes for a command: results on stdout; messages, progress, errors
+ * on stderr.
  *
- * Results are rows by the columns of the command: a table or `name: value` lines for a person, JSON for a program.
- * Everything is written with write(2), so that a full disk or a closed pipe is seen where it happens. */
+ * Results are rows by the columns of the command: a table or `name: value` lines for a person, JSON
+ * for a program. Everything is written with write(2), so that a full disk or a closed pipe is seen
+ * where it happens. */
 #ifndef NT_CORE_OUTPUT_H
 #define NT_CORE_OUTPUT_H
 
@@ -22,13 +24,15 @@ void output_free(struct output *output);
 /* The configuration is known later than the terminal: sets or clears NT_CALL_COLOR. */
 void output_set_color(struct output *output, bool color);
 
-/* Says whose columns the rows will have. `fields` is "a,b" or NULL; an unknown one is NT_E_USAGE. */
+/* Says whose columns the rows will have. `fields` is "a,b" or NULL; an unknown one is
+ * NT_E_USAGE. */
 int output_begin(struct output *output, const struct nt_command *command, const char *fields,
                  struct nt_error *reterr);
-int output_emit(struct output *output, const struct nt_value *values, uint32_t count, struct nt_error *reterr);
+int output_emit(struct output *output, const struct nt_value *values, uint32_t count,
+                struct nt_error *reterr);
 int output_emit_json(struct output *output, struct nt_bytes json, struct nt_error *reterr);
-/* Writes what waits for the end (a table, an array). Call after the command succeeded only: a list that broke off is
- * not shown as if it were whole. */
+/* Writes what waits for the end (a table, an array). Call after the command succeeded only: a list
+ * that broke off is not shown as if it were whole. */
 int output_finish(struct output *output, struct nt_error *reterr);
 
 /* Bytes on stdout as they are (help, the catalog). */

@@ -6,8 +6,8 @@
 
 #include "sdk/cleanup.h"
 
-bool progress_step(struct progress *progress, const char *label, uint64_t done, uint64_t total, int64_t now_ms,
-                   struct nt_buf *b)
+bool progress_step(struct progress *progress, const char *label, uint64_t done, uint64_t total,
+                   int64_t now_ms, struct nt_buf *b)
 {
     if (total && done >= total)
         return progress_clear(progress, b);
@@ -15,7 +15,8 @@ bool progress_step(struct progress *progress, const char *label, uint64_t done, 
         return false;
     progress->drawn_ms = now_ms;
     progress->is_shown = true;
-    /* A carriage return and "erase to the end": the line must fit into one row, so the label is cut. */
+    /* A carriage return and "erase to the end": the line must fit into one row, so the label is
+     * cut. */
     nt_auto(nt_buf_done) struct nt_buf safe = NT_BUF(512);
     nt_buf_add_printable(&safe, label ? label : "", false);
     nt_buf_addf(b, "\r%.50s", nt_buf_text(&safe));

@@ -16,9 +16,10 @@ struct progress {
     bool is_shown;
 };
 
-/* Adds what to write to the terminal; false: nothing now (too soon). done == total ends the line. */
-bool progress_step(struct progress *progress, const char *label, uint64_t done, uint64_t total, int64_t now_ms,
-                   struct nt_buf *b);
+/* Adds what to write to the terminal; false: nothing now (too soon). done == total ends the
+ * line. */
+bool progress_step(struct progress *progress, const char *label, uint64_t done, uint64_t total,
+                   int64_t now_ms, struct nt_buf *b);
 /* Adds what takes the line away; false: there is none. */
 bool progress_clear(struct progress *progress, struct nt_buf *b);
 

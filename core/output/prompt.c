@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* prompt.c - asks the person at the terminal.
  *
- * /dev/tty and not stdin: the question must reach a person even where output is redirected. While echo is off the
- * signals that end or stop the tool are caught, so that the terminal is never left silent. */
+ * /dev/tty and not stdin: the question must reach a person even where output is redirected. While
+ * echo is off the signals that end or stop the tool are caught, so that the terminal is never left
+ * silent. */
 #include "prompt.h"
 
 #include <errno.h>
@@ -90,8 +91,8 @@ static int read_line(int tty, int64_t wait_ms, struct nt_buf *ret, struct nt_err
     return 0;
 }
 
-int prompt_ask(const char *question, const char *instead, bool is_terminal, bool secret, int64_t wait_ms,
-               struct nt_buf *ret, struct nt_error *reterr)
+int prompt_ask(const char *question, const char *instead, bool is_terminal, bool secret,
+               int64_t wait_ms, struct nt_buf *ret, struct nt_error *reterr)
 {
     nt_autoclose int tty = is_terminal ? open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY) : -1;
     if (tty < 0) {

@@ -17,11 +17,12 @@
  * Asks on /dev/tty and reads one line into `ret` (its maximum counts).
  *
  * @param is_terminal  false: nobody is there; refuses and names `instead`
- * @param secret       the answer is not shown; the terminal is as before afterwards, also after a signal
+ * @param secret       the answer is not shown; the terminal is as before afterwards, also after a
+ * signal
  * @param wait_ms      -1: as long as a person may take
- * @param reterr       NT_E_USAGE (no terminal), NT_E_CANCELLED (signal, end of input), NT_E_TIMEOUT
- */
-int prompt_ask(const char *question, const char *instead, bool is_terminal, bool secret, int64_t wait_ms,
-               struct nt_buf *ret, struct nt_error *reterr);
+ * @param reterr       NT_E_USAGE (no terminal), NT_E_CANCELLED (signal, end of input),
+ * NT_E_TIMEOUT */
+int prompt_ask(const char *question, const char *instead, bool is_terminal, bool secret,
+               int64_t wait_ms, struct nt_buf *ret, struct nt_error *reterr);
 
 #endif

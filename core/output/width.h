@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Columns of UTF-8 text without control characters (nt_buf_add_printable): wide East Asian characters and emoji take
- * two, combining marks and joiners none. Needs no locale. */
+/* Columns of UTF-8 text without control characters (nt_buf_add_printable): wide East Asian
+ * characters and emoji take two, combining marks and joiners none. Needs no locale. */
 size_t width_of(const char *text);
 /* The same for one character. */
 unsigned width_of_char(uint32_t c);

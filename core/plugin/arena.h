@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* arena.h - memory for the tables of one plugin: many small pieces, freed together, with a hard maximum. */
+/* arena.h - memory for the tables of one plugin: many small pieces, freed together, with a hard
+ * maximum. */
 #ifndef NT_CORE_ARENA_H
 #define NT_CORE_ARENA_H
 
@@ -12,9 +13,13 @@ struct arena {
     size_t left; /* bytes that may still be handed out */
 };
 
-#define ARENA(maximum) { .left = (maximum) }
+#define ARENA(maximum)                                                                             \
+    {                                                                                              \
+        .left = (maximum)                                                                          \
+    }
 
-/* Zeroed, aligned for any row; NULL: the maximum is reached or out of memory. Valid until arena_done. */
+/* Zeroed, aligned for any row; NULL: the maximum is reached or out of memory. Valid until
+ * arena_done. */
 void *arena_room(struct arena *arena, size_t size);
 /* A copy of `size` bytes with a NUL behind them. */
 char *arena_text(struct arena *arena, const char *text, size_t size);

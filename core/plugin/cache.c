@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cache.c - manifests of plugins that ship none: $XDG_CACHE_HOME/nanoterm/plugins.json, else ~/.nanoterm/cache/. */
+/* cache.c - manifests of plugins that ship none: $XDG_CACHE_HOME/nanoterm/plugins.json, else
+ * ~/.nanoterm/cache/. */
 #include "cache.h"
 
 #include <fcntl.h>
@@ -15,7 +16,8 @@
 #define FILE_NAME "plugins.json"
 #define ENTRIES_MAX 256u
 
-/* Opens the folder of the cache, making it when `make`; -1: there is none that only this user can write to. */
+/* Opens the folder of the cache, making it when `make`; -1: there is none that only this user can
+ * write to. */
 static int open_folder(bool make)
 {
     const char *xdg = secure_getenv("XDG_CACHE_HOME"), *home = secure_getenv("HOME");
@@ -36,7 +38,8 @@ static int open_folder(bool make)
     struct nt_error e = NT_ERROR_INIT;
     if (!nt_buf_ok(&path) || trust_open_folder(nt_buf_text(&path), &fd, &e) < 0)
         return -1;
-    /* Root with somebody's HOME (sudo) leaves that cache alone: its files would be lost to their owner. */
+    /* Root with somebody's HOME (sudo) leaves that cache alone: its files would be lost to their
+     * owner. */
     struct stat st;
     if (fstat(fd, &st) < 0 || st.st_uid != geteuid()) {
         close(fd);
@@ -67,7 +70,8 @@ static void read_file(struct cache *cache)
 static json_t *identity(const struct stat *st)
 {
     return json_pack("[I, I, I, I, I]", (json_int_t)st->st_size, (json_int_t)st->st_mtim.tv_sec,
-                     (json_int_t)st->st_mtim.tv_nsec, (json_int_t)st->st_ino, (json_int_t)st->st_dev);
+                     (json_int_t)st->st_mtim.tv_nsec, (json_int_t)st->st_ino,
+                     (json_int_t)st->st_dev);
 }
 
 const json_t *cache_find(struct cache *cache, const char *path, const struct stat *st)
@@ -81,12 +85,13 @@ const json_t *cache_find(struct cache *cache, const char *path, const struct sta
     return entry;
 }
 
-const json_t *cache_put(struct cache *cache, const char *path, const struct stat *st, json_t *manifest,
-                        const char *failure)
+const json_t *cache_put(struct cache *cache, const char *path, const struct stat *st,
+                        json_t *manifest, const char *failure)
 {
     if (!cache->entries)
         read_file(cache);
-    /* Full: those of files that are gone are among them, and one more run finds out which are needed. */
+    /* Full: those of files that are gone are among them, and one more run finds out which are
+     * needed. */
     if (json_object_size(cache->entries) >= ENTRIES_MAX)
         json_object_clear(cache->entries);
     json_t *entry = manifest ? json_pack("{s:o, s:o}", "file", identity(st), "manifest", manifest)
@@ -102,7 +107,8 @@ void cache_save(struct cache *cache)
     if (!cache->is_dirty)
         return;
     cache->is_dirty = false;
-    nt_auto_json json_t *file = json_pack("{s:s, s:O}", "nanoterm", NT_VERSION, "plugins", cache->entries);
+    nt_auto_json json_t *file =
+        json_pack("{s:s, s:O}", "nanoterm", NT_VERSION, "plugins", cache->entries);
     nt_autofree char *text = file ? json_dumps(file, JSON_COMPACT) : NULL;
     nt_autoclose int folder = text && strlen(text) < MANIFEST_MAX_BYTES ? open_folder(true) : -1;
     if (folder < 0)
@@ -110,7 +116,8 @@ void cache_save(struct cache *cache)
     char name[64];
     snprintf(name, sizeof(name), "." FILE_NAME ".%d", (int)getpid());
     unlinkat(folder, name, 0); /* left by a process of this number that was killed */
-    nt_autoclose int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    nt_autoclose int fd =
+        openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return;
     size_t size = strlen(text);

@@ -108,7 +108,8 @@ static int check_choices(const struct nt_opt *opt, struct nt_error *reterr)
     }
 }
 
-static const struct nt_opt *opt_named(const struct nt_command *command, const char *name, size_t length)
+static const struct nt_opt *opt_named(const struct nt_command *command, const char *name,
+                                      size_t length)
 {
     const struct nt_opt *opts = command->opts.rows;
     for (uint32_t i = 0; i < command->opts.count; i++)
@@ -117,7 +118,8 @@ static const struct nt_opt *opt_named(const struct nt_command *command, const ch
     return NULL;
 }
 
-static int check_conflicts(const struct nt_command *command, const struct nt_opt *opt, struct nt_error *reterr)
+static int check_conflicts(const struct nt_command *command, const struct nt_opt *opt,
+                           struct nt_error *reterr)
 {
     for (const char *at = opt->conflicts; at && *at;) {
         size_t length = strcspn(at, " ");
@@ -136,7 +138,8 @@ static int check_opt(const struct nt_command *command, uint32_t index, struct nt
     if (!is_name(opt->name))
         return BAD("not a name: [a-z0-9][a-z0-9-]*, without dashes in front");
     if (opt->letter
-        && !((opt->letter >= 'a' && opt->letter <= 'z') || (opt->letter >= 'A' && opt->letter <= 'Z')))
+        && !((opt->letter >= 'a' && opt->letter <= 'z')
+             || (opt->letter >= 'A' && opt->letter <= 'Z')))
         return BAD("its letter is not an ASCII letter");
     for (uint32_t i = 0; i < command->opts.count; i++) {
         const struct nt_opt *other = &opts[i];
@@ -144,7 +147,8 @@ static int check_opt(const struct nt_command *command, uint32_t index, struct nt
             return BAD("a second option of this name");
         if (i < index && opt->letter && other->letter == opt->letter)
             return BAD("its letter '%c' is that of --%s", (char)opt->letter, other->name);
-        if (opt->type == NT_FLAG && strncmp(other->name, "no-", 3) == 0 && strcmp(other->name + 3, opt->name) == 0)
+        if (opt->type == NT_FLAG && strncmp(other->name, "no-", 3) == 0
+            && strcmp(other->name + 3, opt->name) == 0)
             return BAD("--%s unsets this flag already", other->name);
     }
     if (opt->min > opt->max)
@@ -178,12 +182,15 @@ static int check_args(const struct nt_command *command, struct nt_error *reterr)
         if (arg->flags & NT_REST) {
             if (i + 1 != command->args.count)
                 return BAD("argument '%s': NT_REST must be the last row", arg->name);
-            continue; /* behind `--`: neither NT_MANY nor an optional one before it can take its words */
+            /* behind `--`: neither NT_MANY nor an optional one before it can take its words */
+            continue;
         }
         if (many)
-            return BAD("argument '%s': nothing is left behind '%s', which takes all", arg->name, many->name);
+            return BAD("argument '%s': nothing is left behind '%s', which takes all", arg->name,
+                       many->name);
         if (optional && !(arg->flags & NT_OPTIONAL))
-            return BAD("argument '%s': required, but it follows '%s', which is optional", arg->name, optional->name);
+            return BAD("argument '%s': required, but it follows '%s', which is optional", arg->name,
+                       optional->name);
         many = arg->flags & NT_MANY ? arg : NULL;
         optional = arg->flags & NT_OPTIONAL ? arg : optional;
     }
@@ -214,7 +221,8 @@ static int check_examples(const struct nt_command *command, struct nt_error *ret
         for (uint32_t j = 0; !ok && j < command->aliases.count; j++)
             ok = begins_with(examples[i].command, aliases[j].path);
         if (!ok)
-            return BAD("example '%s': does not begin with '%s'", examples[i].command, command->path);
+            return BAD("example '%s': does not begin with '%s'", examples[i].command,
+                       command->path);
     }
     return 0;
 }
@@ -230,8 +238,10 @@ static bool has_row(const struct nt_plugin *plugin, uint32_t code)
     return false;
 }
 
-/* True when one of the commands before `index`, or a spelling of this one before `alias`, is `path`. */
-static bool is_taken(const struct nt_plugin *plugin, uint32_t index, uint32_t alias, const char *path)
+/* True when one of the commands before `index`, or a spelling of this one before `alias`, is
+ * `path`. */
+static bool is_taken(const struct nt_plugin *plugin, uint32_t index, uint32_t alias,
+                     const char *path)
 {
     const struct nt_command *commands = plugin->commands.rows;
     for (uint32_t i = 0; i <= index; i++) {
@@ -246,7 +256,8 @@ static bool is_taken(const struct nt_plugin *plugin, uint32_t index, uint32_t al
     return false;
 }
 
-static int check_command(const struct nt_plugin *plugin, uint32_t index, bool needs_pointers, struct nt_error *reterr)
+static int check_command(const struct nt_plugin *plugin, uint32_t index, bool needs_pointers,
+                         struct nt_error *reterr)
 {
     const struct nt_command *command = (const struct nt_command *)plugin->commands.rows + index;
     if (!is_path(command->path))
@@ -297,13 +308,15 @@ static int check_errors(const struct nt_plugin *plugin, struct nt_error *reterr)
     for (uint32_t i = 0; i < plugin->errors.count; i++) {
         const struct nt_error_row *row = &rows[i];
         if (row->number < NT_E_PLUGIN_FIRST)
-            return BAD("error '%s': its number %u is below %u", row->text, row->number, NT_E_PLUGIN_FIRST);
+            return BAD("error '%s': its number %u is below %u", row->text, row->number,
+                       NT_E_PLUGIN_FIRST);
         if (!is_error_text(row->text))
             return BAD("error '%s': its text is not vendor.code", row->text);
         if (!row->help)
             return BAD("error '%s': no help", row->text);
         if (row->exit_status == 0 || row->exit_status > 255 || row->retry > 1)
-            return BAD("error '%s': exit status %u, retry %u", row->text, row->exit_status, row->retry);
+            return BAD("error '%s': exit status %u, retry %u", row->text, row->exit_status,
+                       row->retry);
         for (uint32_t j = 0; j < i; j++)
             if (rows[j].number == row->number || strcmp(rows[j].text, row->text) == 0)
                 return BAD("error '%s': a second one of this number or text", row->text);
@@ -324,7 +337,8 @@ static int check_groups(const struct nt_plugin *plugin, struct nt_error *reterr)
     return 0;
 }
 
-static int check_services(const struct nt_plugin *plugin, bool needs_pointers, struct nt_error *reterr)
+static int check_services(const struct nt_plugin *plugin, bool needs_pointers,
+                          struct nt_error *reterr)
 {
     const struct nt_service *services = plugin->services.rows;
     for (uint32_t i = 0; i < plugin->services.count; i++) {
@@ -333,7 +347,8 @@ static int check_services(const struct nt_plugin *plugin, bool needs_pointers, s
         for (uint32_t j = 0; j < i; j++)
             if (strcmp(services[j].name, services[i].name) == 0
                 && strcmp(services[j].instance, services[i].instance) == 0)
-                return BAD("service '%s': a second one with instance '%s'", services[i].name, services[i].instance);
+                return BAD("service '%s': a second one with instance '%s'", services[i].name,
+                           services[i].instance);
     }
     return 0;
 }
@@ -341,8 +356,8 @@ static int check_services(const struct nt_plugin *plugin, bool needs_pointers, s
 int check_tables(const struct nt_plugin *plugin, bool needs_pointers, struct nt_error *reterr)
 {
     if (!plugin->name || !check_is_plugin_name(plugin->name))
-        return BAD("plugin '%s': not a name: [a-z][a-z0-9-]*, at most %u bytes", plugin->name ? plugin->name : "",
-                   NAME_MAX_BYTES);
+        return BAD("plugin '%s': not a name: [a-z][a-z0-9-]*, at most %u bytes",
+                   plugin->name ? plugin->name : "", NAME_MAX_BYTES);
     if (check_groups(plugin, reterr) < 0 || check_errors(plugin, reterr) < 0)
         return -1;
     const struct nt_command *commands = plugin->commands.rows;

@@ -26,12 +26,15 @@ static int64_t now_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* Starts it in a process group of its own with the file as descriptor 3 and the pipe as 1. Returns errno or 0. */
+/* Starts it in a process group of its own with the file as descriptor 3 and the pipe as 1. Returns
+ * errno or 0. */
 static int start(const char *program, int file, int answer, pid_t *ret)
 {
-    char self[] = "nanoterm", flag[] = "--internal-manifest", path[] = "/proc/self/fd/3", out[] = "-";
+    char self[] = "nanoterm", flag[] = "--internal-manifest", path[] = "/proc/self/fd/3",
+         out[] = "-";
     char *argv[] = { self, flag, path, out, NULL };
-    /* Nothing of the user's environment: LD_PRELOAD and the like would decide what a plugin's tables say. */
+    /* Nothing of the user's environment: LD_PRELOAD and the like would decide what a plugin's
+     * tables say. */
     char lang[] = "LANG=C.UTF-8", sanitizer[] = "ASAN_OPTIONS=detect_leaks=0:handle_segv=0";
     char *env[] = { lang, sanitizer, NULL };
     posix_spawn_file_actions_t actions;
@@ -44,8 +47,8 @@ static int start(const char *program, int file, int answer, pid_t *ret)
         return sys;
     sys = posix_spawnattr_init(&attributes);
     if (sys == 0) {
-        posix_spawnattr_setflags(&attributes,
-                                 POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+        posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK
+                                                  | POSIX_SPAWN_SETSIGDEF);
         posix_spawnattr_setsigmask(&attributes, &none);
         posix_spawnattr_setsigdefault(&attributes, &normal);
         sys = posix_spawn_file_actions_adddup2(&actions, answer, 1);
@@ -83,7 +86,8 @@ static bool read_answer(int pipe_fd, int process, int64_t until, struct nt_buf *
     }
 }
 
-/* Waits for the end of the process itself, which may follow that of its pipe; false: the time is over. */
+/* Waits for the end of the process itself, which may follow that of its pipe; false: the time is
+ * over. */
 static bool wait_for_end(int process, int64_t until)
 {
     for (;;) {
@@ -100,14 +104,19 @@ static bool wait_for_end(int process, int64_t until)
 static json_t *understand(const struct nt_buf *answer, int status, struct nt_error *reterr)
 {
     if (WIFSIGNALED(status))
-        return nt_fail(reterr, NT_E_PLUGIN_FAILED, "crashed with signal %d while loading", WTERMSIG(status)), NULL;
+        return nt_fail(reterr, NT_E_PLUGIN_FAILED, "crashed with signal %d while loading",
+                       WTERMSIG(status)),
+               NULL;
     json_error_t at;
-    nt_auto_json json_t *json = json_loadb(nt_buf_text(answer), answer->size, JSON_REJECT_DUPLICATES, &at);
+    nt_auto_json json_t *json =
+        json_loadb(nt_buf_text(answer), answer->size, JSON_REJECT_DUPLICATES, &at);
     const char *failure = nt_json_text(json, "failure");
     if (failure)
         return nt_fail(reterr, NT_E_PLUGIN_FAILED, "%s", failure), NULL;
     if (!json || !nt_buf_ok(answer))
-        return nt_fail(reterr, NT_E_PLUGIN_FAILED, "ended with status %d while loading", WEXITSTATUS(status)), NULL;
+        return nt_fail(reterr, NT_E_PLUGIN_FAILED, "ended with status %d while loading",
+                       WEXITSTATUS(status)),
+               NULL;
     return nt_take(json);
 }
 
@@ -119,8 +128,8 @@ json_t *child_manifest(const char *program, int file, int64_t limit_ms, struct n
         return nt_fail_sys(reterr, errno, "cannot make a pipe"), NULL;
     nt_autoclose int from = pair[0];
     nt_autoclose int to_low = pair[1];
-    /* High numbers, so that setting up 0 to 3 in the child overwrites none of them. The writer's end blocks: a copy of
-     * the description shares its flags, so they are cleared here. */
+    /* High numbers, so that setting up 0 to 3 in the child overwrites none of them. The writer's
+     * end blocks: a copy of the description shares its flags, so they are cleared here. */
     nt_autoclose int to = fcntl(to_low, F_DUPFD_CLOEXEC, 10);
     nt_autoclose int given = fcntl(file, F_DUPFD_CLOEXEC, 10);
     if (to < 0 || given < 0 || fcntl(to, F_SETFL, 0) < 0)
@@ -135,8 +144,10 @@ json_t *child_manifest(const char *program, int file, int64_t limit_ms, struct n
     to_low = -1;
 
     nt_auto(nt_buf_done) struct nt_buf answer = NT_BUF(MANIFEST_MAX_BYTES);
-    nt_autoclose int process = (int)syscall(SYS_pidfd_open, pid, 0); /* Linux 5.3; close-on-exec by itself */
-    bool ended = process >= 0 && read_answer(from, process, until, &answer) && wait_for_end(process, until);
+    /* Linux 5.3; close-on-exec by itself */
+    nt_autoclose int process = (int)syscall(SYS_pidfd_open, pid, 0);
+    bool ended =
+        process >= 0 && read_answer(from, process, until, &answer) && wait_for_end(process, until);
     kill(-pid, SIGKILL); /* the group: not yet reaped, so that the number is still its own */
     int status = 0;
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
@@ -144,8 +155,12 @@ json_t *child_manifest(const char *program, int file, int64_t limit_ms, struct n
     if (process < 0)
         return nt_fail(reterr, NT_E_UNSUPPORTED, "this kernel has no pidfd_open"), NULL;
     if (!ended && limit_ms >= 1000)
-        return nt_fail(reterr, NT_E_PLUGIN_FAILED, "did not finish loading in %d s", (int)(limit_ms / 1000)), NULL;
+        return nt_fail(reterr, NT_E_PLUGIN_FAILED, "did not finish loading in %d s",
+                       (int)(limit_ms / 1000)),
+               NULL;
     if (!ended)
-        return nt_fail(reterr, NT_E_PLUGIN_FAILED, "did not finish loading in %d ms", (int)limit_ms), NULL;
+        return nt_fail(reterr, NT_E_PLUGIN_FAILED, "did not finish loading in %d ms",
+                       (int)limit_ms),
+               NULL;
     return understand(&answer, status, reterr);
 }

@@ -15,8 +15,8 @@ static uint32_t hash_of(enum claim_kind kind, const char *text, size_t length)
 }
 
 /* The slot of that name, or the free one where it would go. */
-static struct claim *slot_of(const struct claims *claims, uint32_t hash, enum claim_kind kind, const char *text,
-                             size_t length)
+static struct claim *slot_of(const struct claims *claims, uint32_t hash, enum claim_kind kind,
+                             const char *text, size_t length)
 {
     for (size_t i = hash & (claims->capacity - 1);; i = (i + 1) & (claims->capacity - 1)) {
         struct claim *slot = &claims->slots[i];
@@ -27,7 +27,8 @@ static struct claim *slot_of(const struct claims *claims, uint32_t hash, enum cl
     }
 }
 
-const struct claim *claims_find(const struct claims *claims, enum claim_kind kind, const char *text, size_t length)
+const struct claim *claims_find(const struct claims *claims, enum claim_kind kind, const char *text,
+                                size_t length)
 {
     if (claims->count == 0)
         return NULL;
@@ -37,7 +38,8 @@ const struct claim *claims_find(const struct claims *claims, enum claim_kind kin
 
 static int grow(struct claims *claims)
 {
-    struct claims larger = { .capacity = claims->capacity ? claims->capacity * 2 : 256, .count = claims->count };
+    struct claims larger = { .capacity = claims->capacity ? claims->capacity * 2 : 256,
+                             .count = claims->count };
     larger.slots = calloc(larger.capacity, sizeof(*larger.slots));
     if (!larger.slots)
         return -1;

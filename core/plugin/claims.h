@@ -29,7 +29,8 @@ struct claims {
 };
 
 /* NULL: nobody's. Valid until the next claims_add. */
-const struct claim *claims_find(const struct claims *claims, enum claim_kind kind, const char *text, size_t length);
+const struct claim *claims_find(const struct claims *claims, enum claim_kind kind, const char *text,
+                                size_t length);
 /* The first claim stays. -1: out of memory. */
 int claims_add(struct claims *claims, const struct claim *claim);
 void claims_done(struct claims *claims);

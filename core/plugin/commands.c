@@ -40,8 +40,10 @@ static const struct nt_example list_examples[] = {
 static const struct nt_command commands[] = {
     { .path = "plugin list",
       .summary = "List all plugins, also those that are skipped",
-      .description = "Plugins are looked for in NANOTERM_PLUGIN_PATH, the user's folder, /usr/local/lib/nanoterm/plugins "
-                     "and the folder of the installation. One is skipped when somebody else could have written it, when "
+      .description = "Plugins are looked for in NANOTERM_PLUGIN_PATH, the user's folder, "
+                     "/usr/local/lib/nanoterm/plugins "
+                     "and the folder of the installation. One is skipped when somebody else could "
+                     "have written it, when "
                      "it does not fit this nanoterm, or when a name it wants has an owner.",
       .run = run_list,
       .columns = NT_TABLE(list_columns),
@@ -50,7 +52,8 @@ static const struct nt_command commands[] = {
       .result = NT_RESULT_LIST },
 };
 
-static const struct nt_group groups[] = { { .name = "plugin", .summary = "See which plugins are there" } };
+static const struct nt_group groups[] = { { .name = "plugin",
+                                            .summary = "See which plugins are there" } };
 
 const struct nt_plugin plugin_plugin = {
     NT_PLUGIN_HEAD,

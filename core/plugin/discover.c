@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* discover.c - looks into the folders of plugins and reads what each one says of itself, without loading any. */
+/* discover.c - looks into the folders of plugins and reads what each one says of itself, without
+ * loading any. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -56,7 +57,8 @@ static bool read_shipped(struct plugin *plugin, int folder)
 }
 
 /* The cache's entry; when there is none, a child makes one. NULL: reterr. */
-static const json_t *cached(struct plugins *plugins, const struct plugin *plugin, int fd, struct nt_error *reterr)
+static const json_t *cached(struct plugins *plugins, const struct plugin *plugin, int fd,
+                            struct nt_error *reterr)
 {
     const json_t *entry = cache_find(&plugins->cache, plugin->file, &plugin->st);
     if (entry)
@@ -72,7 +74,8 @@ static const json_t *cached(struct plugins *plugins, const struct plugin *plugin
     return entry;
 }
 
-static int read_cached(struct plugins *plugins, struct plugin *plugin, int fd, struct nt_error *reterr)
+static int read_cached(struct plugins *plugins, struct plugin *plugin, int fd,
+                       struct nt_error *reterr)
 {
     char id[ELF_ID_SIZE];
     if (elf_id_read(fd, id, reterr) < 0)
@@ -83,7 +86,9 @@ static int read_cached(struct plugins *plugins, struct plugin *plugin, int fd, s
     const char *failure = nt_json_text(entry, "failure");
     if (failure)
         return nt_fail(reterr, NT_E_PLUGIN_FAILED, "%s", failure);
-    if (manifest_from_json(json_object_get(entry, "manifest"), &plugin->arena, &plugin->manifest, reterr) < 0)
+    if (manifest_from_json(json_object_get(entry, "manifest"), &plugin->arena, &plugin->manifest,
+                           reterr)
+        < 0)
         return -1;
     if (strcmp(plugin->manifest.tables.name, plugin->name) != 0)
         return nt_fail(reterr, NT_E_PLUGIN_FAILED, "it calls itself '%s', but its file is '%s.so'",
@@ -92,30 +97,33 @@ static int read_cached(struct plugins *plugins, struct plugin *plugin, int fd, s
 }
 
 /* Fills one plugin from its file. -1: it is to be skipped. */
-static int read_plugin(struct plugins *plugins, struct plugin *plugin, int folder, struct nt_error *reterr)
+static int read_plugin(struct plugins *plugins, struct plugin *plugin, int folder,
+                       struct nt_error *reterr)
 {
     const char *base = plugin->file + strlen(plugin->folder) + 1;
     nt_autoclose int fd = -1;
     if (trust_open_file(folder, base, &fd, &plugin->st, reterr) < 0)
         return -1;
     if (!check_is_plugin_name(plugin->name))
-        return nt_fail(reterr, NT_E_PLUGIN_FAILED, "its name is not [a-z][a-z0-9-]* of at most 32 bytes");
+        return nt_fail(reterr, NT_E_PLUGIN_FAILED,
+                       "its name is not [a-z][a-z0-9-]* of at most 32 bytes");
     if (!read_shipped(plugin, folder) && read_cached(plugins, plugin, fd, reterr) < 0)
         return -1;
     plugin->tables = &plugin->manifest.tables;
     return 0;
 }
 
-static int add_file(struct discovery *d, enum plugin_rank rank, const char *path, int folder, const char *base,
-                    struct nt_error *reterr)
+static int add_file(struct discovery *d, enum plugin_rank rank, const char *path, int folder,
+                    const char *base, struct nt_error *reterr)
 {
     nt_auto(nt_buf_done) struct nt_buf file = NT_BUF(PATH_MAX + NAME_MAX);
     nt_auto(nt_buf_done) struct nt_buf name = NT_BUF(NAME_MAX);
     nt_buf_addf(&file, "%s/%s", path, base);
     nt_buf_add_bytes(&name, base, strlen(base) - 3);
-    struct plugin *plugin = nt_buf_ok(&file) && nt_buf_ok(&name)
-                                ? registry_add(d->plugins, rank, nt_buf_text(&name), path, nt_buf_text(&file))
-                                : NULL;
+    struct plugin *plugin =
+        nt_buf_ok(&file) && nt_buf_ok(&name)
+            ? registry_add(d->plugins, rank, nt_buf_text(&name), path, nt_buf_text(&file))
+            : NULL;
     if (!plugin)
         return d->plugins->count >= PLUGINS_MAX ? 0 : no_memory(reterr);
     struct nt_error why = NT_ERROR_INIT;
@@ -135,8 +143,10 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* The names of the plugins of a folder, sorted: the order of a folder is not the same on every machine. */
-static int list_files(int folder, char *ret[FILES_MAX], unsigned *ret_count, struct nt_error *reterr)
+/* The names of the plugins of a folder, sorted: the order of a folder is not the same on every
+ * machine. */
+static int list_files(int folder, char *ret[FILES_MAX], unsigned *ret_count,
+                      struct nt_error *reterr)
 {
     nt_autoclose int copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
@@ -163,14 +173,16 @@ static bool is_seen(const struct discovery *d, const struct stat *st)
 }
 
 /* Looks into one folder. What is wrong with the folder is a skipped plugin without a name. */
-static int look_into(struct discovery *d, const char *path, enum plugin_rank rank, struct nt_error *reterr)
+static int look_into(struct discovery *d, const char *path, enum plugin_rank rank,
+                     struct nt_error *reterr)
 {
     nt_autoclose int folder = -1;
     struct nt_error why = NT_ERROR_INIT;
     struct stat st;
     char *names[FILES_MAX];
     unsigned count = 0;
-    if (trust_open_folder(path, &folder, &why) < 0 || (fstat(folder, &st) < 0 && nt_fail_sys(&why, errno, "fstat"))) {
+    if (trust_open_folder(path, &folder, &why) < 0
+        || (fstat(folder, &st) < 0 && nt_fail_sys(&why, errno, "fstat"))) {
         if (why.code == NT_E_NOT_FOUND)
             return 0;
         struct plugin *plugin = registry_add(d->plugins, rank, "", path, path);
@@ -179,7 +191,8 @@ static int look_into(struct discovery *d, const char *path, enum plugin_rank ran
         registry_skip(d->plugins, plugin, why.message);
         return 0;
     }
-    bool is_installation = d->has_installation && st.st_dev == d->installation_id.dev && st.st_ino == d->installation_id.ino;
+    bool is_installation = d->has_installation && st.st_dev == d->installation_id.dev
+                           && st.st_ino == d->installation_id.ino;
     if (is_seen(d, &st) || (is_installation && rank != RANK_INSTALLED))
         return 0;
     if (d->seen_count < sizeof(d->seen) / sizeof(d->seen[0]))
@@ -222,7 +235,8 @@ static int look_into_users(struct discovery *d, struct nt_error *reterr)
     return path.size && nt_buf_ok(&path) ? look_into(d, nt_buf_text(&path), RANK_OTHER, reterr) : 0;
 }
 
-/* Where the plugins of this program are: found from its own place, so that a prefix can be moved. */
+/* Where the plugins of this program are: found from its own place, so that a prefix can be
+ * moved. */
 static void find_installation(struct discovery *d)
 {
     nt_auto(nt_buf_done) struct nt_buf path = NT_BUF(PATH_MAX);
@@ -242,7 +256,8 @@ static void find_installation(struct discovery *d)
             *slash = '\0';
         }
         nt_buf_addf(&path, "%s/" NT_PLUGIN_DIR, exe);
-        /* A build tree has the same layout with a plain lib. Not for /usr/local, whose lib is everybody's. */
+        /* A build tree has the same layout with a plain lib. Not for /usr/local, whose lib is
+         * everybody's. */
         if (stat(nt_buf_text(&path), &st) < 0 && strcmp(exe, "/usr/local") != 0) {
             nt_buf_reset(&path);
             nt_buf_addf(&path, "%s/lib/nanoterm/plugins", exe);

@@ -8,8 +8,9 @@
 /* 64 bytes of id at most, as hex. */
 #define ELF_ID_SIZE 129u
 
-/* Reads the GNU build id of a 64-bit ELF file; an empty text when it has none. Everything in the file is hostile:
- * offsets and counts are bounded. NT_E_PLUGIN_ABI: not a shared object for this machine, or cut off. */
+/* Reads the GNU build id of a 64-bit ELF file; an empty text when it has none. Everything in the
+ * file is hostile: offsets and counts are bounded. NT_E_PLUGIN_ABI: not a shared object for this
+ * machine, or cut off. */
 int elf_id_read(int fd, char ret[ELF_ID_SIZE], struct nt_error *reterr);
 
 #endif

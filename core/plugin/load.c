@@ -10,14 +10,17 @@
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
-/* The text of dlerror without the path, which says nothing: "/proc/self/fd/7: undefined symbol: x". */
+/* The text of dlerror without the path, which says nothing: "/proc/self/fd/7: undefined symbol:
+ * x". */
 static const char *why(const char *path)
 {
     const char *text = dlerror();
     if (!text)
         return "unknown reason";
     size_t length = strlen(path);
-    return strncmp(text, path, length) == 0 && strncmp(text + length, ": ", 2) == 0 ? text + length + 2 : text;
+    return strncmp(text, path, length) == 0 && strncmp(text + length, ": ", 2) == 0
+               ? text + length + 2
+               : text;
 }
 
 int load_tables(int fd, struct arena *arena, struct nt_plugin *ret, char ret_build_id[ELF_ID_SIZE],

@@ -7,9 +7,10 @@
 #include "core/plugin/elf_id.h"
 #include "nanoterm/plugin.h"
 
-/* Loads what `fd` is open on, for ever, and copies its tables. On success the descriptor stays open as well: the
- * dynamic linker knows the object by the path /proc/self/fd/N, so that N must not come back for another file.
- * NT_E_PLUGIN_ABI or NT_E_PLUGIN_FAILED with the reason. Runs the plugin's constructors. Not its start. */
+/* Loads what `fd` is open on, for ever, and copies its tables. On success the descriptor stays open
+ * as well: the dynamic linker knows the object by the path /proc/self/fd/N, so that N must not come
+ * back for another file. NT_E_PLUGIN_ABI or NT_E_PLUGIN_FAILED with the reason. Runs the plugin's
+ * constructors. Not its start. */
 int load_tables(int fd, struct arena *arena, struct nt_plugin *ret, char ret_build_id[ELF_ID_SIZE],
                 struct nt_error *reterr);
 

@@ -22,19 +22,22 @@
 
 json_t *manifest_to_json(const struct manifest *manifest)
 {
-    return json_pack("{s:i, s:i, s:I, s:s, s:b, s:o}", "manifest", FORMAT, "abi", (int)NT_ABI, "size",
-                     (json_int_t)manifest->file_size, "build_id", manifest->build_id, "shipped", 1, "plugin",
-                     shape_to_json(&manifest->tables));
+    return json_pack("{s:i, s:i, s:I, s:s, s:b, s:o}", "manifest", FORMAT, "abi", (int)NT_ABI,
+                     "size", (json_int_t)manifest->file_size, "build_id", manifest->build_id,
+                     "shipped", 1, "plugin", shape_to_json(&manifest->tables));
 }
 
-int manifest_from_json(const json_t *json, struct arena *arena, struct manifest *ret, struct nt_error *reterr)
+int manifest_from_json(const json_t *json, struct arena *arena, struct manifest *ret,
+                       struct nt_error *reterr)
 {
     const json_t *format = json_object_get(json, "manifest"), *abi = json_object_get(json, "abi");
     const json_t *size = json_object_get(json, "size");
     const char *id = nt_json_text(json, "build_id");
     if (json_integer_value(format) != FORMAT || json_integer_value(abi) != NT_ABI)
-        return nt_fail(reterr, NT_E_PLUGIN_FAILED, "it is not a manifest of format %d and ABI %u", FORMAT, NT_ABI);
-    if (!json_is_integer(size) || json_integer_value(size) <= 0 || !id || strlen(id) >= sizeof(ret->build_id))
+        return nt_fail(reterr, NT_E_PLUGIN_FAILED, "it is not a manifest of format %d and ABI %u",
+                       FORMAT, NT_ABI);
+    if (!json_is_integer(size) || json_integer_value(size) <= 0 || !id
+        || strlen(id) >= sizeof(ret->build_id))
         return nt_fail(reterr, NT_E_PLUGIN_FAILED, "it does not name the file");
     *ret = (struct manifest){ .file_size = (uint64_t)json_integer_value(size) };
     memcpy(ret->build_id, id, strlen(id) + 1);
@@ -49,7 +52,8 @@ json_t *manifest_read(int fd, struct nt_error *reterr)
     for (;;) {
         char *room = nt_buf_room(&text, 32 * 1024);
         if (!room)
-            return nt_fail(reterr, NT_E_LIMIT, "it is longer than %zu bytes", MANIFEST_MAX_BYTES), NULL;
+            return nt_fail(reterr, NT_E_LIMIT, "it is longer than %zu bytes", MANIFEST_MAX_BYTES),
+                   NULL;
         ssize_t n = read(fd, room, 32 * 1024);
         if (n < 0 && errno == EINTR)
             continue;
@@ -66,7 +70,8 @@ json_t *manifest_read(int fd, struct nt_error *reterr)
     return json;
 }
 
-int manifest_make(int fd, const char *name, struct arena *arena, struct manifest *ret, struct nt_error *reterr)
+int manifest_make(int fd, const char *name, struct arena *arena, struct manifest *ret,
+                  struct nt_error *reterr)
 {
     struct stat st;
     if (fstat(fd, &st) < 0)
@@ -74,11 +79,12 @@ int manifest_make(int fd, const char *name, struct arena *arena, struct manifest
     if (!S_ISREG(st.st_mode))
         return nt_fail(reterr, NT_E_PLUGIN_FAILED, "it is not a regular file");
     *ret = (struct manifest){ .file_size = (uint64_t)st.st_size };
-    if (load_tables(fd, arena, &ret->tables, ret->build_id, reterr) < 0 || check_tables(&ret->tables, true, reterr) < 0)
+    if (load_tables(fd, arena, &ret->tables, ret->build_id, reterr) < 0
+        || check_tables(&ret->tables, true, reterr) < 0)
         return -1;
     if (name && strcmp(name, ret->tables.name) != 0)
-        return nt_fail(reterr, NT_E_PLUGIN_FAILED, "it calls itself '%s', but its file is '%s.so'", ret->tables.name,
-                       name);
+        return nt_fail(reterr, NT_E_PLUGIN_FAILED, "it calls itself '%s', but its file is '%s.so'",
+                       ret->tables.name, name);
     return 0;
 }
 
@@ -139,15 +145,17 @@ static int make_text(const char *file, char **ret_text, struct nt_error *reterr)
     nt_auto(arena_done) struct arena arena = ARENA(SHAPE_PLUGIN_MAX);
     struct manifest manifest;
     char name[64];
-    if (manifest_make(fd, name_of_file(file, name, sizeof(name)) ? name : NULL, &arena, &manifest, reterr) < 0)
+    if (manifest_make(fd, name_of_file(file, name, sizeof(name)) ? name : NULL, &arena, &manifest,
+                      reterr)
+        < 0)
         return -1;
     nt_auto_json json_t *json = manifest_to_json(&manifest);
     *ret_text = json ? json_dumps(json, JSON_COMPACT) : NULL;
     return *ret_text ? 0 : nt_fail(reterr, NT_E_MEMORY, "out of memory");
 }
 
-/* For the process that fills the cache (child.c): the answer goes to what was descriptor 1, so that a plugin that
- * prints while it is loaded cannot disturb it; a failure is an answer, too. */
+/* For the process that fills the cache (child.c): the answer goes to what was descriptor 1, so that
+ * a plugin that prints while it is loaded cannot disturb it; a failure is an answer, too. */
 static int write_answer(const char *file, struct nt_error *reterr)
 {
     const struct rlimit none = { 0, 0 };

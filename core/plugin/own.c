@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* own.c - who owns which name: the first plugin keeps it, reserved words stay with the installation, and a group takes
- * commands of others only when its row says so. */
+/* own.c - who owns which name: the first plugin keeps it, reserved words stay with the
+ * installation, and a group takes commands of others only when its row says so. */
 #include <stdio.h>
 #include <string.h>
 
@@ -17,15 +17,18 @@ static const char *file_of(const struct plugins *plugins, uint32_t index)
 
 #define REFUSE(...) nt_fail(ret_why, NT_E_PLUGIN_FAILED, __VA_ARGS__)
 
-/* The row of a group: of an owner so far, or of any plugin of the installation, whose folder comes last. */
-static const struct nt_group *group_row(const struct plugins *plugins, const struct claims *claims, const char *word,
-                                        size_t length, uint32_t *ret_owner)
+/* The row of a group: of an owner so far, or of any plugin of the installation, whose folder comes
+ * last. */
+static const struct nt_group *group_row(const struct plugins *plugins, const struct claims *claims,
+                                        const char *word, size_t length, uint32_t *ret_owner)
 {
     const struct claim *claim = claims_find(claims, CLAIM_GROUP, word, length);
     for (uint32_t i = 0; i < plugins->count; i++) {
         const struct plugin *plugin = plugins->items[i];
-        bool is_asked = claim ? claim->owner == i : plugin->rank != RANK_OTHER && !plugin->is_skipped;
-        const struct nt_group *rows = is_asked && plugin->tables ? plugin->tables->groups.rows : NULL;
+        bool is_asked =
+            claim ? claim->owner == i : plugin->rank != RANK_OTHER && !plugin->is_skipped;
+        const struct nt_group *rows =
+            is_asked && plugin->tables ? plugin->tables->groups.rows : NULL;
         for (uint32_t j = 0; rows && j < plugin->tables->groups.count; j++)
             if (strlen(rows[j].name) == length && memcmp(rows[j].name, word, length) == 0) {
                 *ret_owner = i;
@@ -36,8 +39,8 @@ static const struct nt_group *group_row(const struct plugins *plugins, const str
 }
 
 /* May the plugin at `index` call a command so? */
-static int check_path(const struct plugins *plugins, const struct claims *claims, uint32_t index, const char *path,
-                      struct nt_error *ret_why)
+static int check_path(const struct plugins *plugins, const struct claims *claims, uint32_t index,
+                      const char *path, struct nt_error *ret_why)
 {
     const struct claim *taken = claims_find(claims, CLAIM_PATH, path, strlen(path));
     if (taken)
@@ -60,7 +63,8 @@ static int check_path(const struct plugins *plugins, const struct claims *claims
         return REFUSE("the name '%.*s' is reserved", (int)length, path);
     const struct claim *word = claims_find(claims, CLAIM_WORD, path, length);
     if (word && word->owner != index)
-        return REFUSE("the name '%.*s' belongs to %s", (int)length, path, file_of(plugins, word->owner));
+        return REFUSE("the name '%.*s' belongs to %s", (int)length, path,
+                      file_of(plugins, word->owner));
     return 0;
 }
 
@@ -79,7 +83,8 @@ static int check_groups(const struct plugins *plugins, const struct claims *clai
             return REFUSE("the group '%s' belongs to %s", name, file_of(plugins, claim->owner));
         claim = claims_find(claims, CLAIM_WORD, name, length);
         if (claim && plugin->rank == RANK_OTHER)
-            return REFUSE("the name '%.*s' belongs to %s", (int)length, name, file_of(plugins, claim->owner));
+            return REFUSE("the name '%.*s' belongs to %s", (int)length, name,
+                          file_of(plugins, claim->owner));
     }
     return 0;
 }
@@ -89,15 +94,18 @@ static int check_plugin(const struct plugins *plugins, const struct claims *clai
 {
     const struct plugin *plugin = plugins->items[index];
     const struct nt_plugin *tables = plugin->tables;
-    const struct claim *claim = claims_find(claims, CLAIM_PLUGIN, plugin->name, strlen(plugin->name));
+    const struct claim *claim =
+        claims_find(claims, CLAIM_PLUGIN, plugin->name, strlen(plugin->name));
     if (claim)
-        return REFUSE("the plugin name '%s' belongs to %s", plugin->name, file_of(plugins, claim->owner));
+        return REFUSE("the plugin name '%s' belongs to %s", plugin->name,
+                      file_of(plugins, claim->owner));
     if (plugin->rank == RANK_OTHER && reserved_is_word(plugin->name, strlen(plugin->name)))
         return REFUSE("the plugin name '%s' is reserved", plugin->name);
     const struct nt_service *services = tables->services.rows;
     for (uint32_t i = 0; plugin->rank == RANK_OTHER && i < tables->services.count; i++)
         if (reserved_is_instance(services[i].name, services[i].instance))
-            return REFUSE("the instance '%s' of %s is reserved", services[i].instance, services[i].name);
+            return REFUSE("the instance '%s' of %s is reserved", services[i].instance,
+                          services[i].name);
     if (check_groups(plugins, claims, index, ret_why) < 0)
         return -1;
     const struct nt_command *commands = tables->commands.rows;
@@ -114,19 +122,27 @@ static int check_plugin(const struct plugins *plugins, const struct claims *clai
 
 static int claim_path(struct claims *claims, uint32_t owner, const char *path)
 {
-    struct claim whole = { .text = path, .length = strlen(path), .kind = CLAIM_PATH, .owner = owner };
-    struct claim word = { .text = path, .length = strcspn(path, " "), .kind = CLAIM_WORD, .owner = owner };
+    struct claim whole = {
+        .text = path, .length = strlen(path), .kind = CLAIM_PATH, .owner = owner
+    };
+    struct claim word = {
+        .text = path, .length = strcspn(path, " "), .kind = CLAIM_WORD, .owner = owner
+    };
     return claims_add(claims, &whole) < 0 || claims_add(claims, &word) < 0 ? -1 : 0;
 }
 
 static int claim_all(const struct plugins *plugins, struct claims *claims, uint32_t index)
 {
     const struct plugin *plugin = plugins->items[index];
-    struct claim name = { .text = plugin->name, .length = strlen(plugin->name), .kind = CLAIM_PLUGIN, .owner = index };
+    struct claim name = {
+        .text = plugin->name, .length = strlen(plugin->name), .kind = CLAIM_PLUGIN, .owner = index
+    };
     int result = claims_add(claims, &name);
     const struct nt_group *groups = plugin->tables->groups.rows;
     for (uint32_t i = 0; result == 0 && i < plugin->tables->groups.count; i++) {
-        struct claim group = { .text = groups[i].name, .length = strlen(groups[i].name), .kind = CLAIM_GROUP,
+        struct claim group = { .text = groups[i].name,
+                               .length = strlen(groups[i].name),
+                               .kind = CLAIM_GROUP,
                                .owner = index };
         result = claims_add(claims, &group);
     }

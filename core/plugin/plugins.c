@@ -25,8 +25,8 @@ static void plugin_free(struct plugin *plugin)
     free(plugin);
 }
 
-struct plugin *registry_add(struct plugins *plugins, enum plugin_rank rank, const char *name, const char *folder,
-                            const char *file)
+struct plugin *registry_add(struct plugins *plugins, enum plugin_rank rank, const char *name,
+                            const char *folder, const char *file)
 {
     if (plugins->count >= PLUGINS_MAX)
         return NULL;
@@ -123,7 +123,8 @@ static void plugins_freep(struct plugins **plugins)
     plugins_free(*plugins);
 }
 
-int plugins_open(const struct plugins_options *options, struct plugins **ret, struct nt_error *reterr)
+int plugins_open(const struct plugins_options *options, struct plugins **ret,
+                 struct nt_error *reterr)
 {
     nt_auto(plugins_freep) struct plugins *plugins = calloc(1, sizeof(*plugins));
     if (!plugins)
@@ -132,8 +133,8 @@ int plugins_open(const struct plugins_options *options, struct plugins **ret, st
     plugins->items = calloc(PLUGINS_MAX, sizeof(struct plugin *));
     if (!plugins->items)
         return nt_fail(reterr, NT_E_MEMORY, "out of memory");
-    if (add_built_in(plugins, reterr) < 0 || discover(plugins, reterr) < 0 || own(plugins, reterr) < 0
-        || sort_all(plugins, reterr) < 0)
+    if (add_built_in(plugins, reterr) < 0 || discover(plugins, reterr) < 0
+        || own(plugins, reterr) < 0 || sort_all(plugins, reterr) < 0)
         return -1;
     cache_done(&plugins->cache);
     *ret = nt_take(plugins);
@@ -197,7 +198,8 @@ static int load_file(struct plugin *plugin, struct nt_error *reterr)
     nt_autoclose int fd = -1;
     nt_auto(arena_done) struct arena arena = ARENA(SHAPE_PLUGIN_MAX);
     struct manifest real = { .file_size = 0 };
-    if (reopen(plugin, &fd, reterr) < 0 || load_tables(fd, &arena, &real.tables, real.build_id, reterr) < 0)
+    if (reopen(plugin, &fd, reterr) < 0
+        || load_tables(fd, &arena, &real.tables, real.build_id, reterr) < 0)
         return -1;
     if (strcmp(real.build_id, plugin->manifest.build_id) != 0
         || !shape_is_equal(&real.tables, &plugin->manifest.tables)) {
@@ -207,11 +209,13 @@ static int load_file(struct plugin *plugin, struct nt_error *reterr)
     const struct nt_command *commands = real.tables.commands.rows;
     for (uint32_t i = 0; i < real.tables.commands.count; i++)
         if (!commands[i].run)
-            return nt_fail(reterr, NT_E_PLUGIN_FAILED, "command '%s': run is NULL", commands[i].path);
+            return nt_fail(reterr, NT_E_PLUGIN_FAILED, "command '%s': run is NULL",
+                           commands[i].path);
     const struct nt_service *services = real.tables.services.rows;
     for (uint32_t i = 0; i < real.tables.services.count; i++)
         if (!services[i].ops)
-            return nt_fail(reterr, NT_E_PLUGIN_FAILED, "service '%s': ops is NULL", services[i].name);
+            return nt_fail(reterr, NT_E_PLUGIN_FAILED, "service '%s': ops is NULL",
+                           services[i].name);
     shape_take_pointers(&plugin->manifest.tables, &real.tables);
     return 0;
 }
@@ -222,7 +226,8 @@ static int load(const struct plugins *plugins, struct plugin *plugin, struct nt_
         return -1;
     if (!plugin->tables->start || plugin->tables->start(plugins->options.host, reterr) == 0)
         return 0;
-    reterr->code = NT_E_PLUGIN_FAILED; /* its own rows are not those of the command that was asked for */
+    /* its own rows are not those of the command that was asked for */
+    reterr->code = NT_E_PLUGIN_FAILED;
     return nt_wrap(reterr, "its start failed");
 }
 
@@ -254,8 +259,8 @@ static int load_once(const struct plugins *plugins, struct plugin *plugin, struc
     return give(&plugin->failure, reterr);
 }
 
-int plugins_load(struct plugins *plugins, const struct nt_command *command, const struct nt_command **ret,
-                 struct nt_error *reterr)
+int plugins_load(struct plugins *plugins, const struct nt_command *command,
+                 const struct nt_command **ret, struct nt_error *reterr)
 {
     struct plugin *plugin = plugins_owner(plugins, command);
     if (!plugin)
@@ -297,7 +302,8 @@ static bool has_service(const struct plugin *plugin, const char *name)
     return false;
 }
 
-const void *plugins_service(struct plugins *plugins, const char *name, uint32_t index, const char **ret_instance)
+const void *plugins_service(struct plugins *plugins, const char *name, uint32_t index,
+                            const char **ret_instance)
 {
     for (uint32_t i = 0; i < plugins->count; i++) {
         struct plugin *plugin = plugins->items[i];
@@ -322,7 +328,8 @@ const void *plugins_service(struct plugins *plugins, const char *name, uint32_t 
     return NULL;
 }
 
-void plugins_info_of(const struct plugins *plugins, const struct plugin *plugin, struct plugin_info *ret)
+void plugins_info_of(const struct plugins *plugins, const struct plugin *plugin,
+                     struct plugin_info *ret)
 {
     const struct nt_plugin *tables = plugin->tables;
     *ret = (struct plugin_info){
@@ -330,7 +337,9 @@ void plugins_info_of(const struct plugins *plugins, const struct plugin *plugin,
         .version = tables ? tables->version : NULL,
         .summary = tables ? tables->summary : NULL,
         .file = plugin->file,
-        .state = plugin->is_skipped ? "skipped" : plugin->rank == RANK_BUILT_IN ? "built in" : "ok",
+        .state = plugin->is_skipped              ? "skipped"
+                 : plugin->rank == RANK_BUILT_IN ? "built in"
+                                                 : "ok",
         .reason = plugin->reason,
     };
 }

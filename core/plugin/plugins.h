@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* plugins.h - the commands, groups, errors and services of all plugins, known from manifests; loaded when one runs.
+/* plugins.h - the commands, groups, errors and services of all plugins, known from manifests;
+ * loaded when one runs.
  *
- * Tables are given in the row types of this build (plugin.h), full size: an older plugin's rows are padded with zero,
- * a newer one's cut. What is read from a manifest has run == NULL until plugins_load. Order and ownership: the core's own
- * (built-in) plugins first, then folders in the order of plugins_open; the first owner of a name keeps it. */
+ * Tables are given in the row types of this build (plugin.h), full size: an older plugin's rows are
+ * padded with zero, a newer one's cut. What is read from a manifest has run == NULL until
+ * plugins_load. Order and ownership: the core's own (built-in) plugins first, then folders in the
+ * order of plugins_open; the first owner of a name keeps it. */
 #ifndef NT_CORE_PLUGINS_H
 #define NT_CORE_PLUGINS_H
 
@@ -22,14 +24,18 @@ struct plugins_options {
     void (*skipped)(void *data, const char *line);
     void *data;
     /* For tests; zero: as said below. */
-    const char *installation; /* folder of the installation's plugins; NULL: found from the program's own place */
-    const char *program;      /* what reads a plugin without manifest in a child; NULL: this program itself */
-    int64_t load_ms;          /* how long that may take; 0: 5 s */
+    /* folder of the installation's plugins; NULL: found from the program's own place */
+    const char *installation;
+    /* what reads a plugin without manifest in a child; NULL: this program itself */
+    const char *program;
+    int64_t load_ms; /* how long that may take; 0: 5 s */
 };
 
-/* Looks into the folders (NANOTERM_PLUGIN_PATH, the user's, /usr/local/lib/nanoterm/plugins, the installation's) and
- * reads manifests and the cache. Opens no plugin that has a manifest or a cached one. Fails only when out of memory. */
-int plugins_open(const struct plugins_options *options, struct plugins **ret, struct nt_error *reterr);
+/* Looks into the folders (NANOTERM_PLUGIN_PATH, the user's, /usr/local/lib/nanoterm/plugins, the
+ * installation's) and reads manifests and the cache. Opens no plugin that has a manifest or a
+ * cached one. Fails only when out of memory. */
+int plugins_open(const struct plugins_options *options, struct plugins **ret,
+                 struct nt_error *reterr);
 void plugins_free(struct plugins *plugins);
 
 /* The index-th command of all, sorted by path; NULL: no more. Hidden ones are among them. */
@@ -38,15 +44,17 @@ const struct nt_command *plugins_command_at(const struct plugins *plugins, uint3
 const struct nt_group *plugins_group_at(const struct plugins *plugins, uint32_t index);
 /* The plugin that owns a command; never NULL for one that came from here. */
 struct plugin *plugins_owner(const struct plugins *plugins, const struct nt_command *command);
-/* Loads the plugin (once) and returns the command with run set: the tables must equal the manifest. Errors: NT_E_PLUGIN_ABI,
- * NT_E_PLUGIN_FAILED, with the file and the reason. */
-int plugins_load(struct plugins *plugins, const struct nt_command *command, const struct nt_command **ret,
-                 struct nt_error *reterr);
-/* The row of an error code: of the core (code < NT_E_PLUGIN_FIRST) or of that plugin; false: none. */
+/* Loads the plugin (once) and returns the command with run set: the tables must equal the manifest.
+ * Errors: NT_E_PLUGIN_ABI, NT_E_PLUGIN_FAILED, with the file and the reason. */
+int plugins_load(struct plugins *plugins, const struct nt_command *command,
+                 const struct nt_command **ret, struct nt_error *reterr);
+/* The row of an error code: of the core (code < NT_E_PLUGIN_FIRST) or of that plugin; false:
+ * none. */
 bool plugins_error_row(const struct plugins *plugins, const struct plugin *plugin, uint32_t code,
                        struct nt_error_row *ret);
 /* Loads every plugin and gives the index-th service of that name; see nt_host.service. */
-const void *plugins_service(struct plugins *plugins, const char *name, uint32_t index, const char **ret_instance);
+const void *plugins_service(struct plugins *plugins, const char *name, uint32_t index,
+                            const char **ret_instance);
 
 /* What `plugin list` shows. state: "ok", "built in", "skipped". */
 struct plugin_info {
@@ -54,11 +62,13 @@ struct plugin_info {
 };
 bool plugins_info_at(const struct plugins *plugins, uint32_t index, struct plugin_info *ret);
 /* The same for the owner of a command: named by the catalog and by the line about a crash. */
-void plugins_info_of(const struct plugins *plugins, const struct plugin *plugin, struct plugin_info *ret);
+void plugins_info_of(const struct plugins *plugins, const struct plugin *plugin,
+                     struct plugin_info *ret);
 
-/* Loads FILE in this process, checks its tables and writes its manifest (JSON) to OUT, atomically; used at build time
- * and, in a child with a time limit, for the cache. The error names the row that is wrong. OUT "-" is for that child: the
- * answer goes to descriptor 1, and so does a failure of the plugin, as {"failure": text}. */
+/* Loads FILE in this process, checks its tables and writes its manifest (JSON) to OUT, atomically;
+ * used at build time and, in a child with a time limit, for the cache. The error names the row that
+ * is wrong. OUT "-" is for that child: the answer goes to descriptor 1, and so does a failure of
+ * the plugin, as {"failure": text}. */
 int plugins_write_manifest(const char *file, const char *out, struct nt_error *reterr);
 
 #endif

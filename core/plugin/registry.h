@@ -21,8 +21,8 @@ enum plugin_rank {
 
 struct plugin {
     struct arena arena;
-    struct manifest manifest;        /* as read; pointers are set by loading */
-    const struct nt_plugin *tables;  /* NULL: skipped before they were known */
+    struct manifest manifest;       /* as read; pointers are set by loading */
+    const struct nt_plugin *tables; /* NULL: skipped before they were known */
     enum plugin_rank rank;
     bool is_loaded;
     bool has_failed; /* loading did; `failure` says why */
@@ -47,8 +47,8 @@ struct plugins {
 };
 
 /* Adds one; NULL: out of memory or too many. */
-struct plugin *registry_add(struct plugins *plugins, enum plugin_rank rank, const char *name, const char *folder,
-                            const char *file);
+struct plugin *registry_add(struct plugins *plugins, enum plugin_rank rank, const char *name,
+                            const char *folder, const char *file);
 /* Marks it and tells whoever asked for it. Never fails: without memory the reason is lost. */
 void registry_skip(struct plugins *plugins, struct plugin *plugin, const char *reason);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* shape.c - what the structs of plugin.h look like, declared once; copying, writing, reading and comparing by it. */
+/* shape.c - what the structs of plugin.h look like, declared once; copying, writing, reading and
+ * comparing by it. */
 #include "shape.h"
 
 #include <stddef.h>
@@ -13,14 +14,34 @@
 #define LINE_MAX_BYTES 1024u
 #define TEXT_MAX_BYTES 16384u
 
-#define TEXT(type, member) { #member, offsetof(type, member), SHAPE_TEXT, false, LINE_MAX_BYTES, NULL }
-#define NEEDED(type, member) { #member, offsetof(type, member), SHAPE_TEXT, true, LINE_MAX_BYTES, NULL }
-#define LONG_TEXT(type, member) { #member, offsetof(type, member), SHAPE_TEXT, false, TEXT_MAX_BYTES, NULL }
-#define NUMBER(type, member, kind) { #member, offsetof(type, member), kind, false, 0, NULL }
-#define POINTER(type, member) { #member, offsetof(type, member), SHAPE_POINTER, false, 0, NULL }
-#define TABLE(type, member, row, rows_max) { #member, offsetof(type, member), SHAPE_TABLE, false, rows_max, row }
-#define SHAPE(text, type, size_of_1_0, fields) \
-    { text, sizeof(type), size_of_1_0, sizeof(fields) / sizeof((fields)[0]), fields }
+#define TEXT(type, member)                                                                         \
+    {                                                                                              \
+#member, offsetof(type, member), SHAPE_TEXT, false, LINE_MAX_BYTES, NULL                   \
+    }
+#define NEEDED(type, member)                                                                       \
+    {                                                                                              \
+#member, offsetof(type, member), SHAPE_TEXT, true, LINE_MAX_BYTES, NULL                    \
+    }
+#define LONG_TEXT(type, member)                                                                    \
+    {                                                                                              \
+#member, offsetof(type, member), SHAPE_TEXT, false, TEXT_MAX_BYTES, NULL                   \
+    }
+#define NUMBER(type, member, kind)                                                                 \
+    {                                                                                              \
+#member, offsetof(type, member), kind, false, 0, NULL                                      \
+    }
+#define POINTER(type, member)                                                                      \
+    {                                                                                              \
+#member, offsetof(type, member), SHAPE_POINTER, false, 0, NULL                             \
+    }
+#define TABLE(type, member, row, rows_max)                                                         \
+    {                                                                                              \
+#member, offsetof(type, member), SHAPE_TABLE, false, rows_max, row                         \
+    }
+#define SHAPE(text, type, size_of_1_0, fields)                                                     \
+    {                                                                                              \
+        text, sizeof(type), size_of_1_0, sizeof(fields) / sizeof((fields)[0]), fields              \
+    }
 
 static const struct shape_field arg_fields[] = {
     NEEDED(struct nt_arg, name),
@@ -89,7 +110,8 @@ static const struct shape_field command_fields[] = {
     NUMBER(struct nt_command, flags, SHAPE_U32),
     NUMBER(struct nt_command, timeout_ms, SHAPE_I64),
 };
-static const struct shape shape_command = SHAPE("command", struct nt_command, NT_COMMAND_SIZE_1_0, command_fields);
+static const struct shape shape_command =
+    SHAPE("command", struct nt_command, NT_COMMAND_SIZE_1_0, command_fields);
 
 static const struct shape_field group_fields[] = {
     NEEDED(struct nt_group, name),
@@ -126,9 +148,11 @@ static const struct shape_field plugin_fields[] = {
     TABLE(struct nt_plugin, services, &shape_service, 64),
     POINTER(struct nt_plugin, start),
 };
-const struct shape shape_plugin = SHAPE("plugin", struct nt_plugin, NT_PLUGIN_SIZE_1_0, plugin_fields);
+const struct shape shape_plugin =
+    SHAPE("plugin", struct nt_plugin, NT_PLUGIN_SIZE_1_0, plugin_fields);
 
-/* Members are read and written by bytes: the struct behind `row` may be a foreign one, at any alignment. */
+/* Members are read and written by bytes: the struct behind `row` may be a foreign one, at any
+ * alignment. */
 #define GET(ret, row, field) memcpy(&(ret), (const char *)(row) + (field)->offset, sizeof(ret))
 #define SET(row, field, value) memcpy((char *)(row) + (field)->offset, &(value), sizeof(value))
 
@@ -147,7 +171,11 @@ static bool is_clean_text(const char *text, size_t size)
     const unsigned char *p = (const unsigned char *)text;
     for (size_t i = 0; i < size;) {
         unsigned char c = p[i];
-        size_t more = c < 0x80 ? 0 : c >= 0xc2 && c < 0xe0 ? 1 : (c & 0xf0) == 0xe0 ? 2 : c >= 0xf0 && c < 0xf5 ? 3 : 9;
+        size_t more = c < 0x80                ? 0
+                      : c >= 0xc2 && c < 0xe0 ? 1
+                      : (c & 0xf0) == 0xe0    ? 2
+                      : c >= 0xf0 && c < 0xf5 ? 3
+                                              : 9;
         if (more == 9 || i + more >= size || (more == 0 && (c < 0x20 || c == 0x7f) && c != '\n'))
             return false;
         for (size_t j = 1; j <= more; j++)
@@ -163,15 +191,16 @@ static bool is_clean_text(const char *text, size_t size)
 }
 
 /* Checks and copies one text. `size` may be beyond the bound: then it is too long. */
-static int take_text(const struct shape_field *field, const char *text, size_t size, struct arena *arena, void *ret_row,
-                     struct nt_error *reterr)
+static int take_text(const struct shape_field *field, const char *text, size_t size,
+                     struct arena *arena, void *ret_row, struct nt_error *reterr)
 {
     if (field->needed && (!text || size == 0))
         return nt_fail(reterr, NT_E_PLUGIN_ABI, "%s is missing", field->key);
     if (!text)
         return 0;
     if (size > field->max)
-        return nt_fail(reterr, NT_E_PLUGIN_ABI, "%s is longer than %u bytes", field->key, field->max);
+        return nt_fail(reterr, NT_E_PLUGIN_ABI, "%s is longer than %u bytes", field->key,
+                       field->max);
     if (!is_clean_text(text, size) || (field->max == LINE_MAX_BYTES && memchr(text, '\n', size)))
         return nt_fail(reterr, NT_E_PLUGIN_ABI, "%s is not clean UTF-8 text", field->key);
     const char *copy = arena_text(arena, text, size);
@@ -181,23 +210,26 @@ static int take_text(const struct shape_field *field, const char *text, size_t s
     return 0;
 }
 
-static int adopt_row(const struct shape *shape, const void *theirs, struct arena *arena, void *ret_row,
-                     struct nt_error *reterr);
+static int adopt_row(const struct shape *shape, const void *theirs, struct arena *arena,
+                     void *ret_row, struct nt_error *reterr);
 
-static int adopt_table(const struct shape_field *field, const struct nt_table *theirs, struct arena *arena,
-                       void *ret_row, struct nt_error *reterr)
+static int adopt_table(const struct shape_field *field, const struct nt_table *theirs,
+                       struct arena *arena, void *ret_row, struct nt_error *reterr)
 {
     const struct shape *shape = field->row;
     if (theirs->count == 0)
         return 0;
     if (!theirs->rows)
-        return nt_fail(reterr, NT_E_PLUGIN_ABI, "%s has %u rows at NULL", field->key, theirs->count);
+        return nt_fail(reterr, NT_E_PLUGIN_ABI, "%s has %u rows at NULL", field->key,
+                       theirs->count);
     if (theirs->count > field->max)
-        return nt_fail(reterr, NT_E_PLUGIN_ABI, "%s has %u rows, more than %u", field->key, theirs->count, field->max);
+        return nt_fail(reterr, NT_E_PLUGIN_ABI, "%s has %u rows, more than %u", field->key,
+                       theirs->count, field->max);
     uint32_t align = shape->size % 8 == 0 ? 8 : 4;
-    if (theirs->stride < shape->size_1_0 || theirs->stride > STRIDE_MAX || theirs->stride % align != 0)
-        return nt_fail(reterr, NT_E_PLUGIN_ABI, "%s has a row stride of %u bytes, 1.0 has %u", field->key, theirs->stride,
-                       shape->size_1_0);
+    if (theirs->stride < shape->size_1_0 || theirs->stride > STRIDE_MAX
+        || theirs->stride % align != 0)
+        return nt_fail(reterr, NT_E_PLUGIN_ABI, "%s has a row stride of %u bytes, 1.0 has %u",
+                       field->key, theirs->stride, shape->size_1_0);
     char *rows = arena_room(arena, (size_t)theirs->count * shape->size);
     nt_autofree char *whole = calloc(1, shape->size);
     if (!rows || !whole)
@@ -215,8 +247,8 @@ static int adopt_table(const struct shape_field *field, const struct nt_table *t
 }
 
 /* `theirs` is of full size, with foreign pointers; *ret_row is zero. */
-static int adopt_row(const struct shape *shape, const void *theirs, struct arena *arena, void *ret_row,
-                     struct nt_error *reterr)
+static int adopt_row(const struct shape *shape, const void *theirs, struct arena *arena,
+                     void *ret_row, struct nt_error *reterr)
 {
     for (uint32_t i = 0; i < shape->count; i++) {
         const struct shape_field *field = &shape->fields[i];
@@ -227,7 +259,9 @@ static int adopt_row(const struct shape *shape, const void *theirs, struct arena
         switch (field->kind) {
         case SHAPE_TEXT:
             GET(text, theirs, field);
-            if (take_text(field, text, text ? strnlen(text, field->max + 1) : 0, arena, ret_row, reterr) < 0)
+            if (take_text(field, text, text ? strnlen(text, field->max + 1) : 0, arena, ret_row,
+                          reterr)
+                < 0)
                 return -1;
             break;
         case SHAPE_TABLE:
@@ -250,16 +284,19 @@ static int adopt_row(const struct shape *shape, const void *theirs, struct arena
     return 0;
 }
 
-int shape_adopt(const struct nt_plugin *theirs, struct arena *arena, struct nt_plugin *ret, struct nt_error *reterr)
+int shape_adopt(const struct nt_plugin *theirs, struct arena *arena, struct nt_plugin *ret,
+                struct nt_error *reterr)
 {
     if (!theirs)
         return nt_fail(reterr, NT_E_PLUGIN_ABI, "nt_plugin_v1 gave no descriptor");
     uint32_t head[2]; /* nothing behind it may be read before both are known to be right */
     memcpy(head, theirs, sizeof(head));
     if (head[1] != NT_ABI)
-        return nt_fail(reterr, NT_E_PLUGIN_ABI, "made for ABI %u, this nanoterm has %u", head[1], NT_ABI);
+        return nt_fail(reterr, NT_E_PLUGIN_ABI, "made for ABI %u, this nanoterm has %u", head[1],
+                       NT_ABI);
     if (head[0] < NT_PLUGIN_SIZE_1_0 || head[0] > STRIDE_MAX || head[0] % 8 != 0)
-        return nt_fail(reterr, NT_E_PLUGIN_ABI, "its descriptor has %u bytes, 1.0 has %u", head[0], NT_PLUGIN_SIZE_1_0);
+        return nt_fail(reterr, NT_E_PLUGIN_ABI, "its descriptor has %u bytes, 1.0 has %u", head[0],
+                       NT_PLUGIN_SIZE_1_0);
     struct nt_plugin whole = { .size = 0 };
     memcpy(&whole, theirs, head[0] < sizeof(whole) ? head[0] : sizeof(whole));
     *ret = (struct nt_plugin){ NT_PLUGIN_HEAD };
@@ -272,7 +309,9 @@ static json_t *table_to_json(const struct shape *shape, const struct nt_table *t
 {
     nt_auto_json json_t *array = json_array();
     for (uint32_t i = 0; i < table->count; i++)
-        if (json_array_append_new(array, row_to_json(shape, (const char *)table->rows + (size_t)i * table->stride)) < 0)
+        if (json_array_append_new(
+                array, row_to_json(shape, (const char *)table->rows + (size_t)i * table->stride))
+            < 0)
             return NULL;
     return nt_take(array);
 }
@@ -325,16 +364,17 @@ json_t *shape_to_json(const struct nt_plugin *plugin)
     return row_to_json(&shape_plugin, plugin);
 }
 
-static int row_from_json(const struct shape *shape, const json_t *json, struct arena *arena, void *ret_row,
-                         struct nt_error *reterr);
+static int row_from_json(const struct shape *shape, const json_t *json, struct arena *arena,
+                         void *ret_row, struct nt_error *reterr);
 
-static int table_from_json(const struct shape_field *field, const json_t *json, struct arena *arena, void *ret_row,
-                           struct nt_error *reterr)
+static int table_from_json(const struct shape_field *field, const json_t *json, struct arena *arena,
+                           void *ret_row, struct nt_error *reterr)
 {
     const struct shape *shape = field->row;
     size_t count = json_array_size(json);
     if (!json_is_array(json) || count > field->max)
-        return nt_fail(reterr, NT_E_PLUGIN_FAILED, "%s is not a list of at most %u", field->key, field->max);
+        return nt_fail(reterr, NT_E_PLUGIN_FAILED, "%s is not a list of at most %u", field->key,
+                       field->max);
     if (count == 0)
         return 0;
     char *rows = arena_room(arena, count * shape->size);
@@ -350,13 +390,14 @@ static int table_from_json(const struct shape_field *field, const json_t *json, 
     return 0;
 }
 
-static int field_from_json(const struct shape_field *field, const json_t *json, struct arena *arena, void *ret_row,
-                           struct nt_error *reterr)
+static int field_from_json(const struct shape_field *field, const json_t *json, struct arena *arena,
+                           void *ret_row, struct nt_error *reterr)
 {
     if (field->kind == SHAPE_TEXT) {
         if (json && !json_is_string(json))
             return nt_fail(reterr, NT_E_PLUGIN_FAILED, "%s is not a text", field->key);
-        return take_text(field, json_string_value(json), json ? json_string_length(json) : 0, arena, ret_row, reterr);
+        return take_text(field, json_string_value(json), json ? json_string_length(json) : 0, arena,
+                         ret_row, reterr);
     }
     if (!json || field->kind == SHAPE_POINTER)
         return 0;
@@ -375,10 +416,11 @@ static int field_from_json(const struct shape_field *field, const json_t *json, 
     return 0;
 }
 
-/* A row is the list of its members in the order of its fields, absent ones null, the end cut off: objects with a key for
- * each took a third longer to read (measured), and every start reads them. What is too long is of a newer nanoterm. */
-static int row_from_json(const struct shape *shape, const json_t *json, struct arena *arena, void *ret_row,
-                         struct nt_error *reterr)
+/* A row is the list of its members in the order of its fields, absent ones null, the end cut off:
+ * objects with a key for each took a third longer to read (measured), and every start reads them.
+ * What is too long is of a newer nanoterm. */
+static int row_from_json(const struct shape *shape, const json_t *json, struct arena *arena,
+                         void *ret_row, struct nt_error *reterr)
 {
     if (shape == &shape_code)
         return field_from_json(&shape->fields[0], json, arena, ret_row, reterr);
@@ -386,13 +428,16 @@ static int row_from_json(const struct shape *shape, const json_t *json, struct a
         return nt_fail(reterr, NT_E_PLUGIN_FAILED, "not a list");
     for (uint32_t i = 0; i < shape->count; i++) {
         const json_t *value = json_array_get(json, i);
-        if (field_from_json(&shape->fields[i], json_is_null(value) ? NULL : value, arena, ret_row, reterr) < 0)
+        if (field_from_json(&shape->fields[i], json_is_null(value) ? NULL : value, arena, ret_row,
+                            reterr)
+            < 0)
             return -1;
     }
     return 0;
 }
 
-int shape_from_json(const json_t *json, struct arena *arena, struct nt_plugin *ret, struct nt_error *reterr)
+int shape_from_json(const json_t *json, struct arena *arena, struct nt_plugin *ret,
+                    struct nt_error *reterr)
 {
     *ret = (struct nt_plugin){ NT_PLUGIN_HEAD };
     return row_from_json(&shape_plugin, json, arena, ret, reterr);
@@ -400,7 +445,8 @@ int shape_from_json(const json_t *json, struct arena *arena, struct nt_plugin *r
 
 static bool is_row_equal(const struct shape *shape, const void *a, const void *b);
 
-static bool is_table_equal(const struct shape *shape, const struct nt_table *a, const struct nt_table *b)
+static bool is_table_equal(const struct shape *shape, const struct nt_table *a,
+                           const struct nt_table *b)
 {
     if (a->count != b->count)
         return false;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* trust.c - opens folders and files that only root or this user can have written.
  *
- * Each step is opened relative to the one before and judged by its descriptor, so that nothing can be exchanged between
- * the look and the use. A link is followed by hand: it stands in a folder that was judged, so that its owner placed it. */
+ * Each step is opened relative to the one before and judged by its descriptor, so that nothing can
+ * be exchanged between the look and the use. A link is followed by hand: it stands in a folder that
+ * was judged, so that its owner placed it. */
 #include "trust.h"
 
 #include <fcntl.h>
@@ -35,7 +36,8 @@ static bool is_sticky_of_root(const struct stat *st)
 static int judge(const struct stat *st, const char *path, struct nt_error *reterr)
 {
     if (!is_ours(st))
-        return nt_fail(reterr, NT_E_PLUGIN_FAILED, "%s belongs to user %u, not to you or root", path, st->st_uid);
+        return nt_fail(reterr, NT_E_PLUGIN_FAILED, "%s belongs to user %u, not to you or root",
+                       path, st->st_uid);
     if (is_open_to_others(st))
         return nt_fail(reterr, NT_E_PLUGIN_FAILED, "others can write to %s (chmod go-w)", path);
     return 0;
@@ -72,16 +74,18 @@ static int walk_to_root(struct walk *walk, struct nt_error *reterr)
 static int fail_at(const struct walk *walk, const char *name, int sys, struct nt_error *reterr)
 {
     if (sys == ENOENT || sys == ENOTDIR)
-        return nt_fail(reterr, NT_E_NOT_FOUND, "%s/%s: there is no such folder", nt_buf_text(&walk->done), name);
+        return nt_fail(reterr, NT_E_NOT_FOUND, "%s/%s: there is no such folder",
+                       nt_buf_text(&walk->done), name);
     return nt_fail_sys(reterr, sys, "cannot open %s/%s", nt_buf_text(&walk->done), name);
 }
 
 /* `name` in the folder reached is a link: what it says comes before the rest. */
-static int follow(struct walk *walk, const char *name, const struct stat *st, struct nt_error *reterr)
+static int follow(struct walk *walk, const char *name, const struct stat *st,
+                  struct nt_error *reterr)
 {
     if (!is_ours(st))
-        return nt_fail(reterr, NT_E_PLUGIN_FAILED, "the link %s/%s belongs to user %u", nt_buf_text(&walk->done), name,
-                       st->st_uid);
+        return nt_fail(reterr, NT_E_PLUGIN_FAILED, "the link %s/%s belongs to user %u",
+                       nt_buf_text(&walk->done), name, st->st_uid);
     if (++walk->links > LINKS_MAX)
         return nt_fail(reterr, NT_E_PLUGIN_FAILED, "more than %u links on the way", LINKS_MAX);
     char target[PATH_MAX];
@@ -156,7 +160,8 @@ int trust_open_folder(const char *path, int *ret_fd, struct nt_error *reterr)
         if (strcmp(name, ".") != 0 && step(&walk, name, reterr) < 0)
             return -1;
     if (walk.must_pass)
-        return nt_fail(reterr, NT_E_PLUGIN_FAILED, "others can write to %s", nt_buf_text(&walk.done));
+        return nt_fail(reterr, NT_E_PLUGIN_FAILED, "others can write to %s",
+                       nt_buf_text(&walk.done));
     int fd = openat(walk.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return nt_fail_sys(reterr, errno, "cannot read %s", path);
@@ -164,10 +169,12 @@ int trust_open_folder(const char *path, int *ret_fd, struct nt_error *reterr)
     return 0;
 }
 
-int trust_open_file(int folder, const char *name, int *ret_fd, struct stat *ret_st, struct nt_error *reterr)
+int trust_open_file(int folder, const char *name, int *ret_fd, struct stat *ret_st,
+                    struct nt_error *reterr)
 {
     /* O_NONBLOCK: opening a fifo must not wait. */
-    nt_autoclose int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    nt_autoclose int fd =
+        openat(folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0 && errno == ELOOP)
         return nt_fail(reterr, NT_E_PLUGIN_FAILED, "%s is a symbolic link", name);
     if (fd < 0 && errno == ENOENT)

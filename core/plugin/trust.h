@@ -7,11 +7,13 @@
 
 #include "nanoterm/error.h"
 
-/* Opens an absolute folder for reading (close-on-exec). Every folder from / on, and every symbolic link on the way, must
- * belong to root or the user, and nobody else may write to it; a sticky folder of root (/tmp) may lie between when what
- * follows in it passes. NT_E_NOT_FOUND: there is none. NT_E_PLUGIN_FAILED: which folder, and why. */
+/* Opens an absolute folder for reading (close-on-exec). Every folder from / on, and every symbolic
+ * link on the way, must belong to root or the user, and nobody else may write to it; a sticky
+ * folder of root (/tmp) may lie between when what follows in it passes. NT_E_NOT_FOUND: there is
+ * none. NT_E_PLUGIN_FAILED: which folder, and why. */
 int trust_open_folder(const char *path, int *ret_fd, struct nt_error *reterr);
 /* Opens a regular file in such a folder: never through a link, nobody else may write to it. */
-int trust_open_file(int folder, const char *name, int *ret_fd, struct stat *ret_st, struct nt_error *reterr);
+int trust_open_file(int folder, const char *name, int *ret_fd, struct stat *ret_st,
+                    struct nt_error *reterr);
 
 #endif

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* engine.h - the service "nanoterm.engine/1": makes, starts, stops and removes workspaces, and opens
- * streams to their guests. All else (exec, files, ports, metrics) is done by the guest (guest.h), the same
- * on every engine.
+/* engine.h - the service "nanoterm.engine/1": makes, starts, stops and removes workspaces, and
+ * opens streams to their guests. All else (exec, files, ports, metrics) is done by the guest
+ * (guest.h), the same on every engine.
  *
- * Everything here is *async*: a call returns at once with an operation, and its callback comes exactly once,
- * later, on the loop's thread, as done, failed or unknown. Nothing blocks the loop's thread.
- * Names, ids and quotas are the server's; identity is the instance plus the boot nonce of the guest's first
- * frame. */
+ * Everything here is *async*: a call returns at once with an operation, and its callback comes
+ * exactly once, later, on the loop's thread, as done, failed or unknown. Nothing blocks the loop's
+ * thread. Names, ids and quotas are the server's; identity is the instance plus the boot nonce of
+ * the guest's first frame. */
 #ifndef NANOTERM_ENGINE_H
 #define NANOTERM_ENGINE_H
 
@@ -19,12 +19,12 @@ struct nt_engine;    /* an opened engine; the plugin's own */
 struct nt_engine_op; /* a call in flight; the plugin's own */
 
 /* nt_engine_ops.caps */
-#define NT_ENGINE_LOCAL_FD 0x1u  /* streams are local descriptors (NT_STREAM_FD) */
-#define NT_ENGINE_PASS_FDS 0x2u  /* that carry descriptors */
+#define NT_ENGINE_LOCAL_FD 0x1u /* streams are local descriptors (NT_STREAM_FD) */
+#define NT_ENGINE_PASS_FDS 0x2u /* that carry descriptors */
 #define NT_ENGINE_FREEZE 0x4u
 #define NT_ENGINE_IMAGE_HOST 0x8u
 #define NT_ENGINE_IMAGE_TAR 0x10u
-#define NT_ENGINE_WAY_OUT 0x20u  /* NT_SPEC_WAY_OUT works */
+#define NT_ENGINE_WAY_OUT 0x20u /* NT_SPEC_WAY_OUT works */
 
 /* How firmly a limit holds. */
 enum {
@@ -54,17 +54,18 @@ enum {
 /* nt_engine_spec.flags */
 #define NT_SPEC_REQUIRE_LIMITS 0x1u /* refuse (NT_E_UNAVAILABLE) when a limit would be below hard */
 #define NT_SPEC_HARDEN 0x2u         /* Landlock inside, too */
-#define NT_SPEC_WAY_OUT 0x4u        /* a listener inside, on 127.0.0.1:NT_WAY_OUT_PORT, is the way out */
+/* a listener inside, on 127.0.0.1:NT_WAY_OUT_PORT, is the way out */
+#define NT_SPEC_WAY_OUT 0x4u
 
 /* What to make. Texts are borrowed for the call. */
 struct nt_engine_spec {
     uint32_t size;
     uint32_t flags;
-    const char *id;       /* "ws_a1b2c3d4": also the name of its folder */
-    const char *hostname; /* "ws-a1b2c3d4" */
-    const char *image;    /* "host", or "file:/absolute/rootfs.tar" */
-    uint32_t cpu_millis;  /* 1000: one processor; 0: unlimited */
-    uint32_t pids;        /* 0: unlimited */
+    const char *id;        /* "ws_a1b2c3d4": also the name of its folder */
+    const char *hostname;  /* "ws-a1b2c3d4" */
+    const char *image;     /* "host", or "file:/absolute/rootfs.tar" */
+    uint32_t cpu_millis;   /* 1000: one processor; 0: unlimited */
+    uint32_t pids;         /* 0: unlimited */
     uint64_t memory_bytes; /* 0: unlimited */
     uint64_t disk_bytes;   /* 0: unlimited */
 };
@@ -72,22 +73,23 @@ struct nt_engine_spec {
 /* What is known of a workspace. */
 struct nt_engine_state {
     uint32_t size;
-    uint32_t state; /* NT_WS_* */
+    uint32_t state;                                           /* NT_WS_* */
     uint32_t limit_cpu, limit_memory, limit_pids, limit_disk; /* NT_LIMIT_* */
     char id[44];
     char location[64]; /* where it runs: "pid 4242 on this machine" */
     char base[68];     /* identity of its base image, hex; empty: none */
-    char notice[256];  /* something the user should know: "the base image has changed"; empty: nothing */
+    /* something the user should know: "the base image has changed"; empty: nothing */
+    char notice[256];
     uint64_t disk_used_bytes; /* of its own layer; 0: not counted */
 };
 
 /* How a call ended. Valid until the callback returns. */
 struct nt_engine_result {
     uint32_t size;
-    uint32_t outcome;              /* NT_OP_* */
-    struct nt_error error;         /* when not done */
-    struct nt_engine_state state;  /* create, start, stop, inspect */
-    struct nt_bytes receipt;       /* can be stored; given back to inspect after a restart */
+    uint32_t outcome;             /* NT_OP_* */
+    struct nt_error error;        /* when not done */
+    struct nt_engine_state state; /* create, start, stop, inspect */
+    struct nt_bytes receipt;      /* can be stored; given back to inspect after a restart */
 };
 
 typedef void nt_engine_done(void *data, const struct nt_engine_result *result);
@@ -124,8 +126,9 @@ struct nt_engine_host {
     const char *runtime_dir; /* for sockets; 0700, there already */
     const char *libexec_dir; /* helper programs */
     void (*event)(void *data, const struct nt_engine_event *event);
-    /* A program inside connected to the way out (NT_SPEC_WAY_OUT). The host takes the stream: it calls
-     * take_fd, or sets *ret_events and *ret_data before it returns; with neither the stream is cancelled. */
+    /* A program inside connected to the way out (NT_SPEC_WAY_OUT). The host takes the stream: it
+     * calls take_fd, or sets *ret_events and *ret_data before it returns; with neither the stream
+     * is cancelled. */
     void (*accept_stream)(void *data, const char *id, struct nt_stream *stream,
                           const struct nt_stream_events **ret_events, void **ret_data);
     void (*debug)(void *data, const char *event, const char *fields);
@@ -142,30 +145,37 @@ struct nt_engine_ops {
 
     /* Opens it. *Waits*, at the start of the server: may read folders, must not start anything. */
     int (*open)(const struct nt_engine_host *host, struct nt_engine **ret, struct nt_error *reterr);
-    /* Ends it: calls in flight get their callback (unknown) before it returns; workspaces live on. */
+    /* Ends it: calls in flight get their callback (unknown) before it returns; workspaces live
+     * on. */
     void (*close)(struct nt_engine *engine);
 
     /* Makes a workspace and starts it. Done means: its guest answers. */
     struct nt_engine_op *(*create)(struct nt_engine *engine, const struct nt_engine_call *call,
                                    const struct nt_engine_spec *spec);
     /* Starts a stopped one, from its layer. */
-    struct nt_engine_op *(*start)(struct nt_engine *engine, const struct nt_engine_call *call, const char *id);
-    /* Asks its processes to end, waits grace_ms, kills the rest. The layer stays. Done on a stopped one too. */
-    struct nt_engine_op *(*stop)(struct nt_engine *engine, const struct nt_engine_call *call, const char *id,
-                                 int64_t grace_ms);
+    struct nt_engine_op *(*start)(struct nt_engine *engine, const struct nt_engine_call *call,
+                                  const char *id);
+    /* Asks its processes to end, waits grace_ms, kills the rest. The layer stays. Done on a stopped
+     * one too. */
+    struct nt_engine_op *(*stop)(struct nt_engine *engine, const struct nt_engine_call *call,
+                                 const char *id, int64_t grace_ms);
     /* Kills and removes it with its layer. Done when nothing is left; on an absent one too. */
-    struct nt_engine_op *(*remove)(struct nt_engine *engine, const struct nt_engine_call *call, const char *id);
-    struct nt_engine_op *(*inspect)(struct nt_engine *engine, const struct nt_engine_call *call, const char *id);
+    struct nt_engine_op *(*remove)(struct nt_engine *engine, const struct nt_engine_call *call,
+                                   const char *id);
+    struct nt_engine_op *(*inspect)(struct nt_engine *engine, const struct nt_engine_call *call,
+                                    const char *id);
     /* Calls each for every workspace this engine has, then done. */
     struct nt_engine_op *(*list)(struct nt_engine *engine, const struct nt_engine_call *call,
                                  nt_engine_each *each);
-    /* The server wants this call no more: its callback comes with NT_E_CANCELLED, outcome failed or unknown. */
+    /* The server wants this call no more: its callback comes with NT_E_CANCELLED, outcome failed or
+     * unknown. */
     void (*cancel)(struct nt_engine_op *op);
 
-    /* Opens a stream to the guest; the first bytes that come are its NT_G_HELLO. -1: nothing will be called.
-     * Else events->open (where the caller may take_fd at once) or events->close with the reason, later. */
-    int (*open_stream)(struct nt_engine *engine, const char *id, const struct nt_stream_events *events,
-                       void *data, struct nt_error *reterr);
+    /* Opens a stream to the guest; the first bytes that come are its NT_G_HELLO. -1: nothing will
+     * be called. Else events->open (where the caller may take_fd at once) or events->close with the
+     * reason, later. */
+    int (*open_stream)(struct nt_engine *engine, const char *id,
+                       const struct nt_stream_events *events, void *data, struct nt_error *reterr);
     /* What this engine can enforce here, for doctor and create: the strengths in state's limits. */
     void (*abilities)(struct nt_engine *engine, struct nt_engine_state *ret);
 };

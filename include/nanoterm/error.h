@@ -15,6 +15,7 @@
  * contract with scripts. `retry` is the default of nt_error.retryable.
  * Exit statuses: 1 failure, 2 usage, 3 not found, 4 not authenticated, 5 not permitted,
  * 6 quota or rate limit, 7 conflict, 8 runtime, 130 interrupted. */
+/* clang-format off */
 #define NT_ERRORS(X)                                                        \
     /* id            number text                   kind        exit retry */ \
     X(USAGE,         1,  "usage",                "usage",     2,   0)        \
@@ -46,6 +47,7 @@
     X(BYTE_MISMATCH, 27, "FILE_WRITE_BYTE_MISMATCH", "api",   1,   0)        \
     X(CLOSED,        28, "connection_closed",    "network",   1,   1)        \
     X(NOT_BUILT,     29, "not_built_yet",        "usage",     2,   0)
+/* clang-format on */
 
 enum {
     NT_OK = 0,
@@ -57,22 +59,23 @@ enum {
 /* A plugin's own error rows (struct nt_error_row) are numbered from here. */
 #define NT_E_PLUGIN_FIRST 0x10000u
 
-/* One failure. All texts are UTF-8, one line, NUL-terminated, without secrets; too long a text is cut
- * between characters. 1.0 ends with `hint`; newer members come after it and need NT_HAS. */
+/* One failure. All texts are UTF-8, one line, NUL-terminated, without secrets; too long a text is
+ * cut between characters. 1.0 ends with `hint`; newer members come after it and need NT_HAS. */
 struct nt_error {
-    uint32_t size;         /* sizeof of the caller's struct; a callee never writes beyond it */
-    uint32_t code;         /* NT_E_*, or a plugin's own number; 0: no error */
-    uint8_t retryable;     /* 1: the same request may succeed later */
-    uint8_t request_sent;  /* 1: the server may have seen it; 0 only when the opposite is proven */
-    uint16_t status;       /* HTTP status; 0: no answer came */
-    uint32_t attempt;      /* number of the attempt that failed, from 1; 0: no request was made */
-    int32_t sys;           /* errno value; 0: none */
+    uint32_t size;        /* sizeof of the caller's struct; a callee never writes beyond it */
+    uint32_t code;        /* NT_E_*, or a plugin's own number; 0: no error */
+    uint8_t retryable;    /* 1: the same request may succeed later */
+    uint8_t request_sent; /* 1: the server may have seen it; 0 only when the opposite is proven */
+    uint16_t status;      /* HTTP status; 0: no answer came */
+    uint32_t attempt;     /* number of the attempt that failed, from 1; 0: no request was made */
+    int32_t sys;          /* errno value; 0: none */
     uint32_t reserved;
-    char message[256];     /* what failed and why */
-    char server_code[64];  /* the server's own code when it is finer than the row ("sandbox_not_found") */
-    char upstream[64];     /* what the network said ("ECONNREFUSED"); empty: nothing */
-    char request_id[64];   /* the server's name for the request; empty: none */
-    char hint[256];        /* the next step for the user; empty: none */
+    char message[256]; /* what failed and why */
+    /* the server's own code when it is finer than the row ("sandbox_not_found") */
+    char server_code[64];
+    char upstream[64];   /* what the network said ("ECONNREFUSED"); empty: nothing */
+    char request_id[64]; /* the server's name for the request; empty: none */
+    char hint[256];      /* the next step for the user; empty: none */
 };
 
 #define NT_ERROR_SIZE_1_0 728u
@@ -80,6 +83,9 @@ _Static_assert(sizeof(struct nt_error) == NT_ERROR_SIZE_1_0, "nt_error of 1.0 ha
 _Static_assert(offsetof(struct nt_error, message) == 24, "nt_error of 1.0 has moved");
 
 /* An empty error of the caller's size: `struct nt_error e = NT_ERROR_INIT;` */
-#define NT_ERROR_INIT { .size = (uint32_t)sizeof(struct nt_error) }
+#define NT_ERROR_INIT                                                                              \
+    {                                                                                              \
+        .size = (uint32_t)sizeof(struct nt_error)                                                  \
+    }
 
 #endif

@@ -19,9 +19,9 @@ enum {
 };
 
 /* nt_call.flags: global flags of this invocation. */
-#define NT_CALL_JSON 0x1u    /* --json */
-#define NT_CALL_QUIET 0x2u   /* --quiet */
-#define NT_CALL_COLOR 0x4u   /* stdout is a terminal that wants colour */
+#define NT_CALL_JSON 0x1u  /* --json */
+#define NT_CALL_QUIET 0x2u /* --quiet */
+#define NT_CALL_COLOR 0x4u /* stdout is a terminal that wants colour */
 #define NT_CALL_STDIN_TTY 0x8u
 #define NT_CALL_STDOUT_TTY 0x10u
 #define NT_CALL_STDERR_TTY 0x20u
@@ -42,30 +42,31 @@ struct nt_header {
 };
 
 /* nt_request.flags */
-#define NT_REQ_NO_AUTH 0x1u     /* send no credential */
-#define NT_REQ_NO_RETRY 0x2u    /* one attempt only */
-#define NT_REQ_KEY 0x4u         /* carry this invocation's Idempotency-Key (implied by POST) */
+#define NT_REQ_NO_AUTH 0x1u  /* send no credential */
+#define NT_REQ_NO_RETRY 0x2u /* one attempt only */
+#define NT_REQ_KEY 0x4u      /* carry this invocation's Idempotency-Key (implied by POST) */
 
 /* One request to the API; borrowed for the call. */
 struct nt_request {
     uint32_t size;
     uint32_t flags;
     const char *method;
-    const char *path;          /* "/v1/...", percent-encoded by the caller (sdk/buf.h), with the query */
-    struct nt_bytes body;      /* sent with content_type; size 0: no body */
-    const char *content_type;  /* NULL: application/json */
-    struct nt_table headers;   /* of struct nt_header: more headers */
-    uint64_t max_body_bytes;   /* of the answer; 0: 8 MiB */
-    int64_t timeout_ms;        /* of this request; 0: what is left of the command's deadline */
+    /* "/v1/...", percent-encoded by the caller (sdk/buf.h), with the query */
+    const char *path;
+    struct nt_bytes body;     /* sent with content_type; size 0: no body */
+    const char *content_type; /* NULL: application/json */
+    struct nt_table headers;  /* of struct nt_header: more headers */
+    uint64_t max_body_bytes;  /* of the answer; 0: 8 MiB */
+    int64_t timeout_ms;       /* of this request; 0: what is left of the command's deadline */
 };
 
 /* The answer. Valid until the command returns. */
 struct nt_response {
     uint32_t size;
     uint32_t status;
-    struct nt_bytes body;     /* not NUL-terminated */
-    const char *request_id;   /* empty text: none */
-    const void *headers;      /* for nt_host.header */
+    struct nt_bytes body;   /* not NUL-terminated */
+    const char *request_id; /* empty text: none */
+    const void *headers;    /* for nt_host.header */
 };
 
 /* nt_open.kind */
@@ -82,15 +83,17 @@ struct nt_open {
     uint32_t reserved;
     const char *method; /* NT_OPEN_BODY only */
     const char *path;
-    struct nt_table headers;   /* of struct nt_header */
-    int64_t body_bytes;        /* Content-Length of what will be written; -1: unknown (chunked); 0: none */
+    struct nt_table headers; /* of struct nt_header */
+    /* Content-Length of what will be written; -1: unknown (chunked); 0: none */
+    int64_t body_bytes;
     const struct nt_stream_events *events;
     void *data; /* first argument of the events */
 };
 
 /* A cell of a result row. */
 struct nt_value {
-    uint32_t type; /* NT_TEXT, NT_INT (also sizes and durations), NT_BOOL, NT_REAL, NT_TIME, NT_JSON */
+    /* NT_TEXT, NT_INT (also sizes and durations), NT_BOOL, NT_REAL, NT_TIME, NT_JSON */
+    uint32_t type;
     uint32_t is_null;
     const char *text; /* NT_TEXT, NT_TIME, NT_JSON */
     int64_t number;   /* NT_INT, NT_BOOL */
@@ -136,18 +139,20 @@ struct nt_host {
     /* 1: the user gave it (words or environment); 0: it is the fallback or absent. */
     int (*is_given)(struct nt_call *call, const char *name);
 
-    /* Sends one request and waits for the whole answer. Adds credential, organisation, idempotency key,
-     * X-Nanoterm-Wire: 1 and X-Request-Id; retries as the contract allows; starts the embedded server when
-     * that is the API. A status >= 400 is an error: reterr carries code, status, request id.
-     * ret->size is the caller's. Errors: NT_E_CONNECT, NT_E_TIMEOUT, NT_E_CANCELLED, NT_E_RESPONSE, or
-     * the row for the status. */
+    /* Sends one request and waits for the whole answer. Adds credential, organisation, idempotency
+     * key, X-Nanoterm-Wire: 1 and X-Request-Id; retries as the contract allows; starts the embedded
+     * server when that is the API. A status >= 400 is an error: reterr carries code, status,
+     * request id. ret->size is the caller's. Errors: NT_E_CONNECT, NT_E_TIMEOUT, NT_E_CANCELLED,
+     * NT_E_RESPONSE, or the row for the status. */
     int (*request)(struct nt_call *call, const struct nt_request *req, struct nt_response *ret,
                    struct nt_error *reterr);
     /* A header of an answer, by name in any case; NULL: not there. */
-    const char *(*header)(struct nt_call *call, const struct nt_response *response, const char *name);
-    /* Opens a stream. Returns when the answer's head is there (NT_OPEN_WS, or NT_OPEN_BODY without a
-     * body to write) or when the connection is (with one). `ret_head` gets status and headers, and is
-     * filled later, before the data, when the head came later. A status >= 400 ends it with that error. */
+    const char *(*header)(struct nt_call *call, const struct nt_response *response,
+                          const char *name);
+    /* Opens a stream. Returns when the answer's head is there (NT_OPEN_WS, or NT_OPEN_BODY without
+     * a body to write) or when the connection is (with one). `ret_head` gets status and headers,
+     * and is filled later, before the data, when the head came later. A status >= 400 ends it with
+     * that error. */
     int (*open)(struct nt_call *call, const struct nt_open *open, struct nt_stream **ret,
                 struct nt_response *ret_head, struct nt_error *reterr);
     /* On the local server only: upgrades to `protocol` (local.h) and hands over the connection
@@ -172,8 +177,8 @@ struct nt_host {
     int (*emit_json)(struct nt_call *call, struct nt_bytes json, struct nt_error *reterr);
     /* A line for the person, on stderr. level is NT_SAY_*. */
     void (*message)(struct nt_call *call, uint32_t level, const char *text);
-    /* Progress of long work on a terminal: done of total (0: unknown) in bytes or steps; label says what.
-     * total == done ends it. Nothing is shown when stderr is no terminal. */
+    /* Progress of long work on a terminal: done of total (0: unknown) in bytes or steps; label says
+     * what. total == done ends it. Nothing is shown when stderr is no terminal. */
     void (*progress)(struct nt_call *call, const char *label, uint64_t done, uint64_t total);
     /* Asks; only on a terminal, else NT_E_USAGE naming the option to give instead. secret: no echo.
      * ret is valid until the command returns. */
@@ -189,12 +194,14 @@ struct nt_host {
     /* A folder or file of this installation, NT_PATH_*; valid for ever. */
     const char *(*path)(struct nt_call *call, uint32_t which);
     /* The index-th service of that name over all plugins (all are loaded for it); NULL: no more.
-     * ret_instance gets its instance name. *Any command may call it; a service's functions say if they wait.* */
+     * ret_instance gets its instance name. *Any command may call it; a service's functions say if
+     * they wait.* */
     const void *(*service)(struct nt_call *call, const char *name, uint32_t index,
                            const char **ret_instance);
     /* The same for one instance; NULL: none. */
     const void *(*service_named)(struct nt_call *call, const char *name, const char *instance);
-    /* Debug line (NANOTERM_DEBUG=1): an event name and its fields as `key=value` text. No secrets. */
+    /* Debug line (NANOTERM_DEBUG=1): an event name and its fields as `key=value` text. No
+     * secrets. */
     void (*debug)(struct nt_call *call, const char *event, const char *fields);
 };
 

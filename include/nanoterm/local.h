@@ -9,18 +9,20 @@
  *
  *     HTTP/1.1 101 Switching Protocols            server
  *
- * After the 101 the client sends nothing until the first frame (NT_G_HELLO, guest.h) has come: by then the
- * server has handed the connection to the guest of that workspace and has left. From there the frames of
- * guest.h are spoken on it, as adopted connection: exactly one NT_G_EXEC (not NT_GX_BACKGROUND), and what
- * belongs to it. The connection is the lifeline of that exec: when it closes, the process tree is killed.
+ * After the 101 the client sends nothing until the first frame (NT_G_HELLO, guest.h) has come: by
+ * then the server has handed the connection to the guest of that workspace and has left. From there
+ * the frames of guest.h are spoken on it, as adopted connection: exactly one NT_G_EXEC (not
+ * NT_GX_BACKGROUND), and what belongs to it. The connection is the lifeline of that exec: when it
+ * closes, the process tree is killed.
  *
- * Descriptors: NT_G_EXEC may carry up to three (SCM_RIGHTS, with the first byte of the frame), named by the
- * flags NT_GX_FD_STDIN, _STDOUT, _STDERR in that order. Each must be a pipe opened in the right direction;
- * the guest checks with fstat and F_GETFL and refuses all else (NT_GE_BAD_DESCRIPTOR). A stream without a
- * descriptor travels in frames. NT_G_EXIT counts only the bytes of frames.
+ * Descriptors: NT_G_EXEC may carry up to three (SCM_RIGHTS, with the first byte of the frame),
+ * named by the flags NT_GX_FD_STDIN, _STDOUT, _STDERR in that order. Each must be a pipe opened in
+ * the right direction; the guest checks with fstat and F_GETFL and refuses all else
+ * (NT_GE_BAD_DESCRIPTOR). A stream without a descriptor travels in frames. NT_G_EXIT counts only
+ * the bytes of frames.
  *
- * Versioned by the protocol's name; a newer one is offered under a new name, never by changing this one.
- * All that it can do, /v1 can do more slowly. */
+ * Versioned by the protocol's name; a newer one is offered under a new name, never by changing this
+ * one. All that it can do, /v1 can do more slowly. */
 #ifndef NANOTERM_LOCAL_H
 #define NANOTERM_LOCAL_H
 
@@ -29,10 +31,11 @@
 /* Header that carries the local token (text of the file `token`) on the Unix socket. */
 #define NT_LOCAL_TOKEN_HEADER "X-Nanoterm-Local-Token"
 
-/* Names in the runtime folder: $XDG_RUNTIME_DIR/nanoterm when that is ours, else DATA/run; mode 0700. */
-#define NT_LOCAL_SOCKET "sock"       /* sock.<pid> until it is ready, then renamed to this */
-#define NT_LOCAL_LOCK "server.lock"  /* flock; the server keeps it for life */
-#define NT_LOCAL_TOKEN "token"       /* 64 hex digits, 0600, made anew by each server */
+/* Names in the runtime folder: $XDG_RUNTIME_DIR/nanoterm when that is ours, else DATA/run; mode
+ * 0700. */
+#define NT_LOCAL_SOCKET "sock"      /* sock.<pid> until it is ready, then renamed to this */
+#define NT_LOCAL_LOCK "server.lock" /* flock; the server keeps it for life */
+#define NT_LOCAL_TOKEN "token"      /* 64 hex digits, 0600, made anew by each server */
 
 /* Descriptors that a client gives the embedded server it starts
  * (`nanoterm serve --embedded`): the locked lock file, and a pipe on which the server writes

@@ -2,11 +2,12 @@
 /* plugin.h - what a plugin exports: one const descriptor made of tables.
  *
  * A plugin is a shared object with one exported function, nt_plugin_v1, which returns a descriptor.
- * Parsing, help, the catalog, completion and man pages are derived from its tables; its functions are
- * called with values already parsed, bounded and typed.
+ * Parsing, help, the catalog, completion and man pages are derived from its tables; its functions
+ * are called with values already parsed, bounded and typed.
  *
- * Growth: members are added at the end with "since 1.N", never moved or retyped; zero means absent; rows
- * are read through their stride. A table or a text lives as long as the plugin is loaded (for ever). */
+ * Growth: members are added at the end with "since 1.N", never moved or retyped; zero means absent;
+ * rows are read through their stride. A table or a text lives as long as the plugin is loaded (for
+ * ever). */
 #ifndef NANOTERM_PLUGIN_H
 #define NANOTERM_PLUGIN_H
 
@@ -21,31 +22,34 @@ struct nt_host;
 
 /* Types of arguments, options and result columns. An unknown type is treated as NT_TEXT. */
 enum {
-    NT_TEXT = 0,        /* any text without NUL, as typed */
-    NT_FLAG = 1,        /* options only: present or not; `--no-NAME` unsets it */
-    NT_INT = 2,         /* decimal, bounded by min and max when they differ */
-    NT_DURATION_MS = 3, /* 250ms, 10s, 5m, 2h, a bare number is seconds; the value is milliseconds */
-    NT_SIZE_BYTES = 4,  /* 512, 64k, 10M, 2G (powers of 1024) */
-    NT_CHOICE = 5,      /* one of `choices` */
-    NT_ID = 6,          /* an id of this tool: prefix_ and [a-z0-9], or a name; at most 128 bytes, no slash */
-    NT_PATH = 7,        /* a path on this machine */
-    NT_JSON = 8,        /* a JSON value */
-    NT_BOOL = 9,        /* columns only */
-    NT_TIME = 10,       /* columns only: RFC 3339 UTC text */
-    NT_REAL = 11,       /* columns only */
+    NT_TEXT = 0, /* any text without NUL, as typed */
+    NT_FLAG = 1, /* options only: present or not; `--no-NAME` unsets it */
+    NT_INT = 2,  /* decimal, bounded by min and max when they differ */
+    /* 250ms, 10s, 5m, 2h, a bare number is seconds; the value is milliseconds */
+    NT_DURATION_MS = 3,
+    NT_SIZE_BYTES = 4, /* 512, 64k, 10M, 2G (powers of 1024) */
+    NT_CHOICE = 5,     /* one of `choices` */
+    /* an id of this tool: prefix_ and [a-z0-9], or a name; at most 128 bytes, no slash */
+    NT_ID = 6,
+    NT_PATH = 7,  /* a path on this machine */
+    NT_JSON = 8,  /* a JSON value */
+    NT_BOOL = 9,  /* columns only */
+    NT_TIME = 10, /* columns only: RFC 3339 UTC text */
+    NT_REAL = 11, /* columns only */
 };
 
-#define NT_MANY 0x1u     /* options: may be repeated. arguments: takes all that remain, at least one */
-#define NT_OPTIONAL 0x2u /* arguments: may be missing; with NT_MANY: none is fine */
-#define NT_REST 0x4u     /* arguments: the words behind `--`, untouched; the last row */
-#define NT_HIDDEN 0x8u   /* works, but is not shown in help */
+/* options: may be repeated. arguments: takes all that remain, at least one */
+#define NT_MANY 0x1u
+#define NT_OPTIONAL 0x2u  /* arguments: may be missing; with NT_MANY: none is fine */
+#define NT_REST 0x4u      /* arguments: the words behind `--`, untouched; the last row */
+#define NT_HIDDEN 0x8u    /* works, but is not shown in help */
 #define NT_REQUIRED 0x10u /* options: must be given */
-#define NT_SECRET 0x20u  /* the value is never logged or shown */
-#define NT_WIDE 0x40u    /* columns: not in the table unless asked for with --fields */
+#define NT_SECRET 0x20u   /* the value is never logged or shown */
+#define NT_WIDE 0x40u     /* columns: not in the table unless asked for with --fields */
 
 /* A positional argument. */
 struct nt_arg {
-    const char *name;     /* as in help and for nt_host.text: "workspace-id" */
+    const char *name; /* as in help and for nt_host.text: "workspace-id" */
     const char *help;
     const char *complete; /* what completion offers: "ws.ids", "files", "dirs"; NULL: nothing */
     uint32_t type;
@@ -56,10 +60,10 @@ struct nt_arg {
 struct nt_opt {
     const char *name;
     const char *help;
-    const char *arg;       /* word for the value in help; NULL: the type's own */
-    const char *fallback;  /* default, as a user would type it; NULL: absent */
-    const char *env;       /* environment variable read when the option is not given; NULL: none */
-    const char *choices;   /* NT_CHOICE: "small|medium|large" */
+    const char *arg;      /* word for the value in help; NULL: the type's own */
+    const char *fallback; /* default, as a user would type it; NULL: absent */
+    const char *env;      /* environment variable read when the option is not given; NULL: none */
+    const char *choices;  /* NT_CHOICE: "small|medium|large" */
     const char *complete;
     const char *conflicts; /* names of options that exclude this one, separated by spaces */
     int64_t min, max;      /* both bounds count; equal: unbounded */
@@ -69,7 +73,8 @@ struct nt_opt {
     uint32_t reserved;
 };
 
-/* A line that a user can type, without the program's name, and why. Every example is run by a test. */
+/* A line that a user can type, without the program's name, and why. Every example is run by a
+ * test. */
 struct nt_example {
     const char *command;
     const char *note;
@@ -168,18 +173,18 @@ struct nt_plugin {
     struct nt_table commands; /* of struct nt_command */
     struct nt_table errors;   /* of struct nt_error_row */
     struct nt_table services; /* of struct nt_service */
-    /* Called once after loading, before anything else; keeps the pointer. NULL: nothing to do. Must not
-     * start threads, open descriptors or print. */
+    /* Called once after loading, before anything else; keeps the pointer. NULL: nothing to do. Must
+     * not start threads, open descriptors or print. */
     int (*start)(const struct nt_host *host, struct nt_error *reterr);
 };
 
 #define NT_PLUGIN_HEAD .size = sizeof(struct nt_plugin), .abi = NT_ABI
-#define NT_PLUGIN(desc)                                                                    \
-    NT_EXPORT const struct nt_plugin *nt_plugin_v1(void);                                  \
-    const struct nt_plugin *nt_plugin_v1(void)                                             \
-    {                                                                                      \
-        return &(desc);                                                                    \
-    }                                                                                      \
+#define NT_PLUGIN(desc)                                                                            \
+    NT_EXPORT const struct nt_plugin *nt_plugin_v1(void);                                          \
+    const struct nt_plugin *nt_plugin_v1(void)                                                     \
+    {                                                                                              \
+        return &(desc);                                                                            \
+    }                                                                                              \
     _Static_assert(sizeof(desc) == sizeof(struct nt_plugin), "not a plugin descriptor")
 
 /* Sizes of 1.0: a shorter descriptor is refused; shorter rows are refused. */

@@ -17,13 +17,17 @@ struct nt_bytes {
     size_t size;
 };
 
-/* Rows of a table and their stride in bytes, so that rows can grow. Passed by value: never grows. */
+/* Rows of a table and their stride in bytes, so that rows can grow. Passed by value: never
+ * grows. */
 struct nt_table {
     const void *rows;
     uint32_t count;
     uint32_t stride;
 };
-#define NT_TABLE(a) { (a), sizeof(a) / sizeof((a)[0]), sizeof((a)[0]) }
+#define NT_TABLE(a)                                                                                \
+    {                                                                                              \
+        (a), sizeof(a) / sizeof((a)[0]), sizeof((a)[0])                                            \
+    }
 
 /* True when the struct behind p is long enough to have the member: the size only. Test a pointer
  * where you use it. */
@@ -32,7 +36,7 @@ struct nt_table {
 struct nt_stream;
 
 /* Flags of nt_stream_events.data and nt_stream_ops.write. */
-#define NT_DATA_TEXT   0x1u /* message streams: the message is text (UTF-8) */
+#define NT_DATA_TEXT 0x1u    /* message streams: the message is text (UTF-8) */
 #define NT_DATA_PARTIAL 0x2u /* message streams: more of the same message follows */
 
 /* What the owner of a stream gives. `data` is the pointer given at open. Members may be NULL. */
@@ -65,13 +69,14 @@ struct nt_stream_ops {
     /* Ends it at once; the close callback still comes, with NT_E_CANCELLED. May be called twice. */
     void (*cancel)(struct nt_stream *stream);
     /* With NT_STREAM_FD, before anything was granted or written: gives the descriptor behind the
-     * stream to the caller (close-on-exec, non-blocking). The stream then ends without a callback. */
+     * stream to the caller (close-on-exec, non-blocking). The stream then ends without a
+     * callback. */
     int (*take_fd)(struct nt_stream *stream, struct nt_error *reterr);
 };
 
-#define NT_STREAM_FD 0x1u        /* take_fd works: the stream is one local descriptor */
-#define NT_STREAM_PASS_FDS 0x2u  /* that descriptor carries descriptors (SCM_RIGHTS) */
-#define NT_STREAM_MESSAGES 0x4u  /* boundaries are kept */
+#define NT_STREAM_FD 0x1u       /* take_fd works: the stream is one local descriptor */
+#define NT_STREAM_PASS_FDS 0x2u /* that descriptor carries descriptors (SCM_RIGHTS) */
+#define NT_STREAM_MESSAGES 0x4u /* boundaries are kept */
 
 /* Head of every stream; the producer's own state follows it. */
 struct nt_stream {
@@ -94,7 +99,8 @@ struct nt_loop_ops {
     uint32_t reserved;
     /* Milliseconds of a clock that only goes forward. */
     int64_t (*now_ms)(struct nt_loop *loop);
-    /* Calls fn once after delay_ms, then every repeat_ms when that is not 0. NULL: out of memory. */
+    /* Calls fn once after delay_ms, then every repeat_ms when that is not 0. NULL: out of
+     * memory. */
     struct nt_timer *(*timer)(struct nt_loop *loop, int64_t delay_ms, int64_t repeat_ms,
                               void (*fn)(void *data), void *data);
     /* Ends a timer, fired or not; a one-shot timer must be ended too. NULL is nothing. */
@@ -105,14 +111,15 @@ struct nt_loop_ops {
     /* Changes what is waited for; 0 pauses. */
     void (*watch_set)(struct nt_watch *watch, uint32_t events);
     /* Watches a signal; while one is watched the host's own reaction to it (cancel) is off. */
-    struct nt_watch *(*signal)(struct nt_loop *loop, int signo, void (*fn)(void *data, int signo, uint32_t zero),
-                               void *data);
+    struct nt_watch *(*signal)(struct nt_loop *loop, int signo,
+                               void (*fn)(void *data, int signo, uint32_t zero), void *data);
     /* Ends a watch of either kind. After it no callback comes. NULL is nothing. */
     void (*watch_end)(struct nt_watch *watch);
     /* Calls fn on the loop's thread, soon. Any thread. -1: out of memory. */
     int (*post)(struct nt_loop *loop, void (*fn)(void *data), void *data);
     /* Calls work on a worker thread, then done on the loop's thread. -1: neither will be called. */
-    int (*work)(struct nt_loop *loop, void (*work)(void *data), void (*done)(void *data), void *data);
+    int (*work)(struct nt_loop *loop, void (*work)(void *data), void (*done)(void *data),
+                void *data);
 };
 
 struct nt_loop {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* calls.c - takes in the calls of engine.h: checks what they carry, gives them a deadline, queues them behind the
- * workspace's other calls, and ends them when the engine closes. What a call does is in op.c. */
+/* calls.c - takes in the calls of engine.h: checks what they carry, gives them a deadline, queues
+ * them behind the workspace's other calls, and ends them when the engine closes. What a call does
+ * is in op.c. */
 #include "op.h"
 
 #include <sodium.h>
@@ -9,21 +10,31 @@
 
 #include "sdk/error.h"
 
-#define START_MS 180000  /* the first start makes the image */
-#define STOP_MS 15000    /* beyond the grace */
+#define START_MS 180000 /* the first start makes the image */
+#define STOP_MS 15000   /* beyond the grace */
 #define REMOVE_MS 600000
 #define GRACE_MAX_MS 3600000
 
-static struct nt_engine_op *op_new(struct nt_engine *e, const struct nt_engine_call *call, enum kind kind, const char *id)
+static struct nt_engine_op *op_new(struct nt_engine *e, const struct nt_engine_call *call,
+                                   enum kind kind, const char *id)
 {
-    static const int64_t limits_ms[] = { START_MS, START_MS, STOP_MS, REMOVE_MS, STOP_MS, STOP_MS, STOP_MS };
+    static const int64_t limits_ms[] = { START_MS, START_MS, STOP_MS, REMOVE_MS,
+                                         STOP_MS,  STOP_MS,  STOP_MS };
     struct nt_engine_op *op = calloc(1, sizeof(*op));
     if (!op)
         return NULL;
     e->refs++;
-    *op = (struct nt_engine_op){ .engine = e, .loop = e->host.loop, .loop_ops = e->host.loop->ops, .done = call->done,
-                                 .data = call->data, .kind = kind, .launcher_fd = -1, .listener = -1,
-                                 .launched = { 0, -1, -1 }, .error = NT_ERROR_INIT, .work_error = NT_ERROR_INIT };
+    *op = (struct nt_engine_op){ .engine = e,
+                                 .loop = e->host.loop,
+                                 .loop_ops = e->host.loop->ops,
+                                 .done = call->done,
+                                 .data = call->data,
+                                 .kind = kind,
+                                 .launcher_fd = -1,
+                                 .listener = -1,
+                                 .launched = { 0, -1, -1 },
+                                 .error = NT_ERROR_INIT,
+                                 .work_error = NT_ERROR_INIT };
     nt_copy_text(op->key, sizeof(op->key), call->key ? call->key : "");
     nt_copy_text(op->id, sizeof(op->id), id);
     int64_t wait_ms = limits_ms[kind];
@@ -44,7 +55,7 @@ static void enqueue(struct nt_engine_op *op)
     op_begin(op->space);
 }
 
-/* --- loose ones: no workspace is held for them ------------------------------------------------------------------------ */
+/* --- loose ones: no workspace is held for them --------------------------------------------- */
 
 static void unlink_loose(struct nt_engine_op *op)
 {
@@ -83,10 +94,10 @@ static struct nt_engine_op *loose(struct nt_engine_op *op)
     return op;
 }
 
-/* --- the calls ---------------------------------------------------------------------------------------------------------- */
+/* --- the calls ----------------------------------------------------------------------------- */
 
-static struct nt_engine_op *op_on_space(struct nt_engine *e, const struct nt_engine_call *call, enum kind kind,
-                                        const char *id)
+static struct nt_engine_op *op_on_space(struct nt_engine *e, const struct nt_engine_call *call,
+                                        enum kind kind, const char *id)
 {
     struct nt_engine_op *op = op_new(e, call, kind, id);
     if (!op)
@@ -99,7 +110,8 @@ static struct nt_engine_op *op_on_space(struct nt_engine *e, const struct nt_eng
     return op;
 }
 
-/* A uid that no other workspace here has; drawn, so that two engines of one machine do not meet either. */
+/* A uid that no other workspace here has; drawn, so that two engines of one machine do not meet
+ * either. */
 static uint32_t draw_uid(const struct nt_engine *e)
 {
     for (;;) {
@@ -118,13 +130,15 @@ static bool is_hostname(const char *name)
     return size > 0 && size <= 63 && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == size;
 }
 
-struct nt_engine_op *op_create(struct nt_engine *e, const struct nt_engine_call *call, const struct nt_engine_spec *spec)
+struct nt_engine_op *op_create(struct nt_engine *e, const struct nt_engine_call *call,
+                               const struct nt_engine_spec *spec)
 {
     struct nt_engine_op *op = op_new(e, call, CREATE, spec->id);
     if (!op)
         return NULL;
     struct meta *m = &op->meta;
-    if (!disk_is_id(spec->id) || !is_hostname(spec->hostname) || strlen(spec->image) >= sizeof(m->image)
+    if (!disk_is_id(spec->id) || !is_hostname(spec->hostname)
+        || strlen(spec->image) >= sizeof(m->image)
         || (call->key && strlen(call->key) >= sizeof(m->key))) {
         op_fail(op, NT_E_INVALID, "not a valid id, host name, image or key");
         return loose(op);
@@ -148,8 +162,8 @@ struct nt_engine_op *op_create(struct nt_engine *e, const struct nt_engine_call 
     return op;
 }
 
-static struct nt_engine_op *op_queue(struct nt_engine *e, const struct nt_engine_call *call, enum kind kind,
-                                     const char *id, int64_t grace_ms)
+static struct nt_engine_op *op_queue(struct nt_engine *e, const struct nt_engine_call *call,
+                                     enum kind kind, const char *id, int64_t grace_ms)
 {
     struct nt_engine_op *op = op_on_space(e, call, kind, id);
     if (!op)
@@ -161,17 +175,20 @@ static struct nt_engine_op *op_queue(struct nt_engine *e, const struct nt_engine
     return op;
 }
 
-struct nt_engine_op *op_start(struct nt_engine *e, const struct nt_engine_call *call, const char *id)
+struct nt_engine_op *op_start(struct nt_engine *e, const struct nt_engine_call *call,
+                              const char *id)
 {
     return op_queue(e, call, START, id, 0);
 }
 
-struct nt_engine_op *op_stop(struct nt_engine *e, const struct nt_engine_call *call, const char *id, int64_t grace_ms)
+struct nt_engine_op *op_stop(struct nt_engine *e, const struct nt_engine_call *call, const char *id,
+                             int64_t grace_ms)
 {
     return op_queue(e, call, STOP, id, grace_ms);
 }
 
-struct nt_engine_op *op_remove(struct nt_engine *e, const struct nt_engine_call *call, const char *id)
+struct nt_engine_op *op_remove(struct nt_engine *e, const struct nt_engine_call *call,
+                               const char *id)
 {
     struct space *s = space_find(e, id);
     /* A start that is under way is not waited for. */
@@ -180,13 +197,15 @@ struct nt_engine_op *op_remove(struct nt_engine *e, const struct nt_engine_call 
     return op_queue(e, call, REMOVE, id, 0);
 }
 
-struct nt_engine_op *op_inspect(struct nt_engine *e, const struct nt_engine_call *call, const char *id)
+struct nt_engine_op *op_inspect(struct nt_engine *e, const struct nt_engine_call *call,
+                                const char *id)
 {
     struct nt_engine_op *op = op_new(e, call, INSPECT, id);
     return op ? loose(op) : NULL;
 }
 
-struct nt_engine_op *op_list(struct nt_engine *e, const struct nt_engine_call *call, nt_engine_each *each)
+struct nt_engine_op *op_list(struct nt_engine *e, const struct nt_engine_call *call,
+                             nt_engine_each *each)
 {
     struct nt_engine_op *op = op_new(e, call, LIST, "");
     if (!op)
@@ -206,7 +225,7 @@ void op_clear(struct space *s)
     enqueue(op);
 }
 
-/* --- closing ------------------------------------------------------------------------------------------------------------- */
+/* --- closing ------------------------------------------------------------------------------- */
 
 static void report_closed(struct nt_engine_op *op)
 {

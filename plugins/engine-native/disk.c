@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* disk.c - the folders of workspaces: DATA/ws/ID/{meta.json, lock, run, guest.sock, layer/, jobs/}, DATA/trash.
+/* disk.c - the folders of workspaces: DATA/ws/ID/{meta.json, lock, run, guest.sock, layer/, jobs/},
+ * DATA/trash.
  *
- * What is below layer/ and jobs/ was written by programs inside: it is hostile. Nothing here follows a link or
- * trusts a name there. Everything else is ours, below a folder that only we can enter. */
+ * What is below layer/ and jobs/ was written by programs inside: it is hostile. Nothing here
+ * follows a link or trusts a name there. Everything else is ours, below a folder that only we can
+ * enter. */
 #include "native.h"
 
 #include <dirent.h>
@@ -29,7 +31,8 @@ bool disk_is_id(const char *id)
     if (size < 1 || size > 40)
         return false;
     for (size_t i = 0; i < size; i++)
-        if (!((id[i] >= 'a' && id[i] <= 'z') || (id[i] >= '0' && id[i] <= '9') || (id[i] == '_' && i > 0)))
+        if (!((id[i] >= 'a' && id[i] <= 'z') || (id[i] >= '0' && id[i] <= '9')
+              || (id[i] == '_' && i > 0)))
             return false;
     return true;
 }
@@ -67,7 +70,8 @@ void disk_done(struct disk *disk)
     *disk = (struct disk){ .data_fd = -1 };
 }
 
-static int own(const struct disk *disk, int dir, const char *name, mode_t mode, struct nt_error *reterr)
+static int own(const struct disk *disk, int dir, const char *name, mode_t mode,
+               struct nt_error *reterr)
 {
     if (fchmodat(dir, name, mode, 0) < 0)
         return nt_fail_sys(reterr, errno, "cannot set the mode of %s", name);
@@ -102,8 +106,9 @@ int disk_make(const struct disk *disk, const struct meta *meta, struct nt_error 
     if (all < 0)
         return nt_fail_sys(reterr, errno, "cannot open the folder of workspaces");
     if (mkdirat(all, meta->id, 0700) < 0)
-        return errno == EEXIST ? nt_fail(reterr, NT_E_CONFLICT, "workspace %s is there already", meta->id)
-                               : nt_fail_sys(reterr, errno, "cannot make the folder of %s", meta->id);
+        return errno == EEXIST
+                   ? nt_fail(reterr, NT_E_CONFLICT, "workspace %s is there already", meta->id)
+                   : nt_fail_sys(reterr, errno, "cannot make the folder of %s", meta->id);
     nt_autoclose int dir = openat(all, meta->id, FOLDER);
     if (dir < 0)
         return nt_fail_sys(reterr, errno, "cannot open the folder of %s", meta->id);
@@ -121,26 +126,30 @@ int disk_lock(const struct disk *disk, const char *id, struct nt_error *reterr)
         return errno == ENOENT ? nt_fail(reterr, NT_E_NOT_FOUND, "there is no workspace %s", id)
                                : nt_fail_sys(reterr, errno, "cannot open the folder of %s", id);
     if (flock(dir, LOCK_EX | LOCK_NB) < 0)
-        return errno == EWOULDBLOCK ? nt_fail(reterr, NT_E_CONFLICT, "another server is at work on %s", id)
-                                    : nt_fail_sys(reterr, errno, "cannot lock %s", id);
+        return errno == EWOULDBLOCK
+                   ? nt_fail(reterr, NT_E_CONFLICT, "another server is at work on %s", id)
+                   : nt_fail_sys(reterr, errno, "cannot lock %s", id);
     return nt_take_fd(dir);
 }
 
 int disk_write_meta(int dir, const struct meta *m, struct nt_error *reterr)
 {
-    nt_auto_json json_t *root = json_pack(
-        "{s:i, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "version", 1, "id", m->id, "hostname",
-        m->hostname, "image", m->image, "key", m->key, "base", m->base, "flags", (json_int_t)m->flags, "cpu_millis",
-        (json_int_t)m->cpu_millis, "pids", (json_int_t)m->pids, "uid", (json_int_t)m->uid, "memory_bytes",
-        (json_int_t)m->memory_bytes, "disk_bytes", (json_int_t)m->disk_bytes);
+    nt_auto_json json_t *root =
+        json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "version", 1,
+                  "id", m->id, "hostname", m->hostname, "image", m->image, "key", m->key, "base",
+                  m->base, "flags", (json_int_t)m->flags, "cpu_millis", (json_int_t)m->cpu_millis,
+                  "pids", (json_int_t)m->pids, "uid", (json_int_t)m->uid, "memory_bytes",
+                  (json_int_t)m->memory_bytes, "disk_bytes", (json_int_t)m->disk_bytes);
     nt_autofree char *text = root ? json_dumps(root, JSON_INDENT(1)) : NULL;
     if (!text)
         return nt_fail(reterr, NT_E_INTERNAL, "cannot write down %s", m->id);
-    nt_autoclose int fd = openat(dir, "meta.new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    nt_autoclose int fd =
+        openat(dir, "meta.new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return nt_fail_sys(reterr, errno, "cannot write meta.json of %s", m->id);
     size_t size = strlen(text);
-    if (write(fd, text, size) != (ssize_t)size || fsync(fd) < 0 || renameat(dir, "meta.new", dir, "meta.json") < 0)
+    if (write(fd, text, size) != (ssize_t)size || fsync(fd) < 0
+        || renameat(dir, "meta.new", dir, "meta.json") < 0)
         return nt_fail_sys(reterr, errno ? errno : EIO, "cannot write meta.json of %s", m->id);
     return 0;
 }
@@ -188,11 +197,16 @@ int disk_read_meta(int dir, struct meta *ret, struct nt_error *reterr)
     nt_auto_json json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
     uint64_t flags, cpu, pids, uid, memory, disk;
     struct meta m = { .flags = 0 };
-    if (!root || !take_text(root, "id", m.id, sizeof(m.id)) || !take_text(root, "hostname", m.hostname, sizeof(m.hostname))
-        || !take_text(root, "image", m.image, sizeof(m.image)) || !take_text(root, "key", m.key, sizeof(m.key))
-        || !take_text(root, "base", m.base, sizeof(m.base)) || !take_number(root, "flags", UINT32_MAX, &flags)
-        || !take_number(root, "cpu_millis", UINT32_MAX, &cpu) || !take_number(root, "pids", UINT32_MAX, &pids)
-        || !take_number(root, "uid", UINT32_MAX, &uid) || !take_number(root, "memory_bytes", INT64_MAX, &memory)
+    if (!root || !take_text(root, "id", m.id, sizeof(m.id))
+        || !take_text(root, "hostname", m.hostname, sizeof(m.hostname))
+        || !take_text(root, "image", m.image, sizeof(m.image))
+        || !take_text(root, "key", m.key, sizeof(m.key))
+        || !take_text(root, "base", m.base, sizeof(m.base))
+        || !take_number(root, "flags", UINT32_MAX, &flags)
+        || !take_number(root, "cpu_millis", UINT32_MAX, &cpu)
+        || !take_number(root, "pids", UINT32_MAX, &pids)
+        || !take_number(root, "uid", UINT32_MAX, &uid)
+        || !take_number(root, "memory_bytes", INT64_MAX, &memory)
         || !take_number(root, "disk_bytes", INT64_MAX, &disk) || !disk_is_id(m.id))
         return nt_fail(reterr, NT_E_INTERNAL, "meta.json is damaged");
     m.flags = (uint32_t)flags;
@@ -227,13 +241,15 @@ int disk_find_guest(int dir, struct record *ret)
         return -1;
     long long pid;
     unsigned long long start;
-    int got = sscanf(text, "%39s %lld %llu %u %u %u", r.boot, &pid, &start, &r.strength.cpu, &r.strength.memory,
-                     &r.strength.pids);
+    int got = sscanf(text, "%39s %lld %llu %u %u %u", r.boot, &pid, &start, &r.strength.cpu,
+                     &r.strength.memory, &r.strength.pids);
     if (got < 3 || strncmp(boot, r.boot, 36) != 0 || pid <= 1 || pid > INT32_MAX)
         return -1;
-    if (got != 6 || r.strength.cpu > NT_LIMIT_HARD || r.strength.memory > NT_LIMIT_HARD || r.strength.pids > NT_LIMIT_HARD)
+    if (got != 6 || r.strength.cpu > NT_LIMIT_HARD || r.strength.memory > NT_LIMIT_HARD
+        || r.strength.pids > NT_LIMIT_HARD)
         r.strength = (struct limits_strength){ 0 }; /* an older launcher */
-    /* First hold the process, then see whether it is the one: the number may have been used again. */
+    /* First hold the process, then see whether it is the one: the number may have been used
+     * again. */
     nt_autoclose int fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
     if (fd < 0 || start_of(pid) != start)
         return -1;
@@ -263,8 +279,11 @@ const char *disk_end_reason(const struct disk *disk, const char *id)
     nt_autoclose int dir = all < 0 ? -1 : openat(all, id, FOLDER);
     nt_autoclose int jobs = dir < 0 ? -1 : openat(dir, "jobs", FOLDER);
     /* O_NONBLOCK: neither a pipe nor a lease of its owner makes the loop wait. */
-    nt_autoclose int fd = jobs < 0 ? -1 : openat(jobs, "ended", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || read(fd, text, sizeof(text) - 1) < 0)
+    nt_autoclose int fd =
+        jobs < 0 ? -1
+                 : openat(jobs, "ended", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)
+        || read(fd, text, sizeof(text) - 1) < 0)
         return "ended";
     return strcmp(text, "ttl\n") == 0 ? "ttl" : strcmp(text, "idle\n") == 0 ? "idle" : "ended";
 }
@@ -276,9 +295,10 @@ int disk_forget_reason(int dir, struct nt_error *reterr)
     return sys ? nt_fail_sys(reterr, sys, "cannot remove the last guest's word") : 0;
 }
 
-/* --- deleting --------------------------------------------------------------------------------------------------- */
+/* --- deleting ------------------------------------------------------------------------------ */
 
-/* Deeper ones are moved up instead of walked down: neither the stack nor the descriptors are the depth's. */
+/* Deeper ones are moved up instead of walked down: neither the stack nor the descriptors are the
+ * depth's. */
 #define DEPTH_MAX 40
 
 struct deletion {
@@ -290,8 +310,9 @@ struct deletion {
 static int open_for_delete(int dir, const char *name)
 {
     int fd = openat(dir, name, FOLDER);
-    /* overlay's work folders have mode 0 and so may what a program made; they are ours to open up. fchmodat follows
-     * a link, but what O_NOFOLLOW refuses with EACCES is none, and nobody else is at work in the trash. */
+    /* overlay's work folders have mode 0 and so may what a program made; they are ours to open up.
+     * fchmodat follows a link, but what O_NOFOLLOW refuses with EACCES is none, and nobody else is
+     * at work in the trash. */
     if (fd < 0 && errno == EACCES && fchmodat(dir, name, 0700, 0) == 0)
         fd = openat(dir, name, FOLDER);
     struct stat st;
@@ -401,7 +422,8 @@ int disk_empty_trash(const struct disk *disk, struct nt_error *reterr)
     return sys ? nt_fail_sys(reterr, sys, "cannot empty the trash") : 0;
 }
 
-int disk_each(const struct disk *disk, void (*each)(void *data, const char *id), void *data, struct nt_error *reterr)
+int disk_each(const struct disk *disk, void (*each)(void *data, const char *id), void *data,
+              struct nt_error *reterr)
 {
     int all = openat(disk->data_fd, "ws", FOLDER);
     DIR *list = all < 0 ? NULL : fdopendir(all);

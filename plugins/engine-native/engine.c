@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* engine.c - the engine "native": workspaces as processes of this machine, in namespaces of their own.
+/* engine.c - the engine "native": workspaces as processes of this machine, in namespaces of their
+ * own.
  *
- * Here: the table of functions, calls in flight and their order. One call at a time per workspace, the others wait
- * in its queue. What takes time runs on a worker (job.c's phases); what is waited for is a descriptor in the loop. */
+ * Here: the table of functions, calls in flight and their order. One call at a time per workspace,
+ * the others wait in its queue. What takes time runs on a worker (job.c's phases); what is waited
+ * for is a descriptor in the loop. */
 #include "engine_state.h"
 
 #include <errno.h>
@@ -22,7 +24,7 @@
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
-/* --- workspaces ----------------------------------------------------------------------------------------------- */
+/* --- workspaces ---------------------------------------------------------------------------- */
 
 struct space *space_find(struct nt_engine *e, const char *id)
 {
@@ -73,7 +75,8 @@ void space_free(struct space *s)
 
 void space_state(const struct space *s, struct nt_engine_state *ret)
 {
-    *ret = (struct nt_engine_state){ .size = sizeof(*ret), .state = s->on_disk ? NT_WS_STOPPED : NT_WS_ABSENT };
+    *ret = (struct nt_engine_state){ .size = sizeof(*ret),
+                                     .state = s->on_disk ? NT_WS_STOPPED : NT_WS_ABSENT };
     nt_copy_text(ret->id, sizeof(ret->id), s->meta.id);
     nt_copy_text(ret->base, sizeof(ret->base), s->meta.base);
     nt_copy_text(ret->notice, sizeof(ret->notice), s->notice);
@@ -122,12 +125,14 @@ static bool is_listener(int fd)
 
 void space_listen(struct space *s, int fd)
 {
-    if (s->listener >= 0 || !s->engine->host.accept_stream || !is_listener(fd) || fcntl(fd, F_SETFL, O_NONBLOCK) < 0) {
+    if (s->listener >= 0 || !s->engine->host.accept_stream || !is_listener(fd)
+        || fcntl(fd, F_SETFL, O_NONBLOCK) < 0) {
         close(fd);
         return;
     }
     s->listener = fd;
-    s->listener_watch = s->engine->host.loop->ops->watch(s->engine->host.loop, fd, NT_READABLE, on_listener, s);
+    s->listener_watch =
+        s->engine->host.loop->ops->watch(s->engine->host.loop, fd, NT_READABLE, on_listener, s);
 }
 
 /* The guest has ended. With a call at work on it that call goes on from here. */
@@ -144,7 +149,9 @@ static void on_guest_end(void *data, int fd, uint32_t events)
     op_clear(s);
     if (was_running && s->engine->host.event) {
         /* It is not our child: its status is not to be had. */
-        struct nt_engine_event event = { .size = sizeof(event), .kind = NT_ENGINE_EVENT_STOPPED, .id = s->meta.id,
+        struct nt_engine_event event = { .size = sizeof(event),
+                                         .kind = NT_ENGINE_EVENT_STOPPED,
+                                         .id = s->meta.id,
                                          .reason = disk_end_reason(&s->engine->disk, s->meta.id) };
         s->engine->host.event(s->engine->host.data, &event);
     }
@@ -153,7 +160,8 @@ static void on_guest_end(void *data, int fd, uint32_t events)
 int space_watch(struct space *s, int pidfd)
 {
     s->pidfd = pidfd;
-    s->pid_watch = s->engine->host.loop->ops->watch(s->engine->host.loop, pidfd, NT_READABLE, on_guest_end, s);
+    s->pid_watch =
+        s->engine->host.loop->ops->watch(s->engine->host.loop, pidfd, NT_READABLE, on_guest_end, s);
     return s->pid_watch ? 0 : -1;
 }
 
@@ -179,7 +187,8 @@ static void recover_listener(struct space *s)
         return;
     struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), NT_G_LISTENER);
     size_t size = nt_g_done(&w);
-    s->asking = talk_new(s->engine->host.loop, fd, (struct nt_bytes){ memory, size }, 10000, on_recovered, s);
+    s->asking = talk_new(s->engine->host.loop, fd, (struct nt_bytes){ memory, size }, 10000,
+                         on_recovered, s);
 }
 
 static void find_space(void *data, const char *id)
@@ -195,7 +204,8 @@ static void find_space(void *data, const char *id)
     if (dir < 0 || disk_read_meta(dir, &s->meta, &error) < 0 || strcmp(s->meta.id, id) != 0) {
         s->meta = (struct meta){ .flags = 0 };
         nt_copy_text(s->meta.id, sizeof(s->meta.id), id);
-        nt_copy_text(s->notice, sizeof(s->notice), "its description on disk is damaged: it can only be removed");
+        nt_copy_text(s->notice, sizeof(s->notice),
+                     "its description on disk is damaged: it can only be removed");
         s->damaged = true;
     }
     int pidfd = dir < 0 ? -1 : disk_find_guest(dir, &record);
@@ -213,7 +223,7 @@ static void find_space(void *data, const char *id)
         recover_listener(s);
 }
 
-/* --- the table ---------------------------------------------------------------------------------------------------- */
+/* --- the table ----------------------------------------------------------------------------- */
 
 static void sweep_work(void *data)
 {
@@ -235,7 +245,8 @@ static void sweep_done(void *data)
     engine_unref(data);
 }
 
-static int engine_open(const struct nt_engine_host *host, struct nt_engine **ret, struct nt_error *reterr)
+static int engine_open(const struct nt_engine_host *host, struct nt_engine **ret,
+                       struct nt_error *reterr)
 {
     if (sodium_init() < 0)
         return nt_fail(reterr, NT_E_SYSTEM, "libsodium cannot start");
@@ -280,14 +291,17 @@ static void engine_abilities(struct nt_engine *e, struct nt_engine_state *ret)
     struct limits_strength strength;
     (void)e;
     limits_probe(&strength);
-    struct nt_engine_state state = { .size = sizeof(state), .limit_cpu = strength.cpu,
-                                     .limit_memory = strength.memory, .limit_pids = strength.pids };
+    struct nt_engine_state state = { .size = sizeof(state),
+                                     .limit_cpu = strength.cpu,
+                                     .limit_memory = strength.memory,
+                                     .limit_pids = strength.pids };
     uint32_t size = ret->size && ret->size < sizeof(state) ? ret->size : (uint32_t)sizeof(state);
     memcpy(ret, &state, size);
     ret->size = size;
 }
 
-static int engine_open_stream(struct nt_engine *e, const char *id, const struct nt_stream_events *events, void *data,
+static int engine_open_stream(struct nt_engine *e, const char *id,
+                              const struct nt_stream_events *events, void *data,
                               struct nt_error *reterr)
 {
     struct space *s = space_find(e, id);
@@ -298,13 +312,15 @@ static int engine_open_stream(struct nt_engine *e, const char *id, const struct 
     int fd = launch_connect(&e->disk, id, reterr);
     if (fd < 0)
         return -1;
-    struct nt_stream *stream = stream_new(e->host.loop, fd, NT_STREAM_FD | NT_STREAM_PASS_FDS, reterr);
+    struct nt_stream *stream =
+        stream_new(e->host.loop, fd, NT_STREAM_FD | NT_STREAM_PASS_FDS, reterr);
     return stream ? stream_handle(stream, events, data, true, reterr) : -1;
 }
 
 static const struct nt_engine_ops ops = {
     .size = sizeof(ops),
-    .caps = NT_ENGINE_LOCAL_FD | NT_ENGINE_PASS_FDS | NT_ENGINE_IMAGE_HOST | NT_ENGINE_IMAGE_TAR | NT_ENGINE_WAY_OUT,
+    .caps = NT_ENGINE_LOCAL_FD | NT_ENGINE_PASS_FDS | NT_ENGINE_IMAGE_HOST | NT_ENGINE_IMAGE_TAR
+            | NT_ENGINE_WAY_OUT,
     .open = engine_open,
     .close = engine_close,
     .create = op_create,
@@ -320,7 +336,10 @@ static const struct nt_engine_ops ops = {
 
 static const struct nt_service services[] = { { NT_ENGINE_SERVICE, "native", &ops } };
 static const struct nt_plugin plugin = {
-    NT_PLUGIN_HEAD, .name = "engine-native", .version = NT_VERSION,
-    .summary = "Workspaces on this machine, without a daemon", .services = NT_TABLE(services),
+    NT_PLUGIN_HEAD,
+    .name = "engine-native",
+    .version = NT_VERSION,
+    .summary = "Workspaces on this machine, without a daemon",
+    .services = NT_TABLE(services),
 };
 NT_PLUGIN(plugin);

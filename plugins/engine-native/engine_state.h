@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* engine_state.h - an opened engine, its workspaces and its calls in flight: shared by engine.c and op.c, loop's thread. */
+/* engine_state.h - an opened engine, its workspaces and its calls in flight: shared by engine.c and
+ * op.c, loop's thread. */
 #ifndef ENGINE_STATE_H
 #define ENGINE_STATE_H
 
@@ -44,12 +45,18 @@ void space_listen(struct space *space, int fd);
 /* Takes the guest's pidfd and hears of its end. */
 int space_watch(struct space *space, int pidfd);
 
-struct nt_engine_op *op_create(struct nt_engine *e, const struct nt_engine_call *call, const struct nt_engine_spec *spec);
-struct nt_engine_op *op_start(struct nt_engine *e, const struct nt_engine_call *call, const char *id);
-struct nt_engine_op *op_stop(struct nt_engine *e, const struct nt_engine_call *call, const char *id, int64_t grace_ms);
-struct nt_engine_op *op_remove(struct nt_engine *e, const struct nt_engine_call *call, const char *id);
-struct nt_engine_op *op_inspect(struct nt_engine *e, const struct nt_engine_call *call, const char *id);
-struct nt_engine_op *op_list(struct nt_engine *e, const struct nt_engine_call *call, nt_engine_each *each);
+struct nt_engine_op *op_create(struct nt_engine *e, const struct nt_engine_call *call,
+                               const struct nt_engine_spec *spec);
+struct nt_engine_op *op_start(struct nt_engine *e, const struct nt_engine_call *call,
+                              const char *id);
+struct nt_engine_op *op_stop(struct nt_engine *e, const struct nt_engine_call *call, const char *id,
+                             int64_t grace_ms);
+struct nt_engine_op *op_remove(struct nt_engine *e, const struct nt_engine_call *call,
+                               const char *id);
+struct nt_engine_op *op_inspect(struct nt_engine *e, const struct nt_engine_call *call,
+                                const char *id);
+struct nt_engine_op *op_list(struct nt_engine *e, const struct nt_engine_call *call,
+                             nt_engine_each *each);
 void op_cancel(struct nt_engine_op *op);
 /* The guest has ended and nobody asked: removes its cgroup, socket and record. */
 void op_clear(struct space *space);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* image.c - finds or makes the lower layer of a workspace: a skeleton of the host, or an extracted archive.
+/* image.c - finds or makes the lower layer of a workspace: a skeleton of the host, or an extracted
+ * archive.
  *
- * Made once, beside, and renamed, under a lock: several servers and workers may want the same one. */
+ * Made once, beside, and renamed, under a lock: several servers and workers may want the same
+ * one. */
 #include "native.h"
 
 #include <archive.h>
@@ -26,13 +28,20 @@ static const struct {
     const char *name;
     mode_t mode;
 } folders[] = {
-    { "etc", 0755 },         { "dev", 0755 },           { "proc", 0755 },      { "sys", 0755 },
-    { "run", 0755 },         { "tmp", 01777 },          { "root", 0755 },      { "home", 0755 },
-    { "home/agent", 0755 },  { "workspace", 0755 },     { "opt", 0755 },       { "srv", 0755 },
-    { "mnt", 0755 },         { "media", 0755 },         { "boot", 0755 },      { "var", 0755 },
-    { "var/lib", 0755 },     { "var/lib/dpkg", 0755 },  { "var/lib/apt", 0755 }, { "var/lib/apt/lists", 0755 },
-    { "var/cache", 0755 },   { "var/cache/apt", 0755 }, { "var/log", 0755 },   { "var/tmp", 01777 },
-    { "var/mail", 0755 },    { "var/spool", 0755 },     { "var/opt", 0755 },   { "var/local", 0755 },
+    { "etc", 0755 },          { "dev", 0755 },
+    { "proc", 0755 },         { "sys", 0755 },
+    { "run", 0755 },          { "tmp", 01777 },
+    { "root", 0755 },         { "home", 0755 },
+    { "home/agent", 0755 },   { "workspace", 0755 },
+    { "opt", 0755 },          { "srv", 0755 },
+    { "mnt", 0755 },          { "media", 0755 },
+    { "boot", 0755 },         { "var", 0755 },
+    { "var/lib", 0755 },      { "var/lib/dpkg", 0755 },
+    { "var/lib/apt", 0755 },  { "var/lib/apt/lists", 0755 },
+    { "var/cache", 0755 },    { "var/cache/apt", 0755 },
+    { "var/log", 0755 },      { "var/tmp", 01777 },
+    { "var/mail", 0755 },     { "var/spool", 0755 },
+    { "var/opt", 0755 },      { "var/local", 0755 },
     { "etc/nanoterm", 0755 },
 };
 
@@ -61,7 +70,8 @@ static int own(bool as_root, int dir, const char *name)
     return as_root && fchownat(dir, name, DISK_UID, DISK_UID, AT_SYMLINK_NOFOLLOW) < 0 ? errno : 0;
 }
 
-/* Opens a folder of the image for writing into it, however it is named there; never through a link. */
+/* Opens a folder of the image for writing into it, however it is named there; never through a
+ * link. */
 static int open_parent(int root, const char *name, const char **ret_leaf)
 {
     const char *slash = strrchr(name, '/');
@@ -72,7 +82,8 @@ static int open_parent(int root, const char *name, const char **ret_leaf)
     snprintf(text, sizeof(text), "%.*s", (int)(slash - name), name);
     nt_autoclose int at = openat(root, ".", FOLDER);
     char *save = NULL;
-    for (char *part = strtok_r(text, "/", &save); part && at >= 0; part = strtok_r(NULL, "/", &save)) {
+    for (char *part = strtok_r(text, "/", &save); part && at >= 0;
+         part = strtok_r(NULL, "/", &save)) {
         int next = openat(at, part, FOLDER);
         close(at);
         at = next;
@@ -80,7 +91,8 @@ static int open_parent(int root, const char *name, const char **ret_leaf)
     return nt_take_fd(at);
 }
 
-static int put_file(int root, const char *name, const char *text, bool as_root, struct nt_error *reterr)
+static int put_file(int root, const char *name, const char *text, bool as_root,
+                    struct nt_error *reterr)
 {
     const char *leaf;
     nt_autoclose int dir = open_parent(root, name, &leaf);
@@ -88,22 +100,26 @@ static int put_file(int root, const char *name, const char *text, bool as_root, 
         return nt_fail_sys(reterr, errno, "cannot open the folder of %s", name);
     if (unlinkat(dir, leaf, 0) < 0 && errno != ENOENT)
         return nt_fail_sys(reterr, errno, "cannot replace %s", name);
-    nt_autoclose int fd = openat(dir, leaf, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    nt_autoclose int fd =
+        openat(dir, leaf, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
     if (fd < 0)
         return nt_fail_sys(reterr, errno, "cannot make %s", name);
     size_t size = strlen(text);
-    if (write(fd, text, size) != (ssize_t)size || fchmod(fd, 0644) < 0 || own(as_root, dir, leaf) != 0)
+    if (write(fd, text, size) != (ssize_t)size || fchmod(fd, 0644) < 0
+        || own(as_root, dir, leaf) != 0)
         return nt_fail_sys(reterr, errno, "cannot write %s", name);
     return 0;
 }
 
 /* Adds the line of agent to a file that an archive brought. */
-static int add_line(int root, const char *name, const char *line, bool as_root, struct nt_error *reterr)
+static int add_line(int root, const char *name, const char *line, bool as_root,
+                    struct nt_error *reterr)
 {
     const char *leaf;
     struct stat st;
     nt_autoclose int dir = open_parent(root, name, &leaf);
-    nt_autoclose int fd = dir < 0 ? -1 : openat(dir, leaf, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    nt_autoclose int fd =
+        dir < 0 ? -1 : openat(dir, leaf, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > 1024 * 1024)
         return nt_fail(reterr, NT_E_INVALID, "the image's %s cannot be read", name);
     size_t have = (size_t)st.st_size, add = strlen(line);
@@ -133,29 +149,35 @@ int image_finish_root(int root, bool as_root, bool whole, struct nt_error *reter
             if (errno != EEXIST)
                 return nt_fail_sys(reterr, errno, "cannot make %s", folders[i].name);
             if (fstatat(dir, leaf, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
-                continue; /* /var/run and such may be links; what must be a folder fails at the mount */
+                /* /var/run and such may be links; what must be a folder fails at the mount */
+                continue;
         }
         if (fchmodat(dir, leaf, folders[i].mode, 0) < 0 || own(as_root, dir, leaf) != 0)
             return nt_fail_sys(reterr, errno, "cannot make %s", folders[i].name);
     }
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-        if (!whole && !files[i].always && fstatat(root, files[i].name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        if (!whole && !files[i].always
+            && fstatat(root, files[i].name, &st, AT_SYMLINK_NOFOLLOW) == 0)
             continue;
         if (put_file(root, files[i].name, files[i].text, as_root, reterr) < 0)
             return -1;
     }
-    if (whole && (symlinkat("/run", root, "var/run") < 0 || symlinkat("/run/lock", root, "var/lock") < 0
-                  || symlinkat("/proc/mounts", root, "etc/mtab") < 0))
+    if (whole
+        && (symlinkat("/run", root, "var/run") < 0 || symlinkat("/run/lock", root, "var/lock") < 0
+            || symlinkat("/proc/mounts", root, "etc/mtab") < 0))
         return nt_fail_sys(reterr, errno, "cannot make links");
     if (whole)
-        return own(as_root, root, ".") ? nt_fail_sys(reterr, errno, "cannot hand over the root") : 0;
-    if (add_line(root, "etc/passwd", "agent:x:1000:1000:agent:/home/agent:/bin/bash\n", as_root, reterr) < 0
+        return own(as_root, root, ".") ? nt_fail_sys(reterr, errno, "cannot hand over the root")
+                                       : 0;
+    if (add_line(root, "etc/passwd", "agent:x:1000:1000:agent:/home/agent:/bin/bash\n", as_root,
+                 reterr)
+            < 0
         || add_line(root, "etc/group", "agent:x:1000:\n", as_root, reterr) < 0)
         return -1;
     return own(as_root, root, ".") ? nt_fail_sys(reterr, errno, "cannot hand over the root") : 0;
 }
 
-/* --- archives ----------------------------------------------------------------------------------------------------- */
+/* --- archives ------------------------------------------------------------------------------ */
 
 #define ENTRIES_MAX 2000000u
 #define BYTES_MAX (64ull * 1024 * 1024 * 1024)
@@ -170,14 +192,16 @@ static int tar_identity(const char *path, char ret[68], struct nt_error *reterr)
                                : nt_fail_sys(reterr, errno, "cannot look at the image %s", path);
     if (!S_ISREG(st.st_mode))
         return nt_fail(reterr, NT_E_INVALID, "the image %s is not a file", path);
-    snprintf(text, sizeof(text), "1 %s %lld %lld %lld %lld.%09ld", path, (long long)st.st_dev, (long long)st.st_ino,
-             (long long)st.st_size, (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+    snprintf(text, sizeof(text), "1 %s %lld %lld %lld %lld.%09ld", path, (long long)st.st_dev,
+             (long long)st.st_ino, (long long)st.st_size, (long long)st.st_mtim.tv_sec,
+             st.st_mtim.tv_nsec);
     crypto_generichash(sum, sizeof(sum), (const unsigned char *)text, strlen(text), NULL, 0);
     sodium_bin2hex(ret, 65, sum, sizeof(sum));
     return 0;
 }
 
-/* Puts a path of the archive below the folder: "./usr/bin" → "PREFIX/usr/bin". False: not one that may be there. */
+/* Puts a path of the archive below the folder: "./usr/bin" → "PREFIX/usr/bin". False: not one that
+ * may be there. */
 static bool place(const char *prefix, const char *path, char *ret, size_t size)
 {
     while (*path == '/' || (path[0] == '.' && path[1] == '/'))
@@ -185,7 +209,8 @@ static bool place(const char *prefix, const char *path, char *ret, size_t size)
     if (strcmp(path, ".") == 0)
         path = "";
     for (const char *p = path; *p; p++)
-        if ((p == path || p[-1] == '/') && p[0] == '.' && p[1] == '.' && (p[2] == '/' || p[2] == '\0'))
+        if ((p == path || p[-1] == '/') && p[0] == '.' && p[1] == '.'
+            && (p[2] == '/' || p[2] == '\0'))
             return false;
     int n = snprintf(ret, size, "%s/%s", prefix, path);
     return n > 0 && (size_t)n < size;
@@ -227,8 +252,8 @@ static int fail_archive(struct archive *a, const char *path, struct nt_error *re
     return nt_fail(reterr, NT_E_INVALID, "cannot extract %s: %s", path, text);
 }
 
-static int extract_all(struct archive *in, struct archive *out, const char *path, const char *prefix, bool as_root,
-                       struct nt_error *reterr)
+static int extract_all(struct archive *in, struct archive *out, const char *path,
+                       const char *prefix, bool as_root, struct nt_error *reterr)
 {
     struct archive_entry *e;
     uint64_t entries = 0, bytes = 0;
@@ -286,8 +311,9 @@ static int extract(const char *path, const char *images, int dir, const char *na
     } else {
         archive_read_support_filter_all(in);
         archive_read_support_format_tar(in);
-        /* Not SECURE_NOABSOLUTEPATHS: the prefix is absolute, ours and without links; place() has taken care of the
-         * rest. SECURE_SYMLINKS refuses an entry whose way leads through a link that came before it. */
+        /* Not SECURE_NOABSOLUTEPATHS: the prefix is absolute, ours and without links; place() has
+         * taken care of the rest. SECURE_SYMLINKS refuses an entry whose way leads through a link
+         * that came before it. */
         int flags = ARCHIVE_EXTRACT_PERM | ARCHIVE_EXTRACT_TIME | ARCHIVE_EXTRACT_SECURE_NODOTDOT
                     | ARCHIVE_EXTRACT_SECURE_SYMLINKS | (as_root ? ARCHIVE_EXTRACT_OWNER : 0);
         archive_write_disk_set_options(out, flags);
@@ -301,7 +327,7 @@ static int extract(const char *path, const char *images, int dir, const char *na
     return result < 0 ? -1 : image_finish_root(root, as_root, false, reterr);
 }
 
-/* --- both ---------------------------------------------------------------------------------------------------------- */
+/* --- both ---------------------------------------------------------------------------------- */
 
 static int make_once(const struct disk *disk, const char *kind, const char *tar, const char *base,
                      struct nt_error *reterr)
@@ -324,7 +350,9 @@ static int make_once(const struct disk *disk, const char *kind, const char *tar,
     int sys = disk_delete(dir, name);
     if (sys)
         return nt_fail_sys(reterr, sys, "cannot remove a half-made image");
-    if ((tar ? extract(tar, disk->data_dir, dir, name, disk->as_root, reterr) : skeleton_build(dir, name, disk->as_root, reterr)) < 0) {
+    if ((tar ? extract(tar, disk->data_dir, dir, name, disk->as_root, reterr)
+             : skeleton_build(dir, name, disk->as_root, reterr))
+        < 0) {
         disk_delete(dir, name);
         return -1;
     }
@@ -334,16 +362,20 @@ static int make_once(const struct disk *disk, const char *kind, const char *tar,
     return 0;
 }
 
-int image_ready(const struct disk *disk, const char *name, struct image *ret, struct nt_error *reterr)
+int image_ready(const struct disk *disk, const char *name, struct image *ret,
+                struct nt_error *reterr)
 {
     struct image image = { .is_host = strcmp(name, "host") == 0 };
-    const char *tar = strncmp(name, "file:/", 6) == 0 ? name + 5 : NULL, *kind = tar ? "images" : "skeleton";
+    const char *tar = strncmp(name, "file:/", 6) == 0 ? name + 5 : NULL,
+               *kind = tar ? "images" : "skeleton";
     if (!image.is_host && !tar)
-        return nt_fail(reterr, NT_E_INVALID, "image '%s' is neither host nor file:/absolute/path", name);
+        return nt_fail(reterr, NT_E_INVALID, "image '%s' is neither host nor file:/absolute/path",
+                       name);
     if ((tar ? tar_identity(tar, image.base, reterr) : skeleton_identity(image.base, reterr)) < 0
         || make_once(disk, kind, tar, image.base, reterr) < 0)
         return -1;
-    if (snprintf(image.path, sizeof(image.path), "%s/%s/%s", disk->data_dir, kind, image.base) >= (int)sizeof(image.path))
+    if (snprintf(image.path, sizeof(image.path), "%s/%s/%s", disk->data_dir, kind, image.base)
+        >= (int)sizeof(image.path))
         return nt_fail(reterr, NT_E_LIMIT, "the engine's folder has too long a name");
     for (const char *const *layer = image_layer_names; image.is_host && *layer; layer++) {
         char path[4400];

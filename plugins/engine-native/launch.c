@@ -22,24 +22,28 @@
 
 const char *launch_stop_at;
 
-static int make_plan(const struct disk *disk, const struct meta *m, const struct image *image, struct nt_error *reterr)
+static int make_plan(const struct disk *disk, const struct meta *m, const struct image *image,
+                     struct nt_error *reterr)
 {
     nt_autofree uint8_t *memory = malloc(PLAN_MAX);
     if (!memory)
         return nt_fail(reterr, NT_E_MEMORY, "out of memory");
     struct nt_g_writer w = nt_g_begin(memory, PLAN_MAX, PLAN_FRAME);
     char workspace[4200], guest[4200];
-    if (snprintf(workspace, sizeof(workspace), "%s/ws/%s", disk->data_dir, m->id) >= (int)sizeof(workspace)
-        || snprintf(guest, sizeof(guest), "%s/nanoterm-guest", disk->libexec_dir) >= (int)sizeof(guest))
+    if (snprintf(workspace, sizeof(workspace), "%s/ws/%s", disk->data_dir, m->id)
+            >= (int)sizeof(workspace)
+        || snprintf(guest, sizeof(guest), "%s/nanoterm-guest", disk->libexec_dir)
+               >= (int)sizeof(guest))
         return nt_fail(reterr, NT_E_LIMIT, "a folder's name is too long");
     nt_g_add_text(&w, PLAN_ID, m->id);
     nt_g_add_text(&w, PLAN_HOSTNAME, m->hostname);
     nt_g_add_text(&w, PLAN_IMAGE, image->path);
     nt_g_add_text(&w, PLAN_WORKSPACE, workspace);
     nt_g_add_text(&w, PLAN_GUEST, guest);
-    nt_g_add_number(&w, PLAN_FLAGS, (m->flags & NT_SPEC_WAY_OUT ? PLAN_WAY_OUT : 0)
-                                        | (image->is_host ? PLAN_HOST_IMAGE : 0) | (disk->as_root ? PLAN_AS_ROOT : 0)
-                                        | (m->flags & NT_SPEC_HARDEN ? PLAN_HARDEN : 0));
+    nt_g_add_number(
+        &w, PLAN_FLAGS,
+        (m->flags & NT_SPEC_WAY_OUT ? PLAN_WAY_OUT : 0) | (image->is_host ? PLAN_HOST_IMAGE : 0)
+            | (disk->as_root ? PLAN_AS_ROOT : 0) | (m->flags & NT_SPEC_HARDEN ? PLAN_HARDEN : 0));
     nt_g_add_number(&w, PLAN_UID, disk->as_root ? m->uid : geteuid());
     nt_g_add_number(&w, PLAN_GID, disk->as_root ? m->uid : getegid());
     nt_g_add_number(&w, PLAN_CPU_MILLIS, m->cpu_millis);
@@ -59,7 +63,8 @@ static int make_plan(const struct disk *disk, const struct meta *m, const struct
     return nt_take_fd(fd);
 }
 
-/* The guest's socket, through /proc/self/fd because the folder's path may be longer than sun_path. */
+/* The guest's socket, through /proc/self/fd because the folder's path may be longer than
+ * sun_path. */
 static socklen_t socket_address(int dir, struct sockaddr_un *ret)
 {
     *ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
@@ -84,7 +89,8 @@ static int make_socket(int dir, struct nt_error *reterr)
 int launch_connect(const struct disk *disk, const char *id, struct nt_error *reterr)
 {
     nt_autoclose int all = openat(disk->data_fd, "ws", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    nt_autoclose int dir = all < 0 ? -1 : openat(all, id, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    nt_autoclose int dir =
+        all < 0 ? -1 : openat(all, id, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (dir < 0)
         return nt_fail(reterr, NT_E_NOT_FOUND, "there is no workspace %s", id);
     struct sockaddr_un address;
@@ -94,9 +100,10 @@ int launch_connect(const struct disk *disk, const char *id, struct nt_error *ret
         return nt_fail_sys(reterr, errno, "cannot make a socket");
     if (connect(fd, (struct sockaddr *)&address, size) < 0)
         /* EAGAIN: its backlog is full; it is flooded or stuck. */
-        return errno == EAGAIN ? nt_fail(reterr, NT_E_CONNECT, "the guest of %s takes no connection", id)
-                               : nt_fail(reterr, NT_E_CONNECT, "the guest of %s does not answer: %s", id,
-                                         strerrordesc_np(errno));
+        return errno == EAGAIN
+                   ? nt_fail(reterr, NT_E_CONNECT, "the guest of %s takes no connection", id)
+                   : nt_fail(reterr, NT_E_CONNECT, "the guest of %s does not answer: %s", id,
+                             strerrordesc_np(errno));
     return nt_take_fd(fd);
 }
 
@@ -137,7 +144,8 @@ static int spawn(const struct disk *disk, int fds[5], pid_t *ret, struct nt_erro
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setsigdefault(&attributes, &all);
     /* A group of its own: Ctrl-C at the server's terminal must not reach workspaces. */
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF
+                                              | POSIX_SPAWN_SETPGROUP);
     char *arguments[] = { (char[]){ "nanoterm-launch" }, NULL }, *environment[] = { NULL };
     if (!sys)
         sys = posix_spawn(ret, path, &actions, &attributes, arguments, environment);
@@ -146,8 +154,8 @@ static int spawn(const struct disk *disk, int fds[5], pid_t *ret, struct nt_erro
     return sys ? nt_fail_sys(reterr, sys, "cannot start %s", path) : 0;
 }
 
-int launch_spawn(const struct disk *disk, const struct meta *meta, const struct image *image, int dir,
-                 struct launched *ret, struct nt_error *reterr)
+int launch_spawn(const struct disk *disk, const struct meta *meta, const struct image *image,
+                 int dir, struct launched *ret, struct nt_error *reterr)
 {
     nt_autoclose int plan = make_plan(disk, meta, image, reterr);
     if (plan < 0)
@@ -165,7 +173,8 @@ int launch_spawn(const struct disk *disk, const struct meta *meta, const struct 
     nt_autoclose int ready_here = ready[0];
     nt_autoclose int ready_there = ready[1];
     nt_autoclose int folder = fcntl(dir, F_DUPFD_CLOEXEC, LAUNCH_FD_COUNT + 1);
-    if (folder < 0 || fcntl(report_here, F_SETFL, O_NONBLOCK) < 0 || fcntl(ready_here, F_SETFL, O_NONBLOCK) < 0)
+    if (folder < 0 || fcntl(report_here, F_SETFL, O_NONBLOCK) < 0
+        || fcntl(ready_here, F_SETFL, O_NONBLOCK) < 0)
         return nt_fail_sys(reterr, errno, "cannot prepare descriptors");
     int sys = lift(&plan);
     sys = sys ? sys : lift(&report_there);
@@ -188,8 +197,9 @@ int launch_read(int report_fd, struct launch_report *ret, int *ret_fd)
         struct cmsghdr head;
         char bytes[CMSG_SPACE(sizeof(int))];
     } control;
-    struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
-                              .msg_controllen = sizeof(control) };
+    struct msghdr message = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+    };
     *ret_fd = -1;
     ssize_t n = recvmsg(report_fd, &message, MSG_CMSG_CLOEXEC);
     if (n < 0)

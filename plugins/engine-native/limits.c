@@ -6,7 +6,8 @@
 
 #include "nanoterm/engine.h"
 
-static const struct limits_backend *const backends[] = { &limits_cgroup2, &limits_cgroup1, &limits_none };
+static const struct limits_backend *const backends[] = { &limits_cgroup2, &limits_cgroup1,
+                                                         &limits_none };
 #define BACKENDS (sizeof(backends) / sizeof(backends[0]))
 
 static void raise_to(uint32_t *value, uint32_t other)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* limits.h - enforcing sizes: one backend a file, tried in order, the strongest first.
  *
- * Used by both programs: nanoterm-launch applies, the engine asks and clears. Needs no other code of the room. */
+ * Used by both programs: nanoterm-launch applies, the engine asks and clears. Needs no other code
+ * of the room. */
 #ifndef ENGINE_LIMITS_H
 #define ENGINE_LIMITS_H
 
@@ -21,18 +22,19 @@ struct limits_strength {
     uint32_t cpu, memory, pids;
 };
 
-/* A group is entered before the clone, so that its child is born inside: moving a process between groups waits for
- * a grace period of the kernel, 10 to 20 ms (measured). */
+/* A group is entered before the clone, so that its child is born inside: moving a process between
+ * groups waits for a grace period of the kernel, 10 to 20 ms (measured). */
 struct limits_backend {
     const char *name;
     /* What it could enforce here, tried by call. */
     void (*probe)(struct limits_strength *ret);
-    /* Before the clone: makes the group, and enters it or returns it in *ret_group for CLONE_INTO_CGROUP (its
-     * owner closes it; left alone otherwise). NULL: no group. */
+    /* Before the clone: makes the group, and enters it or returns it in *ret_group for
+     * CLONE_INTO_CGROUP (its owner closes it; left alone otherwise). NULL: no group. */
     void (*enter)(const struct limits *limits, struct limits_strength *ret, int *ret_group);
     /* After the clone: what goes by process. NULL: nothing. */
     void (*apply)(const struct limits *limits, pid_t pid, struct limits_strength *ret);
-    /* Removes what enter made, once the processes are gone; false: one is still on its way out. NULL: nothing. */
+    /* Removes what enter made, once the processes are gone; false: one is still on its way out.
+     * NULL: nothing. */
     bool (*clear)(const char *id);
 };
 

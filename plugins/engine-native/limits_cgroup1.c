@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* limits_cgroup1.c - cgroup v1 controllers under /sys/fs/cgroup/{memory,pids,cpu}, which only host root can use.
+/* limits_cgroup1.c - cgroup v1 controllers under /sys/fs/cgroup/{memory,pids,cpu}, which only host
+ * root can use.
  *
- * Each workspace has a folder nanoterm/ID in each controller. The guest sees a cgroup namespace and no cgroup
- * file system, so the limits are hard. */
+ * Each workspace has a folder nanoterm/ID in each controller. The guest sees a cgroup namespace and
+ * no cgroup file system, so the limits are hard. */
 #include "limits.h"
 
 #include <errno.h>
@@ -59,7 +60,8 @@ static uint32_t can(const char *controller)
     int fd = open_group(controller, true);
     if (fd < 0)
         return NT_LIMIT_NONE;
-    uint32_t strength = faccessat(fd, "cgroup.procs", W_OK, AT_EACCESS) == 0 ? NT_LIMIT_HARD : NT_LIMIT_NONE;
+    uint32_t strength =
+        faccessat(fd, "cgroup.procs", W_OK, AT_EACCESS) == 0 ? NT_LIMIT_HARD : NT_LIMIT_NONE;
     close(fd);
     return strength;
 }
@@ -80,7 +82,8 @@ static int set(int which, int dir, const struct limits *limits)
         return write_number(dir, "pids.max", limits->pids);
     default: {
         int sys = write_number(dir, "cpu.cfs_period_us", 100000);
-        return sys ? sys : write_number(dir, "cpu.cfs_quota_us", (uint64_t)limits->cpu_millis * 100);
+        return sys ? sys
+                   : write_number(dir, "cpu.cfs_quota_us", (uint64_t)limits->cpu_millis * 100);
     }
     }
 }
@@ -88,7 +91,8 @@ static int set(int which, int dir, const struct limits *limits)
 static void cgroup1_enter(const struct limits *limits, struct limits_strength *ret, int *ret_group)
 {
     uint32_t *strengths[COUNT] = { &ret->memory, &ret->pids, &ret->cpu };
-    const bool wanted[COUNT] = { limits->memory_bytes != 0, limits->pids != 0, limits->cpu_millis != 0 };
+    const bool wanted[COUNT] = { limits->memory_bytes != 0, limits->pids != 0,
+                                 limits->cpu_millis != 0 };
     (void)ret_group;
     *ret = (struct limits_strength){ 0 };
     if (geteuid() != 0)
@@ -127,4 +131,5 @@ static bool cgroup1_clear(const char *id)
     return clear;
 }
 
-const struct limits_backend limits_cgroup1 = { "cgroup v1", cgroup1_probe, cgroup1_enter, NULL, cgroup1_clear };
+const struct limits_backend limits_cgroup1 = { "cgroup v1", cgroup1_probe, cgroup1_enter, NULL,
+                                               cgroup1_clear };

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* limits_cgroup2.c - cgroup v2: a folder nanoterm/ID below the server's own delegated group.
  *
- * Works where the server's group is writable for it and has the controllers (a unit with Delegate=yes, or host
- * root). The kernel forbids processes in a group whose children have controllers, so the children are made beside
- * the server's own leaf: below its parent when that one is delegated too, else nothing is possible here. */
+ * Works where the server's group is writable for it and has the controllers (a unit with
+ * Delegate=yes, or host root). The kernel forbids processes in a group whose children have
+ * controllers, so the children are made beside the server's own leaf: below its parent when that
+ * one is delegated too, else nothing is possible here. */
 #include "limits.h"
 
 #include <errno.h>
@@ -43,7 +44,8 @@ static bool read_text(int dir, const char *name, char *ret, size_t size)
     return true;
 }
 
-/* The group that may hold ours: the parent of this process's own group, or the group when it is the root. */
+/* The group that may hold ours: the parent of this process's own group, or the group when it is the
+ * root. */
 static int open_group(void)
 {
     char text[4096], path[4096 + 32];
@@ -119,7 +121,8 @@ static void cgroup2_enter(const struct limits *limits, struct limits_strength *r
         return;
     enable(group, &can);
     int dir = -1;
-    if ((limits->memory_bytes && can.memory) || (limits->pids && can.pids) || (limits->cpu_millis && can.cpu))
+    if ((limits->memory_bytes && can.memory) || (limits->pids && can.pids)
+        || (limits->cpu_millis && can.cpu))
         if (mkdirat(group, limits->id, 0755) == 0 || errno == EEXIST)
             dir = openat(group, limits->id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     close(group);
@@ -152,4 +155,5 @@ static bool cgroup2_clear(const char *id)
     return clear;
 }
 
-const struct limits_backend limits_cgroup2 = { "cgroup v2", cgroup2_probe, cgroup2_enter, NULL, cgroup2_clear };
+const struct limits_backend limits_cgroup2 = { "cgroup v2", cgroup2_probe, cgroup2_enter, NULL,
+                                               cgroup2_clear };

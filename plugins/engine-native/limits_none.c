@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* limits_none.c - what is left without cgroups: processors by affinity, and an honest answer for the rest.
+/* limits_none.c - what is left without cgroups: processors by affinity, and an honest answer for
+ * the rest.
  *
- * RLIMIT_NPROC counts per uid and user namespace, so it is hard to get around only for a program that makes no
- * further namespace; a nested one starts with a count of its own below the same ceiling. Reported as soft. */
+ * RLIMIT_NPROC counts per uid and user namespace, so it is hard to get around only for a program
+ * that makes no further namespace; a nested one starts with a count of its own below the same
+ * ceiling. Reported as soft. */
 #include "limits.h"
 
 #include <errno.h>
@@ -13,7 +15,9 @@
 
 static void none_probe(struct limits_strength *ret)
 {
-    *ret = (struct limits_strength){ .cpu = NT_LIMIT_SOFT, .memory = NT_LIMIT_NONE, .pids = NT_LIMIT_SOFT };
+    *ret = (struct limits_strength){ .cpu = NT_LIMIT_SOFT,
+                                     .memory = NT_LIMIT_NONE,
+                                     .pids = NT_LIMIT_SOFT };
 }
 
 /* Keeps as many processors as the quota needs; a program inside may widen it again: soft. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* op.c - the calls in flight: create, start, stop, remove, each a small machine of phases.
  *
- * One call at a time per workspace; the others wait behind it. A phase is a worker (WORKING) or something to be
- * waited for in the loop (LAUNCHING, ENDING). The callback comes once, never inside a call of ours. A call whose
- * callback has come early (deadline, cancel) goes on in silence until the workspace is in a known state. */
+ * One call at a time per workspace; the others wait behind it. A phase is a worker (WORKING) or
+ * something to be waited for in the loop (LAUNCHING, ENDING). The callback comes once, never inside
+ * a call of ours. A call whose callback has come early (deadline, cancel) goes on in silence until
+ * the workspace is in a known state. */
 #include "op.h"
 
 #include <errno.h>
@@ -22,7 +23,7 @@ static void op_run(struct nt_engine_op *op);
 static void op_end(struct nt_engine_op *op);
 static void launch_give_up(struct nt_engine_op *op);
 
-/* --- ends --------------------------------------------------------------------------------------------------------- */
+/* --- ends ---------------------------------------------------------------------------------- */
 
 /* The callback. outcome of a failure: FAILED when proven. */
 void op_report(struct nt_engine_op *op, uint32_t outcome, const struct nt_error *error)
@@ -30,13 +31,16 @@ void op_report(struct nt_engine_op *op, uint32_t outcome, const struct nt_error 
     if (op->reported)
         return;
     op->reported = true;
-    struct nt_engine_result result = { .size = sizeof(result), .outcome = outcome, .error = NT_ERROR_INIT };
+    struct nt_engine_result result = { .size = sizeof(result),
+                                       .outcome = outcome,
+                                       .error = NT_ERROR_INIT };
     if (error)
         result.error = *error;
     if (op->space)
         space_state(op->space, &result.state);
     else
-        result.state = (struct nt_engine_state){ .size = sizeof(result.state), .state = NT_WS_ABSENT };
+        result.state =
+            (struct nt_engine_state){ .size = sizeof(result.state), .state = NT_WS_ABSENT };
     nt_copy_text(result.state.id, sizeof(result.state.id), op->id);
     result.receipt = (struct nt_bytes){ op->id, strlen(op->id) };
     if (op->done)
@@ -78,7 +82,8 @@ static void quiet(struct nt_engine_op *op)
     end_watch(op, &op->launcher_watch);
     close_fd(&op->launcher_fd);
     if (op->launched.pid > 0) {
-        /* It has reported its last and is about to exit, or has no more to say: it is never waited for long. */
+        /* It has reported its last and is about to exit, or has no more to say: it is never waited
+         * for long. */
         kill(op->launched.pid, SIGKILL);
         while (waitpid(op->launched.pid, NULL, 0) < 0 && errno == EINTR) {
         }
@@ -119,7 +124,8 @@ static void op_end(struct nt_engine_op *op)
     struct space *s = op->space;
     struct nt_engine *e = op->engine;
     if (!e->closed)
-        op_report(op, op->error.code ? NT_OP_FAILED : NT_OP_DONE, op->error.code ? &op->error : NULL);
+        op_report(op, op->error.code ? NT_OP_FAILED : NT_OP_DONE,
+                  op->error.code ? &op->error : NULL);
     if (s) {
         s->current = NULL;
         if (e->closed || (!s->on_disk && !s->queue))
@@ -186,9 +192,10 @@ void op_cancel(struct nt_engine_op *op)
     op->deadline = op->loop_ops->timer(op->loop, 0, 0, on_cancel, op);
 }
 
-/* --- workers ------------------------------------------------------------------------------------------------------ */
+/* --- workers ------------------------------------------------------------------------------- */
 
-static int check_limits(const struct meta *m, const struct limits_strength *s, bool disk_too, struct nt_error *reterr)
+static int check_limits(const struct meta *m, const struct limits_strength *s, bool disk_too,
+                        struct nt_error *reterr)
 {
     const char *part = m->memory_bytes && s->memory < NT_LIMIT_HARD ? "memory"
                        : m->pids && s->pids < NT_LIMIT_HARD         ? "processes"
@@ -198,9 +205,11 @@ static int check_limits(const struct meta *m, const struct limits_strength *s, b
     if (!part)
         return 0;
     nt_fail(reterr, NT_E_UNAVAILABLE, "the limit on %s cannot be enforced here", part);
-    return nt_hint(reterr, "%s", strcmp(part, "disk space") == 0
-                                     ? "leave the disk limit or --require-limits out"
-                                     : "run the server in a unit with Delegate=yes, or leave --require-limits out");
+    return nt_hint(
+        reterr, "%s",
+        strcmp(part, "disk space") == 0
+            ? "leave the disk limit or --require-limits out"
+            : "run the server in a unit with Delegate=yes, or leave --require-limits out");
 }
 
 static int prepare(struct nt_engine_op *op, struct nt_error *reterr)
@@ -216,7 +225,8 @@ static int prepare(struct nt_engine_op *op, struct nt_error *reterr)
         return -1;
     bool changed = op->meta.base[0] && strcmp(op->meta.base, op->image.base) != 0;
     if (changed)
-        snprintf(op->notice, sizeof(op->notice), "the base image has changed since this workspace was last started");
+        snprintf(op->notice, sizeof(op->notice),
+                 "the base image has changed since this workspace was last started");
     nt_copy_text(op->meta.base, sizeof(op->meta.base), op->image.base);
     if (op->is_new) {
         if (disk_make(disk, &op->meta, reterr) < 0)
@@ -224,7 +234,8 @@ static int prepare(struct nt_engine_op *op, struct nt_error *reterr)
         op->made = true;
     }
     nt_autoclose int dir = disk_lock(disk, op->meta.id, reterr);
-    if (dir < 0 || disk_forget_reason(dir, reterr) < 0 || (changed && disk_write_meta(dir, &op->meta, reterr) < 0)
+    if (dir < 0 || disk_forget_reason(dir, reterr) < 0
+        || (changed && disk_write_meta(dir, &op->meta, reterr) < 0)
         || disk_make_layer(disk, dir, "root", reterr) < 0)
         return -1;
     for (uint32_t i = 0; i < op->image.layer_count; i++)
@@ -275,7 +286,7 @@ static void clean(struct nt_engine_op *op, bool undo)
     }
 }
 
-/* --- starting ------------------------------------------------------------------------------------------------------ */
+/* --- starting ------------------------------------------------------------------------------ */
 
 static void debug_time(struct nt_engine_op *op)
 {
@@ -295,7 +306,8 @@ static void launch_check(struct nt_engine_op *op)
     struct space *s = op->space;
     if (!op->is_running || !op->is_ready)
         return;
-    if (op->meta.flags & NT_SPEC_REQUIRE_LIMITS && check_limits(&op->meta, &op->strength, true, &error) < 0) {
+    if (op->meta.flags & NT_SPEC_REQUIRE_LIMITS
+        && check_limits(&op->meta, &op->strength, true, &error) < 0) {
         set_error(op, &error);
         launch_give_up(op);
         return;
@@ -420,7 +432,8 @@ static void prepare_done(void *data)
     if (op->made)
         s->on_disk = true;
     if (op->engine->closed) {
-        op_end(op); /* quiet() ends the launcher; a guest that runs already is found by the next engine */
+        /* quiet() ends the launcher; a guest that runs already is found by the next engine */
+        op_end(op);
         return;
     }
     if (op->work_failed)
@@ -433,9 +446,12 @@ static void prepare_done(void *data)
     }
     op->launcher_fd = (int)syscall(SYS_pidfd_open, op->launched.pid, 0);
     if (op->launcher_fd >= 0)
-        op->launcher_watch = op->loop_ops->watch(op->loop, op->launcher_fd, NT_READABLE, on_launcher_end, op);
-    op->report_watch = op->loop_ops->watch(op->loop, op->launched.report_fd, NT_READABLE, on_report, op);
-    op->ready_watch = op->loop_ops->watch(op->loop, op->launched.ready_fd, NT_READABLE, on_ready, op);
+        op->launcher_watch =
+            op->loop_ops->watch(op->loop, op->launcher_fd, NT_READABLE, on_launcher_end, op);
+    op->report_watch =
+        op->loop_ops->watch(op->loop, op->launched.report_fd, NT_READABLE, on_report, op);
+    op->ready_watch =
+        op->loop_ops->watch(op->loop, op->launched.ready_fd, NT_READABLE, on_ready, op);
     if (!op->report_watch || !op->ready_watch) {
         op_fail(op, NT_E_MEMORY, "out of memory");
         launch_give_up(op);
@@ -452,7 +468,7 @@ static void launch(struct nt_engine_op *op)
     }
 }
 
-/* --- ending --------------------------------------------------------------------------------------------------------- */
+/* --- ending -------------------------------------------------------------------------------- */
 
 static void kill_guest(struct nt_engine_op *op)
 {
@@ -488,7 +504,8 @@ static void end_guest(struct nt_engine_op *op)
         struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), NT_G_SHUTDOWN);
         nt_g_add_number(&w, NT_GT_TIMEOUT_MS, (uint64_t)op->grace_ms);
         size_t size = nt_g_done(&w);
-        op->talk = talk_new(op->loop, fd, (struct nt_bytes){ memory, size }, op->grace_ms + 1000, on_shutdown, op);
+        op->talk = talk_new(op->loop, fd, (struct nt_bytes){ memory, size }, op->grace_ms + 1000,
+                            on_shutdown, op);
         /* A guest that answers OK and stays is killed, too. */
         op->kill_timer = op->loop_ops->timer(op->loop, op->grace_ms + 1500, 0, on_kill_time, op);
     }
@@ -516,7 +533,7 @@ bool op_guest_ended(struct nt_engine_op *op)
     }
 }
 
-/* --- running --------------------------------------------------------------------------------------------------------- */
+/* --- running ------------------------------------------------------------------------------- */
 
 static void run_create(struct nt_engine_op *op)
 {

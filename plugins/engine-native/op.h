@@ -1,11 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* op.h - one call in flight, shared by calls.c (how it comes in and is queued) and op.c (what it does). */
+/* op.h - one call in flight, shared by calls.c (how it comes in and is queued) and op.c (what it
+ * does). */
 #ifndef ENGINE_OP_H
 #define ENGINE_OP_H
 
 #include "engine_state.h"
 
-enum kind { CREATE, START, STOP, REMOVE, INSPECT, LIST, CLEAR /* our own: what a guest that ended has left */ };
+enum kind {
+    CREATE,
+    START,
+    STOP,
+    REMOVE,
+    INSPECT,
+    LIST,
+    CLEAR /* our own: what a guest that ended has left */
+};
 enum phase {
     WAITING,   /* in a queue, or for its first turn */
     PREPARING, /* worker: folder, image, launcher */

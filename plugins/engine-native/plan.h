@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* plan.h - what the engine tells nanoterm-launch, and what comes back: the one contract between the two programs.
+/* plan.h - what the engine tells nanoterm-launch, and what comes back: the one contract between the
+ * two programs.
  *
- * The plan is one frame in the form of guest.h (fields: tag, length, bytes) on a sealed memfd. The report is a
- * SOCK_SEQPACKET socket: struct launch_report, PIDFD first (with the descriptor), LISTENER when asked for, then
- * RUNNING or FAILED. Both programs are installed together; numbers may change between versions. */
+ * The plan is one frame in the form of guest.h (fields: tag, length, bytes) on a sealed memfd. The
+ * report is a SOCK_SEQPACKET socket: struct launch_report, PIDFD first (with the descriptor),
+ * LISTENER when asked for, then RUNNING or FAILED. Both programs are installed together; numbers
+ * may change between versions. */
 #ifndef ENGINE_PLAN_H
 #define ENGINE_PLAN_H
 
@@ -32,13 +34,13 @@ enum {
     PLAN_CPU_MILLIS = 9,
     PLAN_PIDS = 10,
     PLAN_MEMORY = 11,
-    PLAN_LAYER = 12,  /* name of a folder that is an overlay of its own, repeated: "usr" */
+    PLAN_LAYER = 12,   /* name of a folder that is an overlay of its own, repeated: "usr" */
     PLAN_STOP_AT = 13, /* tests: the name of a step before which the launcher kills itself */
 };
 
 #define PLAN_WAY_OUT 0x1u
 #define PLAN_HOST_IMAGE 0x2u
-#define PLAN_AS_ROOT 0x4u  /* the launcher is host root: idmapped layers */
+#define PLAN_AS_ROOT 0x4u /* the launcher is host root: idmapped layers */
 #define PLAN_HARDEN 0x8u
 
 #define PLAN_MAX (64u * 1024u)
@@ -46,8 +48,9 @@ enum {
 /* The one user inside. */
 #define INSIDE_UID 1000u
 #define INSIDE_GID 1000u
-/* As host root: owner, on disk, of skeletons, images and layers. Nobody's: in no passwd and no subuid range that
- * distributions hand out. Never mapped into a workspace but through an idmapped mount. */
+/* As host root: owner, on disk, of skeletons, images and layers. Nobody's: in no passwd and no
+ * subuid range that distributions hand out. Never mapped into a workspace but through an idmapped
+ * mount. */
 #define DISK_UID 1879048191u
 /* As host root: the first host uid of workspaces; one each. */
 #define FIRST_UID 1879048192u

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* skeleton.c - builds the lower layer of image `host`: what the host has, owned by the workspace's user.
+/* skeleton.c - builds the lower layer of image `host`: what the host has, owned by the workspace's
+ * user.
  *
- * An overlay lets the one uid inside create files only in folders that it owns, so the skeleton holds the folders
- * (not the files) of /usr and /opt, a copy of what everybody may read in /etc, and a /var of its own. Nothing that
- * only some users of the host may read comes in, and nothing that proves who this host is. */
+ * An overlay lets the one uid inside create files only in folders that it owns, so the skeleton
+ * holds the folders (not the files) of /usr and /opt, a copy of what everybody may read in /etc,
+ * and a /var of its own. Nothing that only some users of the host may read comes in, and nothing
+ * that proves who this host is. */
 #include "native.h"
 
 #include <dirent.h>
@@ -27,7 +29,8 @@
 #define ETC_MAX (256u * 1024u * 1024u)
 
 /* Folders of "/" that get an overlay of their own, when the host has them as folders. */
-const char *const image_layer_names[] = { "usr", "opt", "bin", "sbin", "lib", "lib32", "lib64", "libx32", NULL };
+const char *const image_layer_names[] = { "usr",   "opt",   "bin",    "sbin", "lib",
+                                          "lib32", "lib64", "libx32", NULL };
 
 struct builder {
     bool as_root;
@@ -37,12 +40,45 @@ struct builder {
     dev_t device;
 };
 
-/* Never copied from /etc, whatever their mode: keys, accounts, and what names this machine. Made fresh or absent. */
+/* Never copied from /etc, whatever their mode: keys, accounts, and what names this machine. Made
+ * fresh or absent. */
 static const char *const hidden[] = {
-    "passwd*", "group*", "shadow*", "gshadow*", "subuid*", "subgid*", "sudoers*", "sudo.conf", "sudo_logsrvd.conf",
-    "doas.conf", "ssh_host_*", "*.key", "private", "machine-id", "hostname", "hosts", "resolv.conf", "krb5.keytab",
-    "*.keytab", "fstab", "crypttab", "mtab", "nanoterm", ".*.swp", "*.pem.key", "security.opasswd", "opasswd", ".git",
-    "polkit-1", "wpa_supplicant", "NetworkManager", "wireguard", "openvpn", "ppp", "docker", "kubernetes",
+    "passwd*",
+    "group*",
+    "shadow*",
+    "gshadow*",
+    "subuid*",
+    "subgid*",
+    "sudoers*",
+    "sudo.conf",
+    "sudo_logsrvd.conf",
+    "doas.conf",
+    "ssh_host_*",
+    "*.key",
+    "private",
+    "machine-id",
+    "hostname",
+    "hosts",
+    "resolv.conf",
+    "krb5.keytab",
+    "*.keytab",
+    "fstab",
+    "crypttab",
+    "mtab",
+    "nanoterm",
+    ".*.swp",
+    "*.pem.key",
+    "security.opasswd",
+    "opasswd",
+    ".git",
+    "polkit-1",
+    "wpa_supplicant",
+    "NetworkManager",
+    "wireguard",
+    "openvpn",
+    "ppp",
+    "docker",
+    "kubernetes",
 };
 
 static bool is_hidden(const char *name)
@@ -55,7 +91,8 @@ static bool is_hidden(const char *name)
 
 static int own(const struct builder *b, int dir, const char *name)
 {
-    return b->as_root && fchownat(dir, name, DISK_UID, DISK_UID, AT_SYMLINK_NOFOLLOW) < 0 ? errno : 0;
+    return b->as_root && fchownat(dir, name, DISK_UID, DISK_UID, AT_SYMLINK_NOFOLLOW) < 0 ? errno
+                                                                                          : 0;
 }
 
 static int copy_file(struct builder *b, int from, int to, const char *name, const struct stat *st)
@@ -68,9 +105,11 @@ static int copy_file(struct builder *b, int from, int to, const char *name, cons
         return errno == EACCES || errno == ENOENT ? 0 : errno;
     /* Checked on what is open, not on what was listed. */
     struct stat now;
-    if (fstat(in, &now) < 0 || !S_ISREG(now.st_mode) || !(now.st_mode & S_IROTH) || now.st_size > FILE_MAX)
+    if (fstat(in, &now) < 0 || !S_ISREG(now.st_mode) || !(now.st_mode & S_IROTH)
+        || now.st_size > FILE_MAX)
         return 0;
-    nt_autoclose int out = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    nt_autoclose int out =
+        openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (out < 0)
         return errno;
     uint64_t copied = 0;
@@ -151,7 +190,8 @@ static int copy_folder(struct builder *b, int from, int to, unsigned depth)
 }
 
 /* The folders (and for /etc the files) of /NAME as the folder NAME below `to`. */
-static int copy_tree(struct builder *b, const char *name, int to, bool files, struct nt_error *reterr)
+static int copy_tree(struct builder *b, const char *name, int to, bool files,
+                     struct nt_error *reterr)
 {
     struct stat st;
     nt_autoclose int root = open("/", FOLDER);
@@ -172,8 +212,10 @@ static int copy_tree(struct builder *b, const char *name, int to, bool files, st
     return sys ? nt_fail_sys(reterr, sys, "cannot copy /%s", name) : 0;
 }
 
-/* The host's /NAME as it is for everybody: a link stays a link, a folder gets a place and a layer of its own. */
-static int add_top(struct builder *b, const char *name, int skeleton, int root, struct nt_error *reterr)
+/* The host's /NAME as it is for everybody: a link stays a link, a folder gets a place and a layer
+ * of its own. */
+static int add_top(struct builder *b, const char *name, int skeleton, int root,
+                   struct nt_error *reterr)
 {
     char path[64], target[256];
     struct stat st;
@@ -185,7 +227,9 @@ static int add_top(struct builder *b, const char *name, int skeleton, int root, 
         if (n < 0)
             return nt_fail_sys(reterr, errno, "cannot read %s", path);
         target[n] = '\0';
-        return symlinkat(target, root, name) < 0 ? nt_fail_sys(reterr, errno, "cannot make %s", path) : 0;
+        return symlinkat(target, root, name) < 0
+                   ? nt_fail_sys(reterr, errno, "cannot make %s", path)
+                   : 0;
     }
     if (!S_ISDIR(st.st_mode) || (st.st_mode & 05) != 05)
         return 0;
@@ -236,8 +280,8 @@ int skeleton_identity(char ret[68], struct nt_error *reterr)
     /* The package database is megabytes: its time, size and inode say as much as its content. */
     if (stat("/var/lib/dpkg/status", &st) < 0 && stat("/usr", &st) < 0)
         return nt_fail_sys(reterr, errno, "cannot look at the base system");
-    snprintf(text, sizeof(text), LAYOUT " %lld %lld %lld.%09ld", (long long)st.st_ino, (long long)st.st_size,
-             (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+    snprintf(text, sizeof(text), LAYOUT " %lld %lld %lld.%09ld", (long long)st.st_ino,
+             (long long)st.st_size, (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
     crypto_generichash_update(&state, (const unsigned char *)text, strlen(text));
     int sys = hash_file(&state, "/etc/os-release");
     if (sys)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stream.c - a connected descriptor as a struct nt_stream. Most callers take the descriptor out at once; for the others
- * this keeps the contract of bytes: credit in both directions, half-close, one close with a reason. */
+/* stream.c - a connected descriptor as a struct nt_stream. Most callers take the descriptor out at
+ * once; for the others this keeps the contract of bytes: credit in both directions, half-close, one
+ * close with a reason. */
 #include "native.h"
 
 #include <errno.h>
@@ -11,8 +12,8 @@
 
 #include "sdk/error.h"
 
-#define PIECE (64u * 1024u)   /* bytes of one data callback */
-#define QUEUE (256u * 1024u)  /* what may wait to be written */
+#define PIECE (64u * 1024u)  /* bytes of one data callback */
+#define QUEUE (256u * 1024u) /* what may wait to be written */
 
 struct fd_stream {
     struct nt_stream head;
@@ -63,7 +64,8 @@ static bool leave(struct fd_stream *s)
 
 static void close_now(struct fd_stream *s)
 {
-    void (*closed)(void *, struct nt_stream *, const struct nt_error *) = s->events ? s->events->close : NULL;
+    void (*closed)(void *, struct nt_stream *, const struct nt_error *) =
+        s->events ? s->events->close : NULL;
     s->in_callback = true;
     s->loop->ops->watch_end(s->watch);
     s->watch = NULL;
@@ -122,7 +124,8 @@ static void update(struct fd_stream *s)
 {
     if (s->closing || !s->watch)
         return;
-    s->loop->ops->watch_set(s->watch, (s->granted && !s->ended ? NT_READABLE : 0) | (s->queued ? NT_WRITABLE : 0));
+    s->loop->ops->watch_set(s->watch, (s->granted && !s->ended ? NT_READABLE : 0)
+                                          | (s->queued ? NT_WRITABLE : 0));
     if (s->ended && s->finished && !s->queued)
         end_soon(s);
 }
@@ -180,7 +183,8 @@ static void on_ready(void *data, int fd, uint32_t events)
         return;
     if ((events & NT_WRITABLE) && s->queued && !write_some(s))
         return;
-    if ((events & (NT_READABLE | NT_HANGUP)) && s->granted && !s->ended && !s->closing && !read_some(s))
+    if ((events & (NT_READABLE | NT_HANGUP)) && s->granted && !s->ended && !s->closing
+        && !read_some(s))
         return;
     if ((events & NT_HANGUP) && !s->granted && !s->queued)
         s->loop->ops->watch_set(s->watch, 0); /* what is left is read when more is granted */
@@ -206,7 +210,8 @@ static void stream_grant(struct nt_stream *stream, uint64_t bytes)
     update(s);
 }
 
-static int stream_write(struct nt_stream *stream, struct nt_bytes bytes, uint32_t flags, struct nt_error *reterr)
+static int stream_write(struct nt_stream *stream, struct nt_bytes bytes, uint32_t flags,
+                        struct nt_error *reterr)
 {
     struct fd_stream *s = of(stream);
     (void)flags;
@@ -260,8 +265,12 @@ static int stream_take_fd(struct nt_stream *stream, struct nt_error *reterr)
 }
 
 static const struct nt_stream_ops ops = {
-    .size = sizeof(ops), .grant = stream_grant, .write = stream_write, .finish = stream_finish,
-    .cancel = stream_cancel, .take_fd = stream_take_fd,
+    .size = sizeof(ops),
+    .grant = stream_grant,
+    .write = stream_write,
+    .finish = stream_finish,
+    .cancel = stream_cancel,
+    .take_fd = stream_take_fd,
 };
 
 struct nt_stream *stream_new(struct nt_loop *loop, int fd, uint32_t flags, struct nt_error *reterr)
@@ -278,8 +287,8 @@ struct nt_stream *stream_new(struct nt_loop *loop, int fd, uint32_t flags, struc
     return &s->head;
 }
 
-int stream_handle(struct nt_stream *stream, const struct nt_stream_events *events, void *data, bool announce,
-                  struct nt_error *reterr)
+int stream_handle(struct nt_stream *stream, const struct nt_stream_events *events, void *data,
+                  bool announce, struct nt_error *reterr)
 {
     struct fd_stream *s = of(stream);
     s->events = events;
@@ -304,7 +313,8 @@ void stream_offer(struct nt_stream *stream, const struct nt_engine_host *host, c
     if (leave(s))
         return; /* its descriptor was taken */
     if (events)
-        stream_handle(stream, events, data, false, &ignored); /* out of memory: it is gone, the program sees that */
+        /* out of memory: it is gone, the program sees that */
+        stream_handle(stream, events, data, false, &ignored);
     else
         release(s);
 }

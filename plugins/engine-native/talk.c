@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* talk.c - one request of the engine's own to a guest: shut down, or hand over the listener.
  *
- * The guest is hostile: what it sends is bounded, and only the type of its answer and one descriptor are used. */
+ * The guest is hostile: what it sends is bounded, and only the type of its answer and one
+ * descriptor are used. */
 #include "native.h"
 
 #include <errno.h>
@@ -59,8 +60,9 @@ static ssize_t receive(struct talk *t)
         struct cmsghdr head;
         char bytes[CMSG_SPACE(sizeof(int))];
     } control;
-    struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
-                              .msg_controllen = sizeof(control) };
+    struct msghdr message = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+    };
     ssize_t n = recvmsg(t->fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
     if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
@@ -76,7 +78,8 @@ static void on_ready(void *data, int fd, uint32_t events)
     struct talk *t = data;
     (void)fd;
     if (t->sent < t->to_send && (events & NT_WRITABLE)) {
-        ssize_t n = send(t->fd, t->frame + t->sent, t->to_send - t->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t n =
+            send(t->fd, t->frame + t->sent, t->to_send - t->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0 && errno != EAGAIN && errno != EINTR) {
             finish(t, 0);
             return;
@@ -117,7 +120,9 @@ struct talk *talk_new(struct nt_loop *loop, int fd, struct nt_bytes frame, int64
         close(fd);
         return NULL;
     }
-    *t = (struct talk){ .loop = loop, .done = done, .data = data, .fd = fd, .received = -1, .to_send = frame.size };
+    *t = (struct talk){
+        .loop = loop, .done = done, .data = data, .fd = fd, .received = -1, .to_send = frame.size
+    };
     memcpy(t->frame, frame.data, frame.size);
     t->watch = loop->ops->watch(loop, fd, NT_READABLE | NT_WRITABLE, on_ready, t);
     t->deadline = loop->ops->timer(loop, deadline_ms, 0, on_deadline, t);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cp.c - `files cp` and `files write`: which side is the workspace, and what the destination is called. */
+/* cp.c - `files cp` and `files write`: which side is the workspace, and what the destination is
+ * called. */
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -12,7 +13,7 @@
 
 /* One argument of cp. */
 struct side {
-    char *id;         /* NULL: a local path */
+    char *id; /* NULL: a local path */
     const char *path;
 };
 
@@ -21,7 +22,8 @@ static void side_done(struct side *side)
     free(side->id);
 }
 
-/* "ID:PATH" is the workspace's side. A local path with a colon is written with a slash before it: ./a:b */
+/* "ID:PATH" is the workspace's side. A local path with a colon is written with a slash before it:
+ * ./a:b */
 static int side_of(const char *text, struct side *ret, struct nt_error *reterr)
 {
     const char *colon = strchr(text, ':');
@@ -34,16 +36,18 @@ static int side_of(const char *text, struct side *ret, struct nt_error *reterr)
     return ret->id ? 0 : nt_fail(reterr, NT_E_MEMORY, "no memory for the path");
 }
 
-static int report(struct nt_call *call, const char *id, const char *path, const struct files_moved *moved,
-                  struct nt_error *reterr)
+static int report(struct nt_call *call, const char *id, const char *path,
+                  const struct files_moved *moved, struct nt_error *reterr)
 {
     call->host->message(call, NT_SAY_DONE, "File copied");
     if (!(call->flags & NT_CALL_JSON))
         return 0;
-    struct nt_value row[] = { { .type = NT_TEXT, .text = id },
-                              { .type = NT_TEXT, .text = path },
-                              { .type = NT_INT, .number = (int64_t)moved->bytes },
-                              { .type = NT_TIME, .text = moved->mtime, .is_null = moved->mtime[0] == '\0' } };
+    struct nt_value row[] = {
+        { .type = NT_TEXT, .text = id },
+        { .type = NT_TEXT, .text = path },
+        { .type = NT_INT, .number = (int64_t)moved->bytes },
+        { .type = NT_TIME, .text = moved->mtime, .is_null = moved->mtime[0] == '\0' }
+    };
     return call->host->emit(call, row, 4, reterr);
 }
 
@@ -60,7 +64,8 @@ static char *with_name(const char *path, const char *source)
     return nt_buf_take(&whole);
 }
 
-static int cp_in(struct nt_call *call, const char *local, const struct side *to, struct nt_error *reterr)
+static int cp_in(struct nt_call *call, const char *local, const struct side *to,
+                 struct nt_error *reterr)
 {
     nt_autoclose int fd = open(local, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat st;
@@ -77,7 +82,8 @@ static int cp_in(struct nt_call *call, const char *local, const struct side *to,
     return report(call, to->id, path, &moved, reterr);
 }
 
-static int cp_out(struct nt_call *call, const struct side *from, const char *local, struct nt_error *reterr)
+static int cp_out(struct nt_call *call, const struct side *from, const char *local,
+                  struct nt_error *reterr)
 {
     struct stat st;
     bool is_folder = stat(local, &st) == 0 && S_ISDIR(st.st_mode);
@@ -105,7 +111,8 @@ int files_cp(struct nt_call *call, struct nt_error *reterr)
         return cp_out(call, &from, to.path, reterr);
     if (to.id && !from.id)
         return cp_in(call, from.path, &to, reterr);
-    nt_fail(reterr, NT_E_USAGE, from.id ? "both sides are in a workspace" : "neither side is in a workspace");
+    nt_fail(reterr, NT_E_USAGE,
+            from.id ? "both sides are in a workspace" : "neither side is in a workspace");
     return nt_hint(reterr, "write the workspace's side as ID:PATH");
 }
 

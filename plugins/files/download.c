@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* download.c - a file of a workspace to a local path: written beside it, counted, synced, then renamed over it. */
+/* download.c - a file of a workspace to a local path: written beside it, counted, synced, then
+ * renamed over it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -59,14 +60,16 @@ static void on_close(void *data, struct nt_stream *stream, const struct nt_error
     d->stream = NULL;
     d->done = 1;
     if (reason && d->error.code == NT_OK)
-        memcpy(&d->error, reason, reason->size < sizeof(d->error) ? reason->size : sizeof(d->error));
+        memcpy(&d->error, reason,
+               reason->size < sizeof(d->error) ? reason->size : sizeof(d->error));
     d->error.size = sizeof(d->error);
     if (d->abandoned)
         free(d);
 }
 
 /* A number in a header of the answer; `absent` when it is not there or not one. */
-static uint64_t header_number(struct nt_call *call, const struct nt_response *head, const char *name, uint64_t absent)
+static uint64_t header_number(struct nt_call *call, const struct nt_response *head,
+                              const char *name, uint64_t absent)
 {
     const char *text = call->host->header(call, head, name);
     struct nt_error ignored = NT_ERROR_INIT;
@@ -88,11 +91,18 @@ static mode_t header_mode(struct nt_call *call, const struct nt_response *head, 
     return mode;
 }
 
-static int fetch(struct download *d, const char *target, struct nt_response *head, struct nt_error *reterr)
+static int fetch(struct download *d, const char *target, struct nt_response *head,
+                 struct nt_error *reterr)
 {
-    static const struct nt_stream_events events = { .size = sizeof(events), .data = on_data, .close = on_close };
-    struct nt_open open = { .size = sizeof(open), .kind = NT_OPEN_BODY, .method = "GET", .path = target,
-                            .events = &events, .data = d };
+    static const struct nt_stream_events events = { .size = sizeof(events),
+                                                    .data = on_data,
+                                                    .close = on_close };
+    struct nt_open open = { .size = sizeof(open),
+                            .kind = NT_OPEN_BODY,
+                            .method = "GET",
+                            .path = target,
+                            .events = &events,
+                            .data = d };
     if (d->call->host->open(d->call, &open, &d->stream, head, reterr) < 0)
         return -1;
     uint64_t told = header_number(d->call, head, "X-Nanoterm-Size", UINT64_MAX);
@@ -101,14 +111,15 @@ static int fetch(struct download *d, const char *target, struct nt_response *hea
         d->stream->ops->grant(d->stream, CREDIT);
     if (transfer_end(d->call, &d->done, &d->error, reterr) < 0)
         return -1;
-    if (told != UINT64_MAX && told != 0 && told != d->received) /* 0: a file of /proc, whose size nobody knows */
+    if (told != UINT64_MAX && told != 0
+        && told != d->received) /* 0: a file of /proc, whose size nobody knows */
         return nt_fail(reterr, NT_E_BYTE_MISMATCH, "%llu bytes were announced, but %llu have come",
                        (unsigned long long)told, (unsigned long long)d->received);
     return 0;
 }
 
-/* Makes a file with a name of its own in the folder of the destination. The folder is held by a descriptor, so that
- * the rename at the end goes where the file was written. */
+/* Makes a file with a name of its own in the folder of the destination. The folder is held by a
+ * descriptor, so that the rename at the end goes where the file was written. */
 static int open_beside(const char *local, int *ret_folder, char name[32], struct nt_error *reterr)
 {
     nt_autofree char *copy = strdup(local);
@@ -127,7 +138,8 @@ static int open_beside(const char *local, int *ret_folder, char name[32], struct
     return fd;
 }
 
-static int publish(int folder, const char *name, const char *local, int fd, uint64_t mode, struct nt_error *reterr)
+static int publish(int folder, const char *name, const char *local, int fd, uint64_t mode,
+                   struct nt_error *reterr)
 {
     nt_autofree char *copy = strdup(local);
     if (!copy)
@@ -140,8 +152,8 @@ static int publish(int folder, const char *name, const char *local, int fd, uint
     return 0;
 }
 
-int download(struct nt_call *call, const char *id, const char *path, const char *local, struct files_moved *ret,
-             struct nt_error *reterr)
+int download(struct nt_call *call, const char *id, const char *path, const char *local,
+             struct files_moved *ret, struct nt_error *reterr)
 {
     nt_auto(nt_buf_done) struct nt_buf target = NT_BUF(32 * 1024);
     if (file_path(&target, id, path, reterr) < 0)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* files.h - what the files of this group share: its commands, and the two directions of a transfer. */
+/* files.h - what the files of this group share: its commands, and the two directions of a
+ * transfer. */
 #ifndef NT_FILES_H
 #define NT_FILES_H
 
@@ -28,13 +29,14 @@ int upload(struct nt_call *call, const char *id, const char *path, int fd, int64
            struct files_moved *ret, struct nt_error *reterr);
 
 /* Fetches a file of a workspace to `local`, which is replaced when all has arrived. */
-int download(struct nt_call *call, const char *id, const char *path, const char *local, struct files_moved *ret,
-             struct nt_error *reterr);
+int download(struct nt_call *call, const char *id, const char *path, const char *local,
+             struct files_moved *ret, struct nt_error *reterr);
 
 /* Writes "/v1/sandboxes/{id}/file?path={path}". */
 int file_path(struct nt_buf *ret, const char *id, const char *path, struct nt_error *reterr);
 
 /* Waits for a transfer's stream, then hands on its error. */
-int transfer_end(struct nt_call *call, const uint32_t *done, const struct nt_error *failure, struct nt_error *reterr);
+int transfer_end(struct nt_call *call, const uint32_t *done, const struct nt_error *failure,
+                 struct nt_error *reterr);
 
 #endif

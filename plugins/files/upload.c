@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* upload.c - from a descriptor into a file of a workspace: one PUT, and the count of bytes compared. */
+/* upload.c - from a descriptor into a file of a workspace: one PUT, and the count of bytes
+ * compared. */
 #include <stdlib.h>
 
 #include "files.h"
@@ -98,7 +99,8 @@ static void on_close(void *data, struct nt_stream *stream, const struct nt_error
     u->stream = NULL;
     u->done = 1;
     if (reason && u->error.code == NT_OK)
-        memcpy(&u->error, reason, reason->size < sizeof(u->error) ? reason->size : sizeof(u->error));
+        memcpy(&u->error, reason,
+               reason->size < sizeof(u->error) ? reason->size : sizeof(u->error));
     u->error.size = sizeof(u->error);
     if (u->abandoned)
         upload_free(u);
@@ -108,24 +110,34 @@ static int compare(const struct upload *u, struct files_moved *ret, struct nt_er
 {
     nt_auto_json json_t *answer = json_loadb(nt_buf_text(&u->answer), u->answer.size, 0, NULL);
     if (!json_is_integer(json_object_get(answer, "bytes")))
-        return nt_fail(reterr, NT_E_RESPONSE, "the server did not say how many bytes it has written");
+        return nt_fail(reterr, NT_E_RESPONSE,
+                       "the server did not say how many bytes it has written");
     ret->bytes = (uint64_t)json_integer_value(json_object_get(answer, "bytes"));
-    nt_copy_text(ret->mtime, sizeof(ret->mtime), nt_json_text(answer, "mtime") ? nt_json_text(answer, "mtime") : "");
+    nt_copy_text(ret->mtime, sizeof(ret->mtime),
+                 nt_json_text(answer, "mtime") ? nt_json_text(answer, "mtime") : "");
     if (ret->bytes == u->sent)
         return 0;
     nt_fail(reterr, NT_E_BYTE_MISMATCH, "%llu bytes were sent, but the server has written %llu",
             (unsigned long long)u->sent, (unsigned long long)ret->bytes);
     reterr->request_sent = 1;
-    return nt_hint(reterr, "something between here and the server cuts uploads short; look at its proxies");
+    return nt_hint(reterr,
+                   "something between here and the server cuts uploads short; look at its proxies");
 }
 
-static int run(struct upload *u, const char *target, int fd, struct files_moved *ret, struct nt_error *reterr)
+static int run(struct upload *u, const char *target, int fd, struct files_moved *ret,
+               struct nt_error *reterr)
 {
-    static const struct nt_stream_events events = { .size = sizeof(events), .data = on_answer,
-                                                    .writable = on_writable, .close = on_close };
+    static const struct nt_stream_events events = {
+        .size = sizeof(events), .data = on_answer, .writable = on_writable, .close = on_close
+    };
     static const struct nt_reader_events input = { .bytes = on_input, .end = on_input_end };
-    struct nt_open open = { .size = sizeof(open), .kind = NT_OPEN_BODY, .method = "PUT", .path = target,
-                            .body_bytes = u->size, .events = &events, .data = u };
+    struct nt_open open = { .size = sizeof(open),
+                            .kind = NT_OPEN_BODY,
+                            .method = "PUT",
+                            .path = target,
+                            .body_bytes = u->size,
+                            .events = &events,
+                            .data = u };
     struct nt_response head = { .size = sizeof(head) };
     if (nt_reader_new(u->call->host->loop(u->call), fd, PIECE, &input, u, &u->reader, reterr) < 0)
         return -1;
@@ -149,7 +161,10 @@ int upload(struct nt_call *call, const char *id, const char *path, int fd, int64
     struct upload *u = calloc(1, sizeof(*u));
     if (!u)
         return nt_fail(reterr, NT_E_MEMORY, "no memory for the upload");
-    *u = (struct upload){ .call = call, .answer = NT_BUF(ANSWER_MAX), .error = NT_ERROR_INIT, .label = path,
+    *u = (struct upload){ .call = call,
+                          .answer = NT_BUF(ANSWER_MAX),
+                          .error = NT_ERROR_INIT,
+                          .label = path,
                           .size = size };
     int result = run(u, nt_buf_text(&target), fd, ret, reterr);
     nt_reader_free(u->reader);

@@ -104,7 +104,7 @@ void conn_update(struct conn *c)
     loop_set(&c->source, events); /* EPOLLHUP comes in any case */
 }
 
-/* --- out --- */
+/* --- out ----------------------------------------------------------------------------------- */
 
 bool conn_can_send(const struct conn *c)
 {
@@ -139,7 +139,8 @@ void conn_send(struct conn *c, const void *head, size_t head_size, const void *b
         return;
     size_t sent = 0;
     if (conn_can_send(c)) {
-        struct iovec iov[2] = { { (void *)(uintptr_t)head, head_size }, { (void *)(uintptr_t)bytes, size } };
+        struct iovec iov[2] = { { (void *)(uintptr_t)head, head_size },
+                                { (void *)(uintptr_t)bytes, size } };
         struct msghdr msg = { .msg_iov = iov, .msg_iovlen = size ? 2 : 1 };
         ssize_t n = sendmsg(c->source.fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0 && errno != EAGAIN && errno != EINTR)
@@ -204,7 +205,8 @@ void conn_error(struct conn *c, uint64_t code, int sys, const char *format, ...)
 static void flush(struct conn *c)
 {
     while (c->tx_at < c->tx_size) {
-        ssize_t n = send(c->source.fd, c->tx + c->tx_at, c->tx_size - c->tx_at, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t n = send(c->source.fd, c->tx + c->tx_at, c->tx_size - c->tx_at,
+                         MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0 && errno != EAGAIN && errno != EINTR) {
             conn_close(c);
             return;
@@ -226,7 +228,7 @@ static void flush(struct conn *c)
         c->ops->writable(c);
 }
 
-/* --- in --- */
+/* --- in ------------------------------------------------------------------------------------ */
 
 static void take_fds(struct conn *c, struct msghdr *msg)
 {
@@ -315,7 +317,8 @@ static void dispatch(struct conn *c)
         if (!c->ops) {
             size_t used = at + (size_t)n;
             guest_request(c, &frame, c->rx + used, c->rx_size - used);
-            if (!c->ops && !c->is_ending && !c->is_dead) /* a request that is answered sets neither */
+            if (!c->ops && !c->is_ending
+                && !c->is_dead) /* a request that is answered sets neither */
                 conn_close(c);
         } else {
             int rc = c->ops->frame ? c->ops->frame(c, &frame) : -1;
@@ -363,7 +366,8 @@ static void on_ready(struct source *source, uint32_t events)
         if (c->is_dead)
             return;
     }
-    /* The peer has closed for good, and all that it sent before has been seen (or nobody will look at it). */
+    /* The peer has closed for good, and all that it sent before has been seen (or nobody will look
+     * at it). */
     bool seen = c->is_eof || !(c->source.events & EPOLLIN) || c->ops;
     if ((events & (EPOLLHUP | EPOLLERR)) && seen)
         conn_close(c);

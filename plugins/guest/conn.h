@@ -16,7 +16,8 @@ struct conn;
 
 /* What an operation does with its connection. Members may be NULL. */
 struct conn_ops {
-    /* A frame that follows the request: 1 taken, 0 not now (conn_resume gives it again), -1 out of order. */
+    /* A frame that follows the request: 1 taken, 0 not now (conn_resume gives it again), -1 out of
+     * order. */
     int (*frame)(struct conn *c, const struct nt_g_frame *frame);
     /* All that was sent has left. */
     void (*writable)(struct conn *c);
@@ -46,7 +47,8 @@ struct conn {
 
 extern unsigned conn_count;
 
-/* Takes the descriptor: a connected socket. Sends HELLO. NULL: too many, or no memory (closed then). */
+/* Takes the descriptor: a connected socket. Sends HELLO. NULL: too many, or no memory (closed
+ * then). */
 struct conn *conn_new(int fd, bool is_adopted);
 /* Sends one frame: at once, as far as it goes; the rest is kept. */
 void conn_send(struct conn *c, const void *head, size_t head_size, const void *bytes, size_t size);
@@ -57,7 +59,8 @@ void conn_send_writer(struct conn *c, struct nt_g_writer *w);
 /* OK without fields, and the end. */
 void conn_ok(struct conn *c);
 /* NT_G_ERROR, and the end. */
-void conn_error(struct conn *c, uint64_t code, int sys, const char *format, ...) __attribute__((format(printf, 4, 5)));
+void conn_error(struct conn *c, uint64_t code, int sys, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 /* Closes it when all is sent. The operation hears no more of it. */
 void conn_end(struct conn *c);
 /* Closes it now. */

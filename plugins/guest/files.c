@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* files.c - STAT, LIST, READ, MKDIR, REMOVE, RENAME; runs in a helper process (helper.h), so it may block.
- * Programs may change the tree at any time: what is walked is opened by descriptor and never followed. */
+/* files.c - STAT, LIST, READ, MKDIR, REMOVE, RENAME; runs in a helper process (helper.h), so it may
+ * block. Programs may change the tree at any time: what is walked is opened by descriptor and never
+ * followed. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -56,7 +57,7 @@ static void send_ok(struct helper_io *io)
     io_send(io, &w);
 }
 
-/* --- listing --- */
+/* --- listing ------------------------------------------------------------------------------- */
 
 struct listing {
     struct helper_io *io;
@@ -83,9 +84,12 @@ static void list_dir(struct listing *l, int fd, size_t path_size, uint64_t depth
         if (entry_add(&w, dirfd(dir), d->d_name, l->path) < 0)
             continue; /* gone meanwhile */
         if (++l->count > ENTRIES_MAX)
-            io_refuse(l->io, NT_GE_LIMIT, 0, "the folder has more than 100000 entries: list its parts");
+            io_refuse(l->io, NT_GE_LIMIT, 0,
+                      "the folder has more than 100000 entries: list its parts");
         io_send(l->io, &w);
-        int sub = depth > 1 ? openat(dirfd(dir), d->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+        int sub = depth > 1 ? openat(dirfd(dir), d->d_name,
+                                     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+                            : -1;
         if (sub >= 0)
             list_dir(l, sub, path_size + (size_t)n, depth - 1);
     }
@@ -106,7 +110,7 @@ static void serve_list(struct helper_io *io, const struct request *r)
     io_send(io, &w);
 }
 
-/* --- reading --- */
+/* --- reading ------------------------------------------------------------------------------- */
 
 static void serve_read(struct helper_io *io, const struct request *r)
 {
@@ -120,7 +124,8 @@ static void serve_read(struct helper_io *io, const struct request *r)
         io_refuse(io, NT_GE_INVALID, EISDIR, "that is a folder");
     if (!S_ISREG(st.st_mode)) /* those of /proc are regular, too */
         io_refuse(io, NT_GE_INVALID, EINVAL, "that is not a regular file");
-    uint64_t offset = request_number(r, NT_GT_OFFSET, 0), left = request_number(r, NT_GT_SIZE, UINT64_MAX), sent = 0;
+    uint64_t offset = request_number(r, NT_GT_OFFSET, 0),
+             left = request_number(r, NT_GT_SIZE, UINT64_MAX), sent = 0;
     if (offset > INT64_MAX || lseek(fd, (off_t)offset, SEEK_SET) < 0)
         io_refuse(io, NT_GE_INVALID, EINVAL, "the offset is out of range");
     struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), NT_G_OK);
@@ -144,7 +149,7 @@ static void serve_read(struct helper_io *io, const struct request *r)
     io_send(io, &w);
 }
 
-/* --- removing --- */
+/* --- removing ------------------------------------------------------------------------------ */
 
 static int remove_entry(int top, int dir, const char *name, int depth, bool *moved);
 
@@ -170,13 +175,14 @@ static int open_dir(int dir, const char *name)
 {
     int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     struct stat st;
-    if (fd < 0 && errno == EACCES && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode)
-        && fchmodat(dir, name, 0700, 0) == 0)
+    if (fd < 0 && errno == EACCES && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0
+        && S_ISDIR(st.st_mode) && fchmodat(dir, name, 0700, 0) == 0)
         fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     return fd;
 }
 
-/* Each level costs a descriptor: what lies deeper is moved to the top, and met there in a later round. */
+/* Each level costs a descriptor: what lies deeper is moved to the top, and met there in a later
+ * round. */
 static int remove_entry(int top, int dir, const char *name, int depth, bool *moved)
 {
     static unsigned number;
@@ -218,7 +224,7 @@ static void serve_remove(struct helper_io *io, const struct request *r)
     send_ok(io);
 }
 
-/* --- the rest --- */
+/* --- the rest ------------------------------------------------------------------------------ */
 
 static void serve_mkdir(struct helper_io *io, const struct request *r)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* files_write.c - WRITE: the bytes go into a file beside the target, which it replaces only when all of them are on
- * the disk. Runs in a helper process. */
+/* files_write.c - WRITE: the bytes go into a file beside the target, which it replaces only when
+ * all of them are on the disk. Runs in a helper process. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -69,7 +69,8 @@ static int resolve(struct target *t, bool make)
             return -1;
         link[n] = '\0';
         int size = link[0] == '/' ? snprintf(joined, sizeof(joined), "%s", link)
-                                  : snprintf(joined, sizeof(joined), "%.*s%s", (int)(t->name - t->path), t->path, link);
+                                  : snprintf(joined, sizeof(joined), "%.*s%s",
+                                             (int)(t->name - t->path), t->path, link);
         if (size >= PATH_MAX) {
             errno = ENAMETOOLONG;
             return -1;
@@ -89,7 +90,8 @@ static void new_name(struct target *t)
     snprintf(t->temp, sizeof(t->temp), ".nanoterm-write-%016llx", number);
 }
 
-/* Without a name, where the file system can do that: then nothing stays behind when we are killed. */
+/* Without a name, where the file system can do that: then nothing stays behind when we are
+ * killed. */
 static int open_temp(struct target *t)
 {
     t->fd = openat(t->dir, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
@@ -164,7 +166,8 @@ void files_write(struct helper_io *io, const struct request *r)
     if (resolve(&t, request_number(r, NT_GT_FLAGS, 0) & NT_GF_PARENTS) < 0)
         io_fail(io, errno, "cannot write there");
     if (t.mode && !S_ISREG(t.mode))
-        io_refuse(io, NT_GE_INVALID, S_ISDIR(t.mode) ? EISDIR : EINVAL, "that is not a regular file");
+        io_refuse(io, NT_GE_INVALID, S_ISDIR(t.mode) ? EISDIR : EINVAL,
+                  "that is not a regular file");
     if (!t.mode || request_has(r, NT_GT_MODE))
         t.mode = (mode_t)request_number(r, NT_GT_MODE, 0644) & 07777;
     if (open_temp(&t) < 0)

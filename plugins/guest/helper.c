@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* helper.c - file operations and counters run in forked children; see state.h and helper.h.
  *
- * The guest keeps the connection only to see that the peer has gone: then the child has a while to clean up. */
+ * The guest keeps the connection only to see that the peer has gone: then the child has a while to
+ * clean up. */
 #include "plugins/guest/helper.h"
 
 #include <errno.h>
@@ -26,7 +27,7 @@ struct helper {
 static struct helper *helpers;
 static unsigned helper_count;
 
-/* --- in the child --- */
+/* --- in the child -------------------------------------------------------------------------- */
 
 static void send_all(struct helper_io *io, struct iovec *iov, int count)
 {
@@ -96,7 +97,8 @@ void io_next(struct helper_io *io, struct nt_g_frame *ret)
             io->used = (size_t)n;
             return;
         }
-        ssize_t got = recv(io->fd, io->rx + io->rx_size, NT_G_HEAD + NT_G_FRAME_MAX - io->rx_size, 0);
+        ssize_t got =
+            recv(io->fd, io->rx + io->rx_size, NT_G_HEAD + NT_G_FRAME_MAX - io->rx_size, 0);
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0)
@@ -109,17 +111,19 @@ void io_path(struct helper_io *io, const struct request *r, unsigned tag, char r
 {
     char text[PATH_MAX];
     if (!request_text(r, tag, text, sizeof(text)))
-        io_refuse(io, NT_GE_INVALID, request_has(r, tag) && r->text_size[tag] ? ENAMETOOLONG : EINVAL,
+        io_refuse(io, NT_GE_INVALID,
+                  request_has(r, tag) && r->text_size[tag] ? ENAMETOOLONG : EINVAL,
                   "the path is missing or too long");
-    int n = text[0] == '/' ? snprintf(ret, PATH_MAX, "%s", text) : snprintf(ret, PATH_MAX, "%s/%s", guest.base, text);
+    int n = text[0] == '/' ? snprintf(ret, PATH_MAX, "%s", text)
+                           : snprintf(ret, PATH_MAX, "%s/%s", guest.base, text);
     if (n >= PATH_MAX)
         io_refuse(io, NT_GE_INVALID, ENAMETOOLONG, "the path is too long");
     while (n > 1 && ret[n - 1] == '/')
         ret[--n] = '\0';
 }
 
-static void __attribute__((noreturn)) serve(struct conn *c, const struct request *r, const uint8_t *more,
-                                            size_t more_size)
+static void __attribute__((noreturn))
+serve(struct conn *c, const struct request *r, const uint8_t *more, size_t more_size)
 {
     sigset_t none;
     sigemptyset(&none);
@@ -127,7 +131,8 @@ static void __attribute__((noreturn)) serve(struct conn *c, const struct request
     sigprocmask(SIG_SETMASK, &none, NULL);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     struct helper_io io = { .fd = 3, .rx = malloc(NT_G_HEAD + NT_G_FRAME_MAX) };
-    if (!io.rx || dup2(c->source.fd, 3) < 0) /* the listener's place: only this connection stays open */
+    if (!io.rx
+        || dup2(c->source.fd, 3) < 0) /* the listener's place: only this connection stays open */
         _exit(1);
     close_range(4, ~0u, 0);
     struct iovec left = { c->tx + c->tx_at, c->tx_size - c->tx_at };
@@ -145,7 +150,7 @@ static void __attribute__((noreturn)) serve(struct conn *c, const struct request
     _exit(0);
 }
 
-/* --- in the guest --- */
+/* --- in the guest -------------------------------------------------------------------------- */
 
 static void on_lost_ms(struct timer *timer)
 {

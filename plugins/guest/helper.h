@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* helper.h - what runs in a process of its own, on a connection that is its own there (blocking). */
+/* helper.h - what runs in a process of its own, on a connection that is its own there
+ * (blocking). */
 #ifndef GUEST_HELPER_H
 #define GUEST_HELPER_H
 
@@ -20,7 +21,8 @@ void io_send(struct helper_io *io, struct nt_g_writer *w);
 void io_raw(struct helper_io *io, uint16_t type, const void *bytes, size_t size);
 /* NT_G_ERROR with the CODE for that errno value; the process ends. */
 void io_fail(struct helper_io *io, int sys, const char *what) __attribute__((noreturn));
-void io_refuse(struct helper_io *io, uint64_t code, int sys, const char *text) __attribute__((noreturn));
+void io_refuse(struct helper_io *io, uint64_t code, int sys, const char *text)
+    __attribute__((noreturn));
 /* Waits for the next frame. */
 void io_next(struct helper_io *io, struct nt_g_frame *ret);
 
@@ -36,8 +38,8 @@ void files_serve(struct helper_io *io, const struct request *r);
 void files_write(struct helper_io *io, const struct request *r);
 void metrics_serve(struct helper_io *io);
 
-/* Name of an owner or group, from /etc/passwd and /etc/group as they are; its number as text when it has none. Valid
- * until the next call of the same function. names.c */
+/* Name of an owner or group, from /etc/passwd and /etc/group as they are; its number as text when
+ * it has none. Valid until the next call of the same function. names.c */
 const char *owner_name(uid_t uid);
 const char *group_name(gid_t gid);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* jobs.c - the list of programs, and logs on disk; see jobs.h.
  *
- * A log is a file of frames (guest.h) in the order in which they were read: viewers are sent slices of it. It lies in
- * a folder that the workspace cannot see. Bounds: JOBS_MAX ended ones, LOG_MAX bytes each. */
+ * A log is a file of frames (guest.h) in the order in which they were read: viewers are sent slices
+ * of it. It lies in a folder that the workspace cannot see. Bounds: JOBS_MAX ended ones, LOG_MAX
+ * bytes each. */
 #include "plugins/guest/jobs.h"
 
 #include <dirent.h>
@@ -35,7 +36,7 @@ static unsigned job_count;
 static uint64_t last_number;
 static uint8_t slice[NT_G_HEAD + NT_G_CHUNK];
 
-/* --- the list --- */
+/* --- the list ------------------------------------------------------------------------------ */
 
 static void log_name(char ret[40], uint64_t number)
 {
@@ -97,14 +98,16 @@ struct job *job_new(char *const *argv, bool background)
     job->number = ++last_number;
     size_t at = 0;
     for (int i = 0; argv[i] && at < sizeof(job->command) - 1; i++) {
-        int n = snprintf(job->command + at, sizeof(job->command) - at, "%s%s", i ? " " : "", argv[i]);
+        int n =
+            snprintf(job->command + at, sizeof(job->command) - at, "%s%s", i ? " " : "", argv[i]);
         at += n < 0 ? 0 : (size_t)n;
     }
     if (!background)
         return job;
     char name[40];
     log_name(name, job->number);
-    job->log_fd = openat(GUEST_FD_LOGS, name, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    job->log_fd =
+        openat(GUEST_FD_LOGS, name, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (job->log_fd < 0) {
         free(job);
         return NULL;
@@ -157,7 +160,7 @@ void job_list(struct conn *c)
     conn_end(c);
 }
 
-/* --- logs --- */
+/* --- logs ---------------------------------------------------------------------------------- */
 
 bool job_has_log(const struct job *job)
 {
@@ -235,7 +238,7 @@ void job_send_exit(struct conn *c, const struct job_end *end)
     conn_send_writer(c, &w);
 }
 
-/* --- viewers --- */
+/* --- viewers ------------------------------------------------------------------------------- */
 
 static void viewer_lost(struct conn *c)
 {
@@ -315,7 +318,8 @@ void job_view(struct conn *c, const struct request *r)
         return;
     }
     if (is_live && !job->has_log) {
-        conn_error(c, NT_GE_INVALID, 0, "the output of this program is not kept: it did not run in the background");
+        conn_error(c, NT_GE_INVALID, 0,
+                   "the output of this program is not kept: it did not run in the background");
         return;
     }
     struct viewer *v = malloc(sizeof(*v));
@@ -337,7 +341,7 @@ void job_view(struct conn *c, const struct request *r)
     viewer_pump(v);
 }
 
-/* --- kill and feed --- */
+/* --- kill and feed ------------------------------------------------------------------------- */
 
 void job_kill(struct conn *c, const struct request *r)
 {

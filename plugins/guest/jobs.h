@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* jobs.h - what is remembered of programs: all that PROCS lists, and the output of those in the background. */
+/* jobs.h - what is remembered of programs: all that PROCS lists, and the output of those in the
+ * background. */
 #ifndef GUEST_JOBS_H
 #define GUEST_JOBS_H
 

@@ -31,7 +31,8 @@ static void put(char **env, size_t *count, char *entry)
     env[(*count)++] = entry;
 }
 
-int launch_read(struct launch *l, struct conn *c, const struct request *r, const struct nt_g_frame *frame)
+int launch_read(struct launch *l, struct conn *c, const struct request *r,
+                const struct nt_g_frame *frame)
 {
     struct nt_g_field f;
     size_t args = 0, envs = guest.env_count, bytes = 0;
@@ -83,14 +84,15 @@ int launch_read(struct launch *l, struct conn *c, const struct request *r, const
     return 0;
 }
 
-/* A pipe opened in the right direction, and nothing else: a file, a folder, a terminal or a socket of the caller could
- * be reopened or used for more than was meant. An O_PATH descriptor is none of these. */
+/* A pipe opened in the right direction, and nothing else: a file, a folder, a terminal or a socket
+ * of the caller could be reopened or used for more than was meant. An O_PATH descriptor is none of
+ * these. */
 static bool is_right_pipe(int fd, int access)
 {
     struct stat st;
     int flags = fcntl(fd, F_GETFL);
-    return fd >= 0 && flags >= 0 && !(flags & O_PATH) && (flags & O_ACCMODE) == access && fstat(fd, &st) == 0
-           && S_ISFIFO(st.st_mode);
+    return fd >= 0 && flags >= 0 && !(flags & O_PATH) && (flags & O_ACCMODE) == access
+           && fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode);
 }
 
 static int make_pipe(struct launch *l, int i)
@@ -101,7 +103,8 @@ static int make_pipe(struct launch *l, int i)
     l->child[i] = ends[i == 0 ? 0 : 1];
     l->own[i] = ends[i == 0 ? 1 : 0];
     if (i == 1)
-        fcntl(l->own[i], F_SETPIPE_SZ, PIPE_SIZE); /* beyond a limit of the system it stays as it is */
+        /* beyond a limit of the system it stays as it is */
+        fcntl(l->own[i], F_SETPIPE_SZ, PIPE_SIZE);
     return fcntl(l->own[i], F_SETFL, O_NONBLOCK);
 }
 
@@ -120,7 +123,8 @@ int launch_streams(struct launch *l, struct conn *c, uint64_t flags)
             l->child[i] = conn_take_fd(c, next++);
             if (is_right_pipe(l->child[i], i == 0 ? O_RDONLY : O_WRONLY))
                 continue;
-            conn_error(c, NT_GE_BAD_DESCRIPTOR, 0, "descriptor %d is not a pipe in the right direction", i);
+            conn_error(c, NT_GE_BAD_DESCRIPTOR, 0,
+                       "descriptor %d is not a pipe in the right direction", i);
             return -1;
         }
         if (i == 0 && !(flags & NT_GX_STDIN)) {
@@ -130,7 +134,8 @@ int launch_streams(struct launch *l, struct conn *c, uint64_t flags)
         } else if (make_pipe(l, i) == 0) {
             continue;
         }
-        conn_error(c, NT_GE_SYSTEM, errno, "cannot make the pipes of the program: %s", strerror(errno));
+        conn_error(c, NT_GE_SYSTEM, errno, "cannot make the pipes of the program: %s",
+                   strerror(errno));
         return -1;
     }
     return 0;

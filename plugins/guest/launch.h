@@ -16,7 +16,8 @@ struct launch {
 };
 
 /* Reads the request. Answers the error itself: -1. */
-int launch_read(struct launch *l, struct conn *c, const struct request *r, const struct nt_g_frame *frame);
+int launch_read(struct launch *l, struct conn *c, const struct request *r,
+                const struct nt_g_frame *frame);
 /* Makes pipes, or takes and checks the descriptors that came. Answers the error itself: -1. */
 int launch_streams(struct launch *l, struct conn *c, uint64_t flags);
 void launch_done(struct launch *l);

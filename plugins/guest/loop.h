@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* loop.h - the one loop of the guest: descriptors by epoll, and one-shot timers. Never more than one thread.
- * Sources and timers are embedded in their owners and may be removed at any time, also within a callback. */
+/* loop.h - the one loop of the guest: descriptors by epoll, and one-shot timers. Never more than
+ * one thread. Sources and timers are embedded in their owners and may be removed at any time, also
+ * within a callback. */
 #ifndef GUEST_LOOP_H
 #define GUEST_LOOP_H
 

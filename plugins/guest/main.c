@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* main.c - nanoterm-guest: PID 1 of a workspace. Starts, accepts connections, serves small requests, and ends.
+/* main.c - nanoterm-guest: PID 1 of a workspace. Starts, accepts connections, serves small
+ * requests, and ends.
  *
- * The launcher gives the descriptors (state.h) and the base environment of all programs. The socket lies outside the
- * workspace: what connects is the server. Programs inside run under the same uid, so the guest is not dumpable: they
- * can neither trace it nor open its descriptors. */
+ * The launcher gives the descriptors (state.h) and the base environment of all programs. The socket
+ * lies outside the workspace: what connects is the server. Programs inside run under the same uid,
+ * so the guest is not dumpable: they can neither trace it nor open its descriptors. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -34,7 +35,7 @@ struct guest guest = { .exit_status = -1, .oom_fd = -1 };
 
 static struct source listener = { .fd = -1 }, signals = { .fd = -1 };
 
-/* --- the end of the workspace --- */
+/* --- the end of the workspace -------------------------------------------------------------- */
 
 static int ending_status;
 static struct conn *shutdown_conn;
@@ -56,7 +57,8 @@ static void end_when_alone(void)
         conn_ok(shutdown_conn);
 }
 
-/* A process that cannot be killed (it waits in the kernel) does not keep the workspace: the end of PID 1 ends it. */
+/* A process that cannot be killed (it waits in the kernel) does not keep the workspace: the end of
+ * PID 1 ends it. */
 static void force_end(struct timer *timer)
 {
     (void)timer;
@@ -105,7 +107,7 @@ void guest_busy(void)
         loop_timer(&guest.idle, guest.idle_ms, on_idle);
 }
 
-/* --- requests --- */
+/* --- requests ------------------------------------------------------------------------------ */
 
 static size_t name_size(const char *entry)
 {
@@ -119,13 +121,16 @@ static int env_set(const char *text, size_t size)
     if (!entry)
         return -1;
     for (size_t i = 0; i < guest.env_count; i++) {
-        if (name_size(guest.env[i]) == name_size(entry) && strncmp(guest.env[i], entry, name_size(entry)) == 0) {
+        if (name_size(guest.env[i]) == name_size(entry)
+            && strncmp(guest.env[i], entry, name_size(entry)) == 0) {
             free(guest.env[i]);
             guest.env[i] = entry;
             return 0;
         }
     }
-    char **grown = guest.env_count < ENV_MAX ? realloc(guest.env, (guest.env_count + 1) * sizeof(*grown)) : NULL;
+    char **grown = guest.env_count < ENV_MAX
+                       ? realloc(guest.env, (guest.env_count + 1) * sizeof(*grown))
+                       : NULL;
     if (!grown) {
         free(entry);
         return -1;
@@ -140,7 +145,8 @@ static void configure(struct conn *c, const struct request *r, const struct nt_g
 {
     struct nt_g_field f;
     for (size_t at = 0; nt_g_each(frame->payload, frame->size, &at, &f) > 0;) {
-        if (f.tag == NT_GT_ENV && (f.size == 0 || f.data[0] == '=' || !memchr(f.data, '=', f.size))) {
+        if (f.tag == NT_GT_ENV
+            && (f.size == 0 || f.data[0] == '=' || !memchr(f.data, '=', f.size))) {
             conn_error(c, NT_GE_INVALID, 0, "an environment entry is not NAME=value");
             return;
         }
@@ -190,9 +196,10 @@ static void adopt(struct conn *c)
     socklen_t size = sizeof(int);
     struct sockaddr_storage peer;
     socklen_t peer_size = sizeof(peer);
-    if (fd < 0 || c->fd_count != 1 || c->bad_fds || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0
-        || getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 || type != SOCK_STREAM || domain != AF_UNIX
-        || getpeername(fd, (struct sockaddr *)&peer, &peer_size) < 0) {
+    if (fd < 0 || c->fd_count != 1 || c->bad_fds
+        || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0
+        || getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 || type != SOCK_STREAM
+        || domain != AF_UNIX || getpeername(fd, (struct sockaddr *)&peer, &peer_size) < 0) {
         if (fd >= 0)
             close(fd);
         conn_error(c, NT_GE_BAD_DESCRIPTOR, 0, "that is not a connected Unix socket");
@@ -218,18 +225,22 @@ static void give_listener(struct conn *c)
         struct cmsghdr align;
     } control = { { 0 } };
     struct iovec iov = { head, sizeof(head) };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space,
+    struct msghdr msg = { .msg_iov = &iov,
+                          .msg_iovlen = 1,
+                          .msg_control = control.space,
                           .msg_controllen = sizeof(control.space) };
     struct cmsghdr *m = CMSG_FIRSTHDR(&msg);
     m->cmsg_level = SOL_SOCKET;
     m->cmsg_type = SCM_RIGHTS;
     m->cmsg_len = CMSG_LEN(sizeof(int));
     memcpy(CMSG_DATA(m), &fd, sizeof(int));
-    sendmsg(c->source.fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT); /* the first bytes after HELLO: there is room */
+    /* the first bytes after HELLO: there is room */
+    sendmsg(c->source.fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
     conn_end(c);
 }
 
-void guest_request(struct conn *c, const struct nt_g_frame *frame, const uint8_t *more, size_t more_size)
+void guest_request(struct conn *c, const struct nt_g_frame *frame, const uint8_t *more,
+                   size_t more_size)
 {
     struct request r;
     if (request_read(&r, frame) < 0) {
@@ -283,16 +294,18 @@ void guest_request(struct conn *c, const struct nt_g_frame *frame, const uint8_t
         conn_ok(c);
         return;
     default:
-        conn_error(c, NT_GE_UNSUPPORTED, 0, "this guest does not know request %u", (unsigned)r.type);
+        conn_error(c, NT_GE_UNSUPPORTED, 0, "this guest does not know request %u",
+                   (unsigned)r.type);
     }
 }
 
-/* --- start --- */
+/* --- start --------------------------------------------------------------------------------- */
 
 static void on_connection(struct source *source, uint32_t events)
 {
     (void)events;
-    static int spare = -1; /* given up to refuse a peer when no descriptor is left: else it would wait, and we spin */
+    /* given up to refuse a peer when no descriptor is left: else it would wait, and we spin */
+    static int spare = -1;
     if (spare < 0)
         spare = fcntl(guest.null_fd, F_DUPFD_CLOEXEC, GUEST_FD_LOGS + 1);
     int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC);
@@ -355,8 +368,8 @@ static int watch_signals(void)
     return fd < 0 ? -1 : loop_add(&signals, fd, EPOLLIN, on_signal);
 }
 
-/* The launcher's descriptors stay close-on-exec from here. What is missing of 0, 1, 2 is filled, so that no other
- * descriptor takes their places. */
+/* The launcher's descriptors stay close-on-exec from here. What is missing of 0, 1, 2 is filled, so
+ * that no other descriptor takes their places. */
 static int take_descriptors(void)
 {
     guest.null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -374,7 +387,9 @@ static int take_descriptors(void)
         fcntl(i, F_SETFD, FD_CLOEXEC);
     int is_listening = 0;
     socklen_t size = sizeof(is_listening);
-    guest.has_way_out = getsockopt(GUEST_FD_WAY_OUT, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &size) == 0 && is_listening;
+    guest.has_way_out =
+        getsockopt(GUEST_FD_WAY_OUT, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &size) == 0
+        && is_listening;
     fcntl(GUEST_FD_SOCKET, F_SETFL, fcntl(GUEST_FD_SOCKET, F_GETFL) | O_NONBLOCK);
     return 0;
 }
@@ -428,10 +443,13 @@ static void raise_descriptor_limit(void)
 /* For the engine; without it (a full disk) the server still has its clock. */
 static void leave_reason(void)
 {
-    const char *why = guest.exit_status == GUEST_EXIT_TTL ? "ttl\n" : guest.exit_status == GUEST_EXIT_IDLE ? "idle\n" : NULL;
+    const char *why = guest.exit_status == GUEST_EXIT_TTL    ? "ttl\n"
+                      : guest.exit_status == GUEST_EXIT_IDLE ? "idle\n"
+                                                             : NULL;
     if (!why)
         return;
-    int fd = openat(GUEST_FD_LOGS, GUEST_ENDED_FILE, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int fd = openat(GUEST_FD_LOGS, GUEST_ENDED_FILE,
+                    O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return;
     ssize_t n = write(fd, why, strlen(why));
@@ -464,7 +482,8 @@ int main(int argc, char **argv)
     protect();
     if (getrandom(guest.nonce, sizeof(guest.nonce), 0) != sizeof(guest.nonce))
         return give_up("random numbers");
-    if (loop_init() < 0 || watch_signals() < 0 || loop_add(&listener, GUEST_FD_SOCKET, EPOLLIN, on_connection) < 0)
+    if (loop_init() < 0 || watch_signals() < 0
+        || loop_add(&listener, GUEST_FD_SOCKET, EPOLLIN, on_connection) < 0)
         return give_up("listening");
     jobs_init();
     ssize_t n = write(GUEST_FD_READY, "R", 1);

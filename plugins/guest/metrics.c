@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* metrics.c - counters of the workspace: those of its cgroup when it can be seen, else of all its processes. */
+/* metrics.c - counters of the workspace: those of its cgroup when it can be seen, else of all its
+ * processes. */
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -52,7 +53,8 @@ static uint64_t number_of(const char *text, const char *name)
     return 0;
 }
 
-/* The n-th word (from 0) after the name of a process in its stat, which may itself contain anything. */
+/* The n-th word (from 0) after the name of a process in its stat, which may itself contain
+ * anything. */
 static uint64_t stat_field(const char *text, int n)
 {
     const char *p = strrchr(text, ')');
@@ -84,7 +86,8 @@ static struct sums sum_processes(void)
     return s;
 }
 
-/* Bytes of all interfaces but loopback; of loopback when there is no other: the way out goes through it. */
+/* Bytes of all interfaces but loopback; of loopback when there is no other: the way out goes
+ * through it. */
 static void sum_network(uint64_t *ret_rx, uint64_t *ret_tx)
 {
     static char text[65536];
@@ -133,7 +136,8 @@ void metrics_serve(struct helper_io *io)
     if (!cpu_us)
         cpu_us = sums.cpu_ticks * 1000000 / (uint64_t)sysconf(_SC_CLK_TCK);
     cpu_set_t cpus;
-    uint64_t cpu_count = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? (uint64_t)CPU_COUNT(&cpus) : 1;
+    uint64_t cpu_count =
+        sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? (uint64_t)CPU_COUNT(&cpus) : 1;
     struct statvfs disk = { 0 };
     statvfs(guest.base, &disk);
     uint64_t rx, tx;
@@ -143,7 +147,8 @@ void metrics_serve(struct helper_io *io)
     nt_g_add_number(&w, NT_GT_CPU_US, cpu_us);
     nt_g_add_number(&w, NT_GT_CPU_COUNT, cpu_count);
     nt_g_add_number(&w, NT_GT_MEM_USED, mem_used);
-    nt_g_add_number(&w, NT_GT_MEM_TOTAL, mem_limit && mem_limit < mem_total ? mem_limit : mem_total);
+    nt_g_add_number(&w, NT_GT_MEM_TOTAL,
+                    mem_limit && mem_limit < mem_total ? mem_limit : mem_total);
     nt_g_add_number(&w, NT_GT_DISK_USED, (disk.f_blocks - disk.f_bfree) * disk.f_frsize);
     nt_g_add_number(&w, NT_GT_DISK_TOTAL, disk.f_blocks * disk.f_frsize);
     nt_g_add_number(&w, NT_GT_NET_RX, rx);

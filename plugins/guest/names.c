@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* names.c - names of owners and groups, read from the files themselves: a static program has no NSS.
- * The files are the workspace's, so their content is only a text to look into. */
+/* names.c - names of owners and groups, read from the files themselves: a static program has no
+ * NSS. The files are the workspace's, so their content is only a text to look into. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,9 +51,11 @@ static const char *find(struct names *n, unsigned long id)
         size_t size = strcspn(line, "\n");
         size_t name = strcspn(line, ":\n");
         size_t rest = line[name] == ':' ? strcspn(line + name + 1, ":\n") : 0;
-        const char *field = line[name] == ':' && line[name + 1 + rest] == ':' ? line + name + rest + 2 : "";
+        const char *field =
+            line[name] == ':' && line[name + 1 + rest] == ':' ? line + name + rest + 2 : "";
         size_t digits = strcspn(field, ":\n");
-        if (name && name < sizeof(n->name) && digits == strlen(wanted) && memcmp(field, wanted, digits) == 0) {
+        if (name && name < sizeof(n->name) && digits == strlen(wanted)
+            && memcmp(field, wanted, digits) == 0) {
             memcpy(n->name, line, name);
             n->name[name] = '\0';
             break;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* program.c - the guest's side of a running program: its streams, its end, its tree; see program.h. */
+/* program.c - the guest's side of a running program: its streams, its end, its tree; see
+ * program.h. */
 #include "plugins/guest/program.h"
 
 #include <errno.h>
@@ -28,13 +29,13 @@ static struct program *programs;
 static unsigned alive;
 static uint8_t chunk[NT_G_CHUNK];
 
-#define OWNER(p, type, member) ((type *)(void *)((char *)(p) - offsetof(type, member)))
+#define OWNER(p, type, member) ((type *)(void *)((char *)(p)-offsetof(type, member)))
 
 static void drain(struct program *p);
 static void pump(struct program *p, struct output *o);
 static void maybe_tell(struct program *p);
 
-/* --- commands to the supervisor --- */
+/* --- commands to the supervisor ------------------------------------------------------------ */
 
 static void command(struct program *p, uint32_t kind, int value)
 {
@@ -43,8 +44,8 @@ static void command(struct program *p, uint32_t kind, int value)
         send(p->control.fd, &m, sizeof(m), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-/* Programs run under our uid, so one may have stopped its supervisor. Without it, all of its tree become our own
- * children, and are killed as such. */
+/* Programs run under our uid, so one may have stopped its supervisor. Without it, all of its tree
+ * become our own children, and are killed as such. */
 static void on_rescue(struct timer *timer)
 {
     struct program *p = OWNER(timer, struct program, rescue);
@@ -78,7 +79,7 @@ static void on_timeout(struct timer *timer)
     program_kill(OWNER(timer, struct program, timeout), NT_GR_TIMEOUT);
 }
 
-/* --- its end --- */
+/* --- its end ------------------------------------------------------------------------------- */
 
 static void close_output(struct output *o)
 {
@@ -99,7 +100,8 @@ void program_close_input(struct program *p)
     p->in_at = 0;
 }
 
-/* A killed tree is awaited to its last process; else the program's own end and what it wrote until then. */
+/* A killed tree is awaited to its last process; else the program's own end and what it wrote until
+ * then. */
 static bool is_over(const struct program *p)
 {
     if (p->killed ? !p->is_gone : !p->has_exited && !p->is_gone)
@@ -194,13 +196,14 @@ void programs_sweep(void)
     }
 }
 
-/* --- output --- */
+/* --- output -------------------------------------------------------------------------------- */
 
 static void on_output(struct source *source, uint32_t events)
 {
     (void)events;
     struct output *o = OWNER(source, struct output, source);
-    struct program *p = o->type == NT_G_STDOUT ? OWNER(o, struct program, out[0]) : OWNER(o, struct program, out[1]);
+    struct program *p = o->type == NT_G_STDOUT ? OWNER(o, struct program, out[0])
+                                               : OWNER(o, struct program, out[1]);
     pump(p, o);
     maybe_tell(p);
 }
@@ -216,7 +219,8 @@ static void listen_to(struct output *o, bool on)
         loop_remove(&o->source);
 }
 
-/* What is in the pipe now is the program's; what comes later is of a process that it left behind. */
+/* What is in the pipe now is the program's; what comes later is of a process that it left
+ * behind. */
 static void count_rest(struct output *o)
 {
     if (o->fd >= 0 && o->left < 0 && (ioctl(o->fd, FIONREAD, &o->left) < 0 || o->left < 0))
@@ -236,7 +240,8 @@ static void pump(struct program *p, struct output *o)
         }
         if (i == READS_A_TURN)
             break;
-        size_t want = !o->is_done && o->left > 0 && o->left < (int)sizeof(chunk) ? (size_t)o->left : sizeof(chunk);
+        size_t want = !o->is_done && o->left > 0 && o->left < (int)sizeof(chunk) ? (size_t)o->left
+                                                                                 : sizeof(chunk);
         ssize_t n = read(o->fd, chunk, want);
         if (n < 0 && errno == EINTR)
             continue;
@@ -271,7 +276,7 @@ static void drain(struct program *p)
     }
 }
 
-/* --- input --- */
+/* --- input --------------------------------------------------------------------------------- */
 
 static void on_input(struct source *source, uint32_t events)
 {
@@ -302,7 +307,7 @@ int program_feed(struct program *p, struct conn *c, const uint8_t *bytes, size_t
     return 1;
 }
 
-/* --- its connection --- */
+/* --- its connection ------------------------------------------------------------------------ */
 
 static int exec_frame(struct conn *c, const struct nt_g_frame *frame)
 {
@@ -351,9 +356,11 @@ static void exec_lost(struct conn *c)
     maybe_tell(p);
 }
 
-static const struct conn_ops exec_ops = { .frame = exec_frame, .writable = exec_writable, .lost = exec_lost };
+static const struct conn_ops exec_ops = { .frame = exec_frame,
+                                          .writable = exec_writable,
+                                          .lost = exec_lost };
 
-/* --- what the supervisor says --- */
+/* --- what the supervisor says -------------------------------------------------------------- */
 
 static void on_started(struct program *p, int pid)
 {
@@ -384,7 +391,8 @@ static void on_failed(struct program *p, uint32_t kind, int sys)
     if (!c)
         return;
     if (kind == SUPERVISOR_NO_CWD)
-        conn_error(c, NT_GE_NOT_STARTED, sys, "the working directory cannot be entered: %s", strerror(sys));
+        conn_error(c, NT_GE_NOT_STARTED, sys, "the working directory cannot be entered: %s",
+                   strerror(sys));
     else if (kind == SUPERVISOR_NO_EXEC)
         conn_error(c, NT_GE_NOT_STARTED, sys, "the program cannot be started: %s", strerror(sys));
     else
@@ -422,7 +430,8 @@ static void on_control(struct source *source, uint32_t events)
         on_started(p, p->born);
     if (!p->pid && !p->is_failed)
         on_failed(p, SUPERVISOR_NO_FORK, ECHILD);
-    if (p->pid && !p->has_exited) { /* the supervisor was killed: what it kept becomes ours when it is reaped */
+    /* the supervisor was killed: what it kept becomes ours when it is reaped */
+    if (p->pid && !p->has_exited) {
         loop_close(&p->control);
         p->is_lost = true;
         programs_sweep_orphans();
@@ -431,7 +440,7 @@ static void on_control(struct source *source, uint32_t events)
     set_gone(p);
 }
 
-/* --- start --- */
+/* --- start --------------------------------------------------------------------------------- */
 
 static void oom_adjust(const char *text)
 {
@@ -446,9 +455,11 @@ static int start(struct program *p, struct launch *l, struct conn *c)
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return -1;
-    struct supervisor_plan plan = { l->argv, l->env, l->cwd, { l->child[0], l->child[1], l->child[2] }, &guest.files,
-                                    pair[1] };
-    /* Inherited by the program. /proc/self of the child could not be written: it is not dumpable. */
+    struct supervisor_plan plan = { l->argv,      l->env,
+                                    l->cwd,       { l->child[0], l->child[1], l->child[2] },
+                                    &guest.files, pair[1] };
+    /* Inherited by the program. /proc/self of the child could not be written: it is not
+     * dumpable. */
     oom_adjust(OOM_OF_PROGRAMS);
     p->supervisor = supervisor_start(&plan);
     int sys = errno;
@@ -468,11 +479,13 @@ void program_exec(struct conn *c, const struct request *r, const struct nt_g_fra
     uint64_t flags = request_number(r, NT_GT_FLAGS, 0);
     bool background = flags & NT_GX_BACKGROUND;
     if (c->is_adopted && background) {
-        conn_error(c, NT_GE_NOT_ALLOWED, 0, "a program in the background cannot be run on this connection");
+        conn_error(c, NT_GE_NOT_ALLOWED, 0,
+                   "a program in the background cannot be run on this connection");
         return;
     }
     if (alive >= PROGRAMS_MAX || guest.is_ending) {
-        conn_error(c, NT_GE_LIMIT, 0, guest.is_ending ? "the workspace is ending" : "too many programs are running");
+        conn_error(c, NT_GE_LIMIT, 0,
+                   guest.is_ending ? "the workspace is ending" : "too many programs are running");
         return;
     }
     struct launch l = { .child = { -1, -1, -1 }, .own = { -1, -1, -1 } };
@@ -482,14 +495,21 @@ void program_exec(struct conn *c, const struct request *r, const struct nt_g_fra
         p = calloc(1, sizeof(*p));
         job = job_new(l.argv, background);
         if (p && job) {
-            *p = (struct program){ .control.fd = -1, .input.fd = -1, .in_fd = -1, .job = job,
+            *p = (struct program){ .control.fd = -1,
+                                   .input.fd = -1,
+                                   .in_fd = -1,
+                                   .job = job,
                                    .timeout_ms = request_number(r, NT_GT_TIMEOUT_MS, 0) };
             for (int i = 0; i < 2; i++)
-                p->out[i] = (struct output){ .source.fd = -1, .fd = -1, .is_done = l.own[i + 1] < 0, .left = -1,
+                p->out[i] = (struct output){ .source.fd = -1,
+                                             .fd = -1,
+                                             .is_done = l.own[i + 1] < 0,
+                                             .left = -1,
                                              .type = i ? NT_G_STDERR : NT_G_STDOUT };
         }
         if (!p || !job || start(p, &l, c) < 0) {
-            conn_error(c, NT_GE_SYSTEM, errno, "the program cannot be started: %s", strerror(errno));
+            conn_error(c, NT_GE_SYSTEM, errno, "the program cannot be started: %s",
+                       strerror(errno));
             job_failed(job);
             free(p);
             launch_done(&l);
@@ -507,7 +527,8 @@ void program_exec(struct conn *c, const struct request *r, const struct nt_g_fra
         alive++;
         /* From here: a hostile program can stop its supervisor before that says anything. */
         if (p->timeout_ms)
-            loop_timer(&p->timeout, p->timeout_ms > INT64_MAX ? INT64_MAX : (int64_t)p->timeout_ms, on_timeout);
+            loop_timer(&p->timeout, p->timeout_ms > INT64_MAX ? INT64_MAX : (int64_t)p->timeout_ms,
+                       on_timeout);
         c->op = p;
         c->ops = &exec_ops;
         guest_busy();
@@ -515,7 +536,7 @@ void program_exec(struct conn *c, const struct request *r, const struct nt_g_fra
     launch_done(&l);
 }
 
-/* --- all of them --- */
+/* --- all of them --------------------------------------------------------------------------- */
 
 static void waiter_lost(struct conn *c)
 {
@@ -553,8 +574,8 @@ static bool is_ours(pid_t pid)
     return false;
 }
 
-/* A killed supervisor leaves its tree to us only in the course of its own end, after its control socket has closed:
- * before it is reaped, nothing can be said. */
+/* A killed supervisor leaves its tree to us only in the course of its own end, after its control
+ * socket has closed: before it is reaped, nothing can be said. */
 void programs_sweep_orphans(void)
 {
     bool any = false;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* program.h - a program that was started by EXEC, with its whole tree of processes, until the last of them is gone. */
+/* program.h - a program that was started by EXEC, with its whole tree of processes, until the last
+ * of them is gone. */
 #ifndef GUEST_PROGRAM_H
 #define GUEST_PROGRAM_H
 
@@ -12,10 +13,11 @@ struct job;
 /* One of its outputs. */
 struct output {
     struct source source;
-    int fd;       /* -1: at its end, or never ours */
-    bool is_done; /* nothing more is awaited from it */
+    int fd;        /* -1: at its end, or never ours */
+    bool is_done;  /* nothing more is awaited from it */
     uint16_t type; /* NT_G_STDOUT, NT_G_STDERR */
-    int left; /* after the program's end: what it has written until then and is not read yet; -1: it runs */
+    /* after the program's end: what it has written until then and is not read yet; -1: it runs */
+    int left;
     uint64_t bytes;
 };
 
@@ -29,7 +31,7 @@ struct waiter {
 struct program {
     struct program *next, *prev;
     pid_t supervisor;
-    pid_t pid; /* of the program; 0 until it has started */
+    pid_t pid;  /* of the program; 0 until it has started */
     pid_t born; /* the same, known before it has started */
     struct source control;
     struct source input; /* watched while the pipe is full */
@@ -46,7 +48,7 @@ struct program {
     uint64_t killed; /* NT_GR_* of our own kill; 0: none */
     int wait_status;
     bool has_exited; /* wait_status is known */
-    bool is_lost;        /* the supervisor was killed */
+    bool is_lost;    /* the supervisor was killed */
     bool is_gone;    /* no process of the tree is left */
     bool is_told;    /* its end was announced */
     bool is_failed;  /* it did not start */

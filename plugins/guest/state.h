@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* state.h - what the files of the guest share: the one guest of this process, and who serves which request. */
+/* state.h - what the files of the guest share: the one guest of this process, and who serves which
+ * request. */
 #ifndef GUEST_STATE_H
 #define GUEST_STATE_H
 
@@ -21,8 +22,8 @@ enum {
 #define GUEST_EXIT_TTL 90
 #define GUEST_EXIT_IDLE 91
 
-/* Below GUEST_FD_LOGS: why the guest has ended by itself, "ttl" or "idle" and a newline. The engine is seldom its
- * parent and does not see the status. */
+/* Below GUEST_FD_LOGS: why the guest has ended by itself, "ttl" or "idle" and a newline. The engine
+ * is seldom its parent and does not see the status. */
 #define GUEST_ENDED_FILE "ended"
 
 #define GUEST_HELPERS_MAX 256
@@ -30,7 +31,7 @@ enum {
 struct guest {
     uint8_t nonce[16];
     const char *workspace;
-    const char *base; /* where relative paths start: /workspace */
+    const char *base;    /* where relative paths start: /workspace */
     struct rlimit files; /* of programs */
     bool is_test;
     bool has_way_out;
@@ -47,7 +48,8 @@ struct guest {
 extern struct guest guest;
 
 /* The first frame of a connection; `more` is what came after it. main.c */
-void guest_request(struct conn *c, const struct nt_g_frame *frame, const uint8_t *more, size_t more_size);
+void guest_request(struct conn *c, const struct nt_g_frame *frame, const uint8_t *more,
+                   size_t more_size);
 /* Connections or programs came or went: for the idle limit. main.c */
 void guest_busy(void);
 
@@ -72,14 +74,15 @@ static inline uint64_t request_number(const struct request *r, unsigned tag, uin
 /* Copies a text: false when it is missing, empty or too long for size. */
 bool request_text(const struct request *r, unsigned tag, char *ret, size_t size);
 
-/* helper.c: runs fn in a process of its own, which owns the connection (blocking) and answers on it: a file system of
- * the workspace may hang or be hostile (FUSE), and must not stop the guest. */
+/* helper.c: runs fn in a process of its own, which owns the connection (blocking) and answers on
+ * it: a file system of the workspace may hang or be hostile (FUSE), and must not stop the guest. */
 void helper_start(struct conn *c, const struct request *r, const uint8_t *more, size_t more_size);
 /* A helper ended. */
 bool helper_reaped(int pid);
 bool helper_is(int pid);
 
-/* metrics.c: whether the kernel has killed a process of this workspace for memory since the last call. */
+/* metrics.c: whether the kernel has killed a process of this workspace for memory since the last
+ * call. */
 bool was_killed_for_memory(void);
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* supervisor.c - the process between the guest and one program; see supervisor.h.
  *
- * It is the child subreaper of the program, so everything that the program starts stays below it, whatever sessions it
- * makes, and it stays until all of that is gone. It holds only its control socket. After fork: no allocation. */
+ * It is the child subreaper of the program, so everything that the program starts stays below it,
+ * whatever sessions it makes, and it stays until all of that is gone. It holds only its control
+ * socket. After fork: no allocation. */
 #include "plugins/guest/supervisor.h"
 
 #include <errno.h>
@@ -37,7 +38,8 @@ static const char *path_of(char *const *env)
     return "/usr/local/bin:/usr/bin:/bin";
 }
 
-/* As execvpe, but a text file is not handed to a shell, and nothing is allocated. Returns the errno value. */
+/* As execvpe, but a text file is not handed to a shell, and nothing is allocated. Returns the errno
+ * value. */
 static int exec_in_path(char *const *argv, char *const *env)
 {
     const char *name = argv[0];
@@ -73,14 +75,16 @@ static int exec_in_path(char *const *argv, char *const *env)
 static volatile uint32_t failed_kind;
 static volatile int failed_sys;
 
-/* Runs between vfork and exec: shares the supervisor's memory, but not its signals, descriptors or directory. */
+/* Runs between vfork and exec: shares the supervisor's memory, but not its signals, descriptors or
+ * directory. */
 static void __attribute__((noreturn)) become_program(const struct supervisor_plan *plan)
 {
     sigset_t none;
     sigemptyset(&none);
     signal(SIGPIPE, SIG_DFL); /* all others are at their default since the guest started */
     setsid();
-    tell(SUPERVISOR_BORN, getpid()); /* the program may stop or kill us before we tell that it has started */
+    /* the program may stop or kill us before we tell that it has started */
+    tell(SUPERVISOR_BORN, getpid());
     sigprocmask(SIG_SETMASK, &none, NULL);
     if (chdir(plan->cwd) < 0) {
         failed_sys = errno;
@@ -122,7 +126,8 @@ static bool reap(pid_t program)
 static void __attribute__((noreturn)) watch_over(pid_t program, int signals)
 {
     bool is_killing = false;
-    struct pollfd fds[2] = { { .fd = signals, .events = POLLIN }, { .fd = CONTROL_FD, .events = POLLIN } };
+    struct pollfd fds[2] = { { .fd = signals, .events = POLLIN },
+                             { .fd = CONTROL_FD, .events = POLLIN } };
     for (;;) {
         poll(fds, 2, -1);
         struct signalfd_siginfo info;

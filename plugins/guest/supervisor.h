@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* supervisor.h - one process per program: starts it, tells its exact status, and never loses a descendant. */
+/* supervisor.h - one process per program: starts it, tells its exact status, and never loses a
+ * descendant. */
 #ifndef GUEST_SUPERVISOR_H
 #define GUEST_SUPERVISOR_H
 
@@ -11,9 +12,9 @@ struct supervisor_plan {
     char *const *argv;
     char *const *env;
     const char *cwd;
-    int fds[3];  /* become 0, 1, 2 of the program */
+    int fds[3];                 /* become 0, 1, 2 of the program */
     const struct rlimit *files; /* RLIMIT_NOFILE of the program */
-    int control; /* SOCK_SEQPACKET to the guest */
+    int control;                /* SOCK_SEQPACKET to the guest */
 };
 
 /* One packet, either way. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tree.c - walks /proc/PID/task/TID/children (or, without CONFIG_PROC_CHILDREN, all of /proc); see tree.h.
+/* tree.c - walks /proc/PID/task/TID/children (or, without CONFIG_PROC_CHILDREN, all of /proc); see
+ * tree.h.
  *
- * The caller is child subreaper of the tree (or PID 1), so that what lost its parent is its own child: a process
- * cannot leave the tree by forking twice or by a session of its own. */
+ * The caller is child subreaper of the tree (or PID 1), so that what lost its parent is its own
+ * child: a process cannot leave the tree by forking twice or by a session of its own. */
 #include "plugins/guest/tree.h"
 
 #include <fcntl.h>

@@ -78,14 +78,15 @@ static void write_outcome(struct act *act)
 {
     struct nt_error error = NT_ERROR_INIT;
     int status;
-    if (act->options.kind == ACT_UNDO_CREATE || (act->options.kind == ACT_CREATE && act->error.code)) {
+    if (act->options.kind == ACT_UNDO_CREATE
+        || (act->options.kind == ACT_CREATE && act->error.code)) {
         status = store_workspace_undo(act->server->store, &act->ws, on_written, act, &error);
     } else {
         struct store_answer answer = { 0 };
         bool is_kept = act->options.answer && !act->error.code
                        && act->options.answer(act->options.data, &act->ws, &answer) == 0;
-        status = store_workspace_put(act->server->store, &act->ws, event_of(act), is_kept ? &answer : NULL, on_written,
-                                     act, &error);
+        status = store_workspace_put(act->server->store, &act->ws, event_of(act),
+                                     is_kept ? &answer : NULL, on_written, act, &error);
     }
     if (status < 0)
         act_end(act, &error);
@@ -122,14 +123,15 @@ static void fail_to_begin(struct act *act)
     nt_fail(&act->error, NT_E_MEMORY, "the engine could not begin");
 }
 
-/* --- create and start --------------------------------------------------------------------------------------------- */
+/* --- create and start ---------------------------------------------------------------------- */
 
 /* What was made is no good: gone with it, then the outcome is written. */
 static void on_undone(void *data, const struct nt_engine_result *result)
 {
     struct act *act = data;
     if (result->outcome != NT_OP_DONE) {
-        /* It is still there, perhaps: the intent stays, the next start of the server tries again. */
+        /* It is still there, perhaps: the intent stays, the next start of the server tries
+         * again. */
         act_end(act, &act->error);
         return;
     }
@@ -166,7 +168,8 @@ static void fail_configure(struct act *act)
 {
     nt_wrap(&act->error, "the guest did not take its settings");
     struct nt_engine_call call = call_of(act, "stop", on_start_undone);
-    if (act->options.kind == ACT_CREATE || !act->server->engine_ops->stop(act->server->engine, &call, act->ws.id, 0))
+    if (act->options.kind == ACT_CREATE
+        || !act->server->engine_ops->stop(act->server->engine, &call, act->ws.id, 0))
         fail_start(act);
 }
 
@@ -191,16 +194,18 @@ static void on_started(void *data, const struct nt_engine_result *result)
     if (result->outcome != NT_OP_DONE) {
         act->error = result->error;
         if (!act->error.code)
-            nt_fail(&act->error, NT_E_UNAVAILABLE, "the engine does not know what became of %s", act->ws.id);
+            nt_fail(&act->error, NT_E_UNAVAILABLE, "the engine does not know what became of %s",
+                    act->ws.id);
         fail_start(act);
         return;
     }
     note_state(act, &result->state);
-    if (guest_configure(act->server, &act->ws, act->ws.timeout_ms, on_configured, act, &act->error) < 0)
+    if (guest_configure(act->server, &act->ws, act->ws.timeout_ms, on_configured, act, &act->error)
+        < 0)
         fail_configure(act);
 }
 
-/* --- stop and remove ----------------------------------------------------------------------------------------------- */
+/* --- stop and remove ----------------------------------------------------------------------- */
 
 static void on_inspected(void *data, const struct nt_engine_result *result)
 {
@@ -224,7 +229,8 @@ static void on_stopped(void *data, const struct nt_engine_result *result)
     }
     act->error = result->error;
     if (!act->error.code)
-        nt_fail(&act->error, NT_E_UNAVAILABLE, "the engine does not know whether %s has stopped", act->ws.id);
+        nt_fail(&act->error, NT_E_UNAVAILABLE, "the engine does not know whether %s has stopped",
+                act->ws.id);
     struct nt_engine_call call = call_of(act, "inspect", on_inspected);
     if (!act->server->engine_ops->inspect(act->server->engine, &call, act->ws.id))
         write_outcome(act);
@@ -234,10 +240,12 @@ static void on_removed(void *data, const struct nt_engine_result *result)
 {
     struct act *act = data;
     if (result->outcome != NT_OP_DONE) {
-        /* Removal is a stored intention: it stays, and the next start of the server goes on with it. */
+        /* Removal is a stored intention: it stays, and the next start of the server goes on with
+         * it. */
         act->error = result->error;
         if (!act->error.code)
-            nt_fail(&act->error, NT_E_UNAVAILABLE, "the engine does not know whether %s is gone", act->ws.id);
+            nt_fail(&act->error, NT_E_UNAVAILABLE, "the engine does not know whether %s is gone",
+                    act->ws.id);
         act_end(act, &act->error);
         return;
     }
@@ -246,7 +254,7 @@ static void on_removed(void *data, const struct nt_engine_result *result)
     write_outcome(act);
 }
 
-/* --- the engine's turn ---------------------------------------------------------------------------------------------- */
+/* --- the engine's turn --------------------------------------------------------------------- */
 
 static struct nt_engine_op *engine_create(struct act *act)
 {
@@ -258,7 +266,8 @@ static struct nt_engine_op *engine_create(struct act *act)
             *c = '-';
     struct nt_engine_spec spec = {
         .size = sizeof(spec),
-        .flags = act->options.spec_flags | ((server->engine_ops->caps & NT_ENGINE_WAY_OUT) ? NT_SPEC_WAY_OUT : 0),
+        .flags = act->options.spec_flags
+                 | ((server->engine_ops->caps & NT_ENGINE_WAY_OUT) ? NT_SPEC_WAY_OUT : 0),
         .id = ws->id,
         .hostname = act->hostname,
         .image = ws->image,
@@ -332,12 +341,15 @@ int act_begin(struct server *server, const struct workspace *ws, const struct ac
     act->error = (struct nt_error)NT_ERROR_INIT;
     if (options->reason)
         nt_copy_text(act->ws.notice, sizeof(act->ws.notice), options->reason);
-    int status = options->kind == ACT_CREATE
-                     ? server->loop->ops->post(server->loop, begin_later, act)
-                     : store_intent(server->store, ws->id, what_of[options->kind], on_intent, act, reterr);
+    int status =
+        options->kind == ACT_CREATE
+            ? server->loop->ops->post(server->loop, begin_later, act)
+            : store_intent(server->store, ws->id, what_of[options->kind], on_intent, act, reterr);
     if (status < 0) {
         workspace_done(&act->ws);
-        return options->kind == ACT_CREATE ? nt_fail(reterr, NT_E_MEMORY, "no memory for the operation") : -1;
+        return options->kind == ACT_CREATE
+                   ? nt_fail(reterr, NT_E_MEMORY, "no memory for the operation")
+                   : -1;
     }
     act->next = server->acts;
     server->acts = act;

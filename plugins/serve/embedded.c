@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* embedded.c - the runtime folder of this user's server: lock, token, socket (include/nanoterm/local.h).
+/* embedded.c - the runtime folder of this user's server: lock, token, socket
+ * (include/nanoterm/local.h).
  *
- * The lock is held for life. The socket gets its name only when the server is ready, and loses it before the server leaves:
- * whoever holds the lock may put another one there. */
+ * The lock is held for life. The socket gets its name only when the server is ready, and loses it
+ * before the server leaves: whoever holds the lock may put another one there. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -57,19 +58,20 @@ int folder_make(const char *path, struct nt_error *reterr)
     return 0;
 }
 
-/* --- the lock ------------------------------------------------------------------------------------------------------ */
+/* --- the lock ------------------------------------------------------------------------------ */
 
 static int take_lock(struct embedded *e, struct nt_error *reterr)
 {
-    nt_autoclose int fd = openat(e->dir_fd, NT_LOCAL_LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    nt_autoclose int fd =
+        openat(e->dir_fd, NT_LOCAL_LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return nt_fail_sys(reterr, errno, "cannot open the lock %s", NT_LOCAL_LOCK);
     if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
         char holder[24] = "";
         ssize_t size = pread(fd, holder, sizeof(holder) - 1, 0);
         holder[size > 0 ? (size_t)strspn(holder, "0123456789") : 0] = '\0';
-        nt_fail(reterr, NT_E_CONFLICT, "a server of yours runs already%s%s%s", *holder ? " (process " : "", holder,
-                *holder ? ")" : "");
+        nt_fail(reterr, NT_E_CONFLICT, "a server of yours runs already%s%s%s",
+                *holder ? " (process " : "", holder, *holder ? ")" : "");
         return nt_hint(reterr, "use it, stop it, or give this one its own --data and --listen");
     }
     e->lock_fd = nt_take_fd(fd);
@@ -81,11 +83,13 @@ static int inherit_lock(struct embedded *e, struct nt_error *reterr)
 {
     struct stat given, named;
     if (fstat(NT_LOCAL_FD_LOCK, &given) < 0)
-        return nt_fail(reterr, NT_E_USAGE, "--embedded is for nanoterm itself: descriptor 3 is not there");
-    if (fstatat(e->dir_fd, NT_LOCAL_LOCK, &named, AT_SYMLINK_NOFOLLOW) < 0 || given.st_dev != named.st_dev
-        || given.st_ino != named.st_ino)
+        return nt_fail(reterr, NT_E_USAGE,
+                       "--embedded is for nanoterm itself: descriptor 3 is not there");
+    if (fstatat(e->dir_fd, NT_LOCAL_LOCK, &named, AT_SYMLINK_NOFOLLOW) < 0
+        || given.st_dev != named.st_dev || given.st_ino != named.st_ino)
         return nt_fail(reterr, NT_E_CONFLICT, "descriptor 3 is not the lock of the runtime folder");
-    /* The lock belongs to the open file: taking it again does nothing when it is ours, and fails when it is not. */
+    /* The lock belongs to the open file: taking it again does nothing when it is ours, and fails
+     * when it is not. */
     if (flock(NT_LOCAL_FD_LOCK, LOCK_EX | LOCK_NB) < 0)
         return nt_fail_sys(reterr, errno, "the lock was not handed over");
     if (fcntl(NT_LOCAL_FD_LOCK, F_SETFD, FD_CLOEXEC) < 0)
@@ -102,7 +106,7 @@ static void write_holder(struct embedded *e)
         return; /* it only helps to name the holder */
 }
 
-/* --- the token ------------------------------------------------------------------------------------------------------ */
+/* --- the token ----------------------------------------------------------------------------- */
 
 static int write_token(struct embedded *e, char ret_token[68], struct nt_error *reterr)
 {
@@ -112,7 +116,8 @@ static int write_token(struct embedded *e, char ret_token[68], struct nt_error *
     randombytes_buf(random, sizeof(random));
     sodium_bin2hex(token, sizeof(token), random, sizeof(random));
     unlinkat(e->dir_fd, fresh, 0);
-    nt_autoclose int fd = openat(e->dir_fd, fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    nt_autoclose int fd =
+        openat(e->dir_fd, fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0 || write(fd, token, sizeof(token) - 1) != (ssize_t)sizeof(token) - 1
         || renameat(e->dir_fd, fresh, e->dir_fd, NT_LOCAL_TOKEN) < 0)
         return nt_fail_sys(reterr, errno, "cannot write the local token");
@@ -125,15 +130,18 @@ static bool keep_token(struct embedded *e, char ret_token[68])
 {
     char text[68] = "";
     struct stat st;
-    nt_autoclose int fd = openat(e->dir_fd, NT_LOCAL_TOKEN, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077)
-        || read(fd, text, sizeof(text) - 1) != 64 || strspn(text, "0123456789abcdef") != 64)
+    nt_autoclose int fd =
+        openat(e->dir_fd, NT_LOCAL_TOKEN, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid()
+        || (st.st_mode & 077) || read(fd, text, sizeof(text) - 1) != 64
+        || strspn(text, "0123456789abcdef") != 64)
         return false;
     memcpy(ret_token, text, 65);
     return true;
 }
 
-/* Whatever is named sock.<pid> was left by a server that fell: only the holder of the lock makes them. */
+/* Whatever is named sock.<pid> was left by a server that fell: only the holder of the lock makes
+ * them. */
 static void remove_stale(struct embedded *e)
 {
     int copy = openat(e->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -153,7 +161,8 @@ void embedded_claim(struct embedded *e)
 {
     struct stat st;
     /* After a hand-over there is none, and nobody waits. */
-    if (fstat(NT_LOCAL_FD_READY, &st) == 0 && S_ISFIFO(st.st_mode) && fcntl(NT_LOCAL_FD_READY, F_SETFD, FD_CLOEXEC) == 0)
+    if (fstat(NT_LOCAL_FD_READY, &st) == 0 && S_ISFIFO(st.st_mode)
+        && fcntl(NT_LOCAL_FD_READY, F_SETFD, FD_CLOEXEC) == 0)
         e->ready_fd = NT_LOCAL_FD_READY;
 }
 
@@ -197,7 +206,8 @@ void embedded_failed(struct embedded *e, const struct nt_error *error)
     tell(e, nt_buf_ok(&line) ? nt_buf_text(&line) : "the server did not start\n");
 }
 
-int embedded_listen(struct embedded *e, struct server *server, int listen_fd, struct nt_error *reterr)
+int embedded_listen(struct embedded *e, struct server *server, int listen_fd,
+                    struct nt_error *reterr)
 {
     struct listener like = { .is_unix = true, .is_embedded = true };
     snprintf(like.text, sizeof(like.text), "unix:%.270s", e->path);
@@ -218,7 +228,8 @@ int embedded_listen(struct embedded *e, struct server *server, int listen_fd, st
     if (listen_serve(server, listen_fd, &like, reterr) < 0)
         return -1;
     struct stat st;
-    if ((strcmp(name, NT_LOCAL_SOCKET) != 0 && renameat(e->dir_fd, name, e->dir_fd, NT_LOCAL_SOCKET) < 0)
+    if ((strcmp(name, NT_LOCAL_SOCKET) != 0
+         && renameat(e->dir_fd, name, e->dir_fd, NT_LOCAL_SOCKET) < 0)
         || fstatat(e->dir_fd, NT_LOCAL_SOCKET, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return nt_fail_sys(reterr, errno, "cannot name the socket");
     e->is_bound = true;
@@ -234,8 +245,8 @@ void embedded_unlink(struct embedded *e)
     if (!e->is_bound)
         return;
     e->is_bound = false;
-    if (fstatat(e->dir_fd, NT_LOCAL_SOCKET, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == e->socket_inode
-        && st.st_dev == e->socket_device)
+    if (fstatat(e->dir_fd, NT_LOCAL_SOCKET, &st, AT_SYMLINK_NOFOLLOW) == 0
+        && st.st_ino == e->socket_inode && st.st_dev == e->socket_device)
         unlinkat(e->dir_fd, NT_LOCAL_SOCKET, 0);
 }
 

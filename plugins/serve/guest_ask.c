@@ -52,7 +52,8 @@ static void on_deadline(void *data)
 
 int guest_ask(struct server *server, const char *ws_id, struct nt_bytes request,
               void (*frame)(void *data, const struct nt_g_frame *frame),
-              void (*done)(void *data, const struct nt_error *error), void *data, struct nt_error *reterr)
+              void (*done)(void *data, const struct nt_error *error), void *data,
+              struct nt_error *reterr)
 {
     static const struct guest_events events = { .frame = on_frame, .end = on_end };
     nt_autofree struct ask *ask = calloc(1, sizeof(*ask));
@@ -62,7 +63,8 @@ int guest_ask(struct server *server, const char *ws_id, struct nt_bytes request,
     ask->deadline = server->loop->ops->timer(server->loop, ANSWER_MS, 0, on_deadline, ask);
     if (!ask->deadline)
         return nt_fail(reterr, NT_E_MEMORY, "no memory to ask the guest");
-    if (guest_op_new(server->uv, server->engine_ops, server->engine, ws_id, request, &events, ask, &ask->op, reterr)
+    if (guest_op_new(server->uv, server->engine_ops, server->engine, ws_id, request, &events, ask,
+                     &ask->op, reterr)
         < 0) {
         server->loop->ops->timer_end(ask->deadline);
         return -1;
@@ -73,7 +75,8 @@ int guest_ask(struct server *server, const char *ws_id, struct nt_bytes request,
 }
 
 int guest_configure(struct server *server, const struct workspace *ws, int64_t ttl_ms,
-                    void (*done)(void *data, const struct nt_error *error), void *data, struct nt_error *reterr)
+                    void (*done)(void *data, const struct nt_error *error), void *data,
+                    struct nt_error *reterr)
 {
     nt_autofree uint8_t *memory = malloc(NT_G_HEAD + NT_G_FRAME_MAX);
     nt_auto_json json_t *envs = json_loads(ws->envs ? ws->envs : "{}", JSON_ALLOW_NUL, NULL);
@@ -82,9 +85,11 @@ int guest_configure(struct server *server, const struct workspace *ws, int64_t t
     struct nt_g_writer w = nt_g_begin(memory, NT_G_HEAD + NT_G_FRAME_MAX, NT_G_CONFIGURE);
     const char *name;
     json_t *value;
-    json_object_foreach(envs, name, value) {
+    json_object_foreach(envs, name, value)
+    {
         nt_auto(nt_buf_done) struct nt_buf entry = NT_BUF(NT_G_FRAME_MAX);
-        nt_buf_addf(&entry, "%s=%s", name, json_string_value(value) ? json_string_value(value) : "");
+        nt_buf_addf(&entry, "%s=%s", name,
+                    json_string_value(value) ? json_string_value(value) : "");
         if (!nt_buf_ok(&entry))
             return nt_fail(reterr, NT_E_LIMIT, "the environment is too large");
         nt_g_add_text(&w, NT_GT_ENV, nt_buf_text(&entry));

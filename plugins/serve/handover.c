@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* handover.c - an older embedded server becomes a newer one: it stops accepting, finishes, and executes the new program
- * with the listening socket and the lock. Clients that connect meanwhile wait in the backlog. */
+/* handover.c - an older embedded server becomes a newer one: it stops accepting, finishes, and
+ * executes the new program with the listening socket and the lock. Clients that connect meanwhile
+ * wait in the backlog. */
 #include "handover.h"
 
 #include <errno.h>
@@ -28,7 +29,8 @@ int handover_open(const char *path, struct nt_error *reterr)
     if (!S_ISREG(st.st_mode) || !(st.st_mode & 0111))
         return nt_fail(reterr, NT_E_INVALID, "the program is not an executable file");
     if ((st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & 022))
-        return nt_fail(reterr, NT_E_FORBIDDEN, "the program could have been written by another user");
+        return nt_fail(reterr, NT_E_FORBIDDEN,
+                       "the program could have been written by another user");
     return nt_take_fd(fd);
 }
 
@@ -42,7 +44,8 @@ int handover_exec(struct server *server, int lock_fd, struct nt_error *reterr)
 {
     if (kept_listener < 0)
         return nt_fail(reterr, NT_E_INTERNAL, "there is no listener to hand over");
-    /* 3 and 4 have a meaning (local.h); the listener goes above, the program's own descriptor closes at exec. */
+    /* 3 and 4 have a meaning (local.h); the listener goes above, the program's own descriptor
+     * closes at exec. */
     int listener = fcntl(kept_listener, F_DUPFD, 10);
     int program = fcntl(server->handover_fd, F_DUPFD_CLOEXEC, 10);
     if (listener < 0 || program < 0)
@@ -54,9 +57,10 @@ int handover_exec(struct server *server, int lock_fd, struct nt_error *reterr)
     char listen_fd[16], idle[32];
     snprintf(listen_fd, sizeof(listen_fd), "%d", listener);
     snprintf(idle, sizeof(idle), "%" PRId64 "ms", server->options->idle_ms);
-    const char *arguments[] = { "nanoterm",  "serve",   "--embedded",  "--listen-fd",       listen_fd,
-                                "--data",    server->data_dir,         "--engine",          server->engine_name,
-                                "--idle-exit", idle,    NULL };
+    const char *arguments[] = { "nanoterm",       "serve",    "--embedded",
+                                "--listen-fd",    listen_fd,  "--data",
+                                server->data_dir, "--engine", server->engine_name,
+                                "--idle-exit",    idle,       NULL };
     char *argv[sizeof(arguments) / sizeof(arguments[0])];
     memcpy(argv, arguments, sizeof(arguments)); /* execveat does not write to them */
     execveat(program, "", argv, environ, AT_EMPTY_PATH);

@@ -5,7 +5,8 @@
 
 #include "plugins/serve/server.h"
 
-/* Opens a program and checks that nobody but root or this user could have written it. The descriptor, or -1. */
+/* Opens a program and checks that nobody but root or this user could have written it. The
+ * descriptor, or -1. */
 int handover_open(const char *path, struct nt_error *reterr);
 /* The listener that the next program gets (taken). */
 void handover_keep_listener(int fd);

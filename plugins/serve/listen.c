@@ -25,7 +25,8 @@ static void on_connections(void *data, uint32_t open)
     server_wake(listener->server);
 }
 
-int listen_serve(struct server *server, int fd, const struct listener *like, struct nt_error *reterr)
+int listen_serve(struct server *server, int fd, const struct listener *like,
+                 struct nt_error *reterr)
 {
     struct listener *listener = calloc(1, sizeof(*listener));
     if (!listener) {
@@ -34,7 +35,9 @@ int listen_serve(struct server *server, int fd, const struct listener *like, str
     }
     *listener = *like;
     listener->server = server;
-    struct net_server_options options = { .request = router_request, .connections = on_connections, .data = listener };
+    struct net_server_options options = { .request = router_request,
+                                          .connections = on_connections,
+                                          .data = listener };
     if (net_server_new(server->uv, fd, &options, &listener->net, reterr) < 0) {
         free(listener);
         return -1;
@@ -51,12 +54,15 @@ static int remove_stale(const char *path, struct nt_error *reterr)
     if (lstat(path, &st) < 0)
         return errno == ENOENT ? 0 : nt_fail_sys(reterr, errno, "cannot look at %s", path);
     if (!S_ISSOCK(st.st_mode) || st.st_uid != geteuid())
-        return nt_fail(reterr, NT_E_CONFLICT, "%s is there already and is not a socket of ours", path);
+        return nt_fail(reterr, NT_E_CONFLICT, "%s is there already and is not a socket of ours",
+                       path);
     struct nt_error error = NT_ERROR_INIT;
     nt_autoclose int fd = net_unix_connect(path, &error);
     if (fd >= 0)
         return nt_fail(reterr, NT_E_CONFLICT, "a server listens on %s already", path);
-    return unlink(path) == 0 || errno == ENOENT ? 0 : nt_fail_sys(reterr, errno, "cannot remove %s", path);
+    return unlink(path) == 0 || errno == ENOENT
+               ? 0
+               : nt_fail_sys(reterr, errno, "cannot remove %s", path);
 }
 
 static int add_unix(struct server *server, const char *path, struct nt_error *reterr)
@@ -113,12 +119,14 @@ static int parse_tcp(const char *where, struct tcp_address *ret, struct nt_error
         ret->is_loopback = ntohl(ret->u.v4.sin_addr.s_addr) >> 24 == 127;
         return 0;
     }
-    return nt_fail(reterr, NT_E_USAGE, "--listen %s: the host must be an address or localhost", where);
+    return nt_fail(reterr, NT_E_USAGE, "--listen %s: the host must be an address or localhost",
+                   where);
 }
 
 static int bind_tcp(const struct tcp_address *address, const char *where, struct nt_error *reterr)
 {
-    nt_autoclose int fd = socket(address->u.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    nt_autoclose int fd =
+        socket(address->u.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int one = 1;
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0
         || (address->u.any.sa_family == AF_INET6
@@ -134,8 +142,10 @@ static int add_tcp(struct server *server, const char *where, bool insecure, stru
     if (parse_tcp(where, &address, reterr) < 0)
         return -1;
     if (!address.is_loopback && !insecure) {
-        nt_fail(reterr, NT_E_FORBIDDEN, "%s is beyond this machine, and the connection is not encrypted", where);
-        return nt_hint(reterr, "put a TLS proxy before a loopback listener, or say --insecure-listen");
+        nt_fail(reterr, NT_E_FORBIDDEN,
+                "%s is beyond this machine, and the connection is not encrypted", where);
+        return nt_hint(reterr,
+                       "put a TLS proxy before a loopback listener, or say --insecure-listen");
     }
     struct listener like = { .is_loopback = address.is_loopback };
     nt_autoclose int fd = bind_tcp(&address, where, reterr);
@@ -144,8 +154,10 @@ static int add_tcp(struct server *server, const char *where, bool insecure, stru
     socklen_t size = sizeof(address.u);
     if (getsockname(fd, &address.u.any, &size) < 0)
         return nt_fail_sys(reterr, errno, "cannot listen on %s", where);
-    like.port = ntohs(address.u.any.sa_family == AF_INET6 ? address.u.v6.sin6_port : address.u.v4.sin_port);
-    snprintf(like.text, sizeof(like.text), "http://%.*s:%u", (int)(strrchr(where, ':') - where), where, like.port);
+    like.port =
+        ntohs(address.u.any.sa_family == AF_INET6 ? address.u.v6.sin6_port : address.u.v4.sin_port);
+    snprintf(like.text, sizeof(like.text), "http://%.*s:%u", (int)(strrchr(where, ':') - where),
+             where, like.port);
     return listen_serve(server, nt_take_fd(fd), &like, reterr);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* listen.h - the places where clients connect: the embedded socket with its lock and token, and those of --listen. */
+/* listen.h - the places where clients connect: the embedded socket with its lock and token, and
+ * those of --listen. */
 #ifndef NT_SERVE_LISTEN_H
 #define NT_SERVE_LISTEN_H
 
@@ -7,14 +8,16 @@
 
 struct server_options; /* server.h */
 
-/* Binds one --listen value and serves it. Beyond loopback is NT_E_FORBIDDEN unless insecure is set. */
+/* Binds one --listen value and serves it. Beyond loopback is NT_E_FORBIDDEN unless insecure is
+ * set. */
 int listen_add(struct server *server, const char *where, bool insecure, struct nt_error *reterr);
 /* Serves a listening descriptor (takes it). */
-int listen_serve(struct server *server, int fd, const struct listener *like, struct nt_error *reterr);
+int listen_serve(struct server *server, int fd, const struct listener *like,
+                 struct nt_error *reterr);
 
 /* The runtime folder and what is in it (local.h). */
 struct embedded {
-    int dir_fd;    /* -1: not in use */
+    int dir_fd; /* -1: not in use */
     int lock_fd;
     int ready_fd;  /* -1: nobody waits */
     bool is_bound; /* `sock` is ours */
@@ -22,15 +25,21 @@ struct embedded {
     char path[300]; /* of `sock`, for people */
 };
 
-#define EMBEDDED_INIT { .dir_fd = -1, .lock_fd = -1, .ready_fd = -1 }
+#define EMBEDDED_INIT                                                                              \
+    {                                                                                              \
+        .dir_fd = -1, .lock_fd = -1, .ready_fd = -1                                                \
+    }
 
 /* First of all, in embedded mode: takes the pipe on which somebody waits. */
 void embedded_claim(struct embedded *e);
-/* Makes and checks the runtime folder, takes the lock (or the inherited one) and makes the token. Nothing listens yet. */
+/* Makes and checks the runtime folder, takes the lock (or the inherited one) and makes the token.
+ * Nothing listens yet. */
 int embedded_begin(struct embedded *e, const struct server_options *options, char ret_token[68],
                    struct nt_error *reterr);
-/* Binds sock.<pid>, serves it, renames it to sock, and tells the one who waits. listen_fd >= 0: it is bound already. */
-int embedded_listen(struct embedded *e, struct server *server, int listen_fd, struct nt_error *reterr);
+/* Binds sock.<pid>, serves it, renames it to sock, and tells the one who waits. listen_fd >= 0: it
+ * is bound already. */
+int embedded_listen(struct embedded *e, struct server *server, int listen_fd,
+                    struct nt_error *reterr);
 /* Takes `sock` away, if it is ours: clients begin again with the next server. The lock stays. */
 void embedded_unlink(struct embedded *e);
 /* Tells the one who waits why there will be no server. */

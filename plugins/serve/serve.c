@@ -18,31 +18,65 @@
 static int serve_run(struct nt_call *call, struct nt_error *reterr);
 
 static const struct nt_opt serve_opts[] = {
-    { .name = "listen", .type = NT_TEXT, .arg = "where", .flags = NT_MANY,
-      .help = "unix:PATH, or HOST:PORT (default: the socket that the commands of this user look for)" },
-    { .name = "data", .type = NT_PATH, .arg = "folder", .complete = "dirs",
+    { .name = "listen",
+      .type = NT_TEXT,
+      .arg = "where",
+      .flags = NT_MANY,
+      .help =
+          "unix:PATH, or HOST:PORT (default: the socket that the commands of this user look for)" },
+    { .name = "data",
+      .type = NT_PATH,
+      .arg = "folder",
+      .complete = "dirs",
       .help = "Where the database, the owner's key and the workspaces are" },
-    { .name = "engine", .type = NT_TEXT, .arg = "name", .fallback = "native", .help = "What runs the workspaces" },
-    { .name = "idle-exit", .type = NT_DURATION_MS, .arg = "time", .min = 0, .max = INT64_C(30) * 24 * 3600 * 1000,
-      .help = "Leave after so long with nothing to do (default: 60s in the background, never in the foreground)" },
-    { .name = "insecure-listen", .type = NT_FLAG,
+    { .name = "engine",
+      .type = NT_TEXT,
+      .arg = "name",
+      .fallback = "native",
+      .help = "What runs the workspaces" },
+    { .name = "idle-exit",
+      .type = NT_DURATION_MS,
+      .arg = "time",
+      .min = 0,
+      .max = INT64_C(30) * 24 * 3600 * 1000,
+      .help = "Leave after so long with nothing to do (default: 60s in the background, never in "
+              "the foreground)" },
+    { .name = "insecure-listen",
+      .type = NT_FLAG,
       .help = "Allow an address beyond this machine although the connection is not encrypted" },
-    { .name = "embedded", .type = NT_FLAG, .flags = NT_HIDDEN, .help = "Started by a command, in the background" },
-    { .name = "listen-fd", .type = NT_INT, .arg = "number", .flags = NT_HIDDEN, .min = 3, .max = 1048576,
+    { .name = "embedded",
+      .type = NT_FLAG,
+      .flags = NT_HIDDEN,
+      .help = "Started by a command, in the background" },
+    { .name = "listen-fd",
+      .type = NT_INT,
+      .arg = "number",
+      .flags = NT_HIDDEN,
+      .min = 3,
+      .max = 1048576,
       .help = "Socket that is bound already, at a hand-over" },
 };
 static const struct nt_example serve_examples[] = {
     { "serve", "Serve the commands of this user, in the foreground" },
-    { "serve --listen 127.0.0.1:8080 --data /srv/nanoterm", "Serve the API on this machine, with keys" },
+    { "serve --listen 127.0.0.1:8080 --data /srv/nanoterm",
+      "Serve the API on this machine, with keys" },
 };
-static const uint32_t serve_errors[] = { NT_E_CONFLICT, NT_E_CONFIG, NT_E_FORBIDDEN, NT_E_SYSTEM, NT_E_PLUGIN_MISSING };
+static const uint32_t serve_errors[] = { NT_E_CONFLICT, NT_E_CONFIG, NT_E_FORBIDDEN, NT_E_SYSTEM,
+                                         NT_E_PLUGIN_MISSING };
 
 static const struct nt_command commands[] = {
-    { .path = "serve", .summary = "Run the API server", .run = serve_run, .opts = NT_TABLE(serve_opts),
-      .description = "Without --listen it is the server that every command of this user starts by itself when it needs "
-                     "one, only in the foreground. With --listen it serves clients that have an API key; the first start "
+    { .path = "serve",
+      .summary = "Run the API server",
+      .run = serve_run,
+      .opts = NT_TABLE(serve_opts),
+      .description = "Without --listen it is the server that every command of this user starts by "
+                     "itself when it needs "
+                     "one, only in the foreground. With --listen it serves clients that have an "
+                     "API key; the first start "
                      "on a data folder writes the owner's key to owner.key in it.",
-      .examples = NT_TABLE(serve_examples), .errors = NT_TABLE(serve_errors), .effects = NT_LOCAL | NT_RUNS,
+      .examples = NT_TABLE(serve_examples),
+      .errors = NT_TABLE(serve_errors),
+      .effects = NT_LOCAL | NT_RUNS,
       .timeout_ms = -1 },
 };
 
@@ -95,11 +129,13 @@ static int absolute(const char *path, char **ret, struct nt_error *reterr)
     return *ret ? 0 : nt_fail(reterr, NT_E_LIMIT, "the path of the data folder is too long");
 }
 
-static const struct nt_engine_ops *find_engine(struct nt_call *call, const char *name, struct nt_error *reterr)
+static const struct nt_engine_ops *find_engine(struct nt_call *call, const char *name,
+                                               struct nt_error *reterr)
 {
     const struct nt_engine_ops *ops = call->host->service_named(call, NT_ENGINE_SERVICE, name);
     if (!ops)
-        nt_fail(reterr, NT_E_PLUGIN_MISSING, "there is no engine %s; is its plugin installed?", name);
+        nt_fail(reterr, NT_E_PLUGIN_MISSING, "there is no engine %s; is its plugin installed?",
+                name);
     else if (!NT_HAS(struct nt_engine_ops, ops, abilities)) {
         nt_fail(reterr, NT_E_PLUGIN_ABI, "the engine %s is too old for this server", name);
         return NULL;
@@ -136,9 +172,11 @@ static int serve_run(struct nt_call *call, struct nt_error *reterr)
     if (!data)
         data = host->path(call, NT_PATH_DATA);
     if (!data || !options.runtime_dir)
-        return nt_fail(reterr, NT_E_CONFIG, "there is no home folder for the server's data; give --data");
+        return nt_fail(reterr, NT_E_CONFIG,
+                       "there is no home folder for the server's data; give --data");
     nt_autofree char *data_dir = NULL;
-    if (absolute(data, &data_dir, reterr) < 0 || idle_of(call, options.embedded, &options.idle_ms, reterr) < 0)
+    if (absolute(data, &data_dir, reterr) < 0
+        || idle_of(call, options.embedded, &options.idle_ms, reterr) < 0)
         return -1;
     options.data_dir = data_dir;
     if (options.embedded)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* server.c - the life of a server: opens what it needs in order, serves, and ends it all in the opposite order.
+/* server.c - the life of a server: opens what it needs in order, serves, and ends it all in the
+ * opposite order.
  *
- * Its end: no new connections; what was accepted is finished (10 s at the most); then listeners, way out, engine, store
- * and loop, each waited for. Workspaces live on. */
+ * Its end: no new connections; what was accepted is finished (10 s at the most); then listeners,
+ * way out, engine, store and loop, each waited for. Workspaces live on. */
 #include "server.h"
 
 #include <errno.h>
@@ -74,7 +75,8 @@ static void on_prepare(uv_prepare_t *handle)
     exchange_bury(&life->server.dead_exchanges);
 }
 
-static void say(const struct life *life, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(const struct life *life, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 static void say(const struct life *life, const char *format, ...)
 {
     char line[4600];
@@ -93,7 +95,7 @@ static void debug(void *data, const char *event, const char *fields)
         life->options.debug(life->options.data, event, fields);
 }
 
-/* --- being idle ---------------------------------------------------------------------------------------------------- */
+/* --- being idle ---------------------------------------------------------------------------- */
 
 static uint32_t connections(const struct server *server)
 {
@@ -105,7 +107,8 @@ static uint32_t connections(const struct server *server)
 
 static bool is_at_work(const struct server *server)
 {
-    return server->exchanges > 0 || server->acts || server->guest_ops > 0 || store_in_flight(server->store) > 0;
+    return server->exchanges > 0 || server->acts || server->guest_ops > 0
+           || store_in_flight(server->store) > 0;
 }
 
 static bool is_busy(const struct server *server)
@@ -137,7 +140,7 @@ static int watch_idle(struct life *life, struct nt_error *reterr)
     return life->idle ? 0 : nt_fail(reterr, NT_E_MEMORY, "no memory for a timer");
 }
 
-/* --- stopping ------------------------------------------------------------------------------------------------------ */
+/* --- stopping ------------------------------------------------------------------------------ */
 
 static void on_drain_over(void *data)
 {
@@ -155,7 +158,8 @@ void server_stop(struct server *server)
     debug(life, "serve.stopping", "");
     bool keep = server->handover_fd >= 0;
     if (!keep)
-        embedded_unlink(&life->embedded); /* before the listener goes: whoever comes now begins again */
+        /* before the listener goes: whoever comes now begins again */
+        embedded_unlink(&life->embedded);
     life->drain = server->loop->ops->timer(server->loop, DRAIN_MS, 0, on_drain_over, life);
     if (!life->drain)
         life->drained = true;
@@ -191,7 +195,7 @@ static int watch_signals(struct life *life, struct nt_error *reterr)
     return 0;
 }
 
-/* --- the parts ------------------------------------------------------------------------------------------------------ */
+/* --- the parts ----------------------------------------------------------------------------- */
 
 static void on_engine_event(void *data, const struct nt_engine_event *event)
 {
@@ -218,10 +222,12 @@ static bool has_internet(void *data, const char *workspace_id)
 static int open_engine(struct life *life, struct nt_error *reterr)
 {
     struct server *server = &life->server;
-    if (snprintf(life->engine_dir, sizeof(life->engine_dir), "%s/engine-%s", life->options.data_dir, server->engine_name)
+    if (snprintf(life->engine_dir, sizeof(life->engine_dir), "%s/engine-%s", life->options.data_dir,
+                 server->engine_name)
         >= (int)sizeof(life->engine_dir))
         return nt_fail(reterr, NT_E_LIMIT, "the path of the data folder is too long");
-    if (folder_make(life->engine_dir, reterr) < 0 || folder_make(life->options.runtime_dir, reterr) < 0)
+    if (folder_make(life->engine_dir, reterr) < 0
+        || folder_make(life->options.runtime_dir, reterr) < 0)
         return -1;
     struct nt_engine_host host = {
         .size = sizeof(host),
@@ -240,14 +246,17 @@ static int open_engine(struct life *life, struct nt_error *reterr)
 static void tell_store(const struct life *life, const struct store_opened *opened)
 {
     if (opened->origin == STORE_REBUILT)
-        say(life, "The database was damaged: it is now %s, and a new one is made from the workspaces on the disk.",
+        say(life,
+            "The database was damaged: it is now %s, and a new one is made from the workspaces on "
+            "the disk.",
             opened->moved_to);
     if (!life->options.embedded)
         say(life, "The owner's API key is in %s/owner.key%s", life->options.data_dir,
             opened->made_owner_key ? " (new)" : "");
 }
 
-/* One server per data folder, whatever it listens on; the lock goes when the process does, or becomes another program. */
+/* One server per data folder, whatever it listens on; the lock goes when the process does, or
+ * becomes another program. */
 static int lock_data(struct life *life, struct nt_error *reterr)
 {
     char path[4200];
@@ -272,7 +281,9 @@ static int open_parts(struct life *life, struct nt_error *reterr)
         return -1;
     snprintf(server->owner_org, sizeof(server->owner_org), "%s", opened.owner_org);
     tell_store(life, &opened);
-    struct way_out_options way_out = { .has_internet = has_internet, .debug = NULL, .data = server };
+    struct way_out_options way_out = { .has_internet = has_internet,
+                                       .debug = NULL,
+                                       .data = server };
     if (way_out_new(&life->uv, &way_out, &server->way_out, reterr) < 0)
         return -1;
     return open_engine(life, reterr);
@@ -312,7 +323,7 @@ static int listen_all(struct life *life, struct nt_error *reterr)
     return 0;
 }
 
-/* --- the end --------------------------------------------------------------------------------------------------------- */
+/* --- the end ------------------------------------------------------------------------------- */
 
 static void on_part_closed(void *data)
 {
@@ -414,8 +425,9 @@ static int open_loop(struct life *life, struct nt_error *reterr)
 static int serve(struct life *life, struct nt_error *reterr)
 {
     struct server *server = &life->server;
-    if (watch_signals(life, reterr) < 0 || open_parts(life, reterr) < 0 || reconcile(life, reterr) < 0
-        || listen_all(life, reterr) < 0 || watch_idle(life, reterr) < 0)
+    if (watch_signals(life, reterr) < 0 || open_parts(life, reterr) < 0
+        || reconcile(life, reterr) < 0 || listen_all(life, reterr) < 0
+        || watch_idle(life, reterr) < 0)
         return -1;
     debug(life, "serve.ready", "");
     while (!server->stopping || (!life->drained && (connections(server) > 0 || is_at_work(server))))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* server.h - one running API server: its loop, store, engine and listeners; and the workspaces it knows. */
+/* server.h - one running API server: its loop, store, engine and listeners; and the workspaces it
+ * knows. */
 #ifndef NT_SERVE_SERVER_H
 #define NT_SERVE_SERVER_H
 
@@ -29,14 +30,15 @@ struct server {
     /* Below: for the files of this plugin's own room. */
     const struct server_options *options;
     struct listener *listeners;
-    char local_token[68]; /* of the embedded socket; empty: there is none */
-    char owner_org[44];   /* the local user's organisation */
+    char local_token[68];            /* of the embedded socket; empty: there is none */
+    char owner_org[44];              /* the local user's organisation */
     struct exchange *dead_exchanges; /* freed between two rounds of the loop */
     uint32_t exchanges;              /* alive */
     struct act *acts;                /* what is being done to workspaces (act.h) */
     struct creation *creations;      /* creates in flight (api/sandbox_create.c) */
-    struct internet_row *internet;   /* running workspaces that may use the internet (workspaces.c) */
-    uint32_t guest_ops;              /* of this room, in flight */
+    /* running workspaces that may use the internet (workspaces.c) */
+    struct internet_row *internet;
+    uint32_t guest_ops; /* of this room, in flight */
     int64_t idle_since_ms;
     bool reconciled;
     bool stopping;
@@ -50,7 +52,8 @@ struct server_options {
     const char *data_dir;
     const char *runtime_dir;
     const char *libexec_dir;
-    const char *const *listens; /* "unix:PATH", "HOST:PORT"; none: the socket of the runtime folder */
+    /* "unix:PATH", "HOST:PORT"; none: the socket of the runtime folder */
+    const char *const *listens;
     uint32_t listen_count;
     bool insecure_listen; /* beyond loopback is fine */
     bool embedded;        /* lock and ready pipe are inherited (local.h) */
@@ -66,7 +69,8 @@ struct server_options {
 int server_run(const struct server_options *options, struct nt_error *reterr);
 /* An embedded server that cannot even begin: tells the one who waits for it. */
 void server_refuse(const struct nt_error *error);
-/* Begins to stop: takes no more, finishes what was accepted (10 s at the most), then server_run returns. Twice is fine. */
+/* Begins to stop: takes no more, finishes what was accepted (10 s at the most), then server_run
+ * returns. Twice is fine. */
 void server_stop(struct server *server);
 /* Makes the loop go round once more soon (and bury what is dead). */
 void server_wake(struct server *server);
@@ -101,21 +105,25 @@ struct workspace {
     uint32_t limit_cpu, limit_memory, limit_pids, limit_disk; /* NT_LIMIT_* */
     char base[68];
     char notice[256];
-    uint32_t disk_mb; /* 0: unlimited */
+    uint32_t disk_mb;     /* 0: unlimited */
     const char *envs;     /* JSON object, "{}" */
     const char *metadata; /* JSON object, "{}" */
 };
 
-/* Finds a workspace of the exchange's organisation by id or by name, and calls found, later; ws is valid in the call.
- * Not there: the exchange is answered 404 sandbox_not_found and found is not called. */
+/* Finds a workspace of the exchange's organisation by id or by name, and calls found, later; ws is
+ * valid in the call. Not there: the exchange is answered 404 sandbox_not_found and found is not
+ * called. */
 void workspace_find(struct exchange *x, const char *id_or_name,
-                    void (*found)(struct exchange *x, const struct workspace *ws, void *data), void *data);
+                    void (*found)(struct exchange *x, const struct workspace *ws, void *data),
+                    void *data);
 
-/* guest_op_new for the engine of this server. A workspace that does not run is NT_E_CONFLICT (sandbox_not_ready). */
+/* guest_op_new for the engine of this server. A workspace that does not run is NT_E_CONFLICT
+ * (sandbox_not_ready). */
 int workspace_guest(struct server *server, const struct workspace *ws, struct nt_bytes request,
-                    const struct guest_events *events, void *data, struct guest_op **ret, struct nt_error *reterr);
+                    const struct guest_events *events, void *data, struct guest_op **ret,
+                    struct nt_error *reterr);
 
-/* --- workspaces.c: for this room ----------------------------------------------------------------------------------- */
+/* --- workspaces.c: for this room ----------------------------------------------------------- */
 
 /* Copies ws with its texts; workspace_done frees them. */
 int workspace_copy(const struct workspace *ws, struct workspace *ret, struct nt_error *reterr);
@@ -126,6 +134,7 @@ void workspaces_forget(struct server *server); /* frees it */
 bool workspaces_has_internet(const struct server *server, const char *id);
 /* The engine's events, and what it knows against what the store knows; `done` once, later. */
 void workspaces_event(struct server *server, const struct nt_engine_event *event);
-void workspaces_reconcile(struct server *server, void (*done)(struct server *server, const struct nt_error *error));
+void workspaces_reconcile(struct server *server,
+                          void (*done)(struct server *server, const struct nt_error *error));
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* workspaces.c - finding a workspace and its guest, who may use the internet, and what the engine says by itself. */
+/* workspaces.c - finding a workspace and its guest, who may use the internet, and what the engine
+ * says by itself. */
 #include "server.h"
 
 #include <stdio.h>
@@ -15,7 +16,7 @@
 #define LIST_MS 20000      /* for the engine's list */
 #define LIST_SLACK_MS 1000 /* an engine that keeps its deadline says more than we could */
 
-/* --- a struct workspace that owns its texts ----------------------------------------------------------------------- */
+/* --- a struct workspace that owns its texts ------------------------------------------------ */
 
 static void free_text(const char **text)
 {
@@ -44,7 +45,7 @@ int workspace_copy(const struct workspace *ws, struct workspace *ret, struct nt_
     return 0;
 }
 
-/* --- finding one --------------------------------------------------------------------------------------------------- */
+/* --- finding one --------------------------------------------------------------------------- */
 
 struct finding {
     struct exchange *x;
@@ -66,7 +67,8 @@ static void on_found(void *data, const struct workspace *ws, const struct nt_err
 }
 
 void workspace_find(struct exchange *x, const char *id_or_name,
-                    void (*found)(struct exchange *x, const struct workspace *ws, void *data), void *data)
+                    void (*found)(struct exchange *x, const struct workspace *ws, void *data),
+                    void *data)
 {
     struct finding *f = malloc(sizeof(*f));
     struct nt_error error = NT_ERROR_INIT;
@@ -77,13 +79,15 @@ void workspace_find(struct exchange *x, const char *id_or_name,
     }
     *f = (struct finding){ .x = x, .found = found, .data = data };
     nt_copy_text(f->wanted, sizeof(f->wanted), id_or_name);
-    if (store_workspace_find(exchange_server(x)->store, exchange_principal(x)->org_id, id_or_name, on_found, f, &error)
+    if (store_workspace_find(exchange_server(x)->store, exchange_principal(x)->org_id, id_or_name,
+                             on_found, f, &error)
         < 0)
         on_found(f, NULL, &error);
 }
 
 int workspace_guest(struct server *server, const struct workspace *ws, struct nt_bytes request,
-                    const struct guest_events *events, void *data, struct guest_op **ret, struct nt_error *reterr)
+                    const struct guest_events *events, void *data, struct guest_op **ret,
+                    struct nt_error *reterr)
 {
     if (ws->status != WORKSPACE_RUNNING) {
         nt_fail(reterr, NT_E_CONFLICT, "%s is not running", ws->name);
@@ -91,10 +95,11 @@ int workspace_guest(struct server *server, const struct workspace *ws, struct nt
         nt_copy_text(reterr->server_code, sizeof(reterr->server_code), "sandbox_not_ready");
         return -1;
     }
-    return guest_op_new(server->uv, server->engine_ops, server->engine, ws->id, request, events, data, ret, reterr);
+    return guest_op_new(server->uv, server->engine_ops, server->engine, ws->id, request, events,
+                        data, ret, reterr);
 }
 
-/* --- who may use the internet --------------------------------------------------------------------------------------- */
+/* --- who may use the internet -------------------------------------------------------------- */
 
 struct internet_row {
     struct internet_row *next;
@@ -138,7 +143,7 @@ void workspaces_forget(struct server *server)
     }
 }
 
-/* --- a guest has ended by itself ------------------------------------------------------------------------------------- */
+/* --- a guest has ended by itself ----------------------------------------------------------- */
 
 struct ended {
     struct server *server;
@@ -176,8 +181,8 @@ static void write_row(struct server *server, const struct workspace *ws, const c
         on_written(ended, &error);
 }
 
-/* Whether a limit in time ended it. The reason is the guest's word: it counts only where a limit was set. Not every
- * engine can tell; the clock can. The guest's clock was set a little earlier. */
+/* Whether a limit in time ended it. The reason is the guest's word: it counts only where a limit
+ * was set. Not every engine can tell; the clock can. The guest's clock was set a little earlier. */
 static bool is_timed_out(const struct workspace *ws, const char *reason)
 {
     if (ws->timeout_at_ms <= 0)
@@ -240,7 +245,7 @@ void workspaces_event(struct server *server, const struct nt_engine_event *event
         free(ended);
 }
 
-/* --- what the engine knows against what the store knows --------------------------------------------------------------- */
+/* --- what the engine knows against what the store knows ------------------------------------ */
 
 struct known {
     struct workspace ws;
@@ -291,7 +296,8 @@ static struct known *known_of(struct reconcile *r, const char *id)
     return NULL;
 }
 
-/* A folder without a row: the database was lost, or a create was cut between the two. Nothing is thrown away. */
+/* A folder without a row: the database was lost, or a create was cut between the two. Nothing is
+ * thrown away. */
 static void adopt(struct server *server, const struct nt_engine_state *state)
 {
     int64_t now = server_unix_ms();
@@ -318,13 +324,16 @@ static void adopt(struct server *server, const struct nt_engine_state *state)
     snprintf(ws.image, sizeof(ws.image), "host");
     snprintf(ws.template_name, sizeof(ws.template_name), "base");
     nt_copy_text(ws.base, sizeof(ws.base), state->base);
-    snprintf(ws.notice, sizeof(ws.notice), "found on the disk without a record: its name and settings are lost");
+    snprintf(ws.notice, sizeof(ws.notice),
+             "found on the disk without a record: its name and settings are lost");
     write_row(server, &ws, "sandbox.adopted");
 }
 
 static void settle_intent(struct reconcile *r, struct known *k)
 {
-    struct act_options options = { .kind = ACT_UNDO_CREATE, .done = on_act_done, .data = r->server };
+    struct act_options options = { .kind = ACT_UNDO_CREATE,
+                                   .done = on_act_done,
+                                   .data = r->server };
     if (strcmp(k->intent, "remove") == 0)
         options.kind = ACT_REMOVE;
     struct nt_error error = NT_ERROR_INIT;
@@ -339,7 +348,8 @@ static void settle(struct reconcile *r, struct known *k, const struct nt_engine_
     k->seen = true;
     if (act_is_busy(server, ws->id))
         return;
-    if (strcmp(k->intent, "remove") == 0 || strcmp(k->intent, "create") == 0 || strcmp(k->intent, "undo") == 0) {
+    if (strcmp(k->intent, "remove") == 0 || strcmp(k->intent, "create") == 0
+        || strcmp(k->intent, "undo") == 0) {
         settle_intent(r, k);
         return;
     }
@@ -366,7 +376,8 @@ static void settle(struct reconcile *r, struct known *k, const struct nt_engine_
         is_changed = true;
     } else if (is == NT_WS_ABSENT && ws->status != WORKSPACE_ERROR) {
         ws->status = WORKSPACE_ERROR;
-        snprintf(ws->notice, sizeof(ws->notice), "the engine %.40s has nothing of it any more", server->engine_name);
+        snprintf(ws->notice, sizeof(ws->notice), "the engine %.40s has nothing of it any more",
+                 server->engine_name);
         is_changed = true;
     }
     if (is_changed)
@@ -411,12 +422,14 @@ static void on_intent(void *data, const char *ws_id, const char *what)
         snprintf(k->intent, sizeof(k->intent), "%s", what);
 }
 
-/* The engine does not keep its own deadline. What it owns of this call stays until its answer comes. */
+/* The engine does not keep its own deadline. What it owns of this call stays until its answer
+ * comes. */
 static void on_list_late(void *data)
 {
     struct reconcile *r = data;
     r->is_late = true;
-    nt_fail(&r->error, NT_E_TIMEOUT, "the engine %.40s did not list its workspaces in time", r->server->engine_name);
+    nt_fail(&r->error, NT_E_TIMEOUT, "the engine %.40s did not list its workspaces in time",
+            r->server->engine_name);
     reconcile_tell(r, &r->error);
     r->server->engine_ops->cancel(r->listing);
 }
@@ -431,9 +444,13 @@ static void on_intents(void *data, const struct nt_error *error)
     struct nt_loop *loop = r->server->loop;
     int64_t wait_ms = r->server->options->list_ms > 0 ? r->server->options->list_ms : LIST_MS;
     r->timer = loop->ops->timer(loop, wait_ms + LIST_SLACK_MS, 0, on_list_late, r);
-    struct nt_engine_call call = { .size = sizeof(call), .key = "reconcile", .done = on_engine_listed, .data = r,
+    struct nt_engine_call call = { .size = sizeof(call),
+                                   .key = "reconcile",
+                                   .done = on_engine_listed,
+                                   .data = r,
                                    .deadline_ms = loop->ops->now_ms(loop) + wait_ms };
-    r->listing = r->timer ? r->server->engine_ops->list(r->server->engine, &call, on_engine_each) : NULL;
+    r->listing =
+        r->timer ? r->server->engine_ops->list(r->server->engine, &call, on_engine_each) : NULL;
     if (!r->listing) {
         nt_fail(&r->error, NT_E_MEMORY, "the engine could not list its workspaces");
         reconcile_end(r, &r->error);
@@ -478,7 +495,8 @@ static void next_page(struct reconcile *r)
         reconcile_end(r, &r->error);
 }
 
-void workspaces_reconcile(struct server *server, void (*done)(struct server *server, const struct nt_error *error))
+void workspaces_reconcile(struct server *server,
+                          void (*done)(struct server *server, const struct nt_error *error))
 {
     struct nt_error error = NT_ERROR_INIT;
     struct reconcile *r = calloc(1, sizeof(*r));

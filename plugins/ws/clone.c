@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* clone.c - puts a repository into a new workspace.
  *
- * A URL is cloned by git inside the workspace, through its way out, opened for that one host meanwhile. A local
- * repository goes in as a bundle. git runs here only for the bundle of the user's own repository, with everything
- * that its configuration could make it run switched off. */
+ * A URL is cloned by git inside the workspace, through its way out, opened for that one host
+ * meanwhile. A local repository goes in as a bundle. git runs here only for the bundle of the
+ * user's own repository, with everything that its configuration could make it run switched off. */
 #include "ws.h"
 
 #include <errno.h>
@@ -45,7 +45,8 @@ static void say_output(struct nt_call *call, const char *text)
         return;
     nt_auto(nt_buf_done) struct nt_buf safe = NT_BUF(4 * LINE_MAX_BYTES);
     const char *end = text + strlen(text);
-    /* git redraws its progress with carriage returns, which are harmless; the rest is foreign text. */
+    /* git redraws its progress with carriage returns, which are harmless; the rest is foreign
+     * text. */
     while (text < end) {
         size_t size = strcspn(text, "\r");
         nt_auto(nt_buf_done) struct nt_buf part = NT_BUF(LINE_MAX_BYTES);
@@ -95,7 +96,8 @@ static void on_close(void *data, struct nt_stream *stream, const struct nt_error
     t->stream = NULL;
     if (reason && !t->failed) {
         t->failed = true;
-        memcpy(&t->error, reason, reason->size < sizeof(t->error) ? reason->size : sizeof(t->error));
+        memcpy(&t->error, reason,
+               reason->size < sizeof(t->error) ? reason->size : sizeof(t->error));
         t->error.size = sizeof(t->error);
     }
     t->done = 1;
@@ -157,20 +159,23 @@ static int transfer_wait(struct transfer *t, struct nt_error *reterr)
     t->reader = NULL;
     nt_buf_done(&t->line);
     if (result == 0 && t->failed) {
-        memcpy(reterr, &t->error, reterr->size < sizeof(t->error) ? reterr->size : sizeof(t->error));
+        memcpy(reterr, &t->error,
+               reterr->size < sizeof(t->error) ? reterr->size : sizeof(t->error));
         result = -1;
     }
     return result;
 }
 
-/* --- a URL ------------------------------------------------------------------------------------------------------- */
+/* --- a URL --------------------------------------------------------------------------------- */
 
 static int clone_failed(int exit_code, const char *url, struct nt_error *reterr)
 {
-    return nt_fail(reterr, WS_E_CLONE_FAILED, "git could not clone %s (exit status %d)", url, exit_code);
+    return nt_fail(reterr, WS_E_CLONE_FAILED, "git could not clone %s (exit status %d)", url,
+                   exit_code);
 }
 
-static int clone_url(struct nt_call *call, const char *id, const char *url, const char *branch, struct nt_error *reterr)
+static int clone_url(struct nt_call *call, const char *id, const char *url, const char *branch,
+                     struct nt_error *reterr)
 {
     nt_auto(nt_buf_done) struct nt_buf path = NT_BUF(1024);
     if (ws_path(&path, id, "/clone", reterr) < 0)
@@ -185,9 +190,14 @@ static int clone_url(struct nt_call *call, const char *id, const char *url, cons
     t->error.size = sizeof(t->error);
     t->exit_code = -1;
     static const struct nt_header json_type[] = { { "Content-Type", "application/json" } };
-    struct nt_open open = { .size = sizeof(open), .kind = NT_OPEN_BODY, .method = "POST", .path = nt_buf_text(&path),
-                            .body_bytes = (int64_t)strlen(text), .headers = NT_TABLE(json_type),
-                            .events = &transfer_events, .data = t };
+    struct nt_open open = { .size = sizeof(open),
+                            .kind = NT_OPEN_BODY,
+                            .method = "POST",
+                            .path = nt_buf_text(&path),
+                            .body_bytes = (int64_t)strlen(text),
+                            .headers = NT_TABLE(json_type),
+                            .events = &transfer_events,
+                            .data = t };
     struct nt_response head = { .size = sizeof(head) };
     if (call->host->open(call, &open, &t->stream, &head, reterr) < 0)
         return -1;
@@ -200,25 +210,47 @@ static int clone_url(struct nt_call *call, const char *id, const char *url, cons
     return t->exit_code == 0 ? 0 : clone_failed(t->exit_code, url, reterr);
 }
 
-/* --- a local repository --------------------------------------------------------------------------------------------- */
+/* --- a local repository -------------------------------------------------------------------- */
 
 extern char **environ;
 
-/* Starts `git -C folder bundle create - HEAD --branches --tags` with its output on *ret_fd. Nothing that the
- * repository's own configuration names is run: no hook, no monitor, no remote helper, no lazy fetch. */
+/* Starts `git -C folder bundle create - HEAD --branches --tags` with its output on *ret_fd. Nothing
+ * that the repository's own configuration names is run: no hook, no monitor, no remote helper, no
+ * lazy fetch. */
 static int start_bundle(const char *folder, pid_t *ret_pid, int *ret_fd, struct nt_error *reterr)
 {
-    char *argv[] = { "git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c",
-                     "core.alternateRefsCommand=", "-c", "protocol.allow=never", "-C", (char *)(uintptr_t)folder,
-                     "bundle", "create", "--quiet", "-", "HEAD", "--branches", "--tags", NULL };
+    char *argv[] = { "git",
+                     "-c",
+                     "core.fsmonitor=false",
+                     "-c",
+                     "core.hooksPath=/dev/null",
+                     "-c",
+                     "core.alternateRefsCommand=",
+                     "-c",
+                     "protocol.allow=never",
+                     "-C",
+                     (char *)(uintptr_t)folder,
+                     "bundle",
+                     "create",
+                     "--quiet",
+                     "-",
+                     "HEAD",
+                     "--branches",
+                     "--tags",
+                     NULL };
     nt_auto(nt_buf_done) struct nt_buf path = NT_BUF(8192);
     nt_auto(nt_buf_done) struct nt_buf home = NT_BUF(8192);
     nt_buf_addf(&path, "PATH=%s", getenv("PATH") ? getenv("PATH") : "/usr/bin:/bin");
     nt_buf_addf(&home, "HOME=%s", getenv("HOME") ? getenv("HOME") : "/");
     if (!nt_buf_ok(&path) || !nt_buf_ok(&home))
         return nt_fail(reterr, NT_E_LIMIT, "PATH or HOME is too long");
-    char *env[] = { path.data, home.data, "GIT_NO_LAZY_FETCH=1", "GIT_ALLOW_PROTOCOL=none", "GIT_TERMINAL_PROMPT=0",
-                    "LC_ALL=C.UTF-8", NULL };
+    char *env[] = { path.data,
+                    home.data,
+                    "GIT_NO_LAZY_FETCH=1",
+                    "GIT_ALLOW_PROTOCOL=none",
+                    "GIT_TERMINAL_PROMPT=0",
+                    "LC_ALL=C.UTF-8",
+                    NULL };
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) < 0)
         return nt_fail_sys(reterr, errno, "cannot make a pipe");
@@ -250,8 +282,13 @@ static int upload(struct nt_call *call, const char *id, int fd, struct nt_error 
     t->line = (struct nt_buf)NT_BUF(LINE_MAX_BYTES);
     t->error.size = sizeof(t->error);
     static const struct nt_reader_events events = { .bytes = on_bundle, .end = on_bundle_end };
-    struct nt_open open = { .size = sizeof(open), .kind = NT_OPEN_BODY, .method = "PUT", .path = nt_buf_text(&path),
-                            .body_bytes = -1, .events = &transfer_events, .data = t };
+    struct nt_open open = { .size = sizeof(open),
+                            .kind = NT_OPEN_BODY,
+                            .method = "PUT",
+                            .path = nt_buf_text(&path),
+                            .body_bytes = -1,
+                            .events = &transfer_events,
+                            .data = t };
     struct nt_response head = { .size = sizeof(head) };
     if (call->host->open(call, &open, &t->stream, &head, reterr) < 0)
         return -1;
@@ -262,8 +299,10 @@ static int upload(struct nt_call *call, const char *id, int fd, struct nt_error 
     return transfer_wait(t, reterr);
 }
 
-/* Runs a short program inside without our standard streams; its standard error makes the message when it fails. */
-static int run_inside(struct nt_call *call, const char *id, json_t *command, struct nt_error *reterr)
+/* Runs a short program inside without our standard streams; its standard error makes the message
+ * when it fails. */
+static int run_inside(struct nt_call *call, const char *id, json_t *command,
+                      struct nt_error *reterr)
 {
     nt_auto(nt_buf_done) struct nt_buf path = NT_BUF(1024);
     if (ws_path(&path, id, "/exec", reterr) < 0)
@@ -272,8 +311,11 @@ static int run_inside(struct nt_call *call, const char *id, json_t *command, str
     if (!body)
         return nt_fail(reterr, NT_E_INVALID, "the branch is not valid UTF-8");
     /* Not sent twice: the server cannot know whether the program has run. */
-    struct nt_request request = { .size = sizeof(request), .flags = NT_REQ_NO_RETRY, .method = "POST",
-                                  .path = nt_buf_text(&path), .body = { body, strlen(body) } };
+    struct nt_request request = { .size = sizeof(request),
+                                  .flags = NT_REQ_NO_RETRY,
+                                  .method = "POST",
+                                  .path = nt_buf_text(&path),
+                                  .body = { body, strlen(body) } };
     struct nt_response response = { .size = sizeof(response) };
     if (call->host->request(call, &request, &response, reterr) < 0)
         return -1;
@@ -282,7 +324,8 @@ static int run_inside(struct nt_call *call, const char *id, json_t *command, str
     if (json_is_integer(json_object_get(result, "exit_code")) && exit_code == 0)
         return 0;
     const char *said = nt_json_text(result, "stderr");
-    return nt_fail(reterr, WS_E_CLONE_FAILED, "exit status %d: %s", exit_code, said ? said : "no output");
+    return nt_fail(reterr, WS_E_CLONE_FAILED, "exit status %d: %s", exit_code,
+                   said ? said : "no output");
 }
 
 static int clone_local(struct nt_call *call, const char *id, const char *folder, const char *branch,
@@ -302,9 +345,9 @@ static int clone_local(struct nt_call *call, const char *id, const char *folder,
         return -1;
     if (status != 0)
         return nt_fail(reterr, WS_E_REPOSITORY, "git could not bundle %s", folder);
-    nt_auto_json json_t *clone = json_pack(
-        "{s:s, s:[s, s, s, s], s:s, s:i}", "command", "git", "args", "clone", "--quiet", BUNDLE, "/workspace", "cwd",
-        "/", "timeout_secs", CLONE_SECONDS);
+    nt_auto_json json_t *clone =
+        json_pack("{s:s, s:[s, s, s, s], s:s, s:i}", "command", "git", "args", "clone", "--quiet",
+                  BUNDLE, "/workspace", "cwd", "/", "timeout_secs", CLONE_SECONDS);
     if (branch) {
         json_t *args = json_object_get(clone, "args");
         json_array_insert_new(args, 1, json_string("--branch"));
@@ -322,7 +365,8 @@ static bool is_url(const char *text)
     return strncmp(text, "https://", 8) == 0 || strncmp(text, "http://", 7) == 0;
 }
 
-int clone_into(struct nt_call *call, const char *id, const char *url, const char *branch, struct nt_error *reterr)
+int clone_into(struct nt_call *call, const char *id, const char *url, const char *branch,
+               struct nt_error *reterr)
 {
     struct stat st;
     if (branch && (branch[0] == '-' || branch[0] == '\0'))
@@ -331,5 +375,6 @@ int clone_into(struct nt_call *call, const char *id, const char *url, const char
         return clone_url(call, id, url, branch, reterr);
     if (stat(url, &st) == 0 && S_ISDIR(st.st_mode))
         return clone_local(call, id, url, branch, reterr);
-    return nt_fail(reterr, WS_E_REPOSITORY, "'%s' is neither an https:// or http:// URL nor a folder here", url);
+    return nt_fail(reterr, WS_E_REPOSITORY,
+                   "'%s' is neither an https:// or http:// URL nor a folder here", url);
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* exec_local.c - exec on this machine: the guest itself speaks on our connection (nanoterm-fd/1, local.h).
+/* exec_local.c - exec on this machine: the guest itself speaks on our connection (nanoterm-fd/1,
+ * local.h).
  *
- * Only pipes go in. A standard stream of ours that is a pipe in the right direction is handed over; for all else
- * (terminal, file, socket, device) a pipe is made and this process copies. Signals travel as frames. Closing the
- * connection ends the program with all it has started. */
+ * Only pipes go in. A standard stream of ours that is a pipe in the right direction is handed over;
+ * for all else (terminal, file, socket, device) a pipe is made and this process copies. Signals
+ * travel as frames. Closing the connection ends the program with all it has started. */
 #include "ws.h"
 
 #include <errno.h>
@@ -26,7 +27,7 @@
 #define PIPE_BYTES (1024 * 1024)
 #define SIGNALS 4
 #define SEND_MS 5000 /* for a frame of at most 256 KiB to a guest on this machine */
-#define IMPATIENT 3 /* so many Ctrl-C end it without asking the program */
+#define IMPATIENT 3  /* so many Ctrl-C end it without asking the program */
 
 static const int forwarded[SIGNALS] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
 
@@ -36,9 +37,9 @@ struct local {
     const struct exec_spec *spec;
     struct nt_error *reterr;
     int fd;
-    int give[3];   /* what the guest gets; -1: nothing */
-    int keep[3];   /* our end of a pipe that we made; -1: none */
-    bool made[3];  /* give is ours to close */
+    int give[3];  /* what the guest gets; -1: nothing */
+    int keep[3];  /* our end of a pipe that we made; -1: none */
+    bool made[3]; /* give is ours to close */
     struct pump *pumps[3];
     unsigned pumping; /* outputs that still flow */
     unsigned interrupts;
@@ -49,14 +50,15 @@ struct local {
     uint32_t done, status, reason;
 };
 
-/* --- the three streams ----------------------------------------------------------------------------------------- */
+/* --- the three streams --------------------------------------------------------------------- */
 
 static bool is_null_device(const struct stat *st)
 {
     return S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3);
 }
 
-/* Decides for one standard stream: hand it over, put a pipe between, or (an empty stdin) nothing. */
+/* Decides for one standard stream: hand it over, put a pipe between, or (an empty stdin)
+ * nothing. */
 static int prepare(struct local *l, unsigned which, struct nt_error *reterr)
 {
     int own = l->call->host->descriptor(l->call, which);
@@ -74,13 +76,15 @@ static int prepare(struct local *l, unsigned which, struct nt_error *reterr)
     l->give[which] = which == 0 ? ends[0] : ends[1];
     l->keep[which] = which == 0 ? ends[1] : ends[0];
     l->made[which] = true;
-    fcntl(l->keep[which], F_SETPIPE_SZ, PIPE_BYTES); /* a wish: a user's quota of pipe memory may refuse it */
+    /* a wish: a user's quota of pipe memory may refuse it */
+    fcntl(l->keep[which], F_SETPIPE_SZ, PIPE_BYTES);
     if (fcntl(l->keep[which], F_SETFL, O_NONBLOCK) < 0)
         return nt_fail_sys(reterr, errno, "cannot set up a pipe");
     return 0;
 }
 
-/* stdout and stderr that end in the same place (a terminal, `>log 2>&1`) share one pipe, so that their order stays. */
+/* stdout and stderr that end in the same place (a terminal, `>log 2>&1`) share one pipe, so that
+ * their order stays. */
 static bool is_one_place(const struct local *l)
 {
     struct stat out, err;
@@ -151,7 +155,8 @@ static int start_pumps(struct local *l, struct nt_error *reterr)
         if (l->keep[i] < 0)
             continue;
         int own = l->call->host->descriptor(l->call, i);
-        if (pump_new(l->loop, i == 0 ? own : l->keep[i], i == 0 ? l->keep[i] : own, ends[i], l, &l->pumps[i], reterr)
+        if (pump_new(l->loop, i == 0 ? own : l->keep[i], i == 0 ? l->keep[i] : own, ends[i], l,
+                     &l->pumps[i], reterr)
             < 0)
             return -1;
         l->pumping += i > 0;
@@ -159,7 +164,7 @@ static int start_pumps(struct local *l, struct nt_error *reterr)
     return 0;
 }
 
-/* --- frames ------------------------------------------------------------------------------------------------------ */
+/* --- frames -------------------------------------------------------------------------------- */
 
 static int fail(struct local *l, uint32_t code, const char *text)
 {
@@ -169,9 +174,11 @@ static int fail(struct local *l, uint32_t code, const char *text)
     return -1;
 }
 
-/* Sends the bytes of a frame, with up to three descriptors at its first byte. The request is small and the guest is
- * waiting for it: a socket that does not take it at once is waited for here, within the deadline. */
-static int send_frame(struct local *l, const uint8_t *frame, size_t size, const int *fds, unsigned count)
+/* Sends the bytes of a frame, with up to three descriptors at its first byte. The request is small
+ * and the guest is waiting for it: a socket that does not take it at once is waited for here,
+ * within the deadline. */
+static int send_frame(struct local *l, const uint8_t *frame, size_t size, const int *fds,
+                      unsigned count)
 {
     union {
         struct cmsghdr head;
@@ -185,7 +192,8 @@ static int send_frame(struct local *l, const uint8_t *frame, size_t size, const 
             memset(&control, 0, sizeof(control));
             message.msg_control = control.space;
             message.msg_controllen = CMSG_SPACE(count * sizeof(int));
-            control.head = (struct cmsghdr){ .cmsg_len = CMSG_LEN(count * sizeof(int)), .cmsg_level = SOL_SOCKET,
+            control.head = (struct cmsghdr){ .cmsg_len = CMSG_LEN(count * sizeof(int)),
+                                             .cmsg_level = SOL_SOCKET,
                                              .cmsg_type = SCM_RIGHTS };
             memcpy(CMSG_DATA(&control.head), fds, count * sizeof(int));
         }
@@ -228,8 +236,10 @@ static int send_exec(struct local *l, struct nt_error *reterr)
         nt_g_add_text(&w, NT_GT_CWD, l->spec->cwd);
     nt_g_add_number(&w, NT_GT_FLAGS, flags);
     int64_t left = l->call->host->left_ms(l->call);
-    if (left >= 0) /* the guest answers a little before our own deadline, so that it can prove the tree gone */
-        nt_g_add_number(&w, NT_GT_TIMEOUT_MS, left > 400 ? (uint64_t)left - 200 : 1 + (uint64_t)left / 2);
+    if (left >= 0) /* the guest answers a little before our own deadline, so that it can prove the
+                      tree gone */
+        nt_g_add_number(&w, NT_GT_TIMEOUT_MS,
+                        left > 400 ? (uint64_t)left - 200 : 1 + (uint64_t)left / 2);
     size_t size = nt_g_done(&w);
     if (size == 0)
         return nt_fail(reterr, NT_E_LIMIT, "the command is longer than %u bytes", NT_G_FRAME_MAX);
@@ -238,8 +248,8 @@ static int send_exec(struct local *l, struct nt_error *reterr)
     return 0;
 }
 
-static int read_fields(const struct nt_g_frame *frame, uint64_t *status, uint64_t *reason, uint64_t *sys, uint64_t *code,
-                       char *message, size_t size)
+static int read_fields(const struct nt_g_frame *frame, uint64_t *status, uint64_t *reason,
+                       uint64_t *sys, uint64_t *code, char *message, size_t size)
 {
     size_t at = 0;
     struct nt_g_field field;
@@ -307,7 +317,8 @@ static void take_frames(struct local *l)
     struct nt_g_frame frame;
     int64_t took = 0;
     size_t at = 0;
-    while (!l->failed && !l->exited && (took = nt_g_next(l->in + at, l->in_size - at, &frame)) > 0) {
+    while (!l->failed && !l->exited
+           && (took = nt_g_next(l->in + at, l->in_size - at, &frame)) > 0) {
         at += (size_t)took;
         if (on_frame(l, &frame) < 0)
             break;
@@ -333,7 +344,8 @@ static void on_readable(void *data, int fd, uint32_t events)
     }
     l->loop->ops->watch_set(l->watch, 0);
     if (!l->exited)
-        fail(l, NT_E_CLOSED, "the connection to the workspace was lost; the program was killed with it");
+        fail(l, NT_E_CLOSED,
+             "the connection to the workspace was lost; the program was killed with it");
     check_done(l);
 }
 
@@ -395,10 +407,16 @@ int exec_local(struct nt_call *call, const struct exec_spec *spec, struct nt_err
     nt_auto(nt_buf_done) struct nt_buf path = NT_BUF(1024);
     if (ws_path(&path, spec->id, "/fd", reterr) < 0)
         return -1;
-    struct local l = { .call = call, .spec = spec, .reterr = reterr, .fd = -1, .give = { -1, -1, -1 },
+    struct local l = { .call = call,
+                       .spec = spec,
+                       .reterr = reterr,
+                       .fd = -1,
+                       .give = { -1, -1, -1 },
                        .keep = { -1, -1, -1 } };
     struct nt_bytes early = { NULL, 0 };
-    if (call->host->upgrade_local(call, nt_buf_text(&path), NT_LOCAL_PROTOCOL, &l.fd, &early, reterr) < 0)
+    if (call->host->upgrade_local(call, nt_buf_text(&path), NT_LOCAL_PROTOCOL, &l.fd, &early,
+                                  reterr)
+        < 0)
         return -1;
     l.loop = call->host->loop(call);
     int result = converse(&l, early, reterr);

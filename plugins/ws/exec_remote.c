@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* exec_remote.c - exec through the API: a WebSocket with text frames for control and binary frames for bytes.
+/* exec_remote.c - exec through the API: a WebSocket with text frames for control and binary frames
+ * for bytes.
  *
- * Binary messages start with a byte that names the stream: 0 stdin, 1 stdout, 2 stderr. The last frame says how many bytes
- * of each the server has sent, and they are compared: what was lost on the way is an error, never a short output. */
+ * Binary messages start with a byte that names the stream: 0 stdin, 1 stdout, 2 stderr. The last
+ * frame says how many bytes of each the server has sent, and they are compared: what was lost on
+ * the way is an error, never a short output. */
 #include "ws.h"
 
 #include <errno.h>
@@ -34,13 +36,15 @@ struct remote {
     struct nt_stream *stream;
     struct nt_reader *input;
     struct nt_watch *signals[SIGNALS];
-    struct nt_buf control;  /* a text message that came in pieces */
-    uint64_t credit;        /* what we may send */
-    uint64_t received[3];   /* bytes of stdout and stderr */
-    int stream_byte;        /* of the binary message that is coming in; -1: its first byte is still to come */
+    struct nt_buf control; /* a text message that came in pieces */
+    uint64_t credit;       /* what we may send */
+    uint64_t received[3];  /* bytes of stdout and stderr */
+    /* of the binary message that is coming in; -1: its first byte is still to come */
+    int stream_byte;
     unsigned interrupts;
     bool exited, failed, input_ended, end_sent, output_lost;
-    bool abandoned;         /* exec_remote has returned; only the close of the stream is still to come */
+    /* exec_remote has returned; only the close of the stream is still to come */
+    bool abandoned;
     uint32_t status, reason, done;
 };
 
@@ -58,15 +62,19 @@ static int send_text(struct remote *r, json_t *message)
 {
     nt_autofree char *text = message ? json_dumps(message, JSON_COMPACT) : NULL;
     struct nt_error error = NT_ERROR_INIT;
-    if (!text || r->stream->ops->write(r->stream, (struct nt_bytes){ text, strlen(text) }, NT_DATA_TEXT, &error) < 0) {
-        fail(r, NT_E_CLOSED, text ? error.message : "the command is not valid UTF-8, which this server needs");
+    if (!text
+        || r->stream->ops->write(r->stream, (struct nt_bytes){ text, strlen(text) }, NT_DATA_TEXT,
+                                 &error)
+               < 0) {
+        fail(r, NT_E_CLOSED,
+             text ? error.message : "the command is not valid UTF-8, which this server needs");
         return -1;
     }
     r->credit -= strlen(text) < r->credit ? strlen(text) : r->credit;
     return 0;
 }
 
-/* --- our input ------------------------------------------------------------------------------------------------------ */
+/* --- our input ----------------------------------------------------------------------------- */
 
 static void feed(struct remote *r)
 {
@@ -77,7 +85,8 @@ static void feed(struct remote *r)
         r->end_sent = true;
         send_text(r, end);
     } else if (!r->input_ended && r->credit > 1) {
-        nt_reader_resume(r->input, r->credit - 1 < STDIN_PIECE ? (size_t)r->credit - 1 : STDIN_PIECE);
+        nt_reader_resume(r->input,
+                         r->credit - 1 < STDIN_PIECE ? (size_t)r->credit - 1 : STDIN_PIECE);
     } else {
         nt_reader_pause(r->input);
     }
@@ -90,7 +99,8 @@ static void on_input(void *data, struct nt_bytes bytes)
     message[0] = 0;
     memcpy(message + 1, bytes.data, bytes.size);
     struct nt_error error = NT_ERROR_INIT;
-    if (r->stream->ops->write(r->stream, (struct nt_bytes){ message, bytes.size + 1 }, 0, &error) < 0) {
+    if (r->stream->ops->write(r->stream, (struct nt_bytes){ message, bytes.size + 1 }, 0, &error)
+        < 0) {
         fail(r, NT_E_CLOSED, error.message);
         return;
     }
@@ -106,7 +116,7 @@ static void on_input_end(void *data, int sys)
     feed(r);
 }
 
-/* --- what the server says ----------------------------------------------------------------------------------------- */
+/* --- what the server says ------------------------------------------------------------------ */
 
 /* Writes all of it; a reader of ours that is gone ends the program, as a closed pipe would. */
 static void put_out(struct remote *r, unsigned which, const char *data, size_t size)
@@ -152,12 +162,14 @@ static void on_error_message(struct remote *r, const json_t *message)
         r->done = 1;
         return;
     }
-    fail(r, nt_error_code_of_status(500, nt_json_text(message, "code")), text ? text : "the server refused the command");
+    fail(r, nt_error_code_of_status(500, nt_json_text(message, "code")),
+         text ? text : "the server refused the command");
 }
 
 static void on_control(struct remote *r)
 {
-    nt_auto_json json_t *message = json_loadb(nt_buf_text(&r->control), r->control.size, JSON_REJECT_DUPLICATES, NULL);
+    nt_auto_json json_t *message =
+        json_loadb(nt_buf_text(&r->control), r->control.size, JSON_REJECT_DUPLICATES, NULL);
     const char *type = nt_json_text(message, "type");
     nt_buf_reset(&r->control);
     if (!type)
@@ -225,7 +237,8 @@ static void on_close(void *data, struct nt_stream *stream, const struct nt_error
         return;
     }
     if (!r->exited && !r->failed) {
-        fail(r, NT_E_CLOSED, "the connection was lost before the program ended; it was killed with it");
+        fail(r, NT_E_CLOSED,
+             "the connection was lost before the program ended; it was killed with it");
         if (reason)
             nt_copy_text(r->reterr->upstream, sizeof(r->reterr->upstream), reason->upstream);
     }
@@ -251,10 +264,12 @@ static json_t *first_message(struct remote *r)
     for (uint32_t i = 0; i < r->spec->count; i++)
         if (json_array_append_new(argv, json_string(r->spec->argv[i])) < 0)
             return NULL;
-    json_t *message = json_pack("{s:s, s:O, s:s*, s:b}", "type", "exec", "argv", argv, "cwd", r->spec->cwd, "stdin", 1);
+    json_t *message = json_pack("{s:s, s:O, s:s*, s:b}", "type", "exec", "argv", argv, "cwd",
+                                r->spec->cwd, "stdin", 1);
     int64_t left = r->call->host->left_ms(r->call);
     if (message && left >= 0)
-        json_object_set_new(message, "timeout_ms", json_integer(left > 400 ? left - 200 : 1 + left / 2));
+        json_object_set_new(message, "timeout_ms",
+                            json_integer(left > 400 ? left - 200 : 1 + left / 2));
     return message;
 }
 
@@ -265,7 +280,8 @@ static int converse(struct remote *r, struct nt_error *reterr)
     nt_auto_json json_t *first = first_message(r);
     if (send_text(r, first) < 0)
         return -1;
-    if (fcntl(fd, F_GETFD) >= 0 && nt_reader_new(r->loop, fd, STDIN_PIECE, &input, r, &r->input, reterr) < 0)
+    if (fcntl(fd, F_GETFD) >= 0
+        && nt_reader_new(r->loop, fd, STDIN_PIECE, &input, r, &r->input, reterr) < 0)
         return -1;
     if (!r->input) { /* a closed stdin is an empty one */
         nt_auto_json json_t *end = json_pack("{s:s}", "type", "stdin_end");
@@ -283,17 +299,25 @@ static int converse(struct remote *r, struct nt_error *reterr)
 
 int exec_remote(struct nt_call *call, const struct exec_spec *spec, struct nt_error *reterr)
 {
-    static const struct nt_stream_events events = { .size = sizeof(events), .data = on_data, .writable = on_writable,
-                                                    .close = on_close };
+    static const struct nt_stream_events events = {
+        .size = sizeof(events), .data = on_data, .writable = on_writable, .close = on_close
+    };
     nt_auto(nt_buf_done) struct nt_buf path = NT_BUF(1024);
     if (ws_path(&path, spec->id, "/ws?channel=exec", reterr) < 0)
         return -1;
     struct remote *r = calloc(1, sizeof(*r));
     if (!r)
         return nt_fail(reterr, NT_E_MEMORY, "no memory for the connection");
-    *r = (struct remote){ .call = call, .spec = spec, .reterr = reterr, .stream_byte = -1,
-                          .control = NT_BUF(CONTROL_MAX), .loop = call->host->loop(call) };
-    struct nt_open open = { .size = sizeof(open), .kind = NT_OPEN_WS, .path = nt_buf_text(&path), .events = &events,
+    *r = (struct remote){ .call = call,
+                          .spec = spec,
+                          .reterr = reterr,
+                          .stream_byte = -1,
+                          .control = NT_BUF(CONTROL_MAX),
+                          .loop = call->host->loop(call) };
+    struct nt_open open = { .size = sizeof(open),
+                            .kind = NT_OPEN_WS,
+                            .path = nt_buf_text(&path),
+                            .events = &events,
                             .data = r };
     struct nt_response head = { .size = sizeof(head) };
     if (call->host->open(call, &open, &r->stream, &head, reterr) < 0) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pump.c - moves bytes from one descriptor to another on a struct nt_loop.
  *
- * It waits for one side at a time. When a splice says EAGAIN it was the other side that was not ready, so it waits
- * for that one; both waits are level-triggered, so no readiness is lost. */
+ * It waits for one side at a time. When a splice says EAGAIN it was the other side that was not
+ * ready, so it waits for that one; both waits are level-triggered, so no readiness is lost. */
 #include "pump.h"
 
 #include <errno.h>
@@ -130,7 +130,8 @@ static enum next copy(struct pump *p, bool from_ready, int *sys)
 static enum next splice_some(struct pump *p, bool from_ready, int *sys)
 {
     for (int i = 0; i < TURNS; i++) {
-        ssize_t moved = splice(p->from, NULL, p->to, NULL, SPLICE_MAX, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+        ssize_t moved =
+            splice(p->from, NULL, p->to, NULL, SPLICE_MAX, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
         if (moved > 0)
             continue;
         if (moved == 0)
@@ -154,15 +155,16 @@ static void turn(struct pump *p, bool from_ready)
     int sys = 0;
     if (p->ended)
         return;
-    enum next next = p->can_splice ? splice_some(p, from_ready, &sys) : copy(p, from_ready || !p->from_watch, &sys);
+    enum next next = p->can_splice ? splice_some(p, from_ready, &sys)
+                                   : copy(p, from_ready || !p->from_watch, &sys);
     if (next == NEXT_END)
         finish(p, sys);
     else
         wait_for(p, next == NEXT_SOURCE, next == NEXT_SINK);
 }
 
-int pump_new(struct nt_loop *loop, int from, int to, void (*end)(void *data, int sys), void *data, struct pump **ret,
-             struct nt_error *reterr)
+int pump_new(struct nt_loop *loop, int from, int to, void (*end)(void *data, int sys), void *data,
+             struct pump **ret, struct nt_error *reterr)
 {
     struct stat source, sink;
     if (fstat(from, &source) < 0 || fstat(to, &sink) < 0)
@@ -178,7 +180,8 @@ int pump_new(struct nt_loop *loop, int from, int to, void (*end)(void *data, int
     p->can_splice = (S_ISFIFO(source.st_mode) || S_ISREG(source.st_mode))
                     && (S_ISFIFO(sink.st_mode) || S_ISREG(sink.st_mode));
     p->to_may_block = !S_ISREG(sink.st_mode) && !(fcntl(to, F_GETFL) & O_NONBLOCK);
-    if (!S_ISREG(source.st_mode)) /* what cannot be polled all the same (/dev/zero) counts as a file */
+    if (!S_ISREG(
+            source.st_mode)) /* what cannot be polled all the same (/dev/zero) counts as a file */
         p->from_watch = loop->ops->watch(loop, from, 0, on_from, p);
     if (!S_ISREG(sink.st_mode))
         p->to_watch = loop->ops->watch(loop, to, 0, on_to, p);

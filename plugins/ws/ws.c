@@ -7,21 +7,43 @@
 
 #define COLUMNS_OF_A_WORKSPACE                                                                     \
     { .name = "id", .help = "Id of the workspace", .type = NT_ID },                                \
-    { .name = "name", .help = "Its name", .type = NT_TEXT },                                       \
-    { .name = "status", .help = "creating, running, stopped or error", .type = NT_TEXT },          \
-    { .name = "image", .help = "What it was made from", .type = NT_TEXT },                         \
-    { .name = "size", .help = "small, medium, large, or its numbers", .type = NT_TEXT, .flags = NT_WIDE },  \
-    { .name = "vcpus", .path = "config.vcpus", .help = "Processors", .type = NT_INT, .flags = NT_WIDE },    \
-    { .name = "memory_mb", .path = "config.memory_mb", .help = "Memory in MiB", .type = NT_INT,             \
-      .flags = NT_WIDE },                                                                          \
-    { .name = "limits", .help = "How firmly each limit holds: hard, soft or none", .type = NT_JSON,         \
-      .flags = NT_WIDE },                                                                          \
-    { .name = "internet_access", .help = "Whether it may use the internet", .type = NT_BOOL,       \
-      .flags = NT_WIDE },                                                                          \
-    { .name = "unreachable", .help = "Its guest does not answer", .type = NT_BOOL, .flags = NT_WIDE },      \
-    { .name = "notice", .help = "Something you should know of it", .type = NT_TEXT, .flags = NT_WIDE },     \
-    { .name = "created_at", .help = "When it was made", .type = NT_TIME, .flags = NT_WIDE },       \
-    { .name = "timeout_at", .help = "When its time ends", .type = NT_TIME, .flags = NT_WIDE }
+        { .name = "name", .help = "Its name", .type = NT_TEXT },                                   \
+        { .name = "status", .help = "creating, running, stopped or error", .type = NT_TEXT },      \
+        { .name = "image", .help = "What it was made from", .type = NT_TEXT },                     \
+        { .name = "size",                                                                          \
+          .help = "small, medium, large, or its numbers",                                          \
+          .type = NT_TEXT,                                                                         \
+          .flags = NT_WIDE },                                                                      \
+        { .name = "vcpus",                                                                         \
+          .path = "config.vcpus",                                                                  \
+          .help = "Processors",                                                                    \
+          .type = NT_INT,                                                                          \
+          .flags = NT_WIDE },                                                                      \
+        { .name = "memory_mb",                                                                     \
+          .path = "config.memory_mb",                                                              \
+          .help = "Memory in MiB",                                                                 \
+          .type = NT_INT,                                                                          \
+          .flags = NT_WIDE },                                                                      \
+        { .name = "limits",                                                                        \
+          .help = "How firmly each limit holds: hard, soft or none",                               \
+          .type = NT_JSON,                                                                         \
+          .flags = NT_WIDE },                                                                      \
+        { .name = "internet_access",                                                               \
+          .help = "Whether it may use the internet",                                               \
+          .type = NT_BOOL,                                                                         \
+          .flags = NT_WIDE },                                                                      \
+        { .name = "unreachable",                                                                   \
+          .help = "Its guest does not answer",                                                     \
+          .type = NT_BOOL,                                                                         \
+          .flags = NT_WIDE },                                                                      \
+        { .name = "notice",                                                                        \
+          .help = "Something you should know of it",                                               \
+          .type = NT_TEXT,                                                                         \
+          .flags = NT_WIDE },                                                                      \
+        { .name = "created_at", .help = "When it was made", .type = NT_TIME, .flags = NT_WIDE },   \
+    {                                                                                              \
+        .name = "timeout_at", .help = "When its time ends", .type = NT_TIME, .flags = NT_WIDE      \
+    }
 
 static const struct nt_column workspace_columns[] = { COLUMNS_OF_A_WORKSPACE };
 
@@ -29,35 +51,69 @@ static const struct nt_arg id_args[] = {
     { .name = "id", .type = NT_ID, .complete = "ws.ids", .help = "Id or name of the workspace" },
 };
 
-static const uint32_t api_errors[] = { NT_E_NOT_FOUND, NT_E_CONFLICT, NT_E_AUTH, NT_E_CONNECT, NT_E_TIMEOUT };
+static const uint32_t api_errors[] = { NT_E_NOT_FOUND, NT_E_CONFLICT, NT_E_AUTH, NT_E_CONNECT,
+                                       NT_E_TIMEOUT };
 
 static const struct nt_opt create_opts[] = {
-    { .name = "image", .letter = 'i', .type = NT_TEXT, .arg = "image", .fallback = "host",
-      .help = "Base image: host (the programs of this machine), or the path of a root filesystem as tar" },
-    { .name = "size", .letter = 's', .type = NT_CHOICE, .choices = "small|medium|large", .fallback = "small",
+    { .name = "image",
+      .letter = 'i',
+      .type = NT_TEXT,
+      .arg = "image",
+      .fallback = "host",
+      .help = "Base image: host (the programs of this machine), or the path of a root filesystem "
+              "as tar" },
+    { .name = "size",
+      .letter = 's',
+      .type = NT_CHOICE,
+      .choices = "small|medium|large",
+      .fallback = "small",
       .help = "small (2 processors, 2 GiB), medium (4, 4 GiB) or large (8, 8 GiB)" },
-    { .name = "name", .letter = 'n', .type = NT_ID, .arg = "name", .help = "Workspace name (default: made up)" },
-    { .name = "port", .letter = 'p', .type = NT_TEXT, .arg = "mapping", .flags = NT_MANY,
+    { .name = "name",
+      .letter = 'n',
+      .type = NT_ID,
+      .arg = "name",
+      .help = "Workspace name (default: made up)" },
+    { .name = "port",
+      .letter = 'p',
+      .type = NT_TEXT,
+      .arg = "mapping",
+      .flags = NT_MANY,
       .help = "host:container to pin a port, or just container (not built yet)" },
-    { .name = "repo", .letter = 'r', .type = NT_TEXT, .arg = "url",
+    { .name = "repo",
+      .letter = 'r',
+      .type = NT_TEXT,
+      .arg = "url",
       .help = "Git repository to clone into /workspace: https://…, http://…, or a local folder" },
-    { .name = "branch", .letter = 'b', .type = NT_TEXT, .arg = "branch", .help = "Branch to clone" },
-    { .name = "internet", .type = NT_FLAG, .fallback = "1",
+    { .name = "branch",
+      .letter = 'b',
+      .type = NT_TEXT,
+      .arg = "branch",
+      .help = "Branch to clone" },
+    { .name = "internet",
+      .type = NT_FLAG,
+      .fallback = "1",
       .help = "Let it reach public addresses (--no-internet: nothing at all)" },
-    { .name = "require-limits", .type = NT_FLAG,
-      .help = "Refuse when a limit on processor, memory or processes could not be enforced firmly" },
+    { .name = "require-limits",
+      .type = NT_FLAG,
+      .help =
+          "Refuse when a limit on processor, memory or processes could not be enforced firmly" },
 };
 static const struct nt_example create_examples[] = {
     { "ws create", "A workspace with the programs of this machine" },
     { "ws create --size medium --name builder", "With more memory, and a name" },
-    { "ws create --repo . --no-internet", "A clone of the repository in this folder, without network" },
+    { "ws create --repo . --no-internet",
+      "A clone of the repository in this folder, without network" },
 };
-static const uint32_t create_errors[] = { NT_E_NOT_FOUND, NT_E_CONFLICT, NT_E_QUOTA, NT_E_UNAVAILABLE, NT_E_AUTH,
-                                          NT_E_CONNECT, NT_E_TIMEOUT, NT_E_NOT_BUILT, WS_E_CLONE_FAILED,
+static const uint32_t create_errors[] = { NT_E_NOT_FOUND,   NT_E_CONFLICT,  NT_E_QUOTA,
+                                          NT_E_UNAVAILABLE, NT_E_AUTH,      NT_E_CONNECT,
+                                          NT_E_TIMEOUT,     NT_E_NOT_BUILT, WS_E_CLONE_FAILED,
                                           WS_E_REPOSITORY };
 
 static const struct nt_opt list_opts[] = {
-    { .name = "state", .type = NT_CHOICE, .choices = "creating|running|stopped|error", .help = "Only those in this state" },
+    { .name = "state",
+      .type = NT_CHOICE,
+      .choices = "creating|running|stopped|error",
+      .help = "Only those in this state" },
 };
 static const struct nt_example list_examples[] = {
     { "ws list", "All workspaces" },
@@ -66,76 +122,154 @@ static const struct nt_example list_examples[] = {
 static const struct nt_alias list_aliases[] = { { .path = "ws ls" } };
 
 static const struct nt_opt stop_opts[] = {
-    { .name = "grace", .type = NT_DURATION_MS, .arg = "time", .fallback = "10s", .min = 0, .max = 3600000,
+    { .name = "grace",
+      .type = NT_DURATION_MS,
+      .arg = "time",
+      .fallback = "10s",
+      .min = 0,
+      .max = 3600000,
       .help = "Time for its programs to end before they are killed" },
 };
-static const struct nt_example stop_examples[] = { { "ws stop ws_a1b2c3d4", "End its programs, keep its files" } };
-static const struct nt_example start_examples[] = { { "ws start ws_a1b2c3d4", "Go on with its files" } };
-static const struct nt_example rm_examples[] = { { "ws rm ws_a1b2c3d4", "Remove one workspace for good" } };
+static const struct nt_example stop_examples[] = { { "ws stop ws_a1b2c3d4",
+                                                     "End its programs, keep its files" } };
+static const struct nt_example start_examples[] = { { "ws start ws_a1b2c3d4",
+                                                      "Go on with its files" } };
+static const struct nt_example rm_examples[] = { { "ws rm ws_a1b2c3d4",
+                                                   "Remove one workspace for good" } };
 
 static const struct nt_arg exec_args[] = {
-    { .name = "workspace-id", .type = NT_ID, .complete = "ws.ids", .help = "Id or name of the workspace" },
-    { .name = "command", .type = NT_TEXT, .flags = NT_REST, .help = "Program and its arguments, behind --" },
+    { .name = "workspace-id",
+      .type = NT_ID,
+      .complete = "ws.ids",
+      .help = "Id or name of the workspace" },
+    { .name = "command",
+      .type = NT_TEXT,
+      .flags = NT_REST,
+      .help = "Program and its arguments, behind --" },
 };
 static const struct nt_opt exec_opts[] = {
-    { .name = "cwd", .type = NT_TEXT, .arg = "path",
+    { .name = "cwd",
+      .type = NT_TEXT,
+      .arg = "path",
       .help = "Working directory inside the workspace (default: /workspace)" },
     { .name = "detach", .type = NT_FLAG, .help = "Do not wait for it (not built yet)" },
-    { .name = "log", .type = NT_TEXT, .arg = "path", .help = "Log file inside the workspace, with --detach (not built yet)" },
+    { .name = "log",
+      .type = NT_TEXT,
+      .arg = "path",
+      .help = "Log file inside the workspace, with --detach (not built yet)" },
 };
 static const struct nt_example exec_examples[] = {
     { "exec ws_a1b2c3d4 -- make test", "Run a program; its exit status is ours" },
     { "exec --cwd /workspace/api ws_a1b2c3d4 -- ls -la", "In another folder" },
     { "exec ws_a1b2c3d4 -- bash -lc \"ls -la | head\"", "A pipeline needs a shell" },
 };
-static const uint32_t exec_errors[] = { NT_E_NOT_FOUND, NT_E_CONFLICT, NT_E_TIMEOUT, NT_E_RUNTIME, NT_E_AUTH,
-                                        NT_E_CONNECT, NT_E_NOT_BUILT, WS_E_COMMAND_NOT_FOUND, WS_E_NOT_EXECUTABLE };
+static const uint32_t exec_errors[] = {
+    NT_E_NOT_FOUND, NT_E_CONFLICT,  NT_E_TIMEOUT,           NT_E_RUNTIME,       NT_E_AUTH,
+    NT_E_CONNECT,   NT_E_NOT_BUILT, WS_E_COMMAND_NOT_FOUND, WS_E_NOT_EXECUTABLE
+};
 
 static const struct nt_error_row errors[] = {
-    { .number = WS_E_COMMAND_NOT_FOUND, .text = "nanoterm.command_not_found", .kind = "runtime", .exit_status = 127,
+    { .number = WS_E_COMMAND_NOT_FOUND,
+      .text = "nanoterm.command_not_found",
+      .kind = "runtime",
+      .exit_status = 127,
       .help = "Look for the program with: nanoterm exec ID -- bash -lc 'command -v NAME'" },
-    { .number = WS_E_NOT_EXECUTABLE, .text = "nanoterm.not_executable", .kind = "runtime", .exit_status = 126,
+    { .number = WS_E_NOT_EXECUTABLE,
+      .text = "nanoterm.not_executable",
+      .kind = "runtime",
+      .exit_status = 126,
       .help = "Make the file executable, or run it with its interpreter" },
-    { .number = WS_E_CLONE_FAILED, .text = "nanoterm.clone_failed", .kind = "runtime", .exit_status = 8,
+    { .number = WS_E_CLONE_FAILED,
+      .text = "nanoterm.clone_failed",
+      .kind = "runtime",
+      .exit_status = 8,
       .help = "Read what git said above; a private repository needs a GITHUB_TOKEN secret" },
-    { .number = WS_E_REPOSITORY, .text = "nanoterm.repository", .kind = "usage", .exit_status = 2,
+    { .number = WS_E_REPOSITORY,
+      .text = "nanoterm.repository",
+      .kind = "usage",
+      .exit_status = 2,
       .help = "Give the URL of a repository (https://… or http://…), or a folder that is one" },
 };
 
 static const struct nt_command commands[] = {
-    { .path = "ws create", .summary = "Create a new workspace", .run = ws_create, .opts = NT_TABLE(create_opts),
-      .description = "A workspace is a long-lived Linux environment of its own: its own files, processes and network. "
+    { .path = "ws create",
+      .summary = "Create a new workspace",
+      .run = ws_create,
+      .opts = NT_TABLE(create_opts),
+      .description = "A workspace is a long-lived Linux environment of its own: its own files, "
+                     "processes and network. "
                      "It starts at once and lives until you remove it.",
-      .columns = NT_TABLE(workspace_columns), .examples = NT_TABLE(create_examples),
-      .errors = NT_TABLE(create_errors), .effects = NT_REMOTE | NT_WRITES, .result = NT_RESULT_ONE,
+      .columns = NT_TABLE(workspace_columns),
+      .examples = NT_TABLE(create_examples),
+      .errors = NT_TABLE(create_errors),
+      .effects = NT_REMOTE | NT_WRITES,
+      .result = NT_RESULT_ONE,
       .timeout_ms = 30 * 60 * 1000 },
-    { .path = "ws list", .summary = "List all workspaces", .run = ws_list, .opts = NT_TABLE(list_opts),
-      .columns = NT_TABLE(workspace_columns), .examples = NT_TABLE(list_examples), .aliases = NT_TABLE(list_aliases),
-      .errors = NT_TABLE(api_errors), .effects = NT_REMOTE | NT_IDEMPOTENT, .result = NT_RESULT_LIST },
-    { .path = "ws stop", .summary = "Stop a workspace; its files stay", .run = ws_stop, .args = NT_TABLE(id_args),
-      .opts = NT_TABLE(stop_opts), .columns = NT_TABLE(workspace_columns), .examples = NT_TABLE(stop_examples),
-      .errors = NT_TABLE(api_errors), .effects = NT_REMOTE | NT_WRITES | NT_IDEMPOTENT, .result = NT_RESULT_ONE },
-    { .path = "ws start", .summary = "Start a stopped workspace", .run = ws_start, .args = NT_TABLE(id_args),
-      .columns = NT_TABLE(workspace_columns), .examples = NT_TABLE(start_examples), .errors = NT_TABLE(api_errors),
-      .effects = NT_REMOTE | NT_WRITES | NT_IDEMPOTENT, .result = NT_RESULT_ONE },
-    { .path = "ws rm", .summary = "Terminate and remove a workspace for good", .run = ws_rm,
-      .args = NT_TABLE(id_args), .columns = NT_TABLE(workspace_columns), .examples = NT_TABLE(rm_examples),
-      .errors = NT_TABLE(api_errors), .effects = NT_REMOTE | NT_WRITES | NT_DESTROYS, .result = NT_RESULT_ONE },
-    { .path = "exec", .summary = "Run a command in a workspace", .run = ws_exec, .args = NT_TABLE(exec_args),
-      .description = "Its input, output and exit status are those of this command. Options may stand before or after "
-                     "the workspace; -- marks the start of the command. When this command ends, so does the program "
+    { .path = "ws list",
+      .summary = "List all workspaces",
+      .run = ws_list,
+      .opts = NT_TABLE(list_opts),
+      .columns = NT_TABLE(workspace_columns),
+      .examples = NT_TABLE(list_examples),
+      .aliases = NT_TABLE(list_aliases),
+      .errors = NT_TABLE(api_errors),
+      .effects = NT_REMOTE | NT_IDEMPOTENT,
+      .result = NT_RESULT_LIST },
+    { .path = "ws stop",
+      .summary = "Stop a workspace; its files stay",
+      .run = ws_stop,
+      .args = NT_TABLE(id_args),
+      .opts = NT_TABLE(stop_opts),
+      .columns = NT_TABLE(workspace_columns),
+      .examples = NT_TABLE(stop_examples),
+      .errors = NT_TABLE(api_errors),
+      .effects = NT_REMOTE | NT_WRITES | NT_IDEMPOTENT,
+      .result = NT_RESULT_ONE },
+    { .path = "ws start",
+      .summary = "Start a stopped workspace",
+      .run = ws_start,
+      .args = NT_TABLE(id_args),
+      .columns = NT_TABLE(workspace_columns),
+      .examples = NT_TABLE(start_examples),
+      .errors = NT_TABLE(api_errors),
+      .effects = NT_REMOTE | NT_WRITES | NT_IDEMPOTENT,
+      .result = NT_RESULT_ONE },
+    { .path = "ws rm",
+      .summary = "Terminate and remove a workspace for good",
+      .run = ws_rm,
+      .args = NT_TABLE(id_args),
+      .columns = NT_TABLE(workspace_columns),
+      .examples = NT_TABLE(rm_examples),
+      .errors = NT_TABLE(api_errors),
+      .effects = NT_REMOTE | NT_WRITES | NT_DESTROYS,
+      .result = NT_RESULT_ONE },
+    { .path = "exec",
+      .summary = "Run a command in a workspace",
+      .run = ws_exec,
+      .args = NT_TABLE(exec_args),
+      .description = "Its input, output and exit status are those of this command. Options may "
+                     "stand before or after "
+                     "the workspace; -- marks the start of the command. When this command ends, so "
+                     "does the program "
                      "with all that it started.",
-      .opts = NT_TABLE(exec_opts), .examples = NT_TABLE(exec_examples), .errors = NT_TABLE(exec_errors),
-      .effects = NT_REMOTE | NT_RUNS, .timeout_ms = -1 },
+      .opts = NT_TABLE(exec_opts),
+      .examples = NT_TABLE(exec_examples),
+      .errors = NT_TABLE(exec_errors),
+      .effects = NT_REMOTE | NT_RUNS,
+      .timeout_ms = -1 },
 };
 
 static const struct nt_group groups[] = { { .name = "ws", .summary = "Manage workspaces" } };
 
 static const struct nt_plugin plugin = {
-    NT_PLUGIN_HEAD,          .name = "ws",
-    .version = NT_VERSION,   .summary = "Workspaces: create, list, stop, start, remove, exec",
-    .vendor = "nanoterm",    .groups = NT_TABLE(groups),
-    .commands = NT_TABLE(commands), .errors = NT_TABLE(errors),
+    NT_PLUGIN_HEAD,
+    .name = "ws",
+    .version = NT_VERSION,
+    .summary = "Workspaces: create, list, stop, start, remove, exec",
+    .vendor = "nanoterm",
+    .groups = NT_TABLE(groups),
+    .commands = NT_TABLE(commands),
+    .errors = NT_TABLE(errors),
 };
 NT_PLUGIN(plugin);
 

@@ -21,7 +21,8 @@ int ws_start(struct nt_call *call, struct nt_error *reterr);
 int ws_rm(struct nt_call *call, struct nt_error *reterr);
 int ws_exec(struct nt_call *call, struct nt_error *reterr);
 
-/* Writes "/v1/sandboxes/{id}{rest}" into a buffer; id is escaped, rest is not. NT_E_USAGE for an empty id. */
+/* Writes "/v1/sandboxes/{id}{rest}" into a buffer; id is escaped, rest is not. NT_E_USAGE for an
+ * empty id. */
 int ws_path(struct nt_buf *path, const char *id, const char *rest, struct nt_error *reterr);
 
 /* Runs a program in a workspace with this process's standard streams, and waits for it. */
@@ -29,7 +30,7 @@ struct exec_spec {
     const char *id;
     const char *const *argv; /* count words */
     uint32_t count;
-    const char *cwd;         /* NULL: the workspace's own */
+    const char *cwd; /* NULL: the workspace's own */
 };
 int exec_run(struct nt_call *call, const struct exec_spec *spec, struct nt_error *reterr);
 
@@ -37,13 +38,15 @@ int exec_run(struct nt_call *call, const struct exec_spec *spec, struct nt_error
 int exec_local(struct nt_call *call, const struct exec_spec *spec, struct nt_error *reterr);
 int exec_remote(struct nt_call *call, const struct exec_spec *spec, struct nt_error *reterr);
 
-/* How a program ended, for exec_local and exec_remote alike: sets the exit status of the call, or makes the error of a
- * program that did not end by itself. reason is NT_GR_* of guest.h. */
+/* How a program ended, for exec_local and exec_remote alike: sets the exit status of the call, or
+ * makes the error of a program that did not end by itself. reason is NT_GR_* of guest.h. */
 int exec_ended(struct nt_call *call, uint32_t reason, uint32_t status, struct nt_error *reterr);
 /* The error of a program that did not start: sys is the errno value of exec or chdir. */
-int exec_not_started(const struct exec_spec *spec, int sys, const char *message, struct nt_error *reterr);
+int exec_not_started(const struct exec_spec *spec, int sys, const char *message,
+                     struct nt_error *reterr);
 
 /* Clones url (https://…, http://… or a local repository) into /workspace of a new workspace. */
-int clone_into(struct nt_call *call, const char *id, const char *url, const char *branch, struct nt_error *reterr);
+int clone_into(struct nt_call *call, const char *id, const char *url, const char *branch,
+               struct nt_error *reterr);
 
 #endif

@@ -30,10 +30,10 @@ static int request_body(struct nt_call *call, char **ret, struct nt_error *reter
     nt_autofree char *image = NULL;
     if (image_name(host->text(call, "image"), &image, reterr) < 0)
         return -1;
-    nt_auto_json json_t *body =
-        json_pack("{s:s, s:s, s:s*, s:b, s:b}", "image", image, "size", host->text(call, "size"), "name",
-                  host->text(call, "name"), "internet_access", host->number(call, "internet") != 0,
-                  "require_limits", host->number(call, "require-limits") != 0);
+    nt_auto_json json_t *body = json_pack(
+        "{s:s, s:s, s:s*, s:b, s:b}", "image", image, "size", host->text(call, "size"), "name",
+        host->text(call, "name"), "internet_access", host->number(call, "internet") != 0,
+        "require_limits", host->number(call, "require-limits") != 0);
     *ret = body ? json_dumps(body, JSON_COMPACT) : NULL;
     return *ret ? 0 : nt_fail(reterr, NT_E_INVALID, "the name or the image is not valid UTF-8");
 }
@@ -41,9 +41,11 @@ static int request_body(struct nt_call *call, char **ret, struct nt_error *reter
 static void remind_of_secrets(struct nt_call *call, const char *image)
 {
     if (strstr(image, "claude-code"))
-        call->host->message(call, NT_SAY_NOTE, "Run 'nanoterm secrets auth-claude' before the agent can sign in.");
+        call->host->message(call, NT_SAY_NOTE,
+                            "Run 'nanoterm secrets auth-claude' before the agent can sign in.");
     else if (strstr(image, "codex"))
-        call->host->message(call, NT_SAY_NOTE, "Run 'nanoterm secrets auth-codex' before the agent can sign in.");
+        call->host->message(call, NT_SAY_NOTE,
+                            "Run 'nanoterm secrets auth-codex' before the agent can sign in.");
 }
 
 /* A workspace without its repository is of no use: remove it, or say how. */
@@ -53,11 +55,14 @@ static int undo(struct nt_call *call, const char *id, struct nt_error *reterr)
     struct nt_error ignored = NT_ERROR_INIT;
     struct nt_response response = { .size = sizeof(response) };
     if (ws_path(&path, id, "", &ignored) == 0) {
-        struct nt_request request = { .size = sizeof(request), .method = "DELETE", .path = nt_buf_text(&path) };
+        struct nt_request request = { .size = sizeof(request),
+                                      .method = "DELETE",
+                                      .path = nt_buf_text(&path) };
         if (call->host->request(call, &request, &response, &ignored) == 0)
             return -1;
     }
-    return nt_hint(reterr, "%s was made and is still there; remove it with: nanoterm ws rm %s", id, id);
+    return nt_hint(reterr, "%s was made and is still there; remove it with: nanoterm ws rm %s", id,
+                   id);
 }
 
 int ws_create(struct nt_call *call, struct nt_error *reterr)
@@ -72,7 +77,9 @@ int ws_create(struct nt_call *call, struct nt_error *reterr)
     nt_autofree char *body = NULL;
     if (request_body(call, &body, reterr) < 0)
         return -1;
-    struct nt_request request = { .size = sizeof(request), .method = "POST", .path = "/v1/sandboxes",
+    struct nt_request request = { .size = sizeof(request),
+                                  .method = "POST",
+                                  .path = "/v1/sandboxes",
                                   .body = { body, strlen(body) } };
     struct nt_response response = { .size = sizeof(response) };
     if (host->request(call, &request, &response, reterr) < 0)

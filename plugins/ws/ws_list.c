@@ -10,7 +10,8 @@
 #define PAGES_MAX 10000 /* a server whose token never ends is broken */
 
 /* Emits the rows of one page; *ret_token gets the next page's token, empty at the end. */
-static int one_page(struct nt_call *call, const char *path, struct nt_buf *ret_token, struct nt_error *reterr)
+static int one_page(struct nt_call *call, const char *path, struct nt_buf *ret_token,
+                    struct nt_error *reterr)
 {
     struct nt_request request = { .size = sizeof(request), .method = "GET", .path = path };
     struct nt_response response = { .size = sizeof(response) };
@@ -21,7 +22,8 @@ static int one_page(struct nt_call *call, const char *path, struct nt_buf *ret_t
     if (!json_is_array(items))
         return nt_fail(reterr, NT_E_RESPONSE, "the server's answer is not a list of workspaces");
     nt_buf_reset(ret_token);
-    if (json_is_true(json_object_get(page, "has_next")) && json_is_string(json_object_get(page, "next_token")))
+    if (json_is_true(json_object_get(page, "has_next"))
+        && json_is_string(json_object_get(page, "next_token")))
         nt_buf_add(ret_token, json_string_value(json_object_get(page, "next_token")));
     nt_autofree char *text = json_dumps(items, JSON_COMPACT);
     if (!text || !nt_buf_ok(ret_token))
@@ -36,7 +38,8 @@ int ws_list(struct nt_call *call, struct nt_error *reterr)
     nt_auto(nt_buf_done) struct nt_buf token = NT_BUF(4096);
     for (unsigned pages = 0; pages < PAGES_MAX; pages++) {
         nt_buf_reset(&path);
-        nt_buf_addf(&path, "/v1/sandboxes?limit=200%s%s", state ? "&state=" : "", state ? state : "");
+        nt_buf_addf(&path, "/v1/sandboxes?limit=200%s%s", state ? "&state=" : "",
+                    state ? state : "");
         if (token.size > 0) {
             nt_buf_add(&path, "&next_token=");
             nt_buf_add_url_part(&path, nt_buf_text(&token));

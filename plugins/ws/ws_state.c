@@ -14,7 +14,9 @@ static int change(struct nt_call *call, const char *method, const char *action, 
     nt_auto(nt_buf_done) struct nt_buf path = NT_BUF(1024);
     if (ws_path(&path, call->host->text(call, "id"), action, reterr) < 0)
         return -1;
-    struct nt_request request = { .size = sizeof(request), .method = method, .path = nt_buf_text(&path),
+    struct nt_request request = { .size = sizeof(request),
+                                  .method = method,
+                                  .path = nt_buf_text(&path),
                                   .body = { body, strlen(body) } };
     struct nt_response response = { .size = sizeof(response) };
     if (call->host->request(call, &request, &response, reterr) < 0)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* load_test.c - good, old, new, wrong and hostile plugins against the loader: each harms only itself. */
+/* load_test.c - good, old, new, wrong and hostile plugins against the loader: each harms only
+ * itself. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,7 +24,7 @@ struct world {
     char installed[80];
     char home[80];
     struct plugins *plugins;
-    unsigned lines;     /* that told of skipped ones */
+    unsigned lines; /* that told of skipped ones */
     const char *program;
 };
 
@@ -97,7 +98,8 @@ static void read_file(const char *path, struct nt_buf *ret)
     } while (n > 0);
 }
 
-/* Copies the variant into a folder under another (or its own) name, cut to `size` bytes unless 0. */
+/* Copies the variant into a folder under another (or its own) name, cut to `size` bytes unless
+ * 0. */
 static void put_cut(const char *folder, const char *variant, const char *as, size_t size)
 {
     char from[PATH_MAX], to[PATH_MAX];
@@ -163,11 +165,13 @@ static void is_ok(const struct world *w, const char *folder, const char *name)
         fail_msg("%s is %s: %s", name, info.state, info.reason);
 }
 
-static void is_skipped(const struct world *w, const char *folder, const char *name, const char *reason)
+static void is_skipped(const struct world *w, const char *folder, const char *name,
+                       const char *reason)
 {
     struct plugin_info info = info_in(w, folder, name);
     if (strcmp(info.state, "skipped") != 0 || !info.reason || !strstr(info.reason, reason))
-        fail_msg("%s is %s: %s (wanted: %s)", name, info.state, info.reason ? info.reason : "no reason", reason);
+        fail_msg("%s is %s: %s (wanted: %s)", name, info.state,
+                 info.reason ? info.reason : "no reason", reason);
 }
 
 static const struct nt_command *command(const struct world *w, const char *path)
@@ -230,7 +234,8 @@ static void wrong_files_harm_only_themselves(void **state)
     struct nt_error e;
     assert_int_equal(load(w, "old hello", &e), 0);
 
-    /* Failures are remembered, too: without a program that could ask again, the answers are the same. */
+    /* Failures are remembered, too: without a program that could ask again, the answers are the
+     * same. */
     w->program = "/nonexistent";
     open_all(w);
     for (size_t i = 0; i < count; i++)
@@ -254,14 +259,16 @@ static void older_and_newer_ones_load(void **state)
         if (load(w, path, &e) < 0)
             fail_msg("%s: %s", good[i], e.message);
     }
-    assert_non_null(command(w, "rows more")); /* the second row was found through the longer stride */
+    /* the second row was found through the longer stride */
+    assert_non_null(command(w, "rows more"));
     const struct nt_command *c = command(w, "old hello");
     const struct nt_opt *opts = c->opts.rows;
     assert_int_equal(c->opts.count, 1);
     assert_string_equal(opts[0].name, "times");
     assert_true(opts[0].max == 9 && opts[0].letter == 't' && c->timeout_ms == 1000);
     struct nt_error_row row;
-    assert_true(plugins_error_row(w->plugins, plugins_owner(w->plugins, c), NT_E_PLUGIN_FIRST + 1, &row));
+    assert_true(
+        plugins_error_row(w->plugins, plugins_owner(w->plugins, c), NT_E_PLUGIN_FIRST + 1, &row));
     assert_string_equal(row.text, "test.lost");
     assert_true(plugins_error_row(w->plugins, NULL, NT_E_NOT_FOUND, &row) && row.exit_status == 3);
     assert_false(plugins_error_row(w->plugins, NULL, NT_E_PLUGIN_FIRST + 1, &row));
@@ -271,7 +278,9 @@ static void a_plugin_that_hangs_ends_at_its_time(void **state)
 {
     struct world *w = *state;
     put(w->others, "hang");
-    struct plugins_options options = { .installation = w->installed, .program = NANOTERM, .load_ms = 300 };
+    struct plugins_options options = { .installation = w->installed,
+                                       .program = NANOTERM,
+                                       .load_ms = 300 };
     struct nt_error e = NT_ERROR_INIT;
     assert_int_equal(plugins_open(&options, &w->plugins, &e), 0);
     is_skipped(w, w->others, "hang", "did not finish loading in 300 ms");
@@ -369,7 +378,8 @@ static void the_first_owner_of_a_name_keeps_it(void **state)
     is_ok(w, w->others, "old");
     is_ok(w, w->others, "open");
     is_skipped(w, second, "old", "the plugin name 'old' belongs to");
-    is_skipped(w, second, "old", w->others); /* both files are named: the line begins with the other */
+    /* both files are named: the line begins with the other */
+    is_skipped(w, second, "old", w->others);
     is_skipped(w, second, "same", "the command 'old hello' belongs to");
     is_skipped(w, second, "intrudes", "takes no commands of others");
     is_ok(w, second, "joins");
@@ -467,11 +477,18 @@ static void broken_manifests_do_not_count(void **state)
 {
     struct world *w = *state;
     static const char *const broken[] = {
-        "", "{", "[]", "null", "{\"manifest\":1}", "{\"manifest\":1,\"abi\":1,\"size\":\"x\",\"build_id\":\"\"}",
+        "",
+        "{",
+        "[]",
+        "null",
+        "{\"manifest\":1}",
+        "{\"manifest\":1,\"abi\":1,\"size\":\"x\",\"build_id\":\"\"}",
         "{\"manifest\":2,\"abi\":1,\"size\":1,\"build_id\":\"\",\"plugin\":{}}",
         "{\"manifest\":1,\"abi\":1,\"size\":1,\"build_id\":\"\",\"plugin\":[5]}",
-        "{\"manifest\":1,\"abi\":1,\"size\":1,\"build_id\":\"\",\"plugin\":[\"old\",\"1\",\"s\",null,null,{}]}",
-        ("{\"manifest\":1,\"abi\":1,\"size\":1,\"build_id\":\"\",\"plugin\":[\"old\",\"1\",\"s\",null,null,"
+        "{\"manifest\":1,\"abi\":1,\"size\":1,\"build_id\":\"\",\"plugin\":[\"old\",\"1\",\"s\","
+        "null,null,{}]}",
+        ("{\"manifest\":1,\"abi\":1,\"size\":1,\"build_id\":\"\",\"plugin\":[\"old\",\"1\",\"s\","
+         "null,null,"
          "[[\"x\",\"y\",null,null,null,null,null,null,null,null,null,-1]]]}"),
     };
     put(w->others, "old");
@@ -511,7 +528,8 @@ static void the_cache_is_used_and_rebuilt(void **state)
     is_skipped(w, w->others, "old", "cannot start");
 
     w->program = NANOTERM;
-    static const char *const broken[] = { "", "{\"nanoterm\":", "[1]", "{\"nanoterm\":\"0\",\"plugins\":{}}" };
+    static const char *const broken[] = { "", "{\"nanoterm\":", "[1]",
+                                          "{\"nanoterm\":\"0\",\"plugins\":{}}" };
     for (size_t i = 0; i < 4; i++) {
         write_file(path, broken[i], strlen(broken[i]));
         open_all(w);
@@ -560,8 +578,8 @@ static void services_come_from_those_that_load(void **state)
 
 static void two_plugins_are_two_objects(void **state)
 {
-    /* The linker knows an object by the path it was opened with, which is /proc/self/fd/N: the second must not get the
-     * first one's. */
+    /* The linker knows an object by the path it was opened with, which is /proc/self/fd/N: the
+     * second must not get the first one's. */
     struct world *w = *state;
     put(w->others, "old");
     put(w->others, "rows");
@@ -577,22 +595,14 @@ static void two_plugins_are_two_objects(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(wrong_files_harm_only_themselves),
-        TEST(older_and_newer_ones_load),
-        TEST(a_plugin_that_hangs_ends_at_its_time),
-        TEST(files_of_others_are_not_opened),
-        TEST(folders_of_others_are_not_looked_into),
-        TEST(a_foreign_owner_is_refused),
-        TEST(the_first_owner_of_a_name_keeps_it),
-        TEST(the_installation_may_own_reserved_names),
-        TEST(a_manifest_is_read_and_nothing_loaded),
-        TEST(a_manifest_that_lies_is_found_out),
-        TEST(a_build_id_that_differs_is_found_out),
-        TEST(broken_manifests_do_not_count),
-        TEST(the_cache_is_used_and_rebuilt),
-        TEST(a_file_that_is_exchanged_is_not_loaded),
-        TEST(services_come_from_those_that_load),
-        TEST(two_plugins_are_two_objects),
+        TEST(wrong_files_harm_only_themselves),      TEST(older_and_newer_ones_load),
+        TEST(a_plugin_that_hangs_ends_at_its_time),  TEST(files_of_others_are_not_opened),
+        TEST(folders_of_others_are_not_looked_into), TEST(a_foreign_owner_is_refused),
+        TEST(the_first_owner_of_a_name_keeps_it),    TEST(the_installation_may_own_reserved_names),
+        TEST(a_manifest_is_read_and_nothing_loaded), TEST(a_manifest_that_lies_is_found_out),
+        TEST(a_build_id_that_differs_is_found_out),  TEST(broken_manifests_do_not_count),
+        TEST(the_cache_is_used_and_rebuilt),         TEST(a_file_that_is_exchanged_is_not_loaded),
+        TEST(services_come_from_those_that_load),    TEST(two_plugins_are_two_objects),
     };
     umask(022);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* structs.c - one function per public struct, so that abidiff sees them all. Compiled with the headers of 1.0, with
- * today's, and with changed copies. */
+/* structs.c - one function per public struct, so that abidiff sees them all. Compiled with the
+ * headers of 1.0, with today's, and with changed copies. */
 #include "nanoterm/engine.h"
 #include "nanoterm/guest.h"
 #include "nanoterm/host.h"
 #include "nanoterm/local.h"
 #include "nanoterm/plugin.h"
 
-#define SEE(type)                            \
-    NT_EXPORT void see_##type(struct type *p); \
-    void see_##type(struct type *p)          \
-    {                                        \
-        (void)p;                             \
+#define SEE(type)                                                                                  \
+    NT_EXPORT void see_##type(struct type *p);                                                     \
+    void see_##type(struct type *p)                                                                \
+    {                                                                                              \
+        (void)p;                                                                                   \
     }
 
 SEE(nt_error)

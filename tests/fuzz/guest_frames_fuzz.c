@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* guest_frames_fuzz.c - a guest that says anything at all, to the server's side of the protocol.
  *
- * The first byte picks the request, the second the size of the pieces and whether the consumer is slow. Whatever comes,
- * the operation ends exactly once and leaves no handle. */
+ * The first byte picks the request, the second the size of the pieces and whether the consumer is
+ * slow. Whatever comes, the operation ends exactly once and leaves no handle. */
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -52,8 +52,10 @@ static const struct guest_events events = { .frame = on_frame, .bytes = on_bytes
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const uint16_t requests[] = { NT_G_EXEC, NT_G_ATTACH, NT_G_LOGS, NT_G_PROCS, NT_G_KILL, NT_G_STAT,
-                                         NT_G_LIST, NT_G_READ,   NT_G_WRITE, NT_G_METRICS };
+    static const uint16_t requests[] = {
+        NT_G_EXEC, NT_G_ATTACH, NT_G_LOGS, NT_G_PROCS, NT_G_KILL,
+        NT_G_STAT, NT_G_LIST,   NT_G_READ, NT_G_WRITE, NT_G_METRICS
+    };
     if (size < 2)
         return 0;
     uv_loop_t uv;
@@ -61,7 +63,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct talk t = { .is_slow = data[1] & 0x80 };
     uint8_t memory[64];
     struct nt_error error = NT_ERROR_INIT;
-    struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), requests[data[0] % (sizeof(requests) / sizeof(requests[0]))]);
+    struct nt_g_writer w = nt_g_begin(memory, sizeof(memory),
+                                      requests[data[0] % (sizeof(requests) / sizeof(requests[0]))]);
     nt_g_add_number(&w, NT_GT_FLAGS, data[0] & 0x80 ? NT_GX_BACKGROUND : 0);
     if (uv_loop_init(&uv) < 0)
         abort();
@@ -69,8 +72,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     f.bytes = data + 2;
     f.size = size - 2;
     f.piece = data[1] & 0x7f ? data[1] & 0x7f : SIZE_MAX;
-    if (guest_op_new(&uv, &fake_ops, fake_engine(&f), "ws", (struct nt_bytes){ memory, nt_g_done(&w) }, &events, &t, &t.op,
-                     &error)
+    if (guest_op_new(&uv, &fake_ops, fake_engine(&f), "ws",
+                     (struct nt_bytes){ memory, nt_g_done(&w) }, &events, &t, &t.op, &error)
         < 0)
         abort();
     while (uv_run(&uv, UV_RUN_NOWAIT) || !t.ends) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_head_fuzz.c - any bytes as requests: whole and in pieces they must mean the same, and never break the parser. */
+/* http_head_fuzz.c - any bytes as requests: whole and in pieces they must mean the same, and never
+ * break the parser. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

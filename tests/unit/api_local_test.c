@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* api_local_test.c - the embedded server: one of it, however many want it, and what it is given.
  *
- * This program is also the server: run as `nanoterm serve --embedded` it answers like one, and writes down how it was
- * started. What it does is in the file `mode` of its home. */
+ * This program is also the server: run as `nanoterm serve --embedded` it answers like one, and
+ * writes down how it was started. What it does is in the file `mode` of its home. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -34,7 +34,7 @@
 #define TOKEN "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define CLIENTS 8
 
-/* --- the server ------------------------------------------------------------------------------------------------------- */
+/* --- the server ---------------------------------------------------------------------------- */
 
 static int put_file(const char *folder, const char *name, const char *text, int flags)
 {
@@ -76,13 +76,15 @@ static void write_report(const char *home)
     sigprocmask(SIG_SETMASK, NULL, &blocked);
     sigaction(SIGPIPE, NULL, &act);
     mode_t mask = umask(077);
-    snprintf(text, sizeof(text), "cwd=%s fds=%d highest=%d umask=%o int_blocked=%d pipe_default=%d leader=%d key=%s url=%s "
-             "secret=%s ld=%s xdg=%s other=%s\n",
-             getcwd(cwd, sizeof(cwd)), fds, highest, (unsigned)mask, sigismember(&blocked, SIGINT),
-             act.sa_handler == SIG_DFL, getsid(0) != getppid() && getpgrp() == getsid(0), getenv("NANOTERM_API_KEY") ? "yes" : "no",
-             getenv("NANOTERM_API_URL") ? "yes" : "no", getenv("AWS_SECRET") ? "yes" : "no",
-             getenv("LD_PRELOAD") ? "yes" : "no", getenv("XDG_TEST") ? "yes" : "no",
-             getenv("NANOTERM_OTHER") ? "yes" : "no");
+    snprintf(
+        text, sizeof(text),
+        "cwd=%s fds=%d highest=%d umask=%o int_blocked=%d pipe_default=%d leader=%d key=%s url=%s "
+        "secret=%s ld=%s xdg=%s other=%s\n",
+        getcwd(cwd, sizeof(cwd)), fds, highest, (unsigned)mask, sigismember(&blocked, SIGINT),
+        act.sa_handler == SIG_DFL, getsid(0) != getppid() && getpgrp() == getsid(0),
+        getenv("NANOTERM_API_KEY") ? "yes" : "no", getenv("NANOTERM_API_URL") ? "yes" : "no",
+        getenv("AWS_SECRET") ? "yes" : "no", getenv("LD_PRELOAD") ? "yes" : "no",
+        getenv("XDG_TEST") ? "yes" : "no", getenv("NANOTERM_OTHER") ? "yes" : "no");
     put_file(home, "report", text, O_TRUNC);
 }
 
@@ -112,16 +114,20 @@ static void answer_all(int listener, const char *home, bool is_old)
             got += (size_t)n;
             request[got] = '\0';
         }
-        bool good = strstr(request, NT_LOCAL_TOKEN_HEADER ": " TOKEN) && !strstr(request, "Authorization");
+        bool good =
+            strstr(request, NT_LOCAL_TOKEN_HEADER ": " TOKEN) && !strstr(request, "Authorization");
         char answer[512];
         if (strstr(request, "POST /v1/local/handover"))
             put_file(home, "handover", "x", O_APPEND);
         if (strstr(request, "Upgrade: " NT_LOCAL_PROTOCOL))
-            snprintf(answer, sizeof(answer), "HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: " NT_LOCAL_PROTOCOL
-                                             "\r\n\r\nearly");
+            snprintf(answer, sizeof(answer),
+                     "HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: " NT_LOCAL_PROTOCOL
+                     "\r\n\r\nearly");
         else
-            snprintf(answer, sizeof(answer), "HTTP/1.1 %s\r\nX-Nanoterm-Build: %s\r\nConnection: close\r\n"
-                                             "Content-Length: 2\r\n\r\n{}", good ? "200 OK" : "401 No", is_old ? "0.0.1" : NT_VERSION);
+            snprintf(answer, sizeof(answer),
+                     "HTTP/1.1 %s\r\nX-Nanoterm-Build: %s\r\nConnection: close\r\n"
+                     "Content-Length: 2\r\n\r\n{}",
+                     good ? "200 OK" : "401 No", is_old ? "0.0.1" : NT_VERSION);
         if (got > 0 && send(fd, answer, strlen(answer), MSG_NOSIGNAL) < 0)
             good = false;
         close(fd);
@@ -153,7 +159,8 @@ static int server_main(void)
     snprintf(name, sizeof(name), "%s/sock.%d", run, getpid());
     snprintf(final, sizeof(final), "%s/sock", run);
     int listener = net_unix_listen(name, &e);
-    if (listener < 0 || put_file(run, NT_LOCAL_TOKEN, TOKEN "\n", O_TRUNC) < 0 || rename(name, final) < 0)
+    if (listener < 0 || put_file(run, NT_LOCAL_TOKEN, TOKEN "\n", O_TRUNC) < 0
+        || rename(name, final) < 0)
         return say("cannot listen\n");
     say("ready\n");
     close(NT_LOCAL_FD_READY);
@@ -162,14 +169,15 @@ static int server_main(void)
     return 0;
 }
 
-/* --- the tests ---------------------------------------------------------------------------------------------------------- */
+/* --- the tests ----------------------------------------------------------------------------- */
 
 static char home[64], self[512];
 
 static int setup(void **state)
 {
     (void)state;
-    static const char *const never[] = { "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "NANOTERM_API_URL", "NANOTERM_WORKSPACE" };
+    static const char *const never[] = { "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "NANOTERM_API_URL",
+                                         "NANOTERM_WORKSPACE" };
     snprintf(home, sizeof(home), "/tmp/nt-local-XXXXXX");
     assert_non_null(mkdtemp(home));
     setenv("HOME", home, 1);
@@ -203,10 +211,19 @@ static void end_server(void)
 static int teardown(void **state)
 {
     (void)state;
-    static const char *const files[] = { "mode", "starts", "report", "stop", "handover", ".nanoterm/server/run/token",
-                                         ".nanoterm/server/run/server.lock", ".nanoterm/server/run/sock",
-                                         ".nanoterm/server/server.log", ".nanoterm/server/server.log.1",
-                                         ".nanoterm/server/run", ".nanoterm/server", ".nanoterm" };
+    static const char *const files[] = { "mode",
+                                         "starts",
+                                         "report",
+                                         "stop",
+                                         "handover",
+                                         ".nanoterm/server/run/token",
+                                         ".nanoterm/server/run/server.lock",
+                                         ".nanoterm/server/run/sock",
+                                         ".nanoterm/server/server.log",
+                                         ".nanoterm/server/server.log.1",
+                                         ".nanoterm/server/run",
+                                         ".nanoterm/server",
+                                         ".nanoterm" };
     end_server();
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
         char path[160];
@@ -229,8 +246,9 @@ static void command_new(struct command *c, int64_t timeout_ms)
     *c = (struct command){ .e = NT_ERROR_INIT, .response = { .size = sizeof(c->response) } };
     const struct config_options options = { .personality = NT_AS_NANOTERM };
     assert_int_equal(config_load(&options, &c->config, &c->e), 0);
-    const struct api_options api = { .config = c->config, .timeout_ms = timeout_ms, .retries = true,
-                                     .server_program = self };
+    const struct api_options api = {
+        .config = c->config, .timeout_ms = timeout_ms, .retries = true, .server_program = self
+    };
     assert_int_equal(api_new(&api, &c->api, &c->e), 0);
 }
 
@@ -263,7 +281,8 @@ static void the_first_command_starts_it(void **state)
     char report[2048], path[512];
     struct stat st;
     umask(022);
-    int extra = open("/dev/null", O_RDONLY); /* not close-on-exec, as a careless parent leaves them */
+    /* not close-on-exec, as a careless parent leaves them */
+    int extra = open("/dev/null", O_RDONLY);
     command_new(&c, 20000);
     if (ask(&c) < 0)
         fail_msg("%s", c.e.message);
@@ -272,7 +291,8 @@ static void the_first_command_starts_it(void **state)
     close(extra);
     assert_int_equal(starts(), 1);
     get_file(home, "report", report, sizeof(report));
-    assert_string_equal(report, "cwd=/ fds=5 highest=4 umask=77 int_blocked=0 pipe_default=1 leader=1 key=no url=no secret=no "
+    assert_string_equal(report, "cwd=/ fds=5 highest=4 umask=77 int_blocked=0 pipe_default=1 "
+                                "leader=1 key=no url=no secret=no "
                                 "ld=no xdg=yes other=yes\n");
     assert_int_equal(stat(config_path(NT_PATH_RUNTIME), &st), 0);
     assert_int_equal(st.st_mode & 0777, 0700);
@@ -341,7 +361,8 @@ static void a_failed_start_says_why(void **state)
     command_new(&c, 20000);
     assert_int_equal(ask(&c), -1);
     assert_int_equal(c.e.code, NT_E_CONNECT);
-    assert_string_equal(c.e.message, "the embedded server could not start: the \\x1b[31m disk is full");
+    assert_string_equal(c.e.message,
+                        "the embedded server could not start: the \\x1b[31m disk is full");
     assert_int_equal(c.e.request_sent, 0);
     assert_non_null(strstr(c.e.hint, "server.log"));
     assert_int_equal(starts(), 1); /* the next one would fail too */
@@ -433,7 +454,8 @@ static void an_upgrade_gives_the_connection(void **state)
     int fd = -1;
     struct nt_bytes early = { NULL, 0 };
     command_new(&c, 20000);
-    assert_int_equal(api_upgrade_local(c.api, "/v1/sandboxes/x/fd", NT_LOCAL_PROTOCOL, &fd, &early, &c.e), 0);
+    assert_int_equal(
+        api_upgrade_local(c.api, "/v1/sandboxes/x/fd", NT_LOCAL_PROTOCOL, &fd, &early, &c.e), 0);
     assert_true(fd >= 0);
     assert_int_equal(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
     assert_int_equal(fcntl(fd, F_GETFL) & O_NONBLOCK, O_NONBLOCK);

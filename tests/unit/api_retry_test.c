@@ -14,7 +14,9 @@
 
 static struct retry of(const struct nt_error *e, uint32_t attempt)
 {
-    return (struct retry){ .error = e, .attempt = attempt, .retry_after_ms = RETRY_AFTER_NONE, .left_ms = -1 };
+    return (struct retry){
+        .error = e, .attempt = attempt, .retry_after_ms = RETRY_AFTER_NONE, .left_ms = -1
+    };
 }
 
 static void a_request_never_sent_may_be_repeated(void **state)
@@ -34,7 +36,9 @@ static void a_request_never_sent_may_be_repeated(void **state)
 static void a_sent_one_only_when_it_is_safe(void **state)
 {
     (void)state;
-    struct nt_error e = { .size = sizeof(e), .code = NT_E_CLOSED, .retryable = 1, .request_sent = 1 };
+    struct nt_error e = {
+        .size = sizeof(e), .code = NT_E_CLOSED, .retryable = 1, .request_sent = 1
+    };
     struct retry r = of(&e, 1);
     assert_int_equal(retry_delay_ms(&r), RETRY_STOP);
     r.is_idempotent = true;
@@ -66,7 +70,9 @@ static void the_end_of_time_is_the_end(void **state)
 static void a_rate_limit_is_waited_out(void **state)
 {
     (void)state;
-    struct nt_error e = { .size = sizeof(e), .code = NT_E_RATE_LIMIT, .status = 429, .request_sent = 1 };
+    struct nt_error e = {
+        .size = sizeof(e), .code = NT_E_RATE_LIMIT, .status = 429, .request_sent = 1
+    };
     struct retry r = of(&e, 1);
     r.rate_limited = 1;
     assert_int_equal(retry_delay_ms(&r), 1000);
@@ -82,7 +88,9 @@ static void a_rate_limit_is_waited_out(void **state)
 static void statuses(void **state)
 {
     (void)state;
-    struct nt_error e = { .size = sizeof(e), .code = NT_E_SERVER, .retryable = 1, .request_sent = 1, .status = 503 };
+    struct nt_error e = {
+        .size = sizeof(e), .code = NT_E_SERVER, .retryable = 1, .request_sent = 1, .status = 503
+    };
     struct retry r = of(&e, 1);
     assert_int_equal(retry_delay_ms(&r), RETRY_STOP);
     r.is_idempotent = true;
@@ -102,7 +110,9 @@ static void retry_after(void **state)
     assert_int_equal(retry_after_ms("0"), 0);
     assert_int_equal(retry_after_ms("1.5"), 1500);
     assert_int_equal(retry_after_ms(NULL), RETRY_AFTER_NONE);
-    static const char *const bad[] = { "", "-1", "5m", "1e3", "Wed, 21 Oct 2015 07:28:00 GMT", "99999999999999999999", "." };
+    static const char *const bad[] = {
+        "", "-1", "5m", "1e3", "Wed, 21 Oct 2015 07:28:00 GMT", "99999999999999999999", "."
+    };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_int_equal(retry_after_ms(bad[i]), RETRY_AFTER_NONE);
 }
@@ -110,16 +120,20 @@ static void retry_after(void **state)
 static void methods(void **state)
 {
     (void)state;
-    assert_true(retry_is_idempotent("GET") && retry_is_idempotent("PUT") && retry_is_idempotent("DELETE"));
-    assert_false(retry_is_idempotent("POST") || retry_is_idempotent("PATCH") || retry_is_idempotent("get"));
+    assert_true(retry_is_idempotent("GET") && retry_is_idempotent("PUT")
+                && retry_is_idempotent("DELETE"));
+    assert_false(retry_is_idempotent("POST") || retry_is_idempotent("PATCH")
+                 || retry_is_idempotent("get"));
 }
 
 static void builds(void **state)
 {
     (void)state;
-    assert_true(version_is_older("0.1.0", "0.2.0") && version_is_older("0.9.9", "0.10.0") && version_is_older("1.2.3", "2.0.0"));
+    assert_true(version_is_older("0.1.0", "0.2.0") && version_is_older("0.9.9", "0.10.0")
+                && version_is_older("1.2.3", "2.0.0"));
     assert_false(version_is_older("0.1.0", "0.1.0") || version_is_older("1.0.0", "0.9.9"));
-    assert_false(version_is_older("", "1.0.0") || version_is_older("1.0", "2.0.0") || version_is_older("x", "y"));
+    assert_false(version_is_older("", "1.0.0") || version_is_older("1.0", "2.0.0")
+                 || version_is_older("x", "y"));
     assert_false(version_is_older("99999999999.0.0", "1.0.0"));
 }
 

@@ -27,14 +27,14 @@
 
 #define OK_BODY "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Request-Id: req_1\r\n\r\n{}"
 
-/* --- the server: one step of the script for each request ------------------------------------------------------------ */
+/* --- the server: one step of the script for each request ----------------------------------- */
 
 #define STEPS 8
-#define HANG "hang"         /* read the request, say nothing until the client goes */
-#define INTERRUPT "int"     /* the same, and this process gets SIGINT */
-#define CLOSE "close"       /* read the request, close */
-#define DRIP "drip"         /* read the request, then a body without end */
-#define UPLOAD "upload"     /* read the whole body, answer with its length */
+#define HANG "hang"     /* read the request, say nothing until the client goes */
+#define INTERRUPT "int" /* the same, and this process gets SIGINT */
+#define CLOSE "close"   /* read the request, close */
+#define DRIP "drip"     /* read the request, then a body without end */
+#define UPLOAD "upload" /* read the whole body, answer with its length */
 
 struct server {
     int listener;
@@ -42,7 +42,8 @@ struct server {
     char url[64];
     const char *script[STEPS];
     char requests[STEPS][8192];
-    atomic_int connections, count; /* read while the thread runs; what came before is seen with them */
+    /* read while the thread runs; what came before is seen with them */
+    atomic_int connections, count;
     int stop[2];
 };
 
@@ -58,7 +59,8 @@ static bool read_request(struct server *s, int fd, char *ret, size_t size, size_
     char more[65536];
     size_t kept = 0, got = 0, wanted = SIZE_MAX; /* bytes of head and body */
     while (got < wanted) {
-        struct pollfd ready[2] = { { .fd = fd, .events = POLLIN }, { .fd = s->stop[0], .events = POLLIN } };
+        struct pollfd ready[2] = { { .fd = fd, .events = POLLIN },
+                                   { .fd = s->stop[0], .events = POLLIN } };
         if (poll(ready, 2, 10000) <= 0 || ready[1].revents)
             return false;
         ssize_t n = recv(fd, more, sizeof(more), 0);
@@ -80,7 +82,8 @@ static bool read_request(struct server *s, int fd, char *ret, size_t size, size_
 
 static void wait_for_end(struct server *s, int fd)
 {
-    struct pollfd ready[2] = { { .fd = fd, .events = POLLIN }, { .fd = s->stop[0], .events = POLLIN } };
+    struct pollfd ready[2] = { { .fd = fd, .events = POLLIN },
+                               { .fd = s->stop[0], .events = POLLIN } };
     poll(ready, 2, 10000);
 }
 
@@ -112,7 +115,8 @@ static bool play(struct server *s, int fd, const char *step, size_t body)
         memcpy(chunk + 6 + 4096, "\r\n", 2);
         put(fd, head, sizeof(head) - 1);
         for (;;) {
-            struct pollfd room[2] = { { .fd = fd, .events = POLLOUT | POLLIN }, { .fd = s->stop[0], .events = POLLIN } };
+            struct pollfd room[2] = { { .fd = fd, .events = POLLOUT | POLLIN },
+                                      { .fd = s->stop[0], .events = POLLIN } };
             if (poll(room, 2, 10000) <= 0 || room[1].revents || (room[0].revents & ~POLLOUT)
                 || send(fd, chunk, 6 + 4096 + 2, MSG_NOSIGNAL) <= 0)
                 return false;
@@ -121,7 +125,8 @@ static bool play(struct server *s, int fd, const char *step, size_t body)
     if (strcmp(step, UPLOAD) == 0) {
         char answer[128], json[48];
         int n = snprintf(json, sizeof(json), "{\"bytes\":%zu}", body);
-        n = snprintf(answer, sizeof(answer), "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", n, json);
+        n = snprintf(answer, sizeof(answer), "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", n,
+                     json);
         put(fd, answer, (size_t)n);
         return true;
     }
@@ -133,7 +138,8 @@ static void *serve(void *data)
 {
     struct server *s = data;
     for (;;) {
-        struct pollfd ready[2] = { { .fd = s->listener, .events = POLLIN }, { .fd = s->stop[0], .events = POLLIN } };
+        struct pollfd ready[2] = { { .fd = s->listener, .events = POLLIN },
+                                   { .fd = s->stop[0], .events = POLLIN } };
         if (poll(ready, 2, 20000) <= 0 || ready[1].revents)
             return NULL;
         int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
@@ -174,7 +180,7 @@ static void server_stop(struct server *s)
     close(s->listener);
 }
 
-/* --- one command against it --------------------------------------------------------------------------------------- */
+/* --- one command against it ---------------------------------------------------------------- */
 
 static char home[64];
 
@@ -186,7 +192,8 @@ struct command {
     struct nt_response response;
 };
 
-static struct command *command_new(int64_t timeout_ms, const char *const *script, const char *prefix)
+static struct command *command_new(int64_t timeout_ms, const char *const *script,
+                                   const char *prefix)
 {
     struct command *c = calloc(1, sizeof(*c));
     assert_non_null(c);
@@ -197,9 +204,13 @@ static struct command *command_new(int64_t timeout_ms, const char *const *script
     server_start(&c->server);
     char url[128];
     snprintf(url, sizeof(url), "%s%s", c->server.url, prefix);
-    const struct config_options options = { .personality = NT_AS_NANOTERM, .flag_api = url, .flag_org = "org_1" };
+    const struct config_options options = { .personality = NT_AS_NANOTERM,
+                                            .flag_api = url,
+                                            .flag_org = "org_1" };
     assert_int_equal(config_load(&options, &c->config, &c->e), 0);
-    const struct api_options api = { .config = c->config, .timeout_ms = timeout_ms, .retries = true };
+    const struct api_options api = { .config = c->config,
+                                     .timeout_ms = timeout_ms,
+                                     .retries = true };
     assert_int_equal(api_new(&api, &c->api, &c->e), 0);
     return c;
 }
@@ -216,7 +227,10 @@ static void command_free(struct command *c)
 
 static int ask(struct command *c, const char *method, const char *body, uint32_t flags)
 {
-    const struct nt_request req = { .size = sizeof(req), .flags = flags, .method = method, .path = "/v1/x?a=%2F",
+    const struct nt_request req = { .size = sizeof(req),
+                                    .flags = flags,
+                                    .method = method,
+                                    .path = "/v1/x?a=%2F",
                                     .body = { body, body ? strlen(body) : 0 } };
     return api_request(c->api, &req, &c->response, &c->e);
 }
@@ -241,7 +255,7 @@ static int teardown(void **state)
     return chdir("/") || rmdir(home);
 }
 
-/* --- tests ----------------------------------------------------------------------------------------------------------- */
+/* --- tests --------------------------------------------------------------------------------- */
 
 static void a_request_carries_what_it_must(void **state)
 {
@@ -255,10 +269,16 @@ static void a_request_carries_what_it_must(void **state)
     assert_null(api_header(c->api, &c->response, "nope"));
     assert_int_equal(ask(c, "GET", NULL, NT_REQ_NO_AUTH), 0);
     const char *first = c->server.requests[0], *second = c->server.requests[1];
-    static const char *const wanted[] = { "POST /prefix/v1/x?a=%2F HTTP/1.1\r\n", "Authorization: Bearer nt_key\r\n",
-                                          "X-Nanoterm-Org: org_1\r\n", "X-Nanoterm-Wire: 1\r\n", "Idempotency-Key: ",
-                                          "X-Request-Id: ", "User-Agent: nanoterm/", "Accept: application/json\r\n",
-                                          "Content-Type: application/json\r\n", "\r\n\r\n{\"a\":1}" };
+    static const char *const wanted[] = { "POST /prefix/v1/x?a=%2F HTTP/1.1\r\n",
+                                          "Authorization: Bearer nt_key\r\n",
+                                          "X-Nanoterm-Org: org_1\r\n",
+                                          "X-Nanoterm-Wire: 1\r\n",
+                                          "Idempotency-Key: ",
+                                          "X-Request-Id: ",
+                                          "User-Agent: nanoterm/",
+                                          "Accept: application/json\r\n",
+                                          "Content-Type: application/json\r\n",
+                                          "\r\n\r\n{\"a\":1}" };
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
         if (!strstr(first, wanted[i]))
             fail_msg("'%s' is not in:\n%s", wanted[i], first);
@@ -320,8 +340,10 @@ static void a_rate_limit_is_waited_out(void **state)
 {
     (void)state;
     struct command *c = command_new(
-        8000, SCRIPT("HTTP/1.1 429 Slow\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n",
-                     "HTTP/1.1 429 Slow\r\nRetry-After: 0.01\r\nContent-Length: 0\r\n\r\n", OK_BODY), "");
+        8000,
+        SCRIPT("HTTP/1.1 429 Slow\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n",
+               "HTTP/1.1 429 Slow\r\nRetry-After: 0.01\r\nContent-Length: 0\r\n\r\n", OK_BODY),
+        "");
     assert_int_equal(ask(c, "PATCH", "{}", 0), 0);
     assert_int_equal(c->server.count, 3);
     command_free(c);
@@ -387,7 +409,8 @@ static void a_plugin_that_watches_a_signal_gets_it(void **state)
 static void a_long_answer_is_cut_off(void **state)
 {
     (void)state;
-    struct command *c = command_new(8000, SCRIPT(DRIP, "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n"), "");
+    struct command *c = command_new(
+        8000, SCRIPT(DRIP, "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n"), "");
     assert_int_equal(ask(c, "GET", NULL, 0), -1);
     assert_int_equal(c->e.code, NT_E_RESPONSE);
     assert_int_equal(ask(c, "GET", NULL, 0), -1);
@@ -404,17 +427,21 @@ static void answers_that_are_no_success(void **state)
         const char *answer, *message, *server_code, *hint;
         uint32_t code;
     } cases[] = {
-        { SAYS("404", "{\"error\":\"no\\u001b[31m such\",\"code\":\"sandbox_not_found\",\"suggested_action\":\"look\"}"),
+        { SAYS("404", "{\"error\":\"no\\u001b[31m "
+                      "such\",\"code\":\"sandbox_not_found\",\"suggested_action\":\"look\"}"),
           "no\\x1b[31m such", "sandbox_not_found", "look", NT_E_NOT_FOUND },
-        { SAYS("409", "{\"error\":{\"message\":\"busy\",\"request_id\":\"r\"},\"code\":\"conflict\"}"), "busy", "conflict",
-          "", NT_E_CONFLICT },
-        { SAYS("426", "{\"error\":\"run this\",\"code\":\"CLI_VERSION_TOO_OLD\"}"), "run this", "CLI_VERSION_TOO_OLD", "",
-          NT_E_INVALID },
+        { SAYS("409",
+               "{\"error\":{\"message\":\"busy\",\"request_id\":\"r\"},\"code\":\"conflict\"}"),
+          "busy", "conflict", "", NT_E_CONFLICT },
+        { SAYS("426", "{\"error\":\"run this\",\"code\":\"CLI_VERSION_TOO_OLD\"}"), "run this",
+          "CLI_VERSION_TOO_OLD", "", NT_E_INVALID },
         { SAYS("400", "[1]"), "the server answered with status 400: [1]", "", "", NT_E_INVALID },
-        { SAYS("500", "{\"error\":{\"code\":5}}"), "the server answered with status 500", "", "", NT_E_SERVER },
+        { SAYS("500", "{\"error\":{\"code\":5}}"), "the server answered with status 500", "", "",
+          NT_E_SERVER },
         { SAYS("401", "<html>"), "the server answered with status 401", "", "", NT_E_AUTH },
         { "HTTP/1.1 302 X\r\nLocation: http://evil/\r\nContent-Length: 0\r\n\r\n",
-          "the server answered GET with a redirect to http://evil/, which is not followed", "", "", NT_E_RESPONSE },
+          "the server answered GET with a redirect to http://evil/, which is not followed", "", "",
+          NT_E_RESPONSE },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct command *c = command_new(5000, SCRIPT(cases[i].answer), "");
@@ -432,10 +459,15 @@ static void a_header_cannot_break_out(void **state)
 {
     (void)state;
     struct command *c = command_new(5000, SCRIPT(OK_BODY), "");
-    static const struct nt_header bad[] = { { "X-A", "b\r\nX-C: d" }, { "X A", "b" }, { "Authorization", "mine" },
-                                            { "Content-Length", "5" }, { "host", "x" } };
+    static const struct nt_header bad[] = { { "X-A", "b\r\nX-C: d" },
+                                            { "X A", "b" },
+                                            { "Authorization", "mine" },
+                                            { "Content-Length", "5" },
+                                            { "host", "x" } };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        const struct nt_request req = { .size = sizeof(req), .method = "GET", .path = "/v1/x",
+        const struct nt_request req = { .size = sizeof(req),
+                                        .method = "GET",
+                                        .path = "/v1/x",
                                         .headers = { &bad[i], 1, sizeof(bad[0]) } };
         assert_int_equal(api_request(c->api, &req, &c->response, &c->e), -1);
         assert_int_equal(c->e.code, NT_E_USAGE);
@@ -478,7 +510,7 @@ static void an_untrusted_api_sees_no_connection(void **state)
     command_free(c);
 }
 
-/* --- streams ------------------------------------------------------------------------------------------------------------ */
+/* --- streams ------------------------------------------------------------------------------- */
 
 struct ear {
     uint64_t credit, bytes;
@@ -530,14 +562,24 @@ static void on_close(void *data, struct nt_stream *stream, const struct nt_error
         ear->reason = *reason;
 }
 
-static const struct nt_stream_events ear_events = { .size = sizeof(ear_events), .open = on_open, .data = on_data,
-                                                    .end = on_end, .writable = on_writable, .close = on_close };
+static const struct nt_stream_events ear_events = { .size = sizeof(ear_events),
+                                                    .open = on_open,
+                                                    .data = on_data,
+                                                    .end = on_end,
+                                                    .writable = on_writable,
+                                                    .close = on_close };
 
-static struct nt_stream *open_body(struct command *c, struct ear *ear, const char *method, int64_t size)
+static struct nt_stream *open_body(struct command *c, struct ear *ear, const char *method,
+                                   int64_t size)
 {
     struct nt_stream *stream = NULL;
-    const struct nt_open open = { .size = sizeof(open), .kind = NT_OPEN_BODY, .method = method, .path = "/v1/f",
-                                  .body_bytes = size, .events = &ear_events, .data = ear };
+    const struct nt_open open = { .size = sizeof(open),
+                                  .kind = NT_OPEN_BODY,
+                                  .method = method,
+                                  .path = "/v1/f",
+                                  .body_bytes = size,
+                                  .events = &ear_events,
+                                  .data = ear };
     ear->in_call = true;
     int status = api_open(c->api, &open, &stream, &c->response, &c->e);
     ear->in_call = false;
@@ -547,7 +589,8 @@ static struct nt_stream *open_body(struct command *c, struct ear *ear, const cha
 static void a_download_flows_by_credit(void **state)
 {
     (void)state;
-    struct command *c = command_new(5000, SCRIPT("HTTP/1.1 200 OK\r\nX-Size: 10\r\nContent-Length: 10\r\n\r\n0123456789"), "");
+    struct command *c = command_new(
+        5000, SCRIPT("HTTP/1.1 200 OK\r\nX-Size: 10\r\nContent-Length: 10\r\n\r\n0123456789"), "");
     struct ear ear = { .credit = 4 };
     struct nt_stream *stream = open_body(c, &ear, "GET", 0);
     assert_non_null(stream);
@@ -567,7 +610,8 @@ static void a_download_flows_by_credit(void **state)
 static void a_download_that_is_not_there(void **state)
 {
     (void)state;
-    struct command *c = command_new(5000, SCRIPT("HTTP/1.1 404 X\r\nContent-Length: 14\r\n\r\n{\"error\":\"no\"}"), "");
+    struct command *c = command_new(
+        5000, SCRIPT("HTTP/1.1 404 X\r\nContent-Length: 14\r\n\r\n{\"error\":\"no\"}"), "");
     struct ear ear = { 0 };
     assert_null(open_body(c, &ear, "GET", 0));
     assert_int_equal(c->e.code, NT_E_NOT_FOUND);
@@ -579,8 +623,9 @@ static void a_download_that_is_not_there(void **state)
 static void a_broken_download_is_told(void **state)
 {
     (void)state;
-    struct command *c = command_new(5000, SCRIPT("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n012\r\nzz\r\n"),
-                                    "");
+    struct command *c = command_new(
+        5000, SCRIPT("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n012\r\nzz\r\n"),
+        "");
     struct ear ear = { .credit = 100 };
     struct nt_stream *stream = open_body(c, &ear, "GET", 0);
     assert_non_null(stream);
@@ -612,7 +657,8 @@ static void an_upload_waits_for_room(void **state)
         assert_int_equal(api_wait(c->api, &ear.writable, &c->e), 0);
     }
     free(piece);
-    assert_int_equal(stream->ops->write(stream, (struct nt_bytes){ "x", 1 }, 0, &c->e), -1); /* beyond what was announced */
+    /* beyond what was announced */
+    assert_int_equal(stream->ops->write(stream, (struct nt_bytes){ "x", 1 }, 0, &c->e), -1);
     stream->ops->finish(stream);
     assert_int_equal(api_wait(c->api, &ear.closed, &c->e), 0);
     assert_int_equal(ear.reason.code, 0);
@@ -666,16 +712,23 @@ static void the_end_of_the_command_ends_streams(void **state)
 static void a_refused_websocket_is_an_error(void **state)
 {
     (void)state;
-    struct command *c = command_new(5000, SCRIPT("HTTP/1.1 403 X\r\nContent-Length: 20\r\n\r\n{\"code\":\"forbidden\"}", OK_BODY,
-                                                 "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                                                 "Sec-WebSocket-Accept: wrong\r\n\r\n"), "");
+    struct command *c = command_new(
+        5000,
+        SCRIPT("HTTP/1.1 403 X\r\nContent-Length: 20\r\n\r\n{\"code\":\"forbidden\"}", OK_BODY,
+               "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+               "Sec-WebSocket-Accept: wrong\r\n\r\n"),
+        "");
     struct ear ear = { 0 };
     struct nt_stream *stream = NULL;
-    const struct nt_open open = { .size = sizeof(open), .kind = NT_OPEN_WS, .path = "/v1/x", .events = &ear_events,
+    const struct nt_open open = { .size = sizeof(open),
+                                  .kind = NT_OPEN_WS,
+                                  .path = "/v1/x",
+                                  .events = &ear_events,
                                   .data = &ear };
     assert_int_equal(api_open(c->api, &open, &stream, &c->response, &c->e), -1);
     assert_int_equal(c->e.code, NT_E_FORBIDDEN);
-    assert_int_equal(api_open(c->api, &open, &stream, &c->response, &c->e), -1); /* 200 is no WebSocket */
+    /* 200 is no WebSocket */
+    assert_int_equal(api_open(c->api, &open, &stream, &c->response, &c->e), -1);
     assert_int_equal(c->e.code, NT_E_RESPONSE);
     assert_int_equal(api_open(c->api, &open, &stream, &c->response, &c->e), -1);
     assert_int_equal(c->e.code, NT_E_RESPONSE);

@@ -17,7 +17,7 @@
 #include "core/plugin/plugins.h"
 #include "sdk/error.h"
 
-/* --- stand-ins: they replace the whole room, for the archive's own is then not linked --------------------------- */
+/* --- stand-ins: they replace the whole room, for the archive's own is then not linked ------ */
 
 struct api {
     struct api_options options;
@@ -46,7 +46,8 @@ void api_free(struct api *api)
     free(api);
 }
 
-int api_request(struct api *api, const struct nt_request *req, struct nt_response *ret, struct nt_error *reterr)
+int api_request(struct api *api, const struct nt_request *req, struct nt_response *ret,
+                struct nt_error *reterr)
 {
     (void)reterr;
     assert_non_null(api);
@@ -63,8 +64,8 @@ const char *api_header(struct api *api, const struct nt_response *response, cons
     return name;
 }
 
-int api_open(struct api *api, const struct nt_open *open, struct nt_stream **ret, struct nt_response *ret_head,
-             struct nt_error *reterr)
+int api_open(struct api *api, const struct nt_open *open, struct nt_stream **ret,
+             struct nt_response *ret_head, struct nt_error *reterr)
 {
     (void)api;
     (void)open;
@@ -114,7 +115,8 @@ const char *config_path(uint32_t which)
     return which == NT_PATH_HOME ? "/home/x" : NULL;
 }
 
-const void *plugins_service(struct plugins *plugins, const char *name, uint32_t index, const char **ret_instance)
+const void *plugins_service(struct plugins *plugins, const char *name, uint32_t index,
+                            const char **ret_instance)
 {
     static const char *const instances[] = { "native", "podman" };
     (void)plugins;
@@ -124,7 +126,7 @@ const void *plugins_service(struct plugins *plugins, const char *name, uint32_t 
     return instances[index];
 }
 
-/* --- the tests --------------------------------------------------------------------------------------------------- */
+/* --- the tests ----------------------------------------------------------------------------- */
 
 struct setting {
     struct parsed parsed;
@@ -143,8 +145,12 @@ static void begin(struct setting *s, const struct nt_command *command, int argc,
         fail_msg("%s", e.message);
     struct output_options output = { 1, 2, NT_CALL_QUIET };
     assert_int_equal(output_new(&output, &s->output, &e), 0);
-    struct call_options options = { .command = command, .parsed = &s->parsed, .output = s->output,
-                                    .config = &s->config, .personality = NT_AS_NONO, .flags = NT_CALL_QUIET };
+    struct call_options options = { .command = command,
+                                    .parsed = &s->parsed,
+                                    .output = s->output,
+                                    .config = &s->config,
+                                    .personality = NT_AS_NONO,
+                                    .flags = NT_CALL_QUIET };
     s->call = call_new(&options, &e);
     assert_non_null(s->call);
 }
@@ -156,8 +162,8 @@ static void end(struct setting *s)
     parsed_done(&s->parsed);
 }
 
-static char *words_exec[] = { (char[]){ "nanoterm" }, (char[]){ "exec" },       (char[]){ "ws_1" },
-                              (char[]){ "-d" },       (char[]){ "--" },         (char[]){ "ls" },
+static char *words_exec[] = { (char[]){ "nanoterm" }, (char[]){ "exec" }, (char[]){ "ws_1" },
+                              (char[]){ "-d" },       (char[]){ "--" },   (char[]){ "ls" },
                               (char[]){ "-la" } };
 static char *words_list[] = { (char[]){ "nanoterm" }, (char[]){ "--timeout=7s" }, (char[]){ "ws" },
                               (char[]){ "list" } };
@@ -228,7 +234,8 @@ static void the_deadline_comes_from_words_table_or_default(void **state)
     assert_int_equal(call_timeout_ms(&command, &given), 5);
     command.timeout_ms = -1;
     assert_int_equal(call_timeout_ms(&command, &none), -1);
-    assert_int_equal(call_timeout_ms(&(struct nt_command){ .effects = NT_REMOTE | NT_RUNS }, &none), -1);
+    assert_int_equal(call_timeout_ms(&(struct nt_command){ .effects = NT_REMOTE | NT_RUNS }, &none),
+                     -1);
     assert_int_equal(call_timeout_ms(&(struct nt_command){ .effects = NT_LOCAL }, &none), -1);
 }
 

@@ -14,10 +14,14 @@
 #include "core/output/error_line.h"
 #include "sdk/cleanup.h"
 
-static const struct nt_error_row own_row = { .text = "fake.broken", .kind = "api", .help = "mend it",
-                                             .number = NT_E_PLUGIN_FIRST, .exit_status = 7 };
+static const struct nt_error_row own_row = { .text = "fake.broken",
+                                             .kind = "api",
+                                             .help = "mend it",
+                                             .number = NT_E_PLUGIN_FIRST,
+                                             .exit_status = 7 };
 
-static bool row_of(void *data, const struct nt_command *command, uint32_t code, struct nt_error_row *ret)
+static bool row_of(void *data, const struct nt_command *command, uint32_t code,
+                   struct nt_error_row *ret)
 {
     (void)command;
     assert_string_equal(data, "mine");
@@ -119,10 +123,13 @@ static void long_text_is_broken_between_words(void **state)
 {
     (void)state;
     nt_auto(nt_buf_done) struct nt_buf b = NT_BUF(4096);
-    help_add_wrapped(&b, "one two three four five six seven eight nine ten eleven twelve thirteen fourteen\n\nnext", 10,
-                     10);
-    assert_string_equal(nt_buf_text(&b), "one two three four five six seven eight nine ten eleven twelve\n"
-                                         "          thirteen fourteen\n\n          next");
+    help_add_wrapped(
+        &b,
+        "one two three four five six seven eight nine ten eleven twelve thirteen fourteen\n\nnext",
+        10, 10);
+    assert_string_equal(nt_buf_text(&b),
+                        "one two three four five six seven eight nine ten eleven twelve\n"
+                        "          thirteen fourteen\n\n          next");
     nt_buf_reset(&b);
     char word[200];
     memset(word, 'x', sizeof(word) - 1);
@@ -135,9 +142,9 @@ static json_t *find(json_t *list, const char *key, const char *value)
 {
     size_t i;
     json_t *item;
-    json_array_foreach(list, i, item)
-        if (strcmp(json_string_value(json_object_get(item, key)), value) == 0)
-            return item;
+    json_array_foreach(list, i,
+                       item) if (strcmp(json_string_value(json_object_get(item, key)), value)
+                                 == 0) return item;
     fail_msg("no %s %s", key, value);
     return NULL;
 }

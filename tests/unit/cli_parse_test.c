@@ -152,7 +152,8 @@ static void short_options_bundle_and_take_values(void **state)
 static void names_are_never_abbreviated(void **state)
 {
     (void)state;
-    struct nt_error e = bad("ws create --siz small", "unknown option --siz (did you mean '--size'?)");
+    struct nt_error e =
+        bad("ws create --siz small", "unknown option --siz (did you mean '--size'?)");
     assert_int_equal(e.code, NT_E_USAGE);
     assert_string_equal(e.hint, "see nanoterm ws create --help");
     bad("--jso ws list", "unknown option --jso (did you mean '--json'?)");
@@ -335,9 +336,12 @@ static void help_and_version_end_the_reading(void **state)
         const char *line, *path;
         const struct nt_command *command;
     } cases[] = {
-        { "--help", "", NULL },          { "ws", "ws", NULL },
-        { "ws --help", "ws", NULL },     { "ws create -h --bogus", "ws create", &create_command },
-        { "exec --help", "exec", &exec_command }, { "ws ls --help", "ws ls", &list_command },
+        { "--help", "", NULL },
+        { "ws", "ws", NULL },
+        { "ws --help", "ws", NULL },
+        { "ws create -h --bogus", "ws create", &create_command },
+        { "exec --help", "exec", &exec_command },
+        { "ws ls --help", "ws ls", &list_command },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct parsed p = good(cases[i].line);
@@ -427,7 +431,8 @@ static void json_is_seen_before_the_words_are_understood(void **state)
 static void the_status_descriptor_is_seen_before_the_words_are_understood(void **state)
 {
     (void)state;
-    char *apart[] = { (char[]){ "n" }, (char[]){ "bogus" }, (char[]){ "--status-fd" }, (char[]){ "2" } };
+    char *apart[] = { (char[]){ "n" }, (char[]){ "bogus" }, (char[]){ "--status-fd" },
+                      (char[]){ "2" } };
     char *joined[] = { (char[]){ "n" }, (char[]){ "--status-fd=1" }, (char[]){ "bogus" } };
     char *wrong[] = { (char[]){ "n" }, (char[]){ "--status-fd" }, (char[]){ "x" } };
     char *cut[] = { (char[]){ "n" }, (char[]){ "--status-fd" } };

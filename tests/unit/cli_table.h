@@ -10,15 +10,33 @@ static const struct nt_arg exec_args[] = {
     { .name = "command", .flags = NT_REST, .help = "Program and its arguments" },
 };
 static const struct nt_opt exec_opts[] = {
-    { .name = "cwd", .type = NT_PATH, .fallback = "/workspace", .help = "Working directory inside" },
+    { .name = "cwd",
+      .type = NT_PATH,
+      .fallback = "/workspace",
+      .help = "Working directory inside" },
     { .name = "detach", .letter = 'd', .type = NT_FLAG, .help = "Do not wait" },
-    { .name = "verbose", .letter = 'v', .type = NT_FLAG, .help = "Say more", .env = "NT_TEST_VERBOSE" },
+    { .name = "verbose",
+      .letter = 'v',
+      .type = NT_FLAG,
+      .help = "Say more",
+      .env = "NT_TEST_VERBOSE" },
     { .name = "old", .type = NT_FLAG, .flags = NT_HIDDEN, .help = "Kept for scripts" },
 };
 static const struct nt_opt create_opts[] = {
-    { .name = "size", .letter = 's', .type = NT_CHOICE, .choices = "small|medium|large", .fallback = "small",
-      .arg = "size", .env = "NT_TEST_SIZE", .help = "How large" },
-    { .name = "port", .letter = 'p', .type = NT_TEXT, .flags = NT_MANY, .arg = "mapping", .help = "Port to pin" },
+    { .name = "size",
+      .letter = 's',
+      .type = NT_CHOICE,
+      .choices = "small|medium|large",
+      .fallback = "small",
+      .arg = "size",
+      .env = "NT_TEST_SIZE",
+      .help = "How large" },
+    { .name = "port",
+      .letter = 'p',
+      .type = NT_TEXT,
+      .flags = NT_MANY,
+      .arg = "mapping",
+      .help = "Port to pin" },
     { .name = "cpus", .type = NT_INT, .min = 1, .max = 64, .help = "Processors" },
     { .name = "memory", .type = NT_SIZE_BYTES, .min = 1024, .max = 1 << 30, .help = "Memory" },
     { .name = "grace", .type = NT_DURATION_MS, .fallback = "10s", .help = "Time to stop" },
@@ -32,7 +50,11 @@ static const struct nt_arg rm_args[] = {
     { .name = "id", .type = NT_ID, .flags = NT_MANY, .help = "Workspaces to remove" },
 };
 static const struct nt_opt rm_opts[] = {
-    { .name = "why", .type = NT_TEXT, .flags = NT_REQUIRED, .env = "NT_TEST_WHY", .help = "Reason" },
+    { .name = "why",
+      .type = NT_TEXT,
+      .flags = NT_REQUIRED,
+      .env = "NT_TEST_WHY",
+      .help = "Reason" },
 };
 static const struct nt_column list_columns[] = {
     { .name = "id" },
@@ -46,28 +68,50 @@ static const struct nt_alias list_aliases[] = { { "ws ls", 0, 0 }, { "workspaces
 static const uint32_t some_errors[] = { NT_E_NOT_FOUND, NT_E_PLUGIN_FIRST };
 
 static const struct nt_command exec_command = {
-    .path = "exec", .summary = "Run a command", .args = NT_TABLE(exec_args), .opts = NT_TABLE(exec_opts),
-    .examples = NT_TABLE(one_example), .errors = NT_TABLE(some_errors), .effects = NT_REMOTE | NT_RUNS,
+    .path = "exec",
+    .summary = "Run a command",
+    .args = NT_TABLE(exec_args),
+    .opts = NT_TABLE(exec_opts),
+    .examples = NT_TABLE(one_example),
+    .errors = NT_TABLE(some_errors),
+    .effects = NT_REMOTE | NT_RUNS,
 };
 static const struct nt_command create_command = {
-    .path = "ws create", .summary = "Create a workspace", .opts = NT_TABLE(create_opts), .effects = NT_REMOTE,
-    .examples = NT_TABLE(one_example), .result = NT_RESULT_ONE, .columns = NT_TABLE(list_columns),
+    .path = "ws create",
+    .summary = "Create a workspace",
+    .opts = NT_TABLE(create_opts),
+    .effects = NT_REMOTE,
+    .examples = NT_TABLE(one_example),
+    .result = NT_RESULT_ONE,
+    .columns = NT_TABLE(list_columns),
 };
 static const struct nt_command list_command = {
-    .path = "ws list", .summary = "List workspaces", .aliases = NT_TABLE(list_aliases), .effects = NT_REMOTE,
-    .examples = NT_TABLE(one_example), .result = NT_RESULT_LIST, .columns = NT_TABLE(list_columns),
+    .path = "ws list",
+    .summary = "List workspaces",
+    .aliases = NT_TABLE(list_aliases),
+    .effects = NT_REMOTE,
+    .examples = NT_TABLE(one_example),
+    .result = NT_RESULT_LIST,
+    .columns = NT_TABLE(list_columns),
 };
 static const struct nt_command rm_command = {
-    .path = "ws rm", .summary = "Remove a workspace for good", .args = NT_TABLE(rm_args), .opts = NT_TABLE(rm_opts),
-    .examples = NT_TABLE(one_example), .effects = NT_REMOTE | NT_DESTROYS,
+    .path = "ws rm",
+    .summary = "Remove a workspace for good",
+    .args = NT_TABLE(rm_args),
+    .opts = NT_TABLE(rm_opts),
+    .examples = NT_TABLE(one_example),
+    .effects = NT_REMOTE | NT_DESTROYS,
 };
 static const struct nt_command hidden_command = {
-    .path = "ws rmall", .summary = "Not for show", .flags = NT_HIDDEN, .examples = NT_TABLE(one_example),
+    .path = "ws rmall",
+    .summary = "Not for show",
+    .flags = NT_HIDDEN,
+    .examples = NT_TABLE(one_example),
 };
 static const struct nt_group ws_group = { "ws", "Workspaces", 0, 0 };
 
-static const struct nt_command *table_commands[] = { &exec_command, &create_command, &list_command, &rm_command,
-                                                     &hidden_command };
+static const struct nt_command *table_commands[] = { &exec_command, &create_command, &list_command,
+                                                     &rm_command, &hidden_command };
 static const struct nt_group *table_groups[] = { &ws_group };
 static const struct tree table_tree = { table_commands, 5, 1, table_groups };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* config_test.c - where settings come from, what a hostile .env gets, and how the config file is changed. */
+/* config_test.c - where settings come from, what a hostile .env gets, and how the config file is
+ * changed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -24,9 +25,11 @@
 static char home[64];
 static char project[96];
 
-static const char *const variables[] = { "NANOTERM_API_URL", "NANOTERM_API_KEY", "NANOTERM_ORG_ID", "NULLSPACE_API_URL",
-                                         "NULLSPACE_BASE_URL", "NULLSPACE_API_KEY", "NANOTERM_NO_UPDATE_CHECK",
-                                         "NANOTERM_UPDATE_URL", "XDG_STATE_HOME", "XDG_RUNTIME_DIR" };
+static const char *const variables[] = { "NANOTERM_API_URL",         "NANOTERM_API_KEY",
+                                         "NANOTERM_ORG_ID",          "NULLSPACE_API_URL",
+                                         "NULLSPACE_BASE_URL",       "NULLSPACE_API_KEY",
+                                         "NANOTERM_NO_UPDATE_CHECK", "NANOTERM_UPDATE_URL",
+                                         "XDG_STATE_HOME",           "XDG_RUNTIME_DIR" };
 
 static int setup(void **state)
 {
@@ -46,8 +49,10 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    static const char *const left[] = { "project/.env", "project/real", "project", ".nanoterm/config.json",
-                                        ".nanoterm/config.lock", ".nanoterm", "run" };
+    static const char *const left[] = {
+        "project/.env",          "project/real", "project", ".nanoterm/config.json",
+        ".nanoterm/config.lock", ".nanoterm",    "run"
+    };
     assert_int_equal(chdir("/"), 0);
     for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++) {
         char path[160];
@@ -107,7 +112,9 @@ static void each_source_beats_the_next(void **state)
     assert_string_equal(value(config, "output.color"), "auto");
     assert_int_equal(config_get(config, "output.color")->origin, CONFIG_DEFAULT);
     config_free(config);
-    put_file(".env", "# a comment\nNANOTERM_API_URL = 'http://file/prefix'\nNANOTERM_ORG_ID=\"org_env\"\n", 0644);
+    put_file(".env",
+             "# a comment\nNANOTERM_API_URL = 'http://file/prefix'\nNANOTERM_ORG_ID=\"org_env\"\n",
+             0644);
     config = load();
     assert_string_equal(value(config, "api_url"), "http://file/prefix");
     assert_int_equal(config_get(config, "api_url")->origin, CONFIG_DOTENV);
@@ -116,7 +123,8 @@ static void each_source_beats_the_next(void **state)
     setenv("NANOTERM_API_URL", "http://environment", 1);
     config = load();
     assert_string_equal(config_get(config, "api_url")->origin_text, "environment NANOTERM_API_URL");
-    assert_string_equal(value(config, "org_id"), "org_file"); /* that of the .env belongs to another API */
+    /* that of the .env belongs to another API */
+    assert_string_equal(value(config, "org_id"), "org_file");
     config_free(config);
     config = load_with(NT_AS_NANOTERM, "http://flag");
     assert_string_equal(value(config, "api_url"), "http://flag");
@@ -147,7 +155,8 @@ static void a_key_is_never_for_another_origin(void **state)
 {
     (void)state;
     put_config("{\"api_url\": \"http://one\", \"api_key\": \"old_key\","
-               " \"credentials\": {\"http://two:80\": {\"api_key\": \"key_two\", \"org_id\": \"org_two\"}}}");
+               " \"credentials\": {\"http://two:80\": {\"api_key\": \"key_two\", \"org_id\": "
+               "\"org_two\"}}}");
     struct config *config = load();
     assert_string_equal(value(config, "api_key"), "old_key");
     config_free(config);
@@ -155,7 +164,8 @@ static void a_key_is_never_for_another_origin(void **state)
     assert_string_equal(value(config, "api_key"), "key_two");
     assert_string_equal(value(config, "org_id"), "org_two");
     config_free(config);
-    static const char *const others[] = { "https://two", "http://two:81", "http://two.one", "https://one" };
+    static const char *const others[] = { "https://two", "http://two:81", "http://two.one",
+                                          "https://one" };
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
         config = load_with(NT_AS_NANOTERM, others[i]);
         assert_null(value(config, "api_key"));
@@ -172,7 +182,9 @@ static void a_hostile_dotenv_is_not_trusted(void **state)
 {
     (void)state;
     put_config("{\"api_url\": \"https://good\"}");
-    put_file(".env", "NANOTERM_API_URL=https://evil\nNANOTERM_API_KEY=evil\nPATH=/evil\nHOME=/evil\n", 0644);
+    put_file(".env",
+             "NANOTERM_API_URL=https://evil\nNANOTERM_API_KEY=evil\nPATH=/evil\nHOME=/evil\n",
+             0644);
     setenv("NANOTERM_API_KEY", "my_key", 1);
     struct config *config = load();
     struct nt_error e = NT_ERROR_INIT;
@@ -245,8 +257,9 @@ static void a_dotenv_that_is_not_fit_is_not_read(void **state)
 static void odd_lines_of_a_dotenv(void **state)
 {
     (void)state;
-    static const char text[] = "=\n\n==\nNANOTERM_API_KEY\nexport NANOTERM_ORG_ID=no\nNANOTERM_API_URL=a\tb\n"
-                               "XNANOTERM_API_URL=no\n NANOTERM_API_KEY = \"q\" \r\nNANOTERM_ORG_ID=\0x";
+    static const char text[] =
+        "=\n\n==\nNANOTERM_API_KEY\nexport NANOTERM_ORG_ID=no\nNANOTERM_API_URL=a\tb\n"
+        "XNANOTERM_API_URL=no\n NANOTERM_API_KEY = \"q\" \r\nNANOTERM_ORG_ID=\0x";
     struct dotenv dotenv = { .path = "" };
     dotenv_parse(&dotenv, text, sizeof(text) - 1);
     assert_null(dotenv_get(&dotenv, "NANOTERM_API_URL")); /* a control character inside */
@@ -259,7 +272,8 @@ static void odd_lines_of_a_dotenv(void **state)
 static void a_broken_file_names_its_line_and_not_its_text(void **state)
 {
     (void)state;
-    static const char *const broken[] = { "{\n \"api_key\": \"nt_secret\",\n nt_secret }", "[]", "{\"a\":1,\"a\":2}", "nul" };
+    static const char *const broken[] = { "{\n \"api_key\": \"nt_secret\",\n nt_secret }", "[]",
+                                          "{\"a\":1,\"a\":2}", "nul" };
     for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
         put_config(broken[i]);
         struct config *config = NULL;
@@ -292,7 +306,8 @@ static void unknown_keys_and_order_stay(void **state)
     assert_int_equal(fstat(fd, &st), 0);
     close(fd);
     assert_int_equal(st.st_mode & 0777, 0600);
-    assert_true(strstr(text, "zebra") < strstr(text, "apple") && strstr(text, "apple") < strstr(text, "output.color"));
+    assert_true(strstr(text, "zebra") < strstr(text, "apple")
+                && strstr(text, "apple") < strstr(text, "output.color"));
     assert_true(strstr(text, "\"b\"") < strstr(text, "\"a\""));
     config_free(config);
 }
@@ -300,9 +315,14 @@ static void unknown_keys_and_order_stay(void **state)
 static void values_are_checked(void **state)
 {
     (void)state;
-    static const char *const wrong[][2] = { { "nope", "x" }, { "output.color", "red" }, { "server.idle_ms", "1x" },
-                                            { "server.idle_ms", "-5" }, { "api_url", "ftp://x" }, { "org_id", "a\nb" },
-                                            { "api_key", "nt_x" }, { "credentials", "x" } };
+    static const char *const wrong[][2] = { { "nope", "x" },
+                                            { "output.color", "red" },
+                                            { "server.idle_ms", "1x" },
+                                            { "server.idle_ms", "-5" },
+                                            { "api_url", "ftp://x" },
+                                            { "org_id", "a\nb" },
+                                            { "api_key", "nt_x" },
+                                            { "credentials", "x" } };
     struct config *config = load();
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         struct nt_error e = NT_ERROR_INIT;
@@ -360,7 +380,8 @@ static void writers_take_turns(void **state)
             int bad = 0;
             for (int n = 0; n < 5; n++) {
                 snprintf(url, sizeof(url), "http://h%d-%d", i, n);
-                bad |= origin_parse(url, &origin, &e) < 0 || config_set_credential(config, &origin, "nt_key", &e) < 0;
+                bad |= origin_parse(url, &origin, &e) < 0
+                       || config_set_credential(config, &origin, "nt_key", &e) < 0;
             }
             config_free(config);
             _exit(bad);
@@ -402,10 +423,34 @@ static void urls_that_could_be_read_in_two_ways_are_refused(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        "", "x", "http:/x", "http://", "http:///x", "http://a@b", "http://a:b@c/", "http://a\\@b", "http://a%2fb",
-        "http://a:0", "http://a:65536", "http://a:", "http://a:1x", "http://[::1", "http://[::1]x", "http://[fe80::1%eth0]",
-        "http://a b", "http://a/?q", "http://a/#f", "http://\xc3\xa4", "unix:", "unix:relative", "unix:/", "https://a:b",
-        "ftp://a", "http://a/\x7f", "http://a\n", "unix:/a\nb",
+        "",
+        "x",
+        "http:/x",
+        "http://",
+        "http:///x",
+        "http://a@b",
+        "http://a:b@c/",
+        "http://a\\@b",
+        "http://a%2fb",
+        "http://a:0",
+        "http://a:65536",
+        "http://a:",
+        "http://a:1x",
+        "http://[::1",
+        "http://[::1]x",
+        "http://[fe80::1%eth0]",
+        "http://a b",
+        "http://a/?q",
+        "http://a/#f",
+        "http://\xc3\xa4",
+        "unix:",
+        "unix:relative",
+        "unix:/",
+        "https://a:b",
+        "ftp://a",
+        "http://a/\x7f",
+        "http://a\n",
+        "unix:/a\nb",
     };
     struct origin origin;
     struct nt_error e = NT_ERROR_INIT;
@@ -446,7 +491,8 @@ static void folders_follow_xdg(void **state)
     setenv("XDG_RUNTIME_DIR", path, 1);
     setenv("XDG_STATE_HOME", "/somewhere", 1);
     config_paths_reset();
-    assert_string_equal(config_path(NT_PATH_RUNTIME), "/somewhere/nanoterm/server/run"); /* others can write run */
+    /* others can write run */
+    assert_string_equal(config_path(NT_PATH_RUNTIME), "/somewhere/nanoterm/server/run");
     assert_int_equal(chmod(path, 0700), 0);
     config_paths_reset();
     snprintf(path, sizeof(path), "%s/run/nanoterm", home);

@@ -35,8 +35,8 @@ static void on_event(void *data, const struct nt_engine_event *event)
     f->has_stopped = true;
 }
 
-static void on_accept(void *data, const char *id, struct nt_stream *stream, const struct nt_stream_events **ret_events,
-                      void **ret_data)
+static void on_accept(void *data, const char *id, struct nt_stream *stream,
+                      const struct nt_stream_events **ret_events, void **ret_data)
 {
     struct fixture *f = data;
     struct nt_error error = NT_ERROR_INIT;
@@ -59,7 +59,8 @@ static void on_debug(void *data, const char *event, const char *fields)
 static bool can_make_namespaces(void)
 {
     int status = 1;
-    pid_t pid = (pid_t)syscall(SYS_fork); /* not fork(): the thread sanitizer would start a thread in the child */
+    /* not fork(): the thread sanitizer would start a thread in the child */
+    pid_t pid = (pid_t)syscall(SYS_fork);
     if (pid == 0)
         _exit(unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET) < 0);
     return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
@@ -89,9 +90,15 @@ int fixture_make(struct fixture *f)
     f->loop = test_loop_new();
     const struct nt_service *service = nt_plugin_v1()->services.rows;
     f->ops = service->ops;
-    f->host = (struct nt_engine_host){ .size = sizeof(f->host), .loop = f->loop, .data_dir = f->data,
-                                       .runtime_dir = f->folder, .libexec_dir = f->libexec, .event = on_event,
-                                       .accept_stream = on_accept, .debug = on_debug, .data = f };
+    f->host = (struct nt_engine_host){ .size = sizeof(f->host),
+                                       .loop = f->loop,
+                                       .data_dir = f->data,
+                                       .runtime_dir = f->folder,
+                                       .libexec_dir = f->libexec,
+                                       .event = on_event,
+                                       .accept_stream = on_accept,
+                                       .debug = on_debug,
+                                       .data = f };
     return 0;
 }
 
@@ -141,13 +148,22 @@ static void on_done(void *data, const struct nt_engine_result *result)
 static struct nt_engine_call call_of(struct outcome *o)
 {
     *o = (struct outcome){ .done = false };
-    return (struct nt_engine_call){ .size = sizeof(struct nt_engine_call), .key = "key", .done = on_done, .data = o };
+    return (struct nt_engine_call){
+        .size = sizeof(struct nt_engine_call), .key = "key", .done = on_done, .data = o
+    };
 }
 
-void fixture_create(struct fixture *f, const char *id, const char *image, uint32_t flags, struct outcome *ret)
+void fixture_create(struct fixture *f, const char *id, const char *image, uint32_t flags,
+                    struct outcome *ret)
 {
-    struct nt_engine_spec spec = { .size = sizeof(spec), .flags = flags, .id = id, .hostname = "ws-test",
-                                   .image = image, .pids = 200, .memory_bytes = 512u << 20, .cpu_millis = 2000 };
+    struct nt_engine_spec spec = { .size = sizeof(spec),
+                                   .flags = flags,
+                                   .id = id,
+                                   .hostname = "ws-test",
+                                   .image = image,
+                                   .pids = 200,
+                                   .memory_bytes = 512u << 20,
+                                   .cpu_millis = 2000 };
     struct nt_engine_call call = call_of(ret);
     assert_non_null(f->ops->create(f->engine, &call, &spec));
     assert_false(ret->done);
@@ -156,7 +172,9 @@ void fixture_create(struct fixture *f, const char *id, const char *image, uint32
 
 struct nt_engine_op *fixture_begin(struct fixture *f, const char *id, struct outcome *ret)
 {
-    struct nt_engine_spec spec = { .size = sizeof(spec), .id = id, .hostname = "ws-test", .image = "host" };
+    struct nt_engine_spec spec = {
+        .size = sizeof(spec), .id = id, .hostname = "ws-test", .image = "host"
+    };
     struct nt_engine_call call = call_of(ret);
     struct nt_engine_op *op = f->ops->create(f->engine, &call, &spec);
     assert_non_null(op);
@@ -198,7 +216,9 @@ static void on_close(void *data, struct nt_stream *stream, const struct nt_error
 
 int fixture_connect(struct fixture *f, const char *id)
 {
-    static const struct nt_stream_events events = { .size = sizeof(events), .open = on_open, .close = on_close };
+    static const struct nt_stream_events events = { .size = sizeof(events),
+                                                    .open = on_open,
+                                                    .close = on_close };
     struct nt_error error = NT_ERROR_INIT;
     struct opening o = { false, -1 };
     if (f->ops->open_stream(f->engine, id, &events, &o, &error) < 0)
@@ -234,13 +254,15 @@ int fixture_sh(struct fixture *f, const char *id, const char *script, char *ret,
             struct nt_g_field field;
             size_t at = 0;
             int ok = 1;
-            if ((frame.type == NT_G_STDOUT || frame.type == NT_G_STDERR) && used + frame.size < size) {
+            if ((frame.type == NT_G_STDOUT || frame.type == NT_G_STDERR)
+                && used + frame.size < size) {
                 memcpy(ret + used, frame.payload, frame.size);
                 used += frame.size;
             }
             if (frame.type == NT_G_ERROR)
                 fail_msg("the guest refused: %s", script);
-            while (frame.type == NT_G_EXIT && nt_g_each(frame.payload, frame.size, &at, &field) == 1)
+            while (frame.type == NT_G_EXIT
+                   && nt_g_each(frame.payload, frame.size, &at, &field) == 1)
                 if (field.tag == NT_GT_STATUS)
                     status = (int)nt_g_number(&field, &ok);
             memmove(memory, memory + took, have - (size_t)took);

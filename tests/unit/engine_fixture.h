@@ -34,10 +34,12 @@ struct outcome {
     struct nt_engine_state state;
 };
 
-void fixture_create(struct fixture *f, const char *id, const char *image, uint32_t flags, struct outcome *ret);
+void fixture_create(struct fixture *f, const char *id, const char *image, uint32_t flags,
+                    struct outcome *ret);
 /* The same without waiting. */
 struct nt_engine_op *fixture_begin(struct fixture *f, const char *id, struct outcome *ret);
-void fixture_call(struct fixture *f, char what, const char *id, struct outcome *ret); /* s)tart, p: stop, r, i */
+void fixture_call(struct fixture *f, char what, const char *id,
+                  struct outcome *ret); /* s)tart, p: stop, r, i */
 /* A connection to the guest, blocking with a time limit; fails the test. */
 int fixture_connect(struct fixture *f, const char *id);
 /* Runs /bin/sh -c script inside: exit status, output in memory (NUL-terminated). */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* engine_guest.c - a guest for the tests of the engine: one connection at a time, EXEC, LISTENER, PING, SHUTDOWN. */
+/* engine_guest.c - a guest for the tests of the engine: one connection at a time, EXEC, LISTENER,
+ * PING, SHUTDOWN. */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -97,8 +98,9 @@ static void give_listener(int fd)
         struct cmsghdr head;
         char bytes[CMSG_SPACE(sizeof(int))];
     } control = { 0 };
-    struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
-                              .msg_controllen = sizeof(control) };
+    struct msghdr message = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+    };
     struct cmsghdr *c = CMSG_FIRSTHDR(&message);
     c->cmsg_level = SOL_SOCKET;
     c->cmsg_type = SCM_RIGHTS;
@@ -129,7 +131,7 @@ static void serve(int fd)
     }
 }
 
-/* --- what a hostile program inside tries; one line each that did not go as it must -------------------------- */
+/* --- what a hostile program inside tries; one line each that did not go as it must --------- */
 
 static void expect(const char *what, long result, int sys)
 {
@@ -147,9 +149,10 @@ static void try_nesting(void)
 {
     pid_t pid = fork();
     if (pid == 0) {
-        /* Workspaces can be nested into: a namespace of its own, and mounts there. But nothing of the outside is
-         * revealed or made writable by it. */
-        if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0 || mount("tmpfs", "/mnt", "tmpfs", 0, NULL) < 0)
+        /* Workspaces can be nested into: a namespace of its own, and mounts there. But nothing of
+         * the outside is revealed or made writable by it. */
+        if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0
+            || mount("tmpfs", "/mnt", "tmpfs", 0, NULL) < 0)
             printf("nesting: %d\n", errno);
         refused("unmount /proc", umount2("/proc", MNT_DETACH));
         refused("unmount /dev/null", umount2("/dev/null", MNT_DETACH));
@@ -167,7 +170,8 @@ static int probe(const char *abstract)
     snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "%s", abstract);
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     expect("abstract socket of the host",
-           connect(fd, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(abstract))),
+           connect(fd, (struct sockaddr *)&address,
+                   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(abstract))),
            ECONNREFUSED);
     expect("TIOCSTI", ioctl(0, TIOCSTI, "x"), EPERM);
     expect("TIOCSTI, high bit", syscall(SYS_ioctl, 0, 0x100000000ul | TIOCSTI, "x"), EPERM);
@@ -197,7 +201,8 @@ static int probe(const char *abstract)
 
 int main(int argc, char **argv)
 {
-    if (argc == 3 && strcmp(argv[1], "-c") == 0) { /* as the shell of an image that has nothing else: prints a file */
+    /* as the shell of an image that has nothing else: prints a file */
+    if (argc == 3 && strcmp(argv[1], "-c") == 0) {
         int fd = open(argv[2], O_RDONLY);
         ssize_t n = fd < 0 ? -1 : read(fd, in, sizeof(in));
         return n < 0 || write(1, in, (size_t)n) != n;

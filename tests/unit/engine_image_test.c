@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* engine_image_test.c - images from archives: an honest one becomes a workspace, a hostile one reaches nothing. */
+/* engine_image_test.c - images from archives: an honest one becomes a workspace, a hostile one
+ * reaches nothing. */
 #include <archive.h>
 #include <archive_entry.h>
 #include <dirent.h>
@@ -109,17 +110,21 @@ static void a_hostile_archive_reaches_nothing(void **state)
     assert_int_equal(mkdir(outside, 0700), 0);
     snprintf(target, sizeof(target), "%s/victim", outside);
     const struct item dots[] = { { "../../../../../outside/victim", "x", AE_IFREG, 0644 } };
-    const struct item through[] = { { "l", outside, AE_IFLNK, 0777 }, { "l/victim", "x", AE_IFREG, 0644 } };
+    const struct item through[] = { { "l", outside, AE_IFLNK, 0777 },
+                                    { "l/victim", "x", AE_IFREG, 0644 } };
     const struct item hard[] = { { "h", "../../../../outside", 0, 0644 } };
-    const struct item over[] = { { "d", outside, AE_IFLNK, 0777 }, { "d/", "", AE_IFDIR, 0777 },
+    const struct item over[] = { { "d", outside, AE_IFLNK, 0777 },
+                                 { "d/", "", AE_IFDIR, 0777 },
                                  { "d/victim", "x", AE_IFREG, 0644 } };
     const struct item etc[] = { { "etc", outside, AE_IFLNK, 0777 } };
-    const struct item passwd[] = { { "etc/", "", AE_IFDIR, 0755 }, { "etc/passwd", "/etc/hostname", AE_IFLNK, 0777 } };
+    const struct item passwd[] = { { "etc/", "", AE_IFDIR, 0755 },
+                                   { "etc/passwd", "/etc/hostname", AE_IFLNK, 0777 } };
     const struct {
         const struct item *items;
         size_t count;
         int refused;
-    } archives[] = { { dots, 1, 1 }, { through, 2, 1 }, { hard, 1, 1 }, { over, 3, 0 }, { etc, 1, 1 }, { passwd, 2, 1 } };
+    } archives[] = { { dots, 1, 1 }, { through, 2, 1 }, { hard, 1, 1 },
+                     { over, 3, 0 }, { etc, 1, 1 },     { passwd, 2, 1 } };
     for (size_t i = 0; i < sizeof(archives) / sizeof(archives[0]); i++) {
         make_tar(archives[i].items, archives[i].count, NULL);
         int r = extract(&image, &error);
@@ -142,9 +147,11 @@ static void a_hostile_archive_reaches_nothing(void **state)
 static void devices_and_modes_are_left_out(void **state)
 {
     const struct item items[] = {
-        { "./", "", AE_IFDIR, 0755 },          { "./dev/", "", AE_IFDIR, 0755 },  { "./dev/null", "", AE_IFCHR, 0666 },
-        { "./su", "x", AE_IFREG, 04755 },      { "./fifo", "", AE_IFIFO, 0666 },  { "./closed", "x", AE_IFREG, 0 },
-        { "./ro/", "", AE_IFDIR, 0500 },       { "./ro/file", "x", AE_IFREG, 0444 }, { "/abs", "x", AE_IFREG, 0644 },
+        { "./", "", AE_IFDIR, 0755 },         { "./dev/", "", AE_IFDIR, 0755 },
+        { "./dev/null", "", AE_IFCHR, 0666 }, { "./su", "x", AE_IFREG, 04755 },
+        { "./fifo", "", AE_IFIFO, 0666 },     { "./closed", "x", AE_IFREG, 0 },
+        { "./ro/", "", AE_IFDIR, 0500 },      { "./ro/file", "x", AE_IFREG, 0444 },
+        { "/abs", "x", AE_IFREG, 0644 },
     };
     struct image image;
     struct nt_error error;
@@ -186,7 +193,8 @@ static void an_archive_becomes_a_workspace(void **state)
     if (o.outcome != NT_OP_DONE)
         fail_msg("%s", o.error.message);
     assert_int_equal(fixture_sh(&f, ID, "/etc/passwd", text, sizeof(text)), 0);
-    assert_string_equal(text, "root:x:0:0:root:/root:/bin/sh\nagent:x:1000:1000:agent:/home/agent:/bin/bash\n");
+    assert_string_equal(
+        text, "root:x:0:0:root:/root:/bin/sh\nagent:x:1000:1000:agent:/home/agent:/bin/bash\n");
     fixture_sh(&f, ID, "/etc/motd", text, sizeof(text));
     assert_string_equal(text, "from the archive\n");
     fixture_call(&f, 'r', ID, &o);

@@ -53,8 +53,8 @@ static int64_t now_ms(struct nt_loop *loop)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static struct nt_timer *timer(struct nt_loop *loop, int64_t delay_ms, int64_t repeat_ms, void (*fn)(void *data),
-                              void *data)
+static struct nt_timer *timer(struct nt_loop *loop, int64_t delay_ms, int64_t repeat_ms,
+                              void (*fn)(void *data), void *data)
 {
     struct loop *l = (struct loop *)loop;
     struct nt_timer *t = calloc(1, sizeof(*t));
@@ -140,8 +140,14 @@ static int work(struct nt_loop *loop, void (*fn)(void *data), void (*done)(void 
     return 0;
 }
 
-static const struct nt_loop_ops ops = { .size = sizeof(ops), .now_ms = now_ms, .timer = timer, .timer_end = timer_end,
-                                        .watch = watch, .watch_set = watch_set, .watch_end = watch_end, .post = post,
+static const struct nt_loop_ops ops = { .size = sizeof(ops),
+                                        .now_ms = now_ms,
+                                        .timer = timer,
+                                        .timer_end = timer_end,
+                                        .watch = watch,
+                                        .watch_set = watch_set,
+                                        .watch_end = watch_end,
+                                        .post = post,
                                         .work = work };
 
 struct nt_loop *test_loop_new(void)
@@ -200,8 +206,10 @@ static void turn(struct loop *l, int64_t most_ms)
     for (int i = 0; i < MAX; i++)
         if (l->watches[i] && l->watches[i]->events) {
             uint32_t e = l->watches[i]->events;
-            fds[count] = (struct pollfd){ l->watches[i]->fd,
-                                          (short)((e & NT_READABLE ? POLLIN : 0) | (e & NT_WRITABLE ? POLLOUT : 0)), 0 };
+            fds[count] = (struct pollfd){
+                l->watches[i]->fd,
+                (short)((e & NT_READABLE ? POLLIN : 0) | (e & NT_WRITABLE ? POLLOUT : 0)), 0
+            };
             who[count++] = l->watches[i];
         }
     if (poll(fds, count, (int)wait) <= 0)
@@ -215,7 +223,8 @@ static void turn(struct loop *l, int64_t most_ms)
         short r = fds[i].revents;
         if (alive && r)
             who[i]->fn(who[i]->data, fds[i].fd,
-                       (uint32_t)((r & (POLLIN | POLLERR | POLLHUP) ? NT_READABLE : 0) | (r & POLLOUT ? NT_WRITABLE : 0)
+                       (uint32_t)((r & (POLLIN | POLLERR | POLLHUP) ? NT_READABLE : 0)
+                                  | (r & POLLOUT ? NT_WRITABLE : 0)
                                   | (r & (POLLHUP | POLLERR) ? NT_HANGUP : 0)));
     }
 }

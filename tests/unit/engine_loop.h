@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* engine_loop.h - a struct nt_loop on poll(2) for the engine's tests: no library, one thread, workers are threads. */
+/* engine_loop.h - a struct nt_loop on poll(2) for the engine's tests: no library, one thread,
+ * workers are threads. */
 #ifndef TEST_ENGINE_LOOP_H
 #define TEST_ENGINE_LOOP_H
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* engine_native_test.c - the engine's life of a workspace, with a real launcher and a small guest. */
+/* engine_native_test.c - the engine's life of a workspace, with a real launcher and a small
+ * guest. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -38,10 +39,13 @@ static void a_workspace_lives_and_leaves_nothing(void **state)
     fixture_create(&f, ID, "host", NT_SPEC_WAY_OUT, &o);
     must(&o);
     assert_int_equal(o.state.state, NT_WS_RUNNING);
-    assert_int_equal(fixture_sh(&f, ID, "echo hello; id -un; hostname; pwd; echo $HOME", text, sizeof(text)), 0);
+    assert_int_equal(
+        fixture_sh(&f, ID, "echo hello; id -un; hostname; pwd; echo $HOME", text, sizeof(text)), 0);
     assert_string_equal(text, "hello\nagent\nws-test\n/workspace\n/home/agent\n");
-    assert_int_equal(fixture_sh(&f, ID, "echo kept > /workspace/a && echo e > /etc/own && touch /usr/bin/own", text,
-                                sizeof(text)), 0);
+    assert_int_equal(
+        fixture_sh(&f, ID, "echo kept > /workspace/a && echo e > /etc/own && touch /usr/bin/own",
+                   text, sizeof(text)),
+        0);
     fixture_call(&f, 'p', ID, &o);
     must(&o);
     assert_int_equal(o.state.state, NT_WS_STOPPED);
@@ -49,7 +53,8 @@ static void a_workspace_lives_and_leaves_nothing(void **state)
     must(&o);
     fixture_call(&f, 's', ID, &o);
     must(&o);
-    assert_int_equal(fixture_sh(&f, ID, "cat /workspace/a /etc/own; ls /usr/bin/own", text, sizeof(text)), 0);
+    assert_int_equal(
+        fixture_sh(&f, ID, "cat /workspace/a /etc/own; ls /usr/bin/own", text, sizeof(text)), 0);
     assert_string_equal(text, "kept\ne\n/usr/bin/own\n");
     fixture_call(&f, 'r', ID, &o);
     must(&o);
@@ -69,11 +74,15 @@ static void the_way_out_works_and_survives_the_server(void **state)
     (void)state;
     fixture_create(&f, ID, "host", NT_SPEC_WAY_OUT, &o);
     must(&o);
-    assert_int_equal(fixture_sh(&f, ID, "echo $http_proxy $NANOTERM_WORKSPACE", text, sizeof(text)), 0);
+    assert_int_equal(fixture_sh(&f, ID, "echo $http_proxy $NANOTERM_WORKSPACE", text, sizeof(text)),
+                     0);
     assert_string_equal(text, "http://127.0.0.1:3128 " ID "\n");
     for (int round = 0; round < 2; round++) {
         f.has_accepted = false;
-        assert_int_equal(fixture_sh(&f, ID, "bash -c 'exec 9<>/dev/tcp/127.0.0.1/3128; echo hi >&9'", text, sizeof(text)), 0);
+        assert_int_equal(fixture_sh(&f, ID,
+                                    "bash -c 'exec 9<>/dev/tcp/127.0.0.1/3128; echo hi >&9'", text,
+                                    sizeof(text)),
+                         0);
         assert_true(test_loop_run(f.loop, &f.has_accepted, 5000));
         assert_true(f.accepted >= 0);
         memset(got, 0, sizeof(got));
@@ -125,7 +134,8 @@ static void a_guest_that_dies_is_noticed(void **state)
     must(&o);
 }
 
-/* Kills the guest, which has left `what` as its word, and returns the reason that the engine gives. */
+/* Kills the guest, which has left `what` as its word, and returns the reason that the engine
+ * gives. */
 static const char *reason_of(const char *what, const struct outcome *o)
 {
     char path[256], other[256];
@@ -150,14 +160,15 @@ static const char *reason_of(const char *what, const struct outcome *o)
     return f.reason;
 }
 
-/* The word of a guest is taken for two values and nothing else, and is not that of the next guest. */
+/* The word of a guest is taken for two values and nothing else, and is not that of the next
+ * guest. */
 static void a_guest_says_why_it_ends(void **state)
 {
     static const struct {
         const char *word, *reason;
-    } cases[] = { { "ttl\n", "ttl" },    { "idle\n", "idle" }, { "ttl", "ended" },   { "ttl\nttl\n", "ended" },
-                  { "", "ended" },       { "fifo", "ended" },  { "folder", "ended" }, { "link", "ended" },
-                  { "\033]0;x", "ended" } };
+    } cases[] = { { "ttl\n", "ttl" },        { "idle\n", "idle" }, { "ttl", "ended" },
+                  { "ttl\nttl\n", "ended" }, { "", "ended" },      { "fifo", "ended" },
+                  { "folder", "ended" },     { "link", "ended" },  { "\033]0;x", "ended" } };
     struct outcome o;
     (void)state;
     fixture_create(&f, ID, "host", 0, &o);
@@ -197,10 +208,12 @@ static bool is_there(const char *format, const char *part)
     return lstat(path, &st) == 0;
 }
 
-/* A guest that ends by itself leaves no cgroup, no socket and no record, with and without an engine that looks on. */
+/* A guest that ends by itself leaves no cgroup, no socket and no record, with and without an engine
+ * that looks on. */
 static void what_a_dead_guest_leaves_is_cleared(void **state)
 {
-    static const char *const groups[] = { "/sys/fs/cgroup/memory/nanoterm/" ID, "/sys/fs/cgroup/pids/nanoterm/" ID,
+    static const char *const groups[] = { "/sys/fs/cgroup/memory/nanoterm/" ID,
+                                          "/sys/fs/cgroup/pids/nanoterm/" ID,
                                           "/sys/fs/cgroup/cpu/nanoterm/" ID };
     struct outcome o;
     (void)state;
@@ -235,9 +248,30 @@ static void what_a_dead_guest_leaves_is_cleared(void **state)
 static void a_launcher_killed_midway_leaves_nothing(void **state)
 {
     static const char *const steps[] = {
-        "clone", "maps", "go", "user", "folders", "private mounts", "attach", "network", "root overlay", "layers", "devices",
-        "proc and sys", "temporary folders", "package database", "leave the host's root", "names", "way out",
-        "limits of the guest", "signals", "descriptors", "landlock", "capabilities", "system call filter", "start the guest",
+        "clone",
+        "maps",
+        "go",
+        "user",
+        "folders",
+        "private mounts",
+        "attach",
+        "network",
+        "root overlay",
+        "layers",
+        "devices",
+        "proc and sys",
+        "temporary folders",
+        "package database",
+        "leave the host's root",
+        "names",
+        "way out",
+        "limits of the guest",
+        "signals",
+        "descriptors",
+        "landlock",
+        "capabilities",
+        "system call filter",
+        "start the guest",
     };
     struct outcome o;
     struct stat st;
@@ -270,11 +304,14 @@ static void a_hostile_tree_is_removed(void **state)
     fixture_create(&f, ID, "host", 0, &o);
     must(&o);
     assert_int_equal(
-        fixture_sh(&f, ID,
-                   "mkdir victim && ln -s /etc/passwd victim/l && ln -s / root && mkfifo pipe && touch -- '-rf' \"$(printf 'a\\nb')\" &&"
-                   "mkdir -p a/b/c && touch a/b/c/d && chmod 0 a/b/c && chmod 500 a/b && chmod 0 a &&"
-                   "perl -e 'for (1..3000) { mkdir \"deep\" or die; chdir \"deep\" or die }'",
-                   text, sizeof(text)), 0);
+        fixture_sh(
+            &f, ID,
+            "mkdir victim && ln -s /etc/passwd victim/l && ln -s / root && mkfifo pipe && touch -- "
+            "'-rf' \"$(printf 'a\\nb')\" &&"
+            "mkdir -p a/b/c && touch a/b/c/d && chmod 0 a/b/c && chmod 500 a/b && chmod 0 a &&"
+            "perl -e 'for (1..3000) { mkdir \"deep\" or die; chdir \"deep\" or die }'",
+            text, sizeof(text)),
+        0);
     fixture_call(&f, 'r', ID, &o);
     must(&o);
     struct stat st;
@@ -288,7 +325,8 @@ static void limits_are_reported_and_required(void **state)
     (void)state;
     f.ops->abilities(f.engine, &can);
     fixture_create(&f, ID, "host", NT_SPEC_REQUIRE_LIMITS, &o);
-    if (can.limit_memory < NT_LIMIT_HARD || can.limit_pids < NT_LIMIT_HARD || can.limit_cpu < NT_LIMIT_HARD) {
+    if (can.limit_memory < NT_LIMIT_HARD || can.limit_pids < NT_LIMIT_HARD
+        || can.limit_cpu < NT_LIMIT_HARD) {
         assert_int_equal(o.outcome, NT_OP_FAILED);
         assert_int_equal(o.error.code, NT_E_UNAVAILABLE);
         assert_true(o.error.hint[0]);
@@ -298,10 +336,15 @@ static void limits_are_reported_and_required(void **state)
         must(&o);
         assert_int_equal(o.state.limit_memory, NT_LIMIT_HARD);
         /* 512 MiB: a program that takes 1 GiB is killed. */
-        assert_int_not_equal(fixture_sh(&f, ID, "perl -e '$x = \"a\" x (1 << 30); print length $x'", text, sizeof(text)), 0);
+        assert_int_not_equal(fixture_sh(&f, ID, "perl -e '$x = \"a\" x (1 << 30); print length $x'",
+                                        text, sizeof(text)),
+                             0);
     }
     if (can.limit_pids) /* 200: not all of 300 processes can be started */
-        assert_int_not_equal(fixture_sh(&f, ID, "i=0; while [ $i -lt 300 ]; do sleep 2 & i=$((i+1)); done", text, sizeof(text)), 0);
+        assert_int_not_equal(fixture_sh(&f, ID,
+                                        "i=0; while [ $i -lt 300 ]; do sleep 2 & i=$((i+1)); done",
+                                        text, sizeof(text)),
+                             0);
     fixture_call(&f, 'r', ID, &o);
     must(&o);
 }
@@ -316,8 +359,11 @@ static void a_hardened_one_cannot_mount(void **state)
         return;
     }
     must(&o);
-    assert_int_equal(fixture_sh(&f, ID, "! unshare -Um mount -t tmpfs x /mnt 2>/dev/null &&"
-                                "echo a > b && mv b c && cat c && ls / >/dev/null", text, sizeof(text)), 0);
+    assert_int_equal(fixture_sh(&f, ID,
+                                "! unshare -Um mount -t tmpfs x /mnt 2>/dev/null &&"
+                                "echo a > b && mv b c && cat c && ls / >/dev/null",
+                                text, sizeof(text)),
+                     0);
     assert_string_equal(text, "a\n");
     fixture_call(&f, 'r', ID, &o);
     must(&o);
@@ -395,7 +441,9 @@ static void many_at_once(void **state)
 
 static void nonsense_is_refused(void **state)
 {
-    static const char *const ids[] = { "", "..", "a/b", "UPPER", "_x", "ws_0123456789012345678901234567890123456789" };
+    static const char *const ids[] = {
+        "", "..", "a/b", "UPPER", "_x", "ws_0123456789012345678901234567890123456789"
+    };
     struct outcome o;
     (void)state;
     for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
@@ -437,7 +485,8 @@ int main(void)
         return r;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_workspace_lives_and_leaves_nothing, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(the_way_out_works_and_survives_the_server, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_way_out_works_and_survives_the_server, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_guest_that_dies_is_noticed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_guest_says_why_it_ends, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_next_engine_knows_how_limits_hold, set_up, tear_down),
@@ -447,7 +496,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(limits_are_reported_and_required, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_hardened_one_cannot_mount, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_create_can_be_cancelled_at_any_time, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(closing_ends_calls_and_the_next_engine_finds_what_is_there, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(closing_ends_calls_and_the_next_engine_finds_what_is_there,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(many_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nonsense_is_refused, set_up, tear_down),
     };

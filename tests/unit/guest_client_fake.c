@@ -55,7 +55,8 @@ static void grant(struct nt_stream *stream, uint64_t bytes)
     of(stream)->granted += bytes;
 }
 
-static int write_bytes(struct nt_stream *stream, struct nt_bytes bytes, uint32_t flags, struct nt_error *reterr)
+static int write_bytes(struct nt_stream *stream, struct nt_bytes bytes, uint32_t flags,
+                       struct nt_error *reterr)
 {
     (void)flags;
     (void)reterr;
@@ -82,11 +83,15 @@ static int take_fd(struct nt_stream *stream, struct nt_error *reterr)
 }
 
 static const struct nt_stream_ops stream_ops = {
-    .size = sizeof(stream_ops), .grant = grant, .write = write_bytes, .cancel = cancel, .take_fd = take_fd,
+    .size = sizeof(stream_ops),
+    .grant = grant,
+    .write = write_bytes,
+    .cancel = cancel,
+    .take_fd = take_fd,
 };
 
-static int open_stream(struct nt_engine *engine, const char *id, const struct nt_stream_events *events, void *data,
-                       struct nt_error *reterr)
+static int open_stream(struct nt_engine *engine, const char *id,
+                       const struct nt_stream_events *events, void *data, struct nt_error *reterr)
 {
     struct fake *f = (struct fake *)(void *)engine;
     (void)id;

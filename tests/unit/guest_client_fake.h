@@ -8,7 +8,8 @@
 
 #include "plugins/serve/guest/client.h"
 
-/* The fake engine: fd >= 0: the stream is that descriptor (taken); else bytes go through its callbacks. */
+/* The fake engine: fd >= 0: the stream is that descriptor (taken); else bytes go through its
+ * callbacks. */
 struct fake {
     uv_loop_t *uv;
     uv_idle_t idle; /* drives the stream; closed by fake_done */

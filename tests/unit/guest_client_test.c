@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* guest_client_test.c - the server's side of the guest protocol against scripted guests, over both kinds of stream. */
+/* guest_client_test.c - the server's side of the guest protocol against scripted guests, over both
+ * kinds of stream. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,8 +26,8 @@ struct talk {
     unsigned hellos, frames, ends, sents;
     struct nt_error error;
     struct nt_bytes held;
-    bool keeps;      /* `consumed` comes later */
-    bool cancels;    /* at the first bytes */
+    bool keeps;   /* `consumed` comes later */
+    bool cancels; /* at the first bytes */
 };
 
 static void add(struct talk *t, const void *bytes, size_t size)
@@ -133,8 +134,9 @@ static void play(struct talk *t, uint16_t request, uint64_t flags, size_t piece,
     }
     struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), request);
     nt_g_add_number(&w, NT_GT_FLAGS, flags);
-    assert_int_equal(guest_op_new(&uv, &fake_ops, fake_engine(&f), "ws_1", (struct nt_bytes){ memory, nt_g_done(&w) },
-                                  &events, t, &t->op, &error),
+    assert_int_equal(guest_op_new(&uv, &fake_ops, fake_engine(&f), "ws_1",
+                                  (struct nt_bytes){ memory, nt_g_done(&w) }, &events, t, &t->op,
+                                  &error),
                      0);
     size_t at = 0;
     bool said = false;
@@ -287,8 +289,10 @@ static void hostile_bytes_break_the_operation_only(void **state)
         { "\x01\x00\x04\x00\x14\x00\x00\x00", 8 }, /* one byte more than a frame may have */
         { "\x08\x00\x00\x00\x02\x00\x00\x00\x05\x00\x00\x00\xff\xff\xff\xff", 16 },
         { "\x04\x00\x00\x00\x02\x00\x00\x00\x05\x00\x00\x00", 12 },
-        { "\x09\x00\x00\x00\x02\x00\x00\x00\x05\x00\x00\x00\x01\x00\x00\x00\x01", 17 }, /* a number of one byte */
-        { "\x0a\x00\x00\x00\x02\x00\x00\x00\x14\x00\x00\x00\x02\x00\x00\x00\x00\x41", 18 }, /* NUL in a path */
+        /* a number of one byte */
+        { "\x09\x00\x00\x00\x02\x00\x00\x00\x05\x00\x00\x00\x01\x00\x00\x00\x01", 17 },
+        /* NUL in a path */
+        { "\x0a\x00\x00\x00\x02\x00\x00\x00\x14\x00\x00\x00\x02\x00\x00\x00\x00\x41", 18 },
     };
     for (size_t i = 0; i < 2 * sizeof(rows) / sizeof(rows[0]); i++) {
         struct talk t;
@@ -312,10 +316,10 @@ static void errors_are_translated(void **state)
 {
     (void)state;
     static const uint32_t codes[][2] = {
-        { NT_GE_SYSTEM, NT_E_SYSTEM },           { NT_GE_NOT_FOUND, NT_E_NOT_FOUND },
-        { NT_GE_INVALID, NT_E_INVALID },         { NT_GE_UNSUPPORTED, NT_E_UNSUPPORTED },
-        { NT_GE_LIMIT, NT_E_LIMIT },             { NT_GE_NOT_STARTED, NT_E_RUNTIME },
-        { NT_GE_NOT_ALLOWED, NT_E_FORBIDDEN },   { NT_GE_MISMATCH, NT_E_BYTE_MISMATCH },
+        { NT_GE_SYSTEM, NT_E_SYSTEM },         { NT_GE_NOT_FOUND, NT_E_NOT_FOUND },
+        { NT_GE_INVALID, NT_E_INVALID },       { NT_GE_UNSUPPORTED, NT_E_UNSUPPORTED },
+        { NT_GE_LIMIT, NT_E_LIMIT },           { NT_GE_NOT_STARTED, NT_E_RUNTIME },
+        { NT_GE_NOT_ALLOWED, NT_E_FORBIDDEN }, { NT_GE_MISMATCH, NT_E_BYTE_MISMATCH },
     };
     for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
         struct talk t;
@@ -363,7 +367,7 @@ static void cancelling_ends_once(void **state)
     }
 }
 
-/* --- sending --- */
+/* --- sending ------------------------------------------------------------------------------- */
 
 static void on_bytes_never(void *data, uint16_t type, struct nt_bytes bytes)
 {
@@ -376,7 +380,8 @@ static void on_bytes_never(void *data, uint16_t type, struct nt_bytes bytes)
 static void what_is_sent_arrives(void **state)
 {
     (void)state;
-    static const struct guest_events quiet = { on_hello, on_frame, on_bytes_never, on_sent, on_end };
+    static const struct guest_events quiet = { on_hello, on_frame, on_bytes_never, on_sent,
+                                               on_end };
     uv_loop_t uv;
     struct fake f;
     struct talk t;
@@ -392,14 +397,15 @@ static void what_is_sent_arrives(void **state)
     f.fd = pair[0];
     struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), NT_G_WRITE);
     size_t request = nt_g_done(&w);
-    assert_int_equal(guest_op_new(&uv, &fake_ops, fake_engine(&f), "ws_1", (struct nt_bytes){ memory, request }, &quiet,
-                                  &t, &t.op, &error),
+    assert_int_equal(guest_op_new(&uv, &fake_ops, fake_engine(&f), "ws_1",
+                                  (struct nt_bytes){ memory, request }, &quiet, &t, &t.op, &error),
                      0);
     guest_op_attach_fd(t.op, passed[0]);
     static uint8_t data[2000000];
     bool more = guest_op_send(t.op, NT_G_DATA, (struct nt_bytes){ data, sizeof(data) });
     assert_false(more); /* far more than a socket holds */
-    size_t frames = (sizeof(data) + NT_G_CHUNK - 1) / NT_G_CHUNK, want = request + sizeof(data) + frames * NT_G_HEAD;
+    size_t frames = (sizeof(data) + NT_G_CHUNK - 1) / NT_G_CHUNK,
+           want = request + sizeof(data) + frames * NT_G_HEAD;
     size_t got = 0;
     unsigned descriptors = 0;
     while (!t.sents || got < want) {
@@ -409,7 +415,9 @@ static void what_is_sent_arrives(void **state)
             struct cmsghdr align;
         } control;
         struct iovec iov = { t.bytes, TALK_MAX };
-        struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space,
+        struct msghdr msg = { .msg_iov = &iov,
+                              .msg_iovlen = 1,
+                              .msg_control = control.space,
                               .msg_controllen = sizeof(control.space) };
         ssize_t n = recvmsg(pair[1], &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
         if (n > 0 && CMSG_FIRSTHDR(&msg)) {
@@ -444,8 +452,8 @@ static void a_request_that_is_no_frame_is_refused(void **state)
     struct nt_error error = NT_ERROR_INIT;
     assert_int_equal(uv_loop_init(&uv), 0);
     fake_init(&f, &uv);
-    assert_int_equal(guest_op_new(&uv, &fake_ops, fake_engine(&f), "ws_1", (struct nt_bytes){ "short", 5 }, &events, &t,
-                                  &t.op, &error),
+    assert_int_equal(guest_op_new(&uv, &fake_ops, fake_engine(&f), "ws_1",
+                                  (struct nt_bytes){ "short", 5 }, &events, &t, &t.op, &error),
                      -1);
     assert_int_equal(uv_loop_close(&uv), 0);
 }

@@ -18,8 +18,8 @@
 
 struct harness harness;
 
-static void __attribute__((noreturn)) become_guest(int listener, int ready, int logs, const char *argument,
-                                                   const char *value)
+static void __attribute__((noreturn))
+become_guest(int listener, int ready, int logs, const char *argument, const char *value)
 {
     const int fds[4] = { listener, -1, ready, logs };
     int high[4];
@@ -35,7 +35,8 @@ static void __attribute__((noreturn)) become_guest(int listener, int ready, int 
     if (chdir(harness.dir) < 0)
         _exit(99);
     setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 1);
-    execl(NT_TEST_GUEST, "nanoterm-guest", "--test", "--workspace", "ws_test", argument, value, (char *)NULL);
+    execl(NT_TEST_GUEST, "nanoterm-guest", "--test", "--workspace", "ws_test", argument, value,
+          (char *)NULL);
     _exit(98);
 }
 
@@ -196,7 +197,8 @@ static bool read_all(int fd, uint8_t *ret, size_t size)
     while (size) {
         ssize_t n = recv(fd, ret, size, 0);
         if (n < 0)
-            assert_int_equal(errno, ECONNRESET); /* anything else is the time limit: a hanging guest */
+            /* anything else is the time limit: a hanging guest */
+            assert_int_equal(errno, ECONNRESET);
         if (n <= 0)
             return false;
         ret += n;

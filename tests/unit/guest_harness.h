@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* guest_harness.h - starts the real nanoterm-guest as a normal process in a folder of its own, and talks to it. */
+/* guest_harness.h - starts the real nanoterm-guest as a normal process in a folder of its own, and
+ * talks to it. */
 #ifndef GUEST_HARNESS_H
 #define GUEST_HARNESS_H
 
@@ -23,7 +24,8 @@ extern struct harness harness;
 /* cmocka set-up and tear-down of a group. */
 int harness_start(void **state);
 int harness_stop(void **state);
-/* The same, with arguments, for a guest that ends by itself; harness_exit waits and gives its exit status. */
+/* The same, with arguments, for a guest that ends by itself; harness_exit waits and gives its exit
+ * status. */
 void harness_start_with(const char *argument, const char *value);
 int harness_exit(void);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* guest_jobs_test.c - drives the real guest: programs in the background, files, and the end of the workspace. */
+/* guest_jobs_test.c - drives the real guest: programs in the background, files, and the end of the
+ * workspace. */
 #include "guest_harness.h"
 
 #include <fcntl.h>
@@ -77,7 +78,8 @@ static void a_viewer_that_leaves_kills_nothing(void **state)
     assert_int_equal(h.number[NT_GT_RUNNING], 1);
     heard_done(&h);
     fd = guest_connect();
-    say(fd, frame_number(frame_number(frame_new(NT_G_KILL), NT_GT_PID, pid), NT_GT_FLAGS, NT_GX_TREE));
+    say(fd,
+        frame_number(frame_number(frame_new(NT_G_KILL), NT_GT_PID, pid), NT_GT_FLAGS, NT_GX_TREE));
     hear(fd, &h);
     assert_int_equal(h.last, NT_G_OK);
     heard_done(&h);
@@ -99,7 +101,8 @@ static void kill_reaches_daemons(void **state)
         nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
     assert_true(has_process(text));
     int fd = guest_connect();
-    say(fd, frame_number(frame_number(frame_new(NT_G_KILL), NT_GT_PID, pid), NT_GT_FLAGS, NT_GX_TREE));
+    say(fd,
+        frame_number(frame_number(frame_new(NT_G_KILL), NT_GT_PID, pid), NT_GT_FLAGS, NT_GX_TREE));
     hear(fd, &h);
     assert_int_equal(h.last, NT_G_OK);
     assert_false(has_process(text));
@@ -155,7 +158,7 @@ static void ended_programs_are_listed(void **state)
     heard_done(&h);
 }
 
-/* --- files --- */
+/* --- files --------------------------------------------------------------------------------- */
 
 static void path_request(struct heard *h, uint16_t type, const char *path)
 {
@@ -164,11 +167,12 @@ static void path_request(struct heard *h, uint16_t type, const char *path)
     hear(fd, h);
 }
 
-static void write_file(struct heard *h, const char *path, const uint8_t *data, size_t size, uint64_t count,
-                       uint64_t mode)
+static void write_file(struct heard *h, const char *path, const uint8_t *data, size_t size,
+                       uint64_t count, uint64_t mode)
 {
     int fd = guest_connect();
-    struct frame *f = frame_number(frame_text(frame_new(NT_G_WRITE), NT_GT_PATH, path), NT_GT_FLAGS, NT_GF_PARENTS);
+    struct frame *f = frame_number(frame_text(frame_new(NT_G_WRITE), NT_GT_PATH, path), NT_GT_FLAGS,
+                                   NT_GF_PARENTS);
     if (mode)
         frame_number(f, NT_GT_MODE, mode);
     say(fd, f);
@@ -320,7 +324,8 @@ static void a_very_deep_folder_can_be_removed(void **state)
 {
     (void)state;
     struct heard h;
-    run_shell(&h, "i=0; mkdir deepest; cd deepest; while [ $i -lt 700 ]; do mkdir d; cd -P d; i=$((i+1)); done; touch f");
+    run_shell(&h, "i=0; mkdir deepest; cd deepest; while [ $i -lt 700 ]; do mkdir d; cd -P d; "
+                  "i=$((i+1)); done; touch f");
     assert_int_equal(h.number[NT_GT_STATUS], 0);
     heard_done(&h);
     path_request(&h, NT_G_REMOVE, "deepest");
@@ -339,12 +344,13 @@ static void metrics_are_plausible(void **state)
     say(fd, frame_new(NT_G_METRICS));
     hear(fd, &h);
     assert_int_equal(h.last, NT_G_OK);
-    assert_true(h.number[NT_GT_MEM_TOTAL] >= h.number[NT_GT_MEM_USED] && h.number[NT_GT_MEM_USED] > 0);
+    assert_true(h.number[NT_GT_MEM_TOTAL] >= h.number[NT_GT_MEM_USED]
+                && h.number[NT_GT_MEM_USED] > 0);
     assert_true(h.number[NT_GT_CPU_COUNT] >= 1 && h.number[NT_GT_DISK_TOTAL] > 0);
     heard_done(&h);
 }
 
-/* --- the end --- */
+/* --- the end ------------------------------------------------------------------------------- */
 
 static void a_time_to_live_ends_the_guest(void **state)
 {
@@ -383,7 +389,8 @@ static void shutdown_waits_and_then_kills(void **state)
     char script[256], text[32], path[96];
     snprintf(text, sizeof(text), "8691%d", (int)getpid());
     snprintf(path, sizeof(path), "/tmp/nt-guest-term-%d", (int)getpid());
-    snprintf(script, sizeof(script), "trap 'echo > %s; exit' TERM; echo; sleep 5%s & wait", path, text);
+    snprintf(script, sizeof(script), "trap 'echo > %s; exit' TERM; echo; sleep 5%s & wait", path,
+             text);
     uint64_t pid = start_job(script, 0);
     snprintf(script, sizeof(script), "trap '' TERM; echo; sleep 5%s; sleep 6%s", text, text);
     uint64_t deaf = start_job(script, 0);

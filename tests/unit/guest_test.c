@@ -50,7 +50,8 @@ static void statuses_are_exact(void **state)
 static void arguments_arrive_as_they_are(void **state)
 {
     (void)state;
-    const char *argv[] = { "printf", "%s|", "a b", "", "q'\"`$x", "line\nline", "-n", "\xff\xfe", "*", NULL };
+    const char *argv[] = { "printf",     "%s|", "a b",      "",  "q'\"`$x",
+                           "line\nline", "-n",  "\xff\xfe", "*", NULL };
     struct heard h;
     run_program(&h, 0, 0, argv);
     static const char expected[] = "a b||q'\"`$x|line\nline|-n|\xff\xfe|*|";
@@ -165,7 +166,8 @@ static void the_environment_has_three_layers(void **state)
     (void)state;
     struct heard h;
     int fd = guest_connect();
-    say(fd, frame_text(frame_text(frame_new(NT_G_CONFIGURE), NT_GT_ENV, "NT_A=configured"), NT_GT_ENV, "NT_B=b"));
+    say(fd, frame_text(frame_text(frame_new(NT_G_CONFIGURE), NT_GT_ENV, "NT_A=configured"),
+                       NT_GT_ENV, "NT_B=b"));
     hear(fd, &h);
     assert_int_equal(h.last, NT_G_OK);
     heard_done(&h);
@@ -181,8 +183,10 @@ static void programs_start_clean(void **state)
 {
     (void)state;
     struct heard h;
-    /* Only 0, 1, 2 (and what ls itself opens); a session of its own; no signal ignored or blocked; dumpable. */
-    run_shell(&h, "ls /proc/self/fd | tr '\\n' ' '; grep -E '^Sig(Blk|Ign)' /proc/self/status | cut -f2 | tr '\\n' ' ';"
+    /* Only 0, 1, 2 (and what ls itself opens); a session of its own; no signal ignored or blocked;
+     * dumpable. */
+    run_shell(&h, "ls /proc/self/fd | tr '\\n' ' '; grep -E '^Sig(Blk|Ign)' /proc/self/status | "
+                  "cut -f2 | tr '\\n' ' ';"
                   "test -w /proc/self/mem && echo own; cat /proc/self/oom_score_adj");
     assert_string_equal((char *)h.bytes[0], "0 1 2 3 0000000000000000 0000000000000000 own\n300\n");
     heard_done(&h);
@@ -198,7 +202,8 @@ static void a_time_limit_ends_the_whole_tree(void **state)
 {
     (void)state;
     char script[160];
-    snprintf(script, sizeof(script), "(setsid sh -c 'exec sleep 8641%d' &) ; sleep 8642%d & trap '' TERM; sleep 8643%d",
+    snprintf(script, sizeof(script),
+             "(setsid sh -c 'exec sleep 8641%d' &) ; sleep 8642%d & trap '' TERM; sleep 8643%d",
              (int)getpid(), (int)getpid(), (int)getpid());
     const char *argv[] = { "/bin/sh", "-c", script, NULL };
     struct heard h;
@@ -237,7 +242,8 @@ static void a_killed_supervisor_saves_nobody(void **state)
     (void)state;
     char script[128], text[32];
     snprintf(text, sizeof(text), "8661%d", (int)getpid());
-    snprintf(script, sizeof(script), "(setsid sleep %s &); sleep 0.1; kill -9 $PPID; sleep %s", text, text);
+    snprintf(script, sizeof(script), "(setsid sleep %s &); sleep 0.1; kill -9 $PPID; sleep %s",
+             text, text);
     struct heard h;
     run_shell(&h, script);
     assert_int_equal(h.last, NT_G_EXIT);
@@ -250,7 +256,8 @@ static void a_stopped_supervisor_delays_nothing_for_ever(void **state)
 {
     (void)state;
     const char *argv[] = { "/bin/sh", "-c", "while :; do kill -STOP $PPID; done", NULL };
-    int fds[5]; /* together: the race between the supervisor's first word and its stop goes both ways */
+    /* together: the race between the supervisor's first word and its stop goes both ways */
+    int fds[5];
     for (int i = 0; i < 5; i++) {
         fds[i] = guest_connect();
         say(fds[i], exec_frame(0, 100, argv));
@@ -284,8 +291,10 @@ static void what_is_left_behind_is_not_awaited(void **state)
 static void signals_reach_the_group(void **state)
 {
     (void)state;
-    const char *argv[] = { "/bin/sh", "-c", "trap 'echo caught; exit 9' USR1; echo ready; while :; do sleep 0.05; done",
-                           NULL };
+    const char *argv[] = {
+        "/bin/sh", "-c",
+        "trap 'echo caught; exit 9' USR1; echo ready; while :; do sleep 0.05; done", NULL
+    };
     int fd = guest_connect();
     say(fd, exec_frame(0, 0, argv));
     struct heard h = { 0 };
@@ -307,7 +316,7 @@ static void signals_reach_the_group(void **state)
     heard_done(&h);
 }
 
-/* --- descriptors --- */
+/* --- descriptors --------------------------------------------------------------------------- */
 
 static void refused(int bad, uint64_t flag)
 {
@@ -375,7 +384,8 @@ static void passed_pipes_carry_the_bytes(void **state)
     close(in[1]);
     char text[32] = "";
     size_t size = 0;
-    for (ssize_t n; size < sizeof(text) && (n = read(out[0], text + size, sizeof(text) - size)) > 0;)
+    for (ssize_t n;
+         size < sizeof(text) && (n = read(out[0], text + size, sizeof(text) - size)) > 0;)
         size += (size_t)n; /* to its end: neither guest nor supervisor keeps it open */
     close(out[0]);
     assert_string_equal(text, "through");
@@ -424,7 +434,7 @@ static void an_adopted_connection_runs_one_program(void **state)
     heard_done(&h);
 }
 
-/* --- hostile peers --- */
+/* --- hostile peers ------------------------------------------------------------------------- */
 
 static void still_serves(void)
 {
@@ -443,11 +453,15 @@ static void hostile_frames_end_the_connection(void **state)
         const char *bytes;
         size_t size;
     } rows[] = {
-        { "\xff\xff\xff\xff\x10\x00\x00\x00", 8 },                         /* larger than a frame may be */
-        { "\x08\x00\x00\x00\x10\x00\x00\x00\x08\x00\x00\x00\xff\x00\x00\x00", 16 }, /* a field over its frame */
-        { "\x04\x00\x00\x00\x10\x00\x00\x00\x08\x00\x00\x00", 12 },        /* half a field */
-        { "\x09\x00\x00\x00\x10\x00\x00\x00\x08\x00\x00\x00\x01\x00\x00\x00\x00", 17 }, /* NUL in an argument */
-        { "\x09\x00\x00\x00\x1b\x00\x00\x00\x04\x00\x00\x00\x01\x00\x00\x00\x01", 17 }, /* a number of one byte */
+        /* larger than a frame may be */
+        { "\xff\xff\xff\xff\x10\x00\x00\x00", 8 },
+        /* a field over its frame */
+        { "\x08\x00\x00\x00\x10\x00\x00\x00\x08\x00\x00\x00\xff\x00\x00\x00", 16 },
+        { "\x04\x00\x00\x00\x10\x00\x00\x00\x08\x00\x00\x00", 12 }, /* half a field */
+        /* NUL in an argument */
+        { "\x09\x00\x00\x00\x10\x00\x00\x00\x08\x00\x00\x00\x01\x00\x00\x00\x00", 17 },
+        /* a number of one byte */
+        { "\x09\x00\x00\x00\x1b\x00\x00\x00\x04\x00\x00\x00\x01\x00\x00\x00\x01", 17 },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct heard h;
@@ -549,7 +563,8 @@ static int not_ours(pid_t pid)
 static void the_guest_cannot_be_traced(void **state)
 {
     (void)state;
-    assert_true(not_ours(harness.pid)); /* as the tests may run as root, the owner of the file is what tells */
+    /* as the tests may run as root, the owner of the file is what tells */
+    assert_true(not_ours(harness.pid));
     if (geteuid() == 0)
         return;
     char path[64];

@@ -85,7 +85,8 @@ static void the_loop_does_what_it_lends(void **state)
     net_run_until(&uv, &s.done);
     net_run_until(&uv, &s.posted);
     assert_true(s.worked);
-    assert_non_null(loop->ops->timer(loop, 60000, 0, on_tick, &s)); /* forgotten: the loop ends it */
+    /* forgotten: the loop ends it */
+    assert_non_null(loop->ops->timer(loop, 60000, 0, on_tick, &s));
     net_loop_free(loop, on_freed, &s);
     net_run_until(&uv, &s.freed);
     uv_run(&uv, UV_RUN_DEFAULT);

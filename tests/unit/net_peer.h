@@ -12,11 +12,13 @@ struct net_peer_test {
     int fd; /* the raw peer's end */
 };
 
-/* A server without a listener that serves one end of a socket pair; the other is t->fd, non-blocking. */
+/* A server without a listener that serves one end of a socket pair; the other is t->fd,
+ * non-blocking. */
 void net_peer_start(struct net_peer_test *t, const struct net_server_options *options);
 /* Sends raw bytes while the loop runs. */
 void net_peer_send(struct net_peer_test *t, const char *bytes, size_t size);
-/* Runs the loop and reads until the text is there (or the server has closed). Fails the test after 10 s. */
+/* Runs the loop and reads until the text is there (or the server has closed). Fails the test after
+ * 10 s. */
 void net_peer_read_until(struct net_peer_test *t, struct nt_buf *b, const char *text);
 void net_peer_read_to_end(struct net_peer_test *t, struct nt_buf *b);
 /* Ends the server; the loop must close without a handle left. */

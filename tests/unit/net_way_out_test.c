@@ -32,18 +32,57 @@ static bool is_public(const char *text)
 static void special_ranges_are_closed(void **state)
 {
     static const char *const closed[] = {
-        "0.0.0.0", "0.1.2.3", "10.0.0.1", "10.255.255.255", "100.64.0.1", "100.127.255.255", "127.0.0.1",
-        "127.255.255.254", "169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.1", "192.0.2.1", "192.88.99.1",
-        "192.168.1.1", "198.18.0.1", "198.19.255.255", "198.51.100.1", "203.0.113.1", "224.0.0.1", "239.1.1.1",
-        "240.0.0.1", "255.255.255.255", "168.63.129.16",
-        "::", "::1", "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::ffff:10.0.0.1",
-        "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::1", "fc00::1", "fd00:ec2::254", "fe80::1", "fec0::1",
-        "ff02::1", "100::1", "2001::1", "2001:db8::1", "2002:7f00:1::", "2002:a00:1::1", "3fff::1", "4000::1",
+        "0.0.0.0",
+        "0.1.2.3",
+        "10.0.0.1",
+        "10.255.255.255",
+        "100.64.0.1",
+        "100.127.255.255",
+        "127.0.0.1",
+        "127.255.255.254",
+        "169.254.169.254",
+        "172.16.0.1",
+        "172.31.255.255",
+        "192.0.0.1",
+        "192.0.2.1",
+        "192.88.99.1",
+        "192.168.1.1",
+        "198.18.0.1",
+        "198.19.255.255",
+        "198.51.100.1",
+        "203.0.113.1",
+        "224.0.0.1",
+        "239.1.1.1",
+        "240.0.0.1",
+        "255.255.255.255",
+        "168.63.129.16",
+        "::",
+        "::1",
+        "::127.0.0.1",
+        "::ffff:127.0.0.1",
+        "::ffff:169.254.169.254",
+        "::ffff:10.0.0.1",
+        "64:ff9b::7f00:1",
+        "64:ff9b::a9fe:a9fe",
+        "64:ff9b:1::1",
+        "fc00::1",
+        "fd00:ec2::254",
+        "fe80::1",
+        "fec0::1",
+        "ff02::1",
+        "100::1",
+        "2001::1",
+        "2001:db8::1",
+        "2002:7f00:1::",
+        "2002:a00:1::1",
+        "3fff::1",
+        "4000::1",
     };
     static const char *const open[] = {
-        "1.1.1.1", "8.8.8.8", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "172.15.0.1", "172.32.0.1",
-        "192.167.1.1", "198.17.0.1", "198.20.0.1", "223.255.255.255", "::ffff:1.1.1.1", "64:ff9b::101:101",
-        "2606:4700::1111", "2a00:1450::1", "2001:4860::8888",
+        "1.1.1.1",      "8.8.8.8",         "9.255.255.255",  "11.0.0.0",         "100.63.255.255",
+        "100.128.0.0",  "172.15.0.1",      "172.32.0.1",     "192.167.1.1",      "198.17.0.1",
+        "198.20.0.1",   "223.255.255.255", "::ffff:1.1.1.1", "64:ff9b::101:101", "2606:4700::1111",
+        "2a00:1450::1", "2001:4860::8888",
     };
     for (size_t i = 0; i < sizeof(closed) / sizeof(closed[0]); i++) {
         if (is_public(closed[i]))
@@ -101,7 +140,8 @@ static void world_stop(struct world *w)
 }
 
 /* One request to the way out; what it must answer. */
-static void assert_answer(struct world *w, const char *request, const char *status, const char *text)
+static void assert_answer(struct world *w, const char *request, const char *status,
+                          const char *text)
 {
     struct nt_buf b = NT_BUF(1 << 20);
     world_connect(w);
@@ -114,9 +154,22 @@ static void assert_answer(struct world *w, const char *request, const char *stat
 
 static void closed_addresses_are_denied_in_every_spelling(void **state)
 {
-    static const char *const hosts[] = { "127.0.0.1", "0x7f.1", "0x7f000001", "2130706433", "0177.0.0.1", "127.1", "0",
-                                         "localhost", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]",
-                                         "169.254.169.254", "2852039166", "10.1.2.3", "[fe80::1]", "[64:ff9b::7f00:1]" };
+    static const char *const hosts[] = { "127.0.0.1",
+                                         "0x7f.1",
+                                         "0x7f000001",
+                                         "2130706433",
+                                         "0177.0.0.1",
+                                         "127.1",
+                                         "0",
+                                         "localhost",
+                                         "[::1]",
+                                         "[::ffff:127.0.0.1]",
+                                         "[::ffff:7f00:1]",
+                                         "169.254.169.254",
+                                         "2852039166",
+                                         "10.1.2.3",
+                                         "[fe80::1]",
+                                         "[64:ff9b::7f00:1]" };
     struct world w;
     world_start(&w, true);
     for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
@@ -135,14 +188,18 @@ static void without_permission_nothing_is_reached(void **state)
 {
     struct world w;
     world_start(&w, false);
-    assert_answer(&w, "CONNECT 1.1.1.1:443 HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 403 ", "\"way_out_denied\"");
-    assert_answer(&w, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 400 ", "not a request to a proxy");
-    assert_answer(&w, "GET http://u@1.1.1.1/ HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 400 ", "not a request");
-    assert_answer(&w, "CONNECT 1.1.1.1 HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 400 ", "not a request");
+    assert_answer(&w, "CONNECT 1.1.1.1:443 HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 403 ",
+                  "\"way_out_denied\"");
+    assert_answer(&w, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 400 ",
+                  "not a request to a proxy");
+    assert_answer(&w, "GET http://u@1.1.1.1/ HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 400 ",
+                  "not a request");
+    assert_answer(&w, "CONNECT 1.1.1.1 HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 400 ",
+                  "not a request");
     world_stop(&w);
 }
 
-/* --- a server outside ---------------------------------------------------------------------------------------------- */
+/* --- a server outside ---------------------------------------------------------------------- */
 
 static int listen_loopback(uint16_t *ret_port)
 {
@@ -169,7 +226,8 @@ static void outside_body(void *data, struct net_request *req, struct nt_bytes by
 
 static void outside_request(void *data, struct net_request *req)
 {
-    static const struct net_request_events events = { .body = outside_body, .body_end = outside_body_end };
+    static const struct net_request_events events = { .body = outside_body,
+                                                      .body_end = outside_body_end };
     net_request_handle(req, &events, data);
     if (net_request_length(req) != 0) {
         net_request_grant(req, 65536);
@@ -199,8 +257,11 @@ static void requests_are_carried_to_what_was_allowed(void **state)
 
     struct nt_buf r = NT_BUF(1 << 20), b = NT_BUF(1 << 20);
     world_connect(&w);
-    nt_buf_addf(&r, "GET http://127.0.0.1:%u/a%%2Fb?q=1 HTTP/1.1\r\nHost: lies\r\nConnection: X-Hop\r\nX-Hop: 1\r\n"
-                    "Proxy-Authorization: secret\r\nX-Stays: 2\r\n\r\n", port);
+    nt_buf_addf(&r,
+                "GET http://127.0.0.1:%u/a%%2Fb?q=1 HTTP/1.1\r\nHost: lies\r\nConnection: "
+                "X-Hop\r\nX-Hop: 1\r\n"
+                "Proxy-Authorization: secret\r\nX-Stays: 2\r\n\r\n",
+                port);
     net_peer_send(&w.t, r.data, r.size);
     net_peer_read_until(&w.t, &b, "<X-Stays=2>");
     assert_non_null(strstr(nt_buf_text(&b), "target=/a%2Fb?q=1 "));
@@ -211,7 +272,9 @@ static void requests_are_carried_to_what_was_allowed(void **state)
     /* A body larger than all credits, on the same connection. */
     nt_buf_reset(&r);
     nt_buf_reset(&b);
-    nt_buf_addf(&r, "PUT http://127.0.0.1:%u/put HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000\r\n\r\n", port);
+    nt_buf_addf(
+        &r, "PUT http://127.0.0.1:%u/put HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000\r\n\r\n",
+        port);
     net_peer_send(&w.t, r.data, r.size);
     char *body = calloc(1, 5000000);
     net_peer_send(&w.t, body, 5000000);
@@ -267,7 +330,8 @@ static void an_open_tunnel_ends_with_the_way_out(void **state)
     net_peer_send(&w.t, r.data, r.size);
     net_peer_read_until(&w.t, &b, "\r\n\r\n");
     assert_int_equal(way_out_connections(w.out), 1);
-    /* More than the buffers hold, to one that reads nothing: it stops, and the memory is bounded. */
+    /* More than the buffers hold, to one that reads nothing: it stops, and the memory is
+     * bounded. */
     char *piece = calloc(1, 65536);
     size_t total = 0;
     for (int refused = 0; refused < 200;) {

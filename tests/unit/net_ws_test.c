@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* net_ws_test.c - WebSocket connections: our client with our server, and raw frames against the server. */
+/* net_ws_test.c - WebSocket connections: our client with our server, and raw frames against the
+ * server. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -24,7 +25,8 @@ struct side {
     uint64_t bytes;
 };
 
-static void side_message(void *data, struct net_ws *ws, struct nt_bytes bytes, bool is_text, bool last)
+static void side_message(void *data, struct net_ws *ws, struct nt_bytes bytes, bool is_text,
+                         bool last)
 {
     struct side *s = data;
     nt_buf_add_bytes(&s->got, bytes.data, bytes.size);
@@ -72,9 +74,10 @@ static struct side side_make(bool echo)
     return (struct side){ .got = NT_BUF(8 << 20), .echo = echo, .grant = 100000 };
 }
 
-static const char handshake[] = "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
-                                "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-                                "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+static const char handshake[] =
+    "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
 
 static void raw_start(struct net_peer_test *t, struct side *s, struct nt_buf *b)
 {
@@ -83,7 +86,8 @@ static void raw_start(struct net_peer_test *t, struct side *s, struct nt_buf *b)
     net_peer_send(t, handshake, sizeof(handshake) - 1);
     net_peer_read_until(t, b, "\r\n\r\n");
     /* The example of RFC 6455 section 1.3. */
-    assert_non_null(strstr(nt_buf_text(b), "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
+    assert_non_null(
+        strstr(nt_buf_text(b), "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
     assert_null(strstr(nt_buf_text(b), "permessage-deflate"));
     nt_buf_reset(b);
 }
@@ -128,25 +132,27 @@ static void broken_frames_are_closed_with_the_right_code(void **state)
 {
     struct nt_buf f = NT_BUF(1 << 20);
     assert_closed_with("\x81\x02hi", 4, 1002); /* unmasked */
-#define ROW(code, ...)                                                                                                 \
-    do {                                                                                                               \
-        nt_buf_reset(&f);                                                                                              \
-        __VA_ARGS__;                                                                                                   \
-        assert_closed_with(f.data, f.size, code);                                                                      \
+#define ROW(code, ...)                                                                             \
+    do {                                                                                           \
+        nt_buf_reset(&f);                                                                          \
+        __VA_ARGS__;                                                                               \
+        assert_closed_with(f.data, f.size, code);                                                  \
     } while (0)
-    ROW(1002, raw_frame(&f, 0xc1, "hi", 2));                                /* a reserved bit */
-    ROW(1002, raw_frame(&f, 0x83, "hi", 2));                                /* an unknown opcode */
-    ROW(1002, raw_frame(&f, 0x80, "hi", 2));                                /* continues nothing */
-    ROW(1002, raw_frame(&f, 0x01, "a", 1); raw_frame(&f, 0x81, "b", 1));    /* a message in a message */
-    ROW(1002, raw_frame(&f, 0x09, "a", 1));                                 /* a ping in parts */
-    ROW(1002, raw_frame(&f, 0x88, "a", 1));                                 /* half a close code */
-    ROW(1002, raw_frame(&f, 0x88, "\x03\xed", 2));                          /* 1005 is never sent */
+    ROW(1002, raw_frame(&f, 0xc1, "hi", 2)); /* a reserved bit */
+    ROW(1002, raw_frame(&f, 0x83, "hi", 2)); /* an unknown opcode */
+    ROW(1002, raw_frame(&f, 0x80, "hi", 2)); /* continues nothing */
+    /* a message in a message */
+    ROW(1002, raw_frame(&f, 0x01, "a", 1); raw_frame(&f, 0x81, "b", 1));
+    ROW(1002, raw_frame(&f, 0x09, "a", 1));        /* a ping in parts */
+    ROW(1002, raw_frame(&f, 0x88, "a", 1));        /* half a close code */
+    ROW(1002, raw_frame(&f, 0x88, "\x03\xed", 2)); /* 1005 is never sent */
     ROW(1007, raw_frame(&f, 0x81, "\xff", 1));
-    ROW(1007, raw_frame(&f, 0x81, "\xe2\x82", 2));                          /* ends inside a character */
-    ROW(1007, raw_frame(&f, 0x81, "\xed\xa0\x80", 3));                      /* a surrogate */
+    /* ends inside a character */
+    ROW(1007, raw_frame(&f, 0x81, "\xe2\x82", 2));
+    ROW(1007, raw_frame(&f, 0x81, "\xed\xa0\x80", 3)); /* a surrogate */
     ROW(1007, raw_frame(&f, 0x01, "\xc0", 1));
     char *large = calloc(1, 60000);
-    ROW(1002, raw_frame(&f, 0x89, large, 126));                             /* a ping too long */
+    ROW(1002, raw_frame(&f, 0x89, large, 126)); /* a ping too long */
     nt_buf_reset(&f);
     for (int i = 0; i < 18; i++)
         raw_frame(&f, i ? 0x00 : 0x02, large, 60000);
@@ -180,7 +186,10 @@ static void parts_and_pings_make_one_message(void **state)
     assert_int_equal(s.messages, 1);
     assert_int_equal(s.texts, 1);
     nt_buf_reset(&f);
-    raw_frame(&f, 0x88, "\x03\xe8" "bye", 5);
+    raw_frame(&f, 0x88,
+              "\x03\xe8"
+              "bye",
+              5);
     nt_buf_reset(&b);
     net_peer_send(&t, f.data, f.size);
     net_peer_read_to_end(&t, &b);
@@ -204,7 +213,9 @@ static void bytes_behind_the_handshake_belong_to_it(void **state)
     nt_buf_add(&f, handshake);
     raw_frame(&f, 0x82, "early", 5);
     net_peer_send(&t, f.data, f.size);
-    net_peer_read_until(&t, &b, "\x82\x05" "early");
+    net_peer_read_until(&t, &b,
+                        "\x82\x05"
+                        "early");
     net_peer_stop(&t);
     assert_true(s.closed);
     assert_int_equal(s.code, 1006);
@@ -216,13 +227,16 @@ static void bytes_behind_the_handshake_belong_to_it(void **state)
 static void wrong_handshakes_are_no_websocket(void **state)
 {
     static const char *const rows[] = {
-        "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 12\r\n"
+        "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: "
+        "Upgrade\r\nSec-WebSocket-Version: 12\r\n"
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: "
+        "Upgrade\r\nSec-WebSocket-Version: 13\r\n"
         "Sec-WebSocket-Key: short\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-        "POST / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "POST / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: "
+        "Upgrade\r\nSec-WebSocket-Version: 13\r\n"
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -239,7 +253,7 @@ static void wrong_handshakes_are_no_websocket(void **state)
     }
 }
 
-/* --- our client -------------------------------------------------------------------------------------------------- */
+/* --- our client ---------------------------------------------------------------------------- */
 
 static void client_head(void *data, struct net_client *client, uint32_t status)
 {

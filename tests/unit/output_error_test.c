@@ -23,10 +23,11 @@ static void the_json_line_has_exactly_the_agreed_members(void **state)
     nt_auto(nt_buf_done) struct nt_buf b = NT_BUF(8192);
     struct nt_error_row row = error_line_row(e.code, NULL);
     error_line_add_json(&b, &e, &row);
-    assert_string_equal(nt_buf_text(&b),
-                        "{\"level\":\"error\",\"kind\":\"network\",\"code\":\"connect_failed\","
-                        "\"message\":\"cannot reach 'x'\",\"retryable\":true,\"request_sent\":false,\"attempt\":3,"
-                        "\"status\":null,\"upstream\":\"ECONNREFUSED\",\"request_id\":null,\"hint\":null}\n");
+    assert_string_equal(
+        nt_buf_text(&b),
+        "{\"level\":\"error\",\"kind\":\"network\",\"code\":\"connect_failed\","
+        "\"message\":\"cannot reach 'x'\",\"retryable\":true,\"request_sent\":false,\"attempt\":3,"
+        "\"status\":null,\"upstream\":\"ECONNREFUSED\",\"request_id\":null,\"hint\":null}\n");
 
     nt_fail(&e, NT_E_NOT_FOUND, "no such workspace");
     nt_copy_text(e.server_code, sizeof(e.server_code), "sandbox_not_found");
@@ -38,10 +39,12 @@ static void the_json_line_has_exactly_the_agreed_members(void **state)
     nt_buf_reset(&b);
     row = error_line_row(e.code, NULL);
     error_line_add_json(&b, &e, &row);
-    assert_string_equal(nt_buf_text(&b),
-                        "{\"level\":\"error\",\"kind\":\"api\",\"code\":\"sandbox_not_found\","
-                        "\"message\":\"no such workspace\",\"retryable\":false,\"request_sent\":true,\"attempt\":1,"
-                        "\"status\":404,\"upstream\":null,\"request_id\":\"req_1\",\"hint\":\"see nanoterm ws list\"}\n");
+    assert_string_equal(
+        nt_buf_text(&b),
+        "{\"level\":\"error\",\"kind\":\"api\",\"code\":\"sandbox_not_found\","
+        "\"message\":\"no such workspace\",\"retryable\":false,\"request_sent\":true,\"attempt\":1,"
+        "\"status\":404,\"upstream\":null,\"request_id\":\"req_1\",\"hint\":\"see nanoterm ws "
+        "list\"}\n");
     assert_int_equal(row.exit_status, 3);
 }
 
@@ -49,7 +52,9 @@ static void the_text_is_a_line_and_a_hint_and_safe(void **state)
 {
     (void)state;
     struct nt_error e = NT_ERROR_INIT;
-    nt_fail(&e, NT_E_SERVER, "the server said '\xc2\x9b" "2J'");
+    nt_fail(&e, NT_E_SERVER,
+            "the server said '\xc2\x9b"
+            "2J'");
     nt_auto(nt_buf_done) struct nt_buf b = NT_BUF(8192);
     struct nt_error_row row = error_line_row(e.code, NULL);
     error_line_add_text(&b, &e, &row, false);
@@ -57,15 +62,19 @@ static void the_text_is_a_line_and_a_hint_and_safe(void **state)
     nt_hint(&e, "ask it");
     nt_buf_reset(&b);
     error_line_add_text(&b, &e, &row, true);
-    assert_string_equal(nt_buf_text(&b),
-                        "\033[31;1mnanoterm:\033[0m the server said '\\xc2\\x9b2J'\nhint: ask it\n");
+    assert_string_equal(
+        nt_buf_text(&b),
+        "\033[31;1mnanoterm:\033[0m the server said '\\xc2\\x9b2J'\nhint: ask it\n");
 }
 
 static void a_plugin_has_rows_of_its_own(void **state)
 {
     (void)state;
-    const struct nt_error_row own = { .text = "acme.out_of_paint", .kind = "acme", .help = "buy paint",
-                                      .number = NT_E_PLUGIN_FIRST, .exit_status = 9 };
+    const struct nt_error_row own = { .text = "acme.out_of_paint",
+                                      .kind = "acme",
+                                      .help = "buy paint",
+                                      .number = NT_E_PLUGIN_FIRST,
+                                      .exit_status = 9 };
     struct nt_error e = NT_ERROR_INIT;
     nt_fail(&e, NT_E_PLUGIN_FIRST, "no blue");
     struct nt_error_row row = error_line_row(e.code, &own);

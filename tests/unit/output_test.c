@@ -31,10 +31,12 @@ struct catcher {
     char text[8192];
 };
 
-static void catch_begin(struct catcher *c, const struct nt_command *command, uint32_t flags, const char *fields)
+static void catch_begin(struct catcher *c, const struct nt_command *command, uint32_t flags,
+                        const char *fields)
 {
     struct nt_error e = NT_ERROR_INIT;
-    *c = (struct catcher){ .out = memfd_create("out", MFD_CLOEXEC), .err = memfd_create("err", MFD_CLOEXEC) };
+    *c = (struct catcher){ .out = memfd_create("out", MFD_CLOEXEC),
+                           .err = memfd_create("err", MFD_CLOEXEC) };
     assert_true(c->out >= 0 && c->err >= 0);
     struct output_options options = { c->out, c->err, flags };
     assert_int_equal(output_new(&options, &c->output, &e), 0);
@@ -70,8 +72,10 @@ static void finish(struct catcher *c)
     assert_int_equal(output_finish(c->output, &e), 0);
 }
 
-static const char two_rows[] = "[{\"id\":\"ws_a1b2c3d4\",\"name\":\"my-agent\",\"state\":{\"word\":\"running\"},\"size\":1536},"
-                               "{\"id\":\"ws_2\",\"name\":\"\\u4e2d\\u6587\",\"tags\":[\"a\",\"b\"],\"other\":1}]";
+static const char two_rows[] =
+    "[{\"id\":\"ws_a1b2c3d4\",\"name\":\"my-agent\",\"state\":{\"word\":\"running\"},\"size\":1536}"
+    ","
+    "{\"id\":\"ws_2\",\"name\":\"\\u4e2d\\u6587\",\"tags\":[\"a\",\"b\"],\"other\":1}]";
 
 static void a_list_is_a_table_with_aligned_columns(void **state)
 {
@@ -106,7 +110,8 @@ static void a_list_is_one_json_array(void **state)
     finish(&c);
     assert_string_equal(
         read_fd(&c, c.out),
-        "[{\"id\":\"ws_a1b2c3d4\",\"name\":\"my-agent\",\"status\":\"running\",\"size\":1536,\"tags\":null},"
+        "[{\"id\":\"ws_a1b2c3d4\",\"name\":\"my-agent\",\"status\":\"running\",\"size\":1536,"
+        "\"tags\":null},"
         "{\"id\":\"ws_2\",\"name\":\"中文\",\"status\":null,\"size\":null,\"tags\":[\"a\",\"b\"]},"
         "{\"id\":\"ws_3\",\"name\":null,\"status\":null,\"size\":null,\"tags\":null}]\n");
     catch_end(&c);
@@ -134,7 +139,9 @@ static void fields_pick_and_order(void **state)
     static const struct {
         const char *fields, *part;
     } wrong[] = { { "id,nope", "no column 'nope'; known: id, name, status, size, tags" },
-                  { "", "no column ''" }, { "id,", "no column ''" }, { "id,id", "'id' is named twice" } };
+                  { "", "no column ''" },
+                  { "id,", "no column ''" },
+                  { "id,id", "'id' is named twice" } };
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         struct nt_error e = NT_ERROR_INIT;
         catch_begin(&c, NULL, 0, NULL);
@@ -153,22 +160,26 @@ static void fields_pick_and_order(void **state)
 static void one_result_is_lines_or_one_object(void **state)
 {
     (void)state;
-    const struct nt_value values[] = { { .type = NT_TEXT, .text = "ws_1" }, { .type = NT_TEXT, .is_null = 1 },
-                                       { .type = NT_BOOL, .number = 1 },    { .type = NT_INT, .number = -5 } };
+    const struct nt_value values[] = { { .type = NT_TEXT, .text = "ws_1" },
+                                       { .type = NT_TEXT, .is_null = 1 },
+                                       { .type = NT_BOOL, .number = 1 },
+                                       { .type = NT_INT, .number = -5 } };
     struct nt_error e = NT_ERROR_INIT;
     struct catcher c;
     catch_begin(&c, &create_command, 0, NULL);
     assert_int_equal(output_emit(c.output, values, 4, &e), 0);
     finish(&c);
     assert_string_equal(read_fd(&c, c.out), "id: ws_1\nname: -\nstatus: yes\nsize: -5\n");
-    assert_int_equal(output_emit(c.output, values, 4, &e), -1); /* a second one breaks the promise of the table */
+    /* a second one breaks the promise of the table */
+    assert_int_equal(output_emit(c.output, values, 4, &e), -1);
     assert_int_equal(e.code, NT_E_INTERNAL);
     catch_end(&c);
 
     catch_begin(&c, &create_command, NT_CALL_JSON, NULL);
     assert_int_equal(output_emit(c.output, values, 4, &e), 0);
-    assert_string_equal(read_fd(&c, c.out),
-                        "{\"id\":\"ws_1\",\"name\":null,\"status\":true,\"size\":-5,\"tags\":null}\n");
+    assert_string_equal(
+        read_fd(&c, c.out),
+        "{\"id\":\"ws_1\",\"name\":null,\"status\":true,\"size\":-5,\"tags\":null}\n");
     catch_end(&c);
 
     catch_begin(&c, &create_command, NT_CALL_JSON, NULL);
@@ -238,12 +249,14 @@ static void foreign_text_moves_no_cursor(void **state)
 static void an_answer_that_is_no_object_is_an_error(void **state)
 {
     (void)state;
-    static const char *const texts[] = { "", "nonsense", "{\"id\":", "\"text\"", "[1]", "12", "{\"id\":\"a\"}x" };
+    static const char *const texts[] = { "",    "nonsense", "{\"id\":",       "\"text\"",
+                                         "[1]", "12",       "{\"id\":\"a\"}x" };
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         struct nt_error e = NT_ERROR_INIT;
         struct catcher c;
         catch_begin(&c, &list_command, NT_CALL_JSON, NULL);
-        assert_int_equal(output_emit_json(c.output, (struct nt_bytes){ texts[i], strlen(texts[i]) }, &e), -1);
+        assert_int_equal(
+            output_emit_json(c.output, (struct nt_bytes){ texts[i], strlen(texts[i]) }, &e), -1);
         assert_int_equal(e.code, NT_E_RESPONSE);
         assert_string_equal(read_fd(&c, c.out), "");
         catch_end(&c);
@@ -271,7 +284,8 @@ static void messages_go_to_stderr_and_obey_the_flags(void **state)
     catch_begin(&c, NULL, NT_CALL_JSON, NULL);
     output_message(c.output, NT_SAY_DONE, "x");
     output_message(c.output, NT_SAY_WARN, "w \"q\"");
-    assert_string_equal(read_fd(&c, c.err), "{\"level\":\"warning\",\"message\":\"w \\\"q\\\"\"}\n");
+    assert_string_equal(read_fd(&c, c.err),
+                        "{\"level\":\"warning\",\"message\":\"w \\\"q\\\"\"}\n");
     catch_end(&c);
 }
 
@@ -362,13 +376,15 @@ static void widths_are_those_of_a_terminal(void **state)
     (void)state;
     assert_int_equal(width_of(""), 0);
     assert_int_equal(width_of("abc"), 3);
-    assert_int_equal(width_of("\xc3\xa4\xc3\xb6"), 2);          /* ä ö */
-    assert_int_equal(width_of("e\xcc\x81"), 1);                 /* combining acute */
-    assert_int_equal(width_of("\xe4\xb8\xad\xe6\x96\x87"), 4);  /* Chinese */
-    assert_int_equal(width_of("\xf0\x9f\x98\x80"), 2);          /* emoji */
-    assert_int_equal(width_of("\xe2\x9c\x93"), 1);              /* check mark */
-    assert_int_equal(width_of("a\xe2\x80\x8b" "b"), 2);         /* zero width space */
-    assert_int_equal(width_of("\xff\xe4\xb8"), 2);              /* stray bytes end in time */
+    assert_int_equal(width_of("\xc3\xa4\xc3\xb6"), 2);         /* ä ö */
+    assert_int_equal(width_of("e\xcc\x81"), 1);                /* combining acute */
+    assert_int_equal(width_of("\xe4\xb8\xad\xe6\x96\x87"), 4); /* Chinese */
+    assert_int_equal(width_of("\xf0\x9f\x98\x80"), 2);         /* emoji */
+    assert_int_equal(width_of("\xe2\x9c\x93"), 1);             /* check mark */
+    assert_int_equal(width_of("a\xe2\x80\x8b"
+                              "b"),
+                     2);                           /* zero width space */
+    assert_int_equal(width_of("\xff\xe4\xb8"), 2); /* stray bytes end in time */
 }
 
 int main(void)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* plugin_check_test.c - each rule of the table check, by one table that breaks it and by the good one that does not. */
+/* plugin_check_test.c - each rule of the table check, by one table that breaks it and by the good
+ * one that does not. */
 #include "core/plugin/check.h"
 
 #include <setjmp.h>
@@ -40,15 +41,31 @@ static void make(struct sample *s)
         .args = { { .name = "id", .help = "h", .type = NT_ID },
                   { .name = "more", .help = "h", .flags = NT_OPTIONAL },
                   { .name = "command", .help = "h", .flags = NT_REST } },
-        .opts = { { .name = "grace", .help = "h", .type = NT_DURATION_MS, .fallback = "10s", .max = 60000, .letter = 'g' },
-                  { .name = "size", .help = "h", .type = NT_CHOICE, .choices = "small|large", .fallback = "small",
+        .opts = { { .name = "grace",
+                    .help = "h",
+                    .type = NT_DURATION_MS,
+                    .fallback = "10s",
+                    .max = 60000,
+                    .letter = 'g' },
+                  { .name = "size",
+                    .help = "h",
+                    .type = NT_CHOICE,
+                    .choices = "small|large",
+                    .fallback = "small",
                     .conflicts = "grace" } },
         .examples = { { "thing rm th_1", "n" } },
         .columns = { { .name = "id" }, { .name = "state" } },
         .aliases = { { .path = "thing remove" } },
         .codes = { NT_E_NOT_FOUND, NT_E_PLUGIN_FIRST },
-        .errors = { { .text = "vendor.lost", .kind = "api", .help = "h", .number = NT_E_PLUGIN_FIRST, .exit_status = 1 },
-                    { .text = "vendor.late", .kind = "api", .help = "h", .number = NT_E_PLUGIN_FIRST + 1,
+        .errors = { { .text = "vendor.lost",
+                      .kind = "api",
+                      .help = "h",
+                      .number = NT_E_PLUGIN_FIRST,
+                      .exit_status = 1 },
+                    { .text = "vendor.late",
+                      .kind = "api",
+                      .help = "h",
+                      .number = NT_E_PLUGIN_FIRST + 1,
                       .exit_status = 1 } },
         .groups = { { .name = "thing", .summary = "s" }, { .name = "stuff", .summary = "s" } },
         .services = { { "a.b/1", "one", s }, { "a.b/1", "two", s } },
@@ -104,7 +121,8 @@ static void commands_are_checked(void **state)
     struct nt_error e = NT_ERROR_INIT;
     assert_int_equal(check_tables(&s.plugin, false, &e), 0); /* a manifest has none */
     make(&s);
-    static const char *const paths[] = { "Thing", "thing  rm", " thing", "thing ", "-x", "thing --rm", "th\303\244ng" };
+    static const char *const paths[] = { "Thing", "thing  rm",  " thing",      "thing ",
+                                         "-x",    "thing --rm", "th\303\244ng" };
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
         s.commands[0].path = paths[i];
         is_bad(&s, "not a path");

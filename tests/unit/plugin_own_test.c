@@ -14,12 +14,22 @@
 
 /* The first words of the three command references. */
 static const char *const words[] = {
-    "agent",  "attach",  "audit",   "auth",     "billing", "commands",        "completion", "cp",        "docs",
-    "doctor", "enforce", "exec",    "exec-wait", "files",  "inspect",         "keys",       "learn",     "lifecycle",
-    "logs",   "mcp",     "members", "monitor",  "org",     "policy",          "profile",    "proxy",     "ps",
-    "plugin", "config",  "serve",   "quickstart", "run",   "sandbox-enforce", "sandbox",    "schema",    "secrets",
-    "setup",  "shell",   "snapshot", "ssh",     "stop",    "tail",            "template",   "trust",     "volume",
-    "why",    "wrap",    "ws",
+    "agent",      "attach",  "audit",
+    "auth",       "billing", "commands",
+    "completion", "cp",      "docs",
+    "doctor",     "enforce", "exec",
+    "exec-wait",  "files",   "inspect",
+    "keys",       "learn",   "lifecycle",
+    "logs",       "mcp",     "members",
+    "monitor",    "org",     "policy",
+    "profile",    "proxy",   "ps",
+    "plugin",     "config",  "serve",
+    "quickstart", "run",     "sandbox-enforce",
+    "sandbox",    "schema",  "secrets",
+    "setup",      "shell",   "snapshot",
+    "ssh",        "stop",    "tail",
+    "template",   "trust",   "volume",
+    "why",        "wrap",    "ws",
 };
 
 static void the_words_of_the_trees_are_reserved(void **state)
@@ -32,7 +42,8 @@ static void the_words_of_the_trees_are_reserved(void **state)
         snprintf(path, sizeof(path), "%s more", words[i]);
         assert_true(reserved_is_word(path, strlen(words[i])));
     }
-    static const char *const others[] = { "", "w", "wsx", "hello", "zzz", "aaa", "exec-wai", "sandbox-" };
+    static const char *const others[] = { "",    "w",   "wsx",      "hello",
+                                          "zzz", "aaa", "exec-wai", "sandbox-" };
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
         assert_false(reserved_is_word(others[i], strlen(others[i])));
     assert_true(reserved_is_instance("nanoterm.engine/1", "native"));
@@ -49,7 +60,9 @@ static void the_first_claim_stays(void **state)
     assert_null(claims_find(&claims, CLAIM_PATH, "x", 1));
     for (uint32_t i = 0; i < COUNT; i++) {
         int n = snprintf(names[i], sizeof(names[i]), "name%u", i);
-        struct claim claim = { .text = names[i], .length = (size_t)n, .kind = CLAIM_PATH, .owner = i };
+        struct claim claim = {
+            .text = names[i], .length = (size_t)n, .kind = CLAIM_PATH, .owner = i
+        };
         assert_int_equal(claims_add(&claims, &claim), 0);
         claim.owner = COUNT;
         assert_int_equal(claims_add(&claims, &claim), 0);

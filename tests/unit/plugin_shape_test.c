@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* plugin_shape_test.c - tables copied, written as JSON, read back and compared; every bound of the copy. */
+/* plugin_shape_test.c - tables copied, written as JSON, read back and compared; every bound of the
+ * copy. */
 #include "core/plugin/shape.h"
 
 #include <setjmp.h>
@@ -19,10 +20,23 @@ static int run(struct nt_call *call, struct nt_error *reterr)
 }
 
 static const struct nt_opt opts[] = {
-    { .name = "n", .help = "h", .arg = "x", .fallback = "", .env = "N", .choices = "a|b", .complete = "c",
-      .conflicts = "m", .min = INT64_MIN, .max = INT64_MAX, .letter = 'n', .type = 5, .flags = UINT32_MAX },
+    { .name = "n",
+      .help = "h",
+      .arg = "x",
+      .fallback = "",
+      .env = "N",
+      .choices = "a|b",
+      .complete = "c",
+      .conflicts = "m",
+      .min = INT64_MIN,
+      .max = INT64_MAX,
+      .letter = 'n',
+      .type = 5,
+      .flags = UINT32_MAX },
 };
-static const struct nt_arg args[] = { { .name = "a", .help = "h", .complete = "c", .type = 1, .flags = 2 } };
+static const struct nt_arg args[] = {
+    { .name = "a", .help = "h", .complete = "c", .type = 1, .flags = 2 }
+};
 static const struct nt_example examples[] = { { "x", "y" } };
 static const struct nt_column columns[] = {
     { .name = "id", .title = "t", .path = "p", .help = "h", .type = 3, .flags = 4 },
@@ -30,9 +44,20 @@ static const struct nt_column columns[] = {
 static const uint32_t codes[] = { 1, UINT32_MAX };
 static const struct nt_alias aliases[] = { { .path = "z", .flags = 8 } };
 static const struct nt_command commands[] = {
-    { .path = "x", .summary = "s \303\244", .description = "two\nlines", .run = run, .args = NT_TABLE(args),
-      .opts = NT_TABLE(opts), .examples = NT_TABLE(examples), .columns = NT_TABLE(columns), .errors = NT_TABLE(codes),
-      .aliases = NT_TABLE(aliases), .effects = 1ull << 62, .result = 3, .flags = 8, .timeout_ms = -1 },
+    { .path = "x",
+      .summary = "s \303\244",
+      .description = "two\nlines",
+      .run = run,
+      .args = NT_TABLE(args),
+      .opts = NT_TABLE(opts),
+      .examples = NT_TABLE(examples),
+      .columns = NT_TABLE(columns),
+      .errors = NT_TABLE(codes),
+      .aliases = NT_TABLE(aliases),
+      .effects = 1ull << 62,
+      .result = 3,
+      .flags = 8,
+      .timeout_ms = -1 },
     { .path = "y", .summary = "s" },
 };
 static const struct nt_error_row errors[] = {
@@ -41,10 +66,14 @@ static const struct nt_error_row errors[] = {
 static const struct nt_group groups[] = { { .name = "g", .summary = "s", .flags = 1 } };
 static const struct nt_service services[] = { { "s/1", "i", commands } };
 static const struct nt_plugin sample = {
-    NT_PLUGIN_HEAD,         .name = "n",
-    .version = "v",         .summary = "s",
-    .vendor = "w",          .groups = NT_TABLE(groups),
-    .commands = NT_TABLE(commands), .errors = NT_TABLE(errors),
+    NT_PLUGIN_HEAD,
+    .name = "n",
+    .version = "v",
+    .summary = "s",
+    .vendor = "w",
+    .groups = NT_TABLE(groups),
+    .commands = NT_TABLE(commands),
+    .errors = NT_TABLE(errors),
     .services = NT_TABLE(services),
 };
 
@@ -169,8 +198,9 @@ static void texts_are_bounded_and_clean(void **state)
     (void)state;
     static char long_text[2000];
     memset(long_text, 'x', sizeof(long_text) - 1);
-    static const char *const bad[] = { "", "a\033[2J", "two\nlines", "\xff", "\xc0\xaf", "\xed\xa0\x80", "\xf5\x80\x80\x80",
-                                       "\xe2\x82", "\xc2\x9b", "\x7f", long_text };
+    static const char *const bad[] = { "",         "a\033[2J",     "two\nlines",       "\xff",
+                                       "\xc0\xaf", "\xed\xa0\x80", "\xf5\x80\x80\x80", "\xe2\x82",
+                                       "\xc2\x9b", "\x7f",         long_text };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         nt_auto(arena_done) struct arena arena = ARENA(SHAPE_PLUGIN_MAX);
         struct nt_plugin plugin = sample, copy;

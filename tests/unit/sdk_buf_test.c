@@ -71,11 +71,13 @@ static void what_moves_a_cursor_becomes_visible(void **state)
     printable("\x1b[31m\x07\r\x7f", false, "\\x1b[31m\\x07\\x0d\\x7f");
     printable("a\nb\tc", false, "a\\x0ab\\x09c");
     printable("a\nb\tc\r", true, "a\nb\tc\\x0d");
-    printable("\xc2\x9b" "1m", true, "\\xc2\\x9b1m");         /* CSI as C1 */
-    printable("\xc0\xaf", false, "\\xc0\\xaf");               /* overlong */
-    printable("\xed\xa0\x80", false, "\\xed\\xa0\\x80");      /* surrogate */
+    printable("\xc2\x9b"
+              "1m",
+              true, "\\xc2\\x9b1m");                              /* CSI as C1 */
+    printable("\xc0\xaf", false, "\\xc0\\xaf");                   /* overlong */
+    printable("\xed\xa0\x80", false, "\\xed\\xa0\\x80");          /* surrogate */
     printable("\xf4\x90\x80\x80", false, "\\xf4\\x90\\x80\\x80"); /* above U+10FFFF */
-    printable("\xe4\xb8", false, "\\xe4\\xb8");               /* cut */
+    printable("\xe4\xb8", false, "\\xe4\\xb8");                   /* cut */
 }
 
 int main(void)

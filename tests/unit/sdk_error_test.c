@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sdk_error_test.c - errors carry one line, keep their size and map to the exit statuses of the contract. */
+/* sdk_error_test.c - errors carry one line, keep their size and map to the exit statuses of the
+ * contract. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -70,19 +71,32 @@ static void statuses_and_codes_map_to_rows(void **state)
         const char *code;
         uint32_t exit_status;
     } cases[] = {
-        { 404, NULL, 3 },          { 404, "sandbox_not_found", 3 }, { 401, NULL, 4 },
-        { 400, "missing_api_key", 4 }, { 403, NULL, 5 },            { 403, "volume_read_only", 5 },
-        { 429, NULL, 6 },          { 400, "volume_limit_exceeded", 6 }, { 403, "org_quota_x", 6 },
-        { 409, NULL, 7 },          { 400, "upload_conflict", 7 },   { 502, "exec_failed", 8 },
-        { 504, "exec_timeout", 8 }, { 504, NULL, 8 },               { 400, "invalid_request", 2 },
-        { 500, "no_idea", 1 },     { 501, NULL, 1 },                { 422, NULL, 2 },
+        { 404, NULL, 3 },
+        { 404, "sandbox_not_found", 3 },
+        { 401, NULL, 4 },
+        { 400, "missing_api_key", 4 },
+        { 403, NULL, 5 },
+        { 403, "volume_read_only", 5 },
+        { 429, NULL, 6 },
+        { 400, "volume_limit_exceeded", 6 },
+        { 403, "org_quota_x", 6 },
+        { 409, NULL, 7 },
+        { 400, "upload_conflict", 7 },
+        { 502, "exec_failed", 8 },
+        { 504, "exec_timeout", 8 },
+        { 504, NULL, 8 },
+        { 400, "invalid_request", 2 },
+        { 500, "no_idea", 1 },
+        { 501, NULL, 1 },
+        { 422, NULL, 2 },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         uint32_t code = nt_error_code_of_status(cases[i].status, cases[i].code);
         const struct nt_error_info *row = nt_error_row_of(code);
         assert_non_null(row);
         if (row->exit_status != cases[i].exit_status)
-            fail_msg("%u %s: exit status %u", cases[i].status, cases[i].code ? cases[i].code : "-", row->exit_status);
+            fail_msg("%u %s: exit status %u", cases[i].status, cases[i].code ? cases[i].code : "-",
+                     row->exit_status);
     }
     assert_null(nt_error_row_of(0));
     assert_null(nt_error_row_of(NT_E_PLUGIN_FIRST));

@@ -129,8 +129,16 @@ static int setup(void **state)
     pthread_mutex_init(&f->mutex, NULL);
     pthread_cond_init(&f->changed, NULL);
     f->options = (struct server_options){
-        .engine_ops = &fake_engine_ops, .engine_name = "fake", .data_dir = f->data_dir, .runtime_dir = f->runtime_dir,
-        .libexec_dir = f->dir, .listens = f->listens, .listen_fd = -1, .say = say, .debug = debug, .data = f,
+        .engine_ops = &fake_engine_ops,
+        .engine_name = "fake",
+        .data_dir = f->data_dir,
+        .runtime_dir = f->runtime_dir,
+        .libexec_dir = f->dir,
+        .listens = f->listens,
+        .listen_fd = -1,
+        .say = say,
+        .debug = debug,
+        .data = f,
     };
     fake_engine_reset();
     *state = f;
@@ -152,13 +160,14 @@ static int teardown(void **state)
     return 0;
 }
 
-/* --- a small client ----------------------------------------------------------------------------------------------------- */
+/* --- a small client ------------------------------------------------------------------------ */
 
 static int dial(const struct fixture *f)
 {
     int fd;
     if (f->port) {
-        struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(f->port),
+        struct sockaddr_in to = { .sin_family = AF_INET,
+                                  .sin_port = htons(f->port),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
         fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
@@ -173,8 +182,8 @@ static int dial(const struct fixture *f)
     return fd;
 }
 
-static void send_request(const struct fixture *f, int fd, const char *method, const char *path, const char *headers,
-                         const char *body)
+static void send_request(const struct fixture *f, int fd, const char *method, const char *path,
+                         const char *headers, const char *body)
 {
     nt_auto(nt_buf_done) struct nt_buf b = NT_BUF(1 << 20);
     nt_buf_addf(&b, "%s %s HTTP/1.1\r\nConnection: close\r\n", method, path);
@@ -210,14 +219,15 @@ static int read_answer(int fd, json_t **ret_body, char *ret_head, size_t head_si
 }
 
 /* One request with the right credential; wide on the embedded socket. */
-static int ask(const struct fixture *f, const char *method, const char *path, const char *more, const char *body,
-               json_t **ret_body)
+static int ask(const struct fixture *f, const char *method, const char *path, const char *more,
+               const char *body, json_t **ret_body)
 {
     char headers[512];
     if (f->port)
         snprintf(headers, sizeof(headers), "Authorization: Bearer %s\r\n%s", f->key, more);
     else
-        snprintf(headers, sizeof(headers), "X-Nanoterm-Local-Token: %s\r\nX-Nanoterm-Wire: 1\r\n%s", f->token, more);
+        snprintf(headers, sizeof(headers), "X-Nanoterm-Local-Token: %s\r\nX-Nanoterm-Wire: 1\r\n%s",
+                 f->token, more);
     int fd = dial(f);
     send_request(f, fd, method, path, headers, body);
     return read_answer(fd, ret_body, NULL, 0);
@@ -252,7 +262,7 @@ static void assert_status(const struct fixture *f, const char *id, const char *s
     assert_string_equal(nt_json_text(ws, "status"), status);
 }
 
-/* --- tests ---------------------------------------------------------------------------------------------------------------- */
+/* --- tests --------------------------------------------------------------------------------- */
 
 static void health_needs_no_credential_and_all_else_does(void **state)
 {
@@ -295,7 +305,8 @@ static void a_workspace_lives_through_all_its_states(void **state)
     assert_int_equal(fake.configures, 1);
     assert_status(f, id, "running");
     assert_status(f, "otter", "running");
-    nt_auto_json json_t *stopped = NULL, *metrics = NULL, *twice = NULL, *list = NULL, *gone = NULL, *none = NULL;
+    nt_auto_json json_t *stopped = NULL, *metrics = NULL, *twice = NULL, *list = NULL, *gone = NULL,
+                        *none = NULL;
     assert_int_equal(ask(f, "GET", path_of(id, "/metrics"), "", NULL, &metrics), 200);
     assert_int_equal(json_object_size(json_array_get(metrics, 0)), 9);
     assert_int_equal(ask(f, "POST", path_of(id, "/stop"), "", "{\"grace_ms\":0}", &stopped), 200);
@@ -321,8 +332,10 @@ static void the_narrow_wire_pauses_and_resumes(void **state)
     assert_int_not_equal(f->port, 0);
     char id[44], resume[64];
     create(f, "{\"template\":\"base\",\"timeout_ms\":300000}", id);
-    nt_auto_json json_t *snapshot = NULL, *paused = NULL, *again = NULL, *removed = NULL, *ttl = NULL;
-    assert_int_equal(ask(f, "POST", path_of(id, "/timeout"), "", "{\"timeout_ms\":60000}", &ttl), 200);
+    nt_auto_json json_t *snapshot = NULL, *paused = NULL, *again = NULL, *removed = NULL,
+                        *ttl = NULL;
+    assert_int_equal(ask(f, "POST", path_of(id, "/timeout"), "", "{\"timeout_ms\":60000}", &ttl),
+                     200);
     assert_int_equal(json_integer_value(json_object_get(ttl, "timeout_ms")), 60000);
     assert_int_equal(ask(f, "POST", path_of(id, "/hibernate"), "", "", &snapshot), 200);
     assert_int_equal(json_object_size(snapshot), 4);
@@ -344,8 +357,8 @@ static void web_pages_are_kept_out(void **state)
     f->listens[0] = "127.0.0.1:0";
     f->options.listen_count = 1;
     assert_true(start(f));
-    static const char *const bad[] = { "Host: evil.example\r\n", "Origin: http://evil.example\r\n", "Origin: null\r\n",
-                                       "Host: localhost:1\r\n" };
+    static const char *const bad[] = { "Host: evil.example\r\n", "Origin: http://evil.example\r\n",
+                                       "Origin: null\r\n", "Host: localhost:1\r\n" };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         nt_auto_json json_t *body = NULL;
         assert_int_equal(ask(f, "GET", "/v1/sandboxes", bad[i], NULL, &body), 403);
@@ -357,8 +370,10 @@ static void web_pages_are_kept_out(void **state)
     assert_int_equal(ask(f, "GET", "/v1/sandboxes", origin, NULL, NULL), 200);
     /* An API key is not the local user: no files of this machine. */
     nt_auto_json json_t *file = NULL, *handover = NULL;
-    assert_int_equal(ask(f, "POST", "/v1/sandboxes", "", "{\"image\":\"file:/etc/shadow\"}", &file), 403);
-    assert_int_equal(ask(f, "POST", "/v1/local/handover", "", "{\"binary\":\"/bin/sh\"}", &handover), 403);
+    assert_int_equal(ask(f, "POST", "/v1/sandboxes", "", "{\"image\":\"file:/etc/shadow\"}", &file),
+                     403);
+    assert_int_equal(
+        ask(f, "POST", "/v1/local/handover", "", "{\"binary\":\"/bin/sh\"}", &handover), 403);
 }
 
 static void a_listener_beyond_this_machine_must_be_asked_for(void **state)
@@ -377,16 +392,19 @@ static void bad_bodies_are_refused_in_one_form(void **state)
 {
     struct fixture *f = *state;
     assert_true(start(f));
-    nt_auto_json json_t *broken = NULL, *list = NULL, *unknown = NULL, *large = NULL, *limit = NULL, *host = NULL;
+    nt_auto_json json_t *broken = NULL, *list = NULL, *unknown = NULL, *large = NULL, *limit = NULL,
+                        *host = NULL;
     assert_int_equal(ask(f, "POST", "/v1/sandboxes", "", "{\"a\":", &broken), 400);
     assert_code(broken, "invalid_request");
     assert_int_equal(ask(f, "POST", "/v1/sandboxes", "", "[1]", &list), 400);
-    assert_int_equal(ask(f, "POST", "/v1/sandboxes", "", "{\"template\":\"x\\udc80\"}", &unknown), 404);
+    assert_int_equal(ask(f, "POST", "/v1/sandboxes", "", "{\"template\":\"x\\udc80\"}", &unknown),
+                     404);
     assert_code(unknown, "template_not_found");
     assert_true(json_is_string(json_object_get(unknown, "suggested_action")));
     int fd = dial(f);
     char headers[256];
-    snprintf(headers, sizeof(headers), "X-Nanoterm-Local-Token: %s\r\nContent-Length: 2000000\r\n", f->token);
+    snprintf(headers, sizeof(headers), "X-Nanoterm-Local-Token: %s\r\nContent-Length: 2000000\r\n",
+             f->token);
     send_request(f, fd, "POST", "/v1/sandboxes", headers, NULL);
     shutdown(fd, SHUT_WR);
     assert_int_equal(read_answer(fd, &large, NULL, 0), 413);
@@ -402,18 +420,22 @@ static void the_same_create_is_done_once(void **state)
     fake.create_ms = 150;
     assert_true(start(f));
     char headers[256];
-    snprintf(headers, sizeof(headers), "X-Nanoterm-Local-Token: %s\r\nIdempotency-Key: abc\r\n", f->token);
+    snprintf(headers, sizeof(headers), "X-Nanoterm-Local-Token: %s\r\nIdempotency-Key: abc\r\n",
+             f->token);
     nt_auto_json json_t *first = NULL, *second = NULL, *third = NULL, *other = NULL;
     int one = dial(f), two = dial(f);
     send_request(f, one, "POST", "/v1/sandboxes", headers, "{\"vcpus\":1,\"memory_mb\":256}");
-    send_request(f, two, "POST", "/v1/sandboxes", headers, "{\"memory_mb\":256,\"vcpus\":1}"); /* while it is at work */
+    /* while it is at work */
+    send_request(f, two, "POST", "/v1/sandboxes", headers, "{\"memory_mb\":256,\"vcpus\":1}");
     assert_int_equal(read_answer(one, &first, NULL, 0), 201);
     assert_int_equal(read_answer(two, &second, NULL, 0), 201);
     assert_string_equal(nt_json_text(first, "id"), nt_json_text(second, "id"));
-    assert_int_equal(ask(f, "POST", "/v1/sandboxes", "Idempotency-Key: abc\r\n", "{\"vcpus\":1,\"memory_mb\":256}", &third),
+    assert_int_equal(ask(f, "POST", "/v1/sandboxes", "Idempotency-Key: abc\r\n",
+                         "{\"vcpus\":1,\"memory_mb\":256}", &third),
                      201);
     assert_string_equal(nt_json_text(first, "id"), nt_json_text(third, "id"));
-    assert_int_equal(ask(f, "POST", "/v1/sandboxes", "Idempotency-Key: abc\r\n", "{\"vcpus\":2}", &other), 409);
+    assert_int_equal(
+        ask(f, "POST", "/v1/sandboxes", "Idempotency-Key: abc\r\n", "{\"vcpus\":2}", &other), 409);
     assert_code(other, "conflict");
     assert_int_equal(fake.creates, 1);
 }
@@ -424,14 +446,17 @@ static void a_create_that_fails_leaves_nothing_and_may_be_tried_again(void **sta
     fake.fail_create = true;
     assert_true(start(f));
     nt_auto_json json_t *failed = NULL, *list = NULL;
-    assert_int_equal(ask(f, "POST", "/v1/sandboxes", "Idempotency-Key: k\r\n", "{\"name\":\"n\"}", &failed), 503);
+    assert_int_equal(
+        ask(f, "POST", "/v1/sandboxes", "Idempotency-Key: k\r\n", "{\"name\":\"n\"}", &failed),
+        503);
     assert_code(failed, "sandbox_unavailable");
     assert_non_null(strstr(nt_json_text(failed, "error"), "no user namespaces"));
     assert_int_equal(ask(f, "GET", "/v1/sandboxes", "", NULL, &list), 200);
     assert_int_equal(json_array_size(json_object_get(list, "items")), 0);
     assert_int_equal(fake.removes, 1);
     fake.fail_create = false;
-    assert_int_equal(ask(f, "POST", "/v1/sandboxes", "Idempotency-Key: k\r\n", "{\"name\":\"n\"}", NULL), 201);
+    assert_int_equal(
+        ask(f, "POST", "/v1/sandboxes", "Idempotency-Key: k\r\n", "{\"name\":\"n\"}", NULL), 201);
     nt_auto_json json_t *taken = NULL;
     assert_int_equal(ask(f, "POST", "/v1/sandboxes", "", "{\"name\":\"n\"}", &taken), 409);
     assert_code(taken, "conflict");
@@ -443,12 +468,14 @@ static void a_peer_that_leaves_does_not_stop_its_create(void **state)
     fake.create_ms = 100;
     assert_true(start(f));
     char headers[256];
-    snprintf(headers, sizeof(headers), "X-Nanoterm-Local-Token: %s\r\nIdempotency-Key: gone\r\n", f->token);
+    snprintf(headers, sizeof(headers), "X-Nanoterm-Local-Token: %s\r\nIdempotency-Key: gone\r\n",
+             f->token);
     int fd = dial(f);
     send_request(f, fd, "POST", "/v1/sandboxes", headers, "{}");
     close(fd);
     nt_auto_json json_t *again = NULL;
-    assert_int_equal(ask(f, "POST", "/v1/sandboxes", "Idempotency-Key: gone\r\n", "{}", &again), 201);
+    assert_int_equal(ask(f, "POST", "/v1/sandboxes", "Idempotency-Key: gone\r\n", "{}", &again),
+                     201);
     assert_int_equal(fake.creates, 1);
 }
 
@@ -527,17 +554,20 @@ static void time_that_has_passed_removes_or_stops(void **state)
     assert_int_equal(fake_engine_state(kept), NT_WS_STOPPED);
 }
 
-/* Ends its guest behind the server's back: the word of the guest counts only where a limit in time was set. */
+/* Ends its guest behind the server's back: the word of the guest counts only where a limit in time
+ * was set. */
 static void end_guest(const char *id, const char *reason)
 {
-    struct nt_engine_event event = { .size = sizeof(event), .kind = NT_ENGINE_EVENT_STOPPED, .id = id, .reason = reason };
+    struct nt_engine_event event = {
+        .size = sizeof(event), .kind = NT_ENGINE_EVENT_STOPPED, .id = id, .reason = reason
+    };
     fake_engine_add(id, NT_WS_STOPPED);
     fake.host.event(fake.host.data, &event);
 }
 
 static void end_them(void *data)
 {
-    char (*ids)[44] = data;
+    char(*ids)[44] = data;
     end_guest(ids[0], "ttl");
     end_guest(ids[1], "ttl");
     end_guest(ids[2], "ttl");

@@ -90,8 +90,12 @@ static void hostile_urls_are_refused(void **state)
 static void branches_cannot_be_options(void **state)
 {
     static const char *const good[] = { "main", "v1.2.3", "feature/x_y", "a" };
-    static const char *const bad[] = { "", "-x", "--upload-pack=x", "a..b", "a b", "a\nb", "a~1", "a^", "a:b", "a?",
-                                       "a*", "a[b", "a\\b", "/a", "a/", "a.", "a//b", "a@{1}" };
+    static const char *const bad[] = { "",     "-x",   "--upload-pack=x",
+                                       "a..b", "a b",  "a\nb",
+                                       "a~1",  "a^",   "a:b",
+                                       "a?",   "a*",   "a[b",
+                                       "a\\b", "/a",   "a/",
+                                       "a.",   "a//b", "a@{1}" };
     struct nt_error error = NT_ERROR_INIT;
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
         assert_int_equal(clone_branch_check(good[i], &error), 0);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* serve_data_exec_test.c - from a client's exec request to the guest's frame, and back from the guest's answers. */
+/* serve_data_exec_test.c - from a client's exec request to the guest's frame, and back from the
+ * guest's answers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -57,16 +58,18 @@ static void expect_frame(const char *text, bool wide, const char *shell, const c
 
 static void arguments_stay_arguments(void **state)
 {
-    expect_frame("{\"command\":\"ls -l\",\"args\":[\"a b\",\"\",\"$x\"],\"timeout_secs\":1.5,\"background\":false}",
+    expect_frame("{\"command\":\"ls -l\",\"args\":[\"a "
+                 "b\",\"\",\"$x\"],\"timeout_secs\":1.5,\"background\":false}",
                  false, "bash", "8:ls -l 8:a b 8: 8:$x 10:/srv 11=3 12=1500 ");
     expect_frame("{\"command\":\"a | b\",\"shell\":true,\"timeout_secs\":0}", false, "bash",
                  "8:bash 8:-c 8:a | b 10:/srv 11=3 ");
-    expect_frame("{\"command\":\"echo $1\",\"shell\":true,\"args\":[\"x\"],\"timeout_secs\":0}", false, "sh",
-                 "8:sh 8:-c 8:echo $1 8:sh 8:x 10:/srv 11=3 ");
-    expect_frame("{\"command\":\"c\",\"cwd\":\"/t\",\"envs\":{\"A\":\"1=2\"},\"args\":null,\"shell\":null}", false,
-                 "bash", "8:c 9:A=1=2 10:/t 11=3 12=30000 ");
-    expect_frame("{\"type\":\"exec\",\"argv\":[\"c\",\"d\"],\"env\":{\"B\":\"\"},\"timeout_ms\":7}", true, NULL,
-                 "8:c 8:d 9:B= 10:/srv 11=3 12=7 ");
+    expect_frame("{\"command\":\"echo $1\",\"shell\":true,\"args\":[\"x\"],\"timeout_secs\":0}",
+                 false, "sh", "8:sh 8:-c 8:echo $1 8:sh 8:x 10:/srv 11=3 ");
+    expect_frame(
+        "{\"command\":\"c\",\"cwd\":\"/t\",\"envs\":{\"A\":\"1=2\"},\"args\":null,\"shell\":null}",
+        false, "bash", "8:c 9:A=1=2 10:/t 11=3 12=30000 ");
+    expect_frame("{\"type\":\"exec\",\"argv\":[\"c\",\"d\"],\"env\":{\"B\":\"\"},\"timeout_ms\":7}",
+                 true, NULL, "8:c 8:d 9:B= 10:/srv 11=3 12=7 ");
 }
 
 static void wrong_requests_are_refused(void **state)
@@ -146,12 +149,16 @@ static void exit_codes_are_what_a_shell_says(void **state)
         uint64_t reason, status, signal;
         int code;
     } rows[] = {
-        { NT_GR_EXITED, 0, 0, 0 },      { NT_GR_EXITED, 255, 0, 255 }, { NT_GR_SIGNALED, 0, 15, 143 },
-        { NT_GR_TIMEOUT, 0, 9, 124 },   { NT_GR_KILLED, 0, 9, 137 },   { NT_GR_MEMORY, 0, 0, 137 },
-        { NT_GR_LOST, 0, 0, 255 },      { 99, 0, 0, 255 },             { NT_GR_SIGNALED, 0, 1000, 137 },
+        { NT_GR_EXITED, 0, 0, 0 },        { NT_GR_EXITED, 255, 0, 255 },
+        { NT_GR_SIGNALED, 0, 15, 143 },   { NT_GR_TIMEOUT, 0, 9, 124 },
+        { NT_GR_KILLED, 0, 9, 137 },      { NT_GR_MEMORY, 0, 0, 137 },
+        { NT_GR_LOST, 0, 0, 255 },        { 99, 0, 0, 255 },
+        { NT_GR_SIGNALED, 0, 1000, 137 },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct guest_fields f = { .reason = rows[i].reason, .status = rows[i].status, .signal = rows[i].signal };
+        struct guest_fields f = { .reason = rows[i].reason,
+                                  .status = rows[i].status,
+                                  .signal = rows[i].signal };
         assert_int_equal(guest_exit_code(&f), rows[i].code);
     }
 }
@@ -176,7 +183,9 @@ static void malformed_frames_are_refused(void **state)
 
 static void errors_get_their_codes(void **state)
 {
-    struct nt_error e = { .size = sizeof(e), .code = NT_E_NOT_FOUND, .attempt = NT_GE_NOT_FOUND, .sys = ENOENT };
+    struct nt_error e = {
+        .size = sizeof(e), .code = NT_E_NOT_FOUND, .attempt = NT_GE_NOT_FOUND, .sys = ENOENT
+    };
     assert_string_equal(guest_failure_of(&e, GUEST_FILE).code, "file_not_found");
     assert_string_equal(guest_failure_of(&e, GUEST_PROCESS).code, "process_not_found");
     e.attempt = NT_GE_SYSTEM;
@@ -185,9 +194,12 @@ static void errors_get_their_codes(void **state)
     e = (struct nt_error){ .size = sizeof(e), .code = NT_E_CONFLICT };
     assert_string_equal(guest_failure_of(&e, GUEST_FILE).code, "sandbox_not_ready");
     assert_int_equal(guest_failure_of(&e, GUEST_EXEC).status, 409);
-    e = (struct nt_error){ .size = sizeof(e), .code = NT_E_RUNTIME, .attempt = NT_GE_NOT_STARTED, .sys = EACCES };
+    e = (struct nt_error){
+        .size = sizeof(e), .code = NT_E_RUNTIME, .attempt = NT_GE_NOT_STARTED, .sys = EACCES
+    };
     assert_int_equal(guest_not_started_status(&e), 126);
-    assert_string_not_equal(guest_failure_of(&e, GUEST_EXEC).code, "exec_failed"); /* clients would send it again */
+    /* clients would send it again */
+    assert_string_not_equal(guest_failure_of(&e, GUEST_EXEC).code, "exec_failed");
 }
 
 int main(void)

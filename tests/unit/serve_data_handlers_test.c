@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* serve_data_handlers_test.c - the data handlers between a peer and a guest that do what they like. */
+/* serve_data_handlers_test.c - the data handlers between a peer and a guest that do what they
+ * like. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -59,10 +60,11 @@ static void expect_answer(uint32_t status, const char *code)
 static void started_and_exit(uint64_t status)
 {
     STAGE_FRAME(NT_G_EXIT, { NT_GT_STATUS, status, NULL }, { NT_GT_REASON, NT_GR_EXITED, NULL },
-                { NT_GT_SIGNAL, 0, NULL }, { NT_GT_OUT_BYTES, 3, NULL }, { NT_GT_ERR_BYTES, 0, NULL });
+                { NT_GT_SIGNAL, 0, NULL }, { NT_GT_OUT_BYTES, 3, NULL },
+                { NT_GT_ERR_BYTES, 0, NULL });
 }
 
-/* --- POST exec --- */
+/* --- POST exec ----------------------------------------------------------------------------- */
 
 static void exec_collects_output(void **state)
 {
@@ -192,7 +194,7 @@ static void a_stopped_workspace_is_a_conflict(void **state)
     expect_answer(409, "sandbox_not_ready");
 }
 
-/* --- processes --- */
+/* --- processes ----------------------------------------------------------------------------- */
 
 static void logs_grow_and_keep_a_cut_character(void **state)
 {
@@ -212,8 +214,8 @@ static void logs_grow_and_keep_a_cut_character(void **state)
 static void processes_have_three_keys(void **state)
 {
     stage_call(&process_routes, "GET", SB "/processes");
-    STAGE_FRAME(NT_G_ENTRY, { NT_GT_PID, 9, NULL }, { NT_GT_COMMAND, 0, "x \xFF" }, { NT_GT_RUNNING, 1, NULL },
-                { NT_GT_STATUS, 0, NULL });
+    STAGE_FRAME(NT_G_ENTRY, { NT_GT_PID, 9, NULL }, { NT_GT_COMMAND, 0, "x \xFF" },
+                { NT_GT_RUNNING, 1, NULL }, { NT_GT_STATUS, 0, NULL });
     stage_end(0, 0, 0);
     expect_answer(200, NULL);
     assert_int_equal(json_object_size(json_array_get(stage.body, 0)), 3);
@@ -241,10 +243,12 @@ static void process_ids_are_numbers(void **state)
     }
 }
 
-/* --- files --- */
+/* --- files --------------------------------------------------------------------------------- */
 
 static const struct stage_field entry[] = {
-    { NT_GT_PATH, 0, "/workspace/f" }, { NT_GT_MODE, S_IFREG | 0644, NULL }, { NT_GT_SIZE, 3, NULL },
+    { NT_GT_PATH, 0, "/workspace/f" },
+    { NT_GT_MODE, S_IFREG | 0644, NULL },
+    { NT_GT_SIZE, 3, NULL },
     { NT_GT_MTIME_NS, 5, NULL },
 };
 
@@ -298,7 +302,11 @@ static void read_is_bounded_by_what_comes(void **state)
 
 static void wrong_file_requests(void **state)
 {
-    static const char *const bodies[] = { "{}", "{\"path\":\"\"}", "{\"path\":\"a\\u0000\"}", "{\"path\":1}", "[]",
+    static const char *const bodies[] = { "{}",
+                                          "{\"path\":\"\"}",
+                                          "{\"path\":\"a\\u0000\"}",
+                                          "{\"path\":1}",
+                                          "[]",
                                           "{\"path\":\"a\",\"user\":\"root\"}",
                                           "{\"path\":\"a\",\"encoding\":\"latin1\"}" };
     for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
@@ -324,7 +332,7 @@ static void exists_is_an_answer_not_an_error(void **state)
     assert_true(json_is_false(json_object_get(stage.body, "exists")));
 }
 
-/* --- raw files --- */
+/* --- raw files ----------------------------------------------------------------------------- */
 
 static void upload(const char *body, size_t size)
 {
@@ -459,7 +467,7 @@ static void a_head_has_no_body(void **state)
     done();
 }
 
-/* --- narrow exec --- */
+/* --- narrow exec --------------------------------------------------------------------------- */
 
 static void open_ws(void)
 {
@@ -489,11 +497,12 @@ static void exec_start_is_start_and_attach(void **state)
     started_and_exit(3);
     assert_int_equal(stage.ws_close_code, 1000);
     stage_end(0, 0, 0);
-    assert_string_equal(nt_buf_text(&stage.texts),
-                        "{\"type\":\"exec_started\",\"id\":\"e\",\"pid\":7}\n"
-                        "{\"type\":\"exec_stdout\",\"id\":\"e\",\"pid\":7,\"data\":\"ü\"}\n"
-                        "{\"type\":\"exec_stdout\",\"id\":\"e\",\"pid\":7,\"data\":\"\xEF\xBF\xBD\"}\n"
-                        "{\"type\":\"exec_exit\",\"id\":\"e\",\"pid\":7,\"exit_code\":3}\n");
+    assert_string_equal(
+        nt_buf_text(&stage.texts),
+        "{\"type\":\"exec_started\",\"id\":\"e\",\"pid\":7}\n"
+        "{\"type\":\"exec_stdout\",\"id\":\"e\",\"pid\":7,\"data\":\"ü\"}\n"
+        "{\"type\":\"exec_stdout\",\"id\":\"e\",\"pid\":7,\"data\":\"\xEF\xBF\xBD\"}\n"
+        "{\"type\":\"exec_exit\",\"id\":\"e\",\"pid\":7,\"exit_code\":3}\n");
     stage_ws_closed();
 }
 
@@ -543,7 +552,7 @@ static void other_channels_are_not_there(void **state)
     expect_answer(501, "not_implemented");
 }
 
-/* --- wide exec --- */
+/* --- wide exec ----------------------------------------------------------------------------- */
 
 static void open_wire(const char *first)
 {
@@ -576,9 +585,10 @@ static void wire_passes_bytes_both_ways(void **state)
     assert_string_equal(nt_buf_text(&stage.binary), "\1o\xFF\2e");
     started_and_exit(3);
     stage_end(0, 0, 0);
-    assert_string_equal(nt_buf_text(&stage.texts),
-                        "{\"type\":\"started\",\"pid\":7}\n{\"type\":\"exit\",\"status\":3,\"reason\":1,"
-                        "\"signal\":0,\"stdout_bytes\":3,\"stderr_bytes\":0}\n");
+    assert_string_equal(
+        nt_buf_text(&stage.texts),
+        "{\"type\":\"started\",\"pid\":7}\n{\"type\":\"exit\",\"status\":3,\"reason\":1,"
+        "\"signal\":0,\"stdout_bytes\":3,\"stderr_bytes\":0}\n");
     assert_int_equal(stage.ws_close_code, 1000);
     stage_ws_closed();
 }
@@ -618,9 +628,14 @@ static void violations_end_the_connection(void **state)
         size_t size;
         bool is_text;
     } rows[] = {
-        { BYTES("x"), true },  { BYTES("[]"), true },     { BYTES("{\"type\":\"kill\"}"), true },
-        { BYTES("\0"), false }, { BYTES("\1x"), false },   { BYTES("{\"type\":\"exec\",\"argv\":[1]}"), true },
-        { "", 0, false },      { BYTES("{\"type\":7}"), true },
+        { BYTES("x"), true },
+        { BYTES("[]"), true },
+        { BYTES("{\"type\":\"kill\"}"), true },
+        { BYTES("\0"), false },
+        { BYTES("\1x"), false },
+        { BYTES("{\"type\":\"exec\",\"argv\":[1]}"), true },
+        { "", 0, false },
+        { BYTES("{\"type\":7}"), true },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         stage.wide = true;
@@ -639,12 +654,13 @@ static void not_started_carries_status_and_errno(void **state)
 {
     open_wire("{\"type\":\"exec\",\"argv\":[\"x\"]}");
     stage_end(NT_E_RUNTIME, NT_GE_NOT_STARTED, EACCES);
-    assert_string_equal(nt_buf_text(&stage.texts), "{\"type\":\"error\",\"code\":\"not_executable\",\"message\":"
-                                                   "\"the guest's reason\",\"errno\":13,\"status\":126}\n");
+    assert_string_equal(nt_buf_text(&stage.texts),
+                        "{\"type\":\"error\",\"code\":\"not_executable\",\"message\":"
+                        "\"the guest's reason\",\"errno\":13,\"status\":126}\n");
     stage_ws_closed();
 }
 
-/* --- fd and clone --- */
+/* --- fd and clone -------------------------------------------------------------------------- */
 
 static void only_a_local_peer_is_handed_over(void **state)
 {
@@ -691,8 +707,9 @@ static void a_clone_has_one_rule_until_its_end(void **state)
     started_and_exit(0);
     stage_end(0, 0, 0);
     assert_int_equal(stage.forgotten, 1);
-    assert_string_equal(nt_buf_text(&stage.raw), "{\"type\":\"output\",\"stream\":\"stderr\",\"data\":\"50%\"}\n"
-                                                 "{\"type\":\"exit\",\"exit_code\":0}\n");
+    assert_string_equal(nt_buf_text(&stage.raw),
+                        "{\"type\":\"output\",\"stream\":\"stderr\",\"data\":\"50%\"}\n"
+                        "{\"type\":\"exit\",\"exit_code\":0}\n");
     done();
 }
 
@@ -722,22 +739,47 @@ static void a_clone_that_cannot_start_opens_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(exec_collects_output), T(a_missing_shell_is_replaced), T(a_lost_peer_cancels),
-        T(a_background_start_is_not_cancelled), T(a_guest_that_ignores_the_limit_is_left),
-        T(exec_failed_only_before_the_start), T(a_malformed_exit_is_not_success), T(output_is_bounded),
-        T(a_stopped_workspace_is_a_conflict), T(logs_grow_and_keep_a_cut_character), T(processes_have_three_keys),
-        T(stdin_text_may_hold_anything), T(process_ids_are_numbers), T(a_write_waits_for_room),
-        T(read_refuses_what_is_not_text), T(read_is_bounded_by_what_comes), T(wrong_file_requests),
-        T(exists_is_an_answer_not_an_error), T(an_upload_keeps_to_its_window), T(an_upload_cut_short_is_cancelled),
-        T(an_upload_that_fails_says_why), T(an_empty_upload), T(a_download_lends_one_piece_at_a_time),
-        T(a_download_that_becomes_shorter_is_broken), T(lent_bytes_stay_when_the_peer_leaves), T(a_head_has_no_body),
-        T(exec_start_is_start_and_attach), T(leaving_during_the_start_sees_it_through),
-        T(an_unknown_process_is_an_error_message), T(a_program_that_is_not_there_ends_with_127),
-        T(a_silent_peer_is_closed), T(other_channels_are_not_there), T(wire_passes_bytes_both_ways),
-        T(leaving_kills_but_not_under_lent_bytes), T(a_program_that_does_not_read_stops_the_client),
-        T(violations_end_the_connection), T(not_started_carries_status_and_errno),
-        T(only_a_local_peer_is_handed_over), T(a_descriptor_for_nobody_is_closed),
-        T(a_clone_has_one_rule_until_its_end), T(a_clone_nobody_waits_for_is_cancelled),
+        T(exec_collects_output),
+        T(a_missing_shell_is_replaced),
+        T(a_lost_peer_cancels),
+        T(a_background_start_is_not_cancelled),
+        T(a_guest_that_ignores_the_limit_is_left),
+        T(exec_failed_only_before_the_start),
+        T(a_malformed_exit_is_not_success),
+        T(output_is_bounded),
+        T(a_stopped_workspace_is_a_conflict),
+        T(logs_grow_and_keep_a_cut_character),
+        T(processes_have_three_keys),
+        T(stdin_text_may_hold_anything),
+        T(process_ids_are_numbers),
+        T(a_write_waits_for_room),
+        T(read_refuses_what_is_not_text),
+        T(read_is_bounded_by_what_comes),
+        T(wrong_file_requests),
+        T(exists_is_an_answer_not_an_error),
+        T(an_upload_keeps_to_its_window),
+        T(an_upload_cut_short_is_cancelled),
+        T(an_upload_that_fails_says_why),
+        T(an_empty_upload),
+        T(a_download_lends_one_piece_at_a_time),
+        T(a_download_that_becomes_shorter_is_broken),
+        T(lent_bytes_stay_when_the_peer_leaves),
+        T(a_head_has_no_body),
+        T(exec_start_is_start_and_attach),
+        T(leaving_during_the_start_sees_it_through),
+        T(an_unknown_process_is_an_error_message),
+        T(a_program_that_is_not_there_ends_with_127),
+        T(a_silent_peer_is_closed),
+        T(other_channels_are_not_there),
+        T(wire_passes_bytes_both_ways),
+        T(leaving_kills_but_not_under_lent_bytes),
+        T(a_program_that_does_not_read_stops_the_client),
+        T(violations_end_the_connection),
+        T(not_started_carries_status_and_errno),
+        T(only_a_local_peer_is_handed_over),
+        T(a_descriptor_for_nobody_is_closed),
+        T(a_clone_has_one_rule_until_its_end),
+        T(a_clone_nobody_waits_for_is_cancelled),
         T(a_clone_that_cannot_start_opens_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

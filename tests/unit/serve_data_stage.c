@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* serve_data_stage.c - the stage; stands in for http/exchange.c, guest/client.c, workspaces, core/net and the way out. */
+/* serve_data_stage.c - the stage; stands in for http/exchange.c, guest/client.c, workspaces,
+ * core/net and the way out. */
 #include "serve_data_stage.h"
 
 #include <setjmp.h>
@@ -26,7 +27,8 @@ struct guest_op {
     struct nt_buf sent;
     int fd;
     bool cancelled, waits, full;
-    uint8_t *bytes; /* lent to the consumer: freed when consumed, so that a later look is found out */
+    /* lent to the consumer: freed when consumed, so that a later look is found out */
+    uint8_t *bytes;
 };
 
 struct nt_timer {
@@ -41,10 +43,10 @@ static struct principal principal = { .id = "key_1", .org_id = "org_1" };
 static struct nt_buf texts = NT_BUF(65536);
 static char here; /* an address for what is only passed around */
 
-/* --- the loop --- */
+/* --- the loop ------------------------------------------------------------------------------ */
 
-static struct nt_timer *timer_new(struct nt_loop *loop, int64_t delay_ms, int64_t repeat_ms, void (*fn)(void *data),
-                                  void *data)
+static struct nt_timer *timer_new(struct nt_loop *loop, int64_t delay_ms, int64_t repeat_ms,
+                                  void (*fn)(void *data), void *data)
 {
     for (int i = 0; i < TIMERS; i++)
         if (!timers[i]) {
@@ -63,7 +65,9 @@ static void timer_end(struct nt_timer *timer)
     free(timer);
 }
 
-static const struct nt_loop_ops loop_ops = { .size = sizeof(loop_ops), .timer = timer_new, .timer_end = timer_end };
+static const struct nt_loop_ops loop_ops = { .size = sizeof(loop_ops),
+                                             .timer = timer_new,
+                                             .timer_end = timer_end };
 static struct nt_loop loop = { .size = sizeof(loop), .ops = &loop_ops };
 static const struct nt_engine_ops engine = { .size = sizeof(engine), .caps = NT_ENGINE_PASS_FDS };
 static struct server server = { .loop = &loop, .engine_ops = &engine };
@@ -81,8 +85,14 @@ void stage_timers(void)
 
 void stage_open(void)
 {
-    stage = (struct stage){ .method = "GET", .params = { "ws_1", "" }, .is_running = true, .length = -1, .credit = 1,
-                            .upgraded_fd = -1, .raw = NT_BUF(1 << 20), .texts = NT_BUF(1 << 20),
+    stage = (struct stage){ .method = "GET",
+                            .params = { "ws_1", "" },
+                            .is_running = true,
+                            .length = -1,
+                            .credit = 1,
+                            .upgraded_fd = -1,
+                            .raw = NT_BUF(1 << 20),
+                            .texts = NT_BUF(1 << 20),
                             .binary = NT_BUF(1 << 20) };
 }
 
@@ -111,10 +121,11 @@ void stage_call(const struct routes *routes, const char *method, const char *pat
     fail_msg("no route %s %s", method, pattern);
 }
 
-/* --- workspaces and the guest --- */
+/* --- workspaces and the guest -------------------------------------------------------------- */
 
 void workspace_find(struct exchange *x, const char *id_or_name,
-                    void (*found)(struct exchange *x, const struct workspace *ws, void *data), void *data)
+                    void (*found)(struct exchange *x, const struct workspace *ws, void *data),
+                    void *data)
 {
     struct workspace *ws = calloc(1, sizeof(*ws)); /* gone after the call, as in the server */
     ws->status = stage.is_running ? WORKSPACE_RUNNING : WORKSPACE_STOPPED;
@@ -124,7 +135,8 @@ void workspace_find(struct exchange *x, const char *id_or_name,
 }
 
 int workspace_guest(struct server *s, const struct workspace *ws, struct nt_bytes request,
-                    const struct guest_events *events, void *data, struct guest_op **ret, struct nt_error *reterr)
+                    const struct guest_events *events, void *data, struct guest_op **ret,
+                    struct nt_error *reterr)
 {
     assert_string_equal(ws->id, "ws_1");
     assert_null(op);
@@ -133,7 +145,9 @@ int workspace_guest(struct server *s, const struct workspace *ws, struct nt_byte
         return nt_fail(reterr, NT_E_CONFLICT, "it does not run");
     }
     op = calloc(1, sizeof(*op));
-    *op = (struct guest_op){ .events = *events, .data = data, .size = request.size, .sent = NT_BUF(1 << 20), .fd = -1 };
+    *op = (struct guest_op){
+        .events = *events, .data = data, .size = request.size, .sent = NT_BUF(1 << 20), .fd = -1
+    };
     op->request = malloc(request.size);
     memcpy(op->request, request.data, request.size);
     *ret = op;
@@ -294,7 +308,7 @@ void stage_end(uint32_t code, uint32_t guest_code, int sys)
     free(ended);
 }
 
-/* --- the exchange --- */
+/* --- the exchange -------------------------------------------------------------------------- */
 
 static void answered(uint32_t status, json_t *body)
 {
@@ -374,7 +388,8 @@ void exchange_fail(struct exchange *x, uint32_t status, const char *code, const 
 
 void exchange_fail_error(struct exchange *x, const struct nt_error *error)
 {
-    answered(error->code == NT_E_CONFLICT ? 409 : 500, json_pack("{s:s}", "code", error->server_code));
+    answered(error->code == NT_E_CONFLICT ? 409 : 500,
+             json_pack("{s:s}", "code", error->server_code));
 }
 
 void exchange_hold_open(struct exchange *x)
@@ -387,7 +402,7 @@ void exchange_detach(struct exchange *x)
     stage.detached = true;
 }
 
-/* --- the connection --- */
+/* --- the connection ------------------------------------------------------------------------ */
 
 const char *net_request_method(const struct net_request *req)
 {
@@ -411,7 +426,8 @@ int64_t net_request_length(const struct net_request *req)
     return stage.length;
 }
 
-void net_request_handle(struct net_request *req, const struct net_request_events *events, void *data)
+void net_request_handle(struct net_request *req, const struct net_request_events *events,
+                        void *data)
 {
     stage.req_events = *events;
     stage.req_data = data;
@@ -422,8 +438,8 @@ void net_request_grant(struct net_request *req, uint64_t bytes)
     stage.granted += bytes;
 }
 
-void net_respond(struct net_request *req, uint32_t status, const struct net_header *headers, uint32_t count,
-                 struct nt_bytes body)
+void net_respond(struct net_request *req, uint32_t status, const struct net_header *headers,
+                 uint32_t count, struct nt_bytes body)
 {
     assert_int_equal(stage.raw_status, 0);
     stage.raw_status = status;
@@ -431,8 +447,8 @@ void net_respond(struct net_request *req, uint32_t status, const struct net_head
     stage.raw_ended = true;
 }
 
-void net_respond_head(struct net_request *req, uint32_t status, const struct net_header *headers, uint32_t count,
-                      int64_t length)
+void net_respond_head(struct net_request *req, uint32_t status, const struct net_header *headers,
+                      uint32_t count, int64_t length)
 {
     assert_int_equal(stage.raw_status, 0);
     stage.raw_status = status;
@@ -446,7 +462,8 @@ uint64_t net_respond_write(struct net_request *req, struct nt_bytes bytes)
     return stage.credit;
 }
 
-uint64_t net_respond_write_borrowed(struct net_request *req, struct nt_bytes bytes, void (*sent)(void *data), void *data)
+uint64_t net_respond_write_borrowed(struct net_request *req, struct nt_bytes bytes,
+                                    void (*sent)(void *data), void *data)
 {
     assert_null(stage.lent);
     stage.lent = sent;
@@ -465,13 +482,15 @@ void net_respond_abort(struct net_request *req)
     stage.raw_aborted = stage.raw_ended = true;
 }
 
-void net_upgrade(struct net_request *req, const char *protocol, void (*taken)(void *data, int fd), void *data)
+void net_upgrade(struct net_request *req, const char *protocol, void (*taken)(void *data, int fd),
+                 void *data)
 {
     stage.raw_status = 101;
     taken(data, stage.upgraded_fd);
 }
 
-struct net_ws *net_ws_accept(struct net_request *req, const struct net_ws_events *events, void *data)
+struct net_ws *net_ws_accept(struct net_request *req, const struct net_ws_events *events,
+                             void *data)
 {
     stage.raw_status = 101;
     stage.ws_events = *events;
@@ -493,8 +512,8 @@ uint64_t net_ws_send(struct net_ws *ws, struct nt_bytes message, bool is_text)
     return stage.credit;
 }
 
-uint64_t net_ws_send_borrowed(struct net_ws *ws, uint8_t first, struct nt_bytes bytes, void (*sent)(void *data),
-                              void *data)
+uint64_t net_ws_send_borrowed(struct net_ws *ws, uint8_t first, struct nt_bytes bytes,
+                              void (*sent)(void *data), void *data)
 {
     assert_null(stage.lent);
     stage.lent = sent;
@@ -518,7 +537,8 @@ void stage_message(const char *bytes, size_t size, bool is_text, bool last)
 {
     char *exact = malloc(size ? size : 1);
     memcpy(exact, bytes, size);
-    stage.ws_events.message(stage.ws_data, (struct net_ws *)&here, (struct nt_bytes){ exact, size }, is_text, last);
+    stage.ws_events.message(stage.ws_data, (struct net_ws *)&here, (struct nt_bytes){ exact, size },
+                            is_text, last);
     free(exact);
 }
 
@@ -535,10 +555,10 @@ void stage_lent_back(void)
     lent(stage.lent_data);
 }
 
-/* --- the way out --- */
+/* --- the way out --------------------------------------------------------------------------- */
 
-struct way_out_rule *way_out_allow(struct way_out *out, const char *workspace_id, const char *host, uint16_t port,
-                                   bool private_too, struct nt_error *reterr)
+struct way_out_rule *way_out_allow(struct way_out *out, const char *workspace_id, const char *host,
+                                   uint16_t port, bool private_too, struct nt_error *reterr)
 {
     stage.rules++;
     return (struct way_out_rule *)&here;

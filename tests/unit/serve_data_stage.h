@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* serve_data_stage.h - a stage for the handlers of what happens inside a workspace: an exchange, a connection, a guest
- * and a loop that do nothing by themselves. A test plays the peer and the guest, and looks at what was done. */
+/* serve_data_stage.h - a stage for the handlers of what happens inside a workspace: an exchange, a
+ * connection, a guest and a loop that do nothing by themselves. A test plays the peer and the
+ * guest, and looks at what was done. */
 #ifndef NT_TESTS_SERVE_DATA_STAGE_H
 #define NT_TESTS_SERVE_DATA_STAGE_H
 
@@ -60,13 +61,13 @@ void stage_call(const struct routes *routes, const char *method, const char *pat
 
 /* The guest's operation that is open; NULL: none. */
 struct guest_op *stage_op(void);
-uint16_t stage_op_type(void);      /* of its request */
+uint16_t stage_op_type(void);             /* of its request */
 const char *stage_op_texts(uint16_t tag); /* its texts of that tag, each followed by '|' */
 uint64_t stage_op_number(uint16_t tag);
-const char *stage_op_sent(void);   /* "20:abc 4:" type and raw payload of what was sent after it */
+const char *stage_op_sent(void); /* "20:abc 4:" type and raw payload of what was sent after it */
 bool stage_op_cancelled(void);
-bool stage_op_waits(void);         /* bytes were given and not consumed */
-void stage_op_full(bool full);     /* guest_op_send says: wait */
+bool stage_op_waits(void);     /* bytes were given and not consumed */
+void stage_op_full(bool full); /* guest_op_send says: wait */
 /* The guest speaks. */
 struct stage_field {
     uint16_t tag;
@@ -79,7 +80,8 @@ void stage_frame(uint16_t type, const struct stage_field *fields, unsigned count
                 sizeof((const struct stage_field[]){ __VA_ARGS__ }) / sizeof(struct stage_field))
 void stage_bytes(uint16_t type, const char *bytes, size_t size);
 void stage_sent(void);
-/* The operation ends: code 0 well; else guest_code NT_GE_* (0: the connection) and sys. A cancelled one ends so. */
+/* The operation ends: code 0 well; else guest_code NT_GE_* (0: the connection) and sys. A cancelled
+ * one ends so. */
 void stage_end(uint32_t code, uint32_t guest_code, int sys);
 
 /* The peer. */

@@ -67,7 +67,9 @@ void fake_engine_add(const char *id, uint32_t state)
 
 static struct nt_engine_state state_of(const char *id)
 {
-    struct nt_engine_state s = { .size = sizeof(s), .state = fake_engine_state(id), .limit_memory = NT_LIMIT_HARD };
+    struct nt_engine_state s = { .size = sizeof(s),
+                                 .state = fake_engine_state(id),
+                                 .limit_memory = NT_LIMIT_HARD };
     snprintf(s.id, sizeof(s.id), "%s", id);
     return s;
 }
@@ -99,7 +101,8 @@ static struct nt_engine_op *later(const struct nt_engine_call *c, const char *id
     return (struct nt_engine_op *)call;
 }
 
-static int fake_open(const struct nt_engine_host *host, struct nt_engine **ret, struct nt_error *reterr)
+static int fake_open(const struct nt_engine_host *host, struct nt_engine **ret,
+                     struct nt_error *reterr)
 {
     fake.host = *host;
     *ret = &the_engine;
@@ -130,32 +133,36 @@ static struct nt_engine_op *fake_create(struct nt_engine *engine, const struct n
     return op;
 }
 
-static struct nt_engine_op *fake_start(struct nt_engine *engine, const struct nt_engine_call *c, const char *id)
+static struct nt_engine_op *fake_start(struct nt_engine *engine, const struct nt_engine_call *c,
+                                       const char *id)
 {
     set(id, NT_WS_RUNNING);
     return later(c, id, 0);
 }
 
-static struct nt_engine_op *fake_stop(struct nt_engine *engine, const struct nt_engine_call *c, const char *id,
-                                      int64_t grace_ms)
+static struct nt_engine_op *fake_stop(struct nt_engine *engine, const struct nt_engine_call *c,
+                                      const char *id, int64_t grace_ms)
 {
     set(id, NT_WS_STOPPED);
     return later(c, id, 0);
 }
 
-static struct nt_engine_op *fake_remove(struct nt_engine *engine, const struct nt_engine_call *c, const char *id)
+static struct nt_engine_op *fake_remove(struct nt_engine *engine, const struct nt_engine_call *c,
+                                        const char *id)
 {
     fake.removes++;
     set(id, NT_WS_ABSENT);
     return later(c, id, 0);
 }
 
-static struct nt_engine_op *fake_inspect(struct nt_engine *engine, const struct nt_engine_call *c, const char *id)
+static struct nt_engine_op *fake_inspect(struct nt_engine *engine, const struct nt_engine_call *c,
+                                         const char *id)
 {
     return later(c, id, 0);
 }
 
-static struct nt_engine_op *fake_list(struct nt_engine *engine, const struct nt_engine_call *c, nt_engine_each *each)
+static struct nt_engine_op *fake_list(struct nt_engine *engine, const struct nt_engine_call *c,
+                                      nt_engine_each *each)
 {
     for (unsigned i = 0; i < fake.count; i++) {
         struct nt_engine_state s = state_of(fake.rows[i].id);
@@ -173,7 +180,7 @@ static void fake_abilities(struct nt_engine *engine, struct nt_engine_state *ret
     ret->limit_memory = NT_LIMIT_HARD;
 }
 
-/* --- a guest that says HELLO and one OK -------------------------------------------------------------------------------- */
+/* --- a guest that says HELLO and one OK ---------------------------------------------------- */
 
 struct fake_stream {
     struct nt_stream head;
@@ -213,7 +220,8 @@ static void fake_no_cancel(struct nt_stream *stream)
 {
 }
 
-static const struct nt_stream_ops fake_stream_ops = { .size = sizeof(fake_stream_ops), .cancel = fake_no_cancel,
+static const struct nt_stream_ops fake_stream_ops = { .size = sizeof(fake_stream_ops),
+                                                      .cancel = fake_no_cancel,
                                                       .take_fd = fake_take_fd };
 
 static void open_later(void *data)
@@ -223,7 +231,8 @@ static void open_later(void *data)
     free(s);
 }
 
-static int fake_open_stream(struct nt_engine *engine, const char *id, const struct nt_stream_events *events, void *data,
+static int fake_open_stream(struct nt_engine *engine, const char *id,
+                            const struct nt_stream_events *events, void *data,
                             struct nt_error *reterr)
 {
     int pair[2];
@@ -231,12 +240,17 @@ static int fake_open_stream(struct nt_engine *engine, const char *id, const stru
     fake.configures++;
     if (!s || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
         abort();
-    *s = (struct fake_stream){ .head = { .size = sizeof(struct nt_stream), .flags = NT_STREAM_FD, .ops = &fake_stream_ops },
-                               .events = events, .data = data, .fd = pair[0] };
+    *s = (struct fake_stream){ .head = { .size = sizeof(struct nt_stream),
+                                         .flags = NT_STREAM_FD,
+                                         .ops = &fake_stream_ops },
+                               .events = events,
+                               .data = data,
+                               .fd = pair[0] };
     say_hello(pair[1]);
     if (fake.guest_count == FAKE_MAX)
         abort();
-    fake.guests[fake.guest_count++] = pair[1]; /* stays open: the server writes its question to it */
+    /* stays open: the server writes its question to it */
+    fake.guests[fake.guest_count++] = pair[1];
     return fake.host.loop->ops->post(fake.host.loop, open_later, s);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* serve_engine.h - an engine in memory for tests of the server: workspaces are rows, guests say OK to everything. */
+/* serve_engine.h - an engine in memory for tests of the server: workspaces are rows, guests say OK
+ * to everything. */
 #ifndef NT_TESTS_SERVE_ENGINE_H
 #define NT_TESTS_SERVE_ENGINE_H
 
@@ -20,13 +21,14 @@ struct fake_engine {
     int guests[FAKE_MAX]; /* their ends of the streams */
     unsigned guest_count;
     unsigned creates, removes, configures;
-    bool fail_create; /* the next creates fail */
-    int64_t create_ms; /* how long a create takes */
-    int64_t list_ms;   /* how long a list takes, whatever its deadline says */
+    bool fail_create;       /* the next creates fail */
+    int64_t create_ms;      /* how long a create takes */
+    int64_t list_ms;        /* how long a list takes, whatever its deadline says */
     struct fake_call *late; /* calls in flight */
 };
 
-/* The one engine; outlives its being closed, as workspaces do. Only for the thread of the server while that runs. */
+/* The one engine; outlives its being closed, as workspaces do. Only for the thread of the server
+ * while that runs. */
 extern struct fake_engine fake;
 extern const struct nt_engine_ops fake_engine_ops;
 

@@ -47,8 +47,18 @@ static void a_plus_in_a_query_is_a_space(void **state)
 static void broken_targets_are_refused(void **state)
 {
     (void)state;
-    static const char *const bad[] = { "",        "v1",         "http://h/v1", "*",           "/a%",          "/a%2",
-                                       "/a%zz",   "/a%00b",     "/?x=%",       "/?x=%00",     "/?%4=1",       "/a#b",
+    static const char *const bad[] = { "",
+                                       "v1",
+                                       "http://h/v1",
+                                       "*",
+                                       "/a%",
+                                       "/a%2",
+                                       "/a%zz",
+                                       "/a%00b",
+                                       "/?x=%",
+                                       "/?x=%00",
+                                       "/?%4=1",
+                                       "/a#b",
                                        "/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/17" };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct target t = { 0 };
@@ -80,7 +90,8 @@ static void a_pattern_takes_one_segment_each(void **state)
     target_done(&t);
 }
 
-static uint32_t find(const char *method, const char *path, const struct route **ret, struct nt_buf *allowed)
+static uint32_t find(const char *method, const char *path, const struct route **ret,
+                     struct nt_buf *allowed)
 {
     const char *params[TARGET_PARAMS] = { NULL };
     struct target t = parsed(path);
@@ -131,8 +142,8 @@ static void lone_surrogates_become_replacement_characters(void **state)
     joined("\"\\ud83d\\u0041\"", "\"\\ufffd\\u0041\"");
     joined("\"\\ud83d\\ud83d\\ude00\"", "\"\\ufffd\\ud83d\\ude00\"");
     joined("\"\\uDE00\\uD83D\"", "\"\\ufffd\\ufffd\"");
-    joined("\"\\ud83d\\ude00\"", "\"\\ud83d\\ude00\"");   /* a pair stays */
-    joined("\"\\\\udc80\"", "\"\\\\udc80\"");             /* an escaped backslash, then text */
+    joined("\"\\ud83d\\ude00\"", "\"\\ud83d\\ude00\""); /* a pair stays */
+    joined("\"\\\\udc80\"", "\"\\\\udc80\"");           /* an escaped backslash, then text */
     joined("\"\\\\\\udc80\"", "\"\\\\\\ufffd\"");
     joined("\\u", "\\u");
     joined("\\ud8", "\\ud8");

@@ -14,10 +14,22 @@
 #include "sdk/json.h"
 
 static const struct workspace stopped = {
-    .id = "ws_a1b2c3d4", .org_id = "org_1", .name = "brave-otter", .image = "host", .template_name = "base",
-    .size = "small", .status = WORKSPACE_STOPPED, .vcpus = 2, .memory_mb = 2048, .pids = 512, .internet = true,
-    .created_at_ms = INT64_C(1700000000123), .limit_memory = NT_LIMIT_HARD, .limit_cpu = NT_LIMIT_SOFT,
-    .envs = "{\"SECRET\":\"x\"}", .metadata = "{\"a\":1}",
+    .id = "ws_a1b2c3d4",
+    .org_id = "org_1",
+    .name = "brave-otter",
+    .image = "host",
+    .template_name = "base",
+    .size = "small",
+    .status = WORKSPACE_STOPPED,
+    .vcpus = 2,
+    .memory_mb = 2048,
+    .pids = 512,
+    .internet = true,
+    .created_at_ms = INT64_C(1700000000123),
+    .limit_memory = NT_LIMIT_HARD,
+    .limit_cpu = NT_LIMIT_SOFT,
+    .envs = "{\"SECRET\":\"x\"}",
+    .metadata = "{\"a\":1}",
 };
 
 static void assert_keys(json_t *object, const char *const *keys)
@@ -32,8 +44,9 @@ static void assert_keys(json_t *object, const char *const *keys)
 static void the_narrow_form_has_the_keys_of_the_reference(void **state)
 {
     (void)state;
-    static const char *const keys[] = { "id", "status", "config", "template", "metadata", "created_at", "started_at",
-                                        "timeout_at", "expires_at", "timeout_ms", "timeout_action", "cwd",
+    static const char *const keys[] = { "id",          "status",     "config",         "template",
+                                        "metadata",    "created_at", "started_at",     "timeout_at",
+                                        "expires_at",  "timeout_ms", "timeout_action", "cwd",
                                         "snapshot_id", NULL };
     nt_auto_json json_t *json = sandbox_json(&stopped, false, NULL);
     assert_keys(json, keys);
@@ -42,17 +55,18 @@ static void the_narrow_form_has_the_keys_of_the_reference(void **state)
     assert_string_equal(nt_json_text(json, "created_at"), "2023-11-14T22:13:20.123Z");
     assert_true(json_is_null(json_object_get(json, "timeout_at")));
     assert_string_equal(nt_json_text(json, "timeout_action"), "destroy");
-    assert_int_equal(json_integer_value(json_object_get(json_object_get(json, "config"), "memory_mb")), 2048);
+    assert_int_equal(
+        json_integer_value(json_object_get(json_object_get(json, "config"), "memory_mb")), 2048);
 }
 
 static void the_wide_form_is_a_superset_that_says_what_is(void **state)
 {
     (void)state;
-    nt_auto_json json_t *narrow = sandbox_json(&stopped, false, NULL), *wide = sandbox_json(&stopped, true, NULL);
+    nt_auto_json json_t *narrow = sandbox_json(&stopped, false, NULL),
+                        *wide = sandbox_json(&stopped, true, NULL);
     const char *name;
     json_t *value;
-    json_object_foreach(narrow, name, value)
-        assert_non_null(json_object_get(wide, name));
+    json_object_foreach(narrow, name, value) assert_non_null(json_object_get(wide, name));
     assert_string_equal(nt_json_text(wide, "status"), "stopped");
     assert_string_equal(nt_json_text(wide, "name"), "brave-otter");
     assert_string_equal(nt_json_text(json_object_get(wide, "limits"), "memory"), "hard");
@@ -94,7 +108,8 @@ static void a_snapshot_has_exactly_its_keys(void **state)
     assert_string_equal(id, "ws_a1b2c3d4");
 }
 
-static int parse(const char *text, bool wide, bool local, struct sandbox_body *ret, struct nt_error *reterr)
+static int parse(const char *text, bool wide, bool local, struct sandbox_body *ret,
+                 struct nt_error *reterr)
 {
     nt_auto_json json_t *body = json_loads(text, JSON_ALLOW_NUL, NULL);
     assert_non_null(body);
@@ -106,10 +121,14 @@ static void the_sdk_s_body_is_taken(void **state)
     (void)state;
     struct sandbox_body b;
     struct nt_error error = NT_ERROR_INIT;
-    assert_int_equal(parse("{\"template\":\"base\",\"vcpus\":2,\"memory_mb\":512,\"timeout_ms\":300000,\"envs\":{\"A\":\"b\"},"
-                           "\"metadata\":{},\"network\":null,\"internet_access\":true,\"cwd\":null,\"desktop\":null,"
-                           "\"volumes\":null,\"auto_resume\":false,\"lifecycle\":{\"on_timeout\":\"pause\"}}",
-                           false, false, &b, &error), 0);
+    assert_int_equal(
+        parse("{\"template\":\"base\",\"vcpus\":2,\"memory_mb\":512,\"timeout_ms\":300000,\"envs\":"
+              "{\"A\":\"b\"},"
+              "\"metadata\":{},\"network\":null,\"internet_access\":true,\"cwd\":null,\"desktop\":"
+              "null,"
+              "\"volumes\":null,\"auto_resume\":false,\"lifecycle\":{\"on_timeout\":\"pause\"}}",
+              false, false, &b, &error),
+        0);
     assert_int_equal(b.ws.memory_mb, 512);
     assert_int_equal(b.ws.timeout_ms, 300000);
     assert_true(b.ws.on_timeout_hibernate);
@@ -132,7 +151,9 @@ static void defaults_follow_the_form(void **state)
     assert_int_equal(parse("{\"timeout_ms\":null}", false, false, &b, &error), 0);
     assert_int_equal(b.ws.timeout_ms, 300000);
     sandbox_body_done(&b);
-    assert_int_equal(parse("{\"size\":\"large\",\"require_limits\":true,\"image\":\"file:/x.tar\"}", true, true, &b, &error), 0);
+    assert_int_equal(parse("{\"size\":\"large\",\"require_limits\":true,\"image\":\"file:/x.tar\"}",
+                           true, true, &b, &error),
+                     0);
     assert_int_equal(b.ws.vcpus, 8);
     assert_int_equal(b.ws.pids, 2048);
     assert_int_equal(b.spec_flags, NT_SPEC_REQUIRE_LIMITS);

@@ -102,7 +102,8 @@ static void on_done(void *data, const struct nt_error *error)
     note(data, error);
 }
 
-static void on_begun(void *data, enum store_begun begun, uint32_t status, const char *body, const struct nt_error *error)
+static void on_begun(void *data, enum store_begun begun, uint32_t status, const char *body,
+                     const struct nt_error *error)
 {
     struct fixture *f = data;
     f->begun = begun;
@@ -138,7 +139,9 @@ static void on_intent(void *data, const char *ws_id, const char *what)
 
 static struct workspace make(const struct fixture *f, const char *id, const char *name)
 {
-    struct workspace ws = { .status = WORKSPACE_CREATING, .vcpus = 2, .created_at_ms = 1000, .envs = "{\"A\":\"b\"}" };
+    struct workspace ws = {
+        .status = WORKSPACE_CREATING, .vcpus = 2, .created_at_ms = 1000, .envs = "{\"A\":\"b\"}"
+    };
     snprintf(ws.id, sizeof(ws.id), "%s", id);
     snprintf(ws.name, sizeof(ws.name), "%s", name);
     snprintf(ws.org_id, sizeof(ws.org_id), "%s", f->opened.owner_org);
@@ -370,7 +373,9 @@ static void many_changes_are_committed_together_and_a_bad_one_alone_fails(void *
         char id[20];
         snprintf(id, sizeof(id), "ws_%d", i);
         struct workspace ws = make(f, id, id + 3);
-        assert_int_equal(store_workspace_put(f->store, i == 100 ? &bad : &ws, "test", NULL, on_done, f, &f->error), 0);
+        assert_int_equal(store_workspace_put(f->store, i == 100 ? &bad : &ws, "test", NULL, on_done,
+                                             f, &f->error),
+                         0);
     }
     assert_int_equal(store_in_flight(f->store), 200);
     wait_for(f, 200);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* child.c - the half of the launcher that becomes the guest: one ordered table of steps, each tried once set.
+/* child.c - the half of the launcher that becomes the guest: one ordered table of steps, each tried
+ * once set.
  *
- * It starts with all capabilities in its own new user namespace and none outside. The last step but one takes
- * everything away; then the guest is executed as the one uid of the workspace. */
+ * It starts with all capabilities in its own new user namespace and none outside. The last step but
+ * one takes everything away; then the guest is executed as the one uid of the workspace. */
 #include "launch.h"
 
 #include <errno.h>
@@ -45,7 +46,8 @@ static int child_user(struct launch *l)
     /* Keep the capabilities of the namespace over the change of uid; exec takes them. */
     if (prctl(PR_SET_SECUREBITS, SECBIT_KEEP_CAPS | SECBIT_NO_SETUID_FIXUP) < 0)
         return errno;
-    if (setresgid(INSIDE_GID, INSIDE_GID, INSIDE_GID) < 0 || setresuid(INSIDE_UID, INSIDE_UID, INSIDE_UID) < 0)
+    if (setresgid(INSIDE_GID, INSIDE_GID, INSIDE_GID) < 0
+        || setresuid(INSIDE_UID, INSIDE_UID, INSIDE_UID) < 0)
         return errno;
     /* The change of uid cleared it (prctl(2)). */
     return prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? errno : 0;
@@ -129,8 +131,9 @@ static int child_listener(struct launch *l)
         struct cmsghdr head;
         char bytes[CMSG_SPACE(sizeof(int))];
     } control = { 0 };
-    struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
-                              .msg_controllen = sizeof(control) };
+    struct msghdr message = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+    };
     struct cmsghdr *c = CMSG_FIRSTHDR(&message);
     c->cmsg_level = SOL_SOCKET;
     c->cmsg_type = SCM_RIGHTS;
@@ -151,7 +154,8 @@ static int child_limits(struct launch *l)
     return setrlimit(RLIMIT_NOFILE, &files) < 0 ? errno : 0;
 }
 
-/* Puts a descriptor on its number for the guest; it outlives the exec, also when it has that number already. */
+/* Puts a descriptor on its number for the guest; it outlives the exec, also when it has that number
+ * already. */
 static int place(int fd, int target)
 {
     if (fd < 0)
@@ -165,7 +169,8 @@ static int child_descriptors(struct launch *l)
     if (null < 0)
         return errno;
     /* Out of the way first: numbers 3 to 8 are sources and targets. */
-    int from[] = { LAUNCH_FD_SOCKET, l->listener_fd, LAUNCH_FD_READY, l->jobs_fd, l->guest_fd, l->status_fd };
+    int from[] = { LAUNCH_FD_SOCKET, l->listener_fd, LAUNCH_FD_READY,
+                   l->jobs_fd,       l->guest_fd,    l->status_fd };
     for (size_t i = 0; i < 6; i++)
         if (from[i] >= 0 && (from[i] = fcntl(from[i], F_DUPFD_CLOEXEC, 32)) < 0)
             return errno;
@@ -182,7 +187,8 @@ static int child_descriptors(struct launch *l)
         sys = place(from[2], 5);
     l->status_fd = from[5];
     l->guest_fd = from[4];
-    /* A descriptor that can be listed and written through, not only named: opened from inside the new root. */
+    /* A descriptor that can be listed and written through, not only named: opened from inside the
+     * new root. */
     int jobs = openat(from[3], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (!sys && jobs < 0)
         sys = errno;
@@ -228,7 +234,8 @@ static int child_capabilities_verify(struct launch *l)
     struct __user_cap_data_struct data[2];
     if (syscall(SYS_capget, &head, data) < 0)
         return errno;
-    if (data[0].effective | data[0].permitted | data[0].inheritable | data[1].effective | data[1].permitted)
+    if (data[0].effective | data[0].permitted | data[0].inheritable | data[1].effective
+        | data[1].permitted)
         return ENOTRECOVERABLE;
     return sethostname("x", 1) < 0 ? 0 : ENOTRECOVERABLE;
 }
@@ -239,10 +246,12 @@ static int child_exec(struct launch *l)
     snprintf(workspace, sizeof(workspace), "NANOTERM_WORKSPACE=%.40s", l->id);
     static char proxy[] = "http://127.0.0.1:3128";
     /* Not literals below: what is made inside the braces of an if ends there. */
-    static char direct[] = "no_proxy=localhost,127.0.0.1,::1", also_direct[] = "NO_PROXY=localhost,127.0.0.1,::1";
+    static char direct[] = "no_proxy=localhost,127.0.0.1,::1",
+                also_direct[] = "NO_PROXY=localhost,127.0.0.1,::1";
     _Static_assert(NT_WAY_OUT_PORT == 3128, "the environment names the port");
     char texts[5][64];
-    static const char *const names[] = { "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY" };
+    static const char *const names[] = { "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY",
+                                         "ALL_PROXY" };
     char *environment[24] = {
         (char[]){ "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" },
         (char[]){ "HOME=/home/agent" },
@@ -296,7 +305,8 @@ static const struct launch_step steps[] = {
     { "start the guest", child_exec, NULL },
 };
 
-/* Tests: the launcher is killed while this step is due. This process is PID 1 and cannot kill itself. */
+/* Tests: the launcher is killed while this step is due. This process is PID 1 and cannot kill
+ * itself. */
 static _Noreturn void stop_launcher(struct launch *l)
 {
     struct launch_report report = { .kind = REPORT_STOP };

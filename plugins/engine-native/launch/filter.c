@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* filter.c - the seccomp filter of a workspace: calls that no program inside needs and that reach the kernel's
- * darker corners, or the terminal and the keys of whoever started it.
+/* filter.c - the seccomp filter of a workspace: calls that no program inside needs and that reach
+ * the kernel's darker corners, or the terminal and the keys of whoever started it.
  *
- * clone, unshare and mount stay allowed: workspaces can be nested into, and the user namespace holds them. The
- * comparison of an ioctl request looks at the low 32 bits only, as the kernel does; a filter that compares all 64
- * is passed by setting a high bit. */
+ * clone, unshare and mount stay allowed: workspaces can be nested into, and the user namespace
+ * holds them. The comparison of an ioctl request looks at the low 32 bits only, as the kernel does;
+ * a filter that compares all 64 is passed by setting a high bit. */
 #include "launch.h"
 
 #include <errno.h>
@@ -24,16 +24,22 @@
 #define TIOCLINUX 0x541C
 #endif
 
-/* By name: a name that this libseccomp does not know is one that it cannot filter; the count is checked. */
+/* By name: a name that this libseccomp does not know is one that it cannot filter; the count is
+ * checked. */
 static const char *const refused[] = {
-    "keyctl", "add_key", "request_key", "bpf", "perf_event_open", "kexec_load", "kexec_file_load", "init_module",
-    "finit_module", "delete_module", "create_module", "open_by_handle_at", "reboot", "swapon", "swapoff", "acct",
-    "quotactl", "quotactl_fd", "settimeofday", "clock_settime", "clock_settime64", "clock_adjtime",
-    "clock_adjtime64", "adjtimex", "stime", "iopl", "ioperm", "lookup_dcookie", "nfsservctl", "vm86", "vm86old",
-    "syslog", "vhangup", "move_pages", "migrate_pages", "fanotify_init",
+    "keyctl",          "add_key",       "request_key",     "bpf",
+    "perf_event_open", "kexec_load",    "kexec_file_load", "init_module",
+    "finit_module",    "delete_module", "create_module",   "open_by_handle_at",
+    "reboot",          "swapon",        "swapoff",         "acct",
+    "quotactl",        "quotactl_fd",   "settimeofday",    "clock_settime",
+    "clock_settime64", "clock_adjtime", "clock_adjtime64", "adjtimex",
+    "stime",           "iopl",          "ioperm",          "lookup_dcookie",
+    "nfsservctl",      "vm86",          "vm86old",         "syslog",
+    "vhangup",         "move_pages",    "migrate_pages",   "fanotify_init",
 };
 /* Programs ask for these, and have another way when the kernel does not know them. */
-static const char *const unknown[] = { "io_uring_setup", "io_uring_enter", "io_uring_register", "userfaultfd" };
+static const char *const unknown[] = { "io_uring_setup", "io_uring_enter", "io_uring_register",
+                                       "userfaultfd" };
 
 static int add_names(scmp_filter_ctx ctx, const char *const *names, size_t count, int sys)
 {

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* launch.h - what the files of nanoterm-launch share: the plan, the state of one launch, and the steps.
+/* launch.h - what the files of nanoterm-launch share: the plan, the state of one launch, and the
+ * steps.
  *
- * One process, one thread, one launch; then it exits. The child half runs between clone and exec. */
+ * One process, one thread, one launch; then it exits. The child half runs between clone and
+ * exec. */
 #ifndef LAUNCH_H
 #define LAUNCH_H
 
@@ -26,22 +28,24 @@ struct launch {
     gid_t gid;
     struct limits limits;
 
-    /* Trees: descriptors of detached mounts (as root) or of folders (rootless), opened before the child moves. */
-    int image_fd;   /* skeleton or image: "root", and a folder per layer */
-    int layer_fd;   /* the workspace's own layer: upper and work folders */
+    /* Trees: descriptors of detached mounts (as root) or of folders (rootless), opened before the
+     * child moves. */
+    int image_fd;             /* skeleton or image: "root", and a folder per layer */
+    int layer_fd;             /* the workspace's own layer: upper and work folders */
     int host_fds[LAYERS_MAX]; /* the host's folder of each layer */
-    int dpkg_fd;    /* the package database of the host; -1: none */
-    int guest_fd;   /* the guest program, on a read-only mount */
+    int dpkg_fd;              /* the package database of the host; -1: none */
+    int guest_fd;             /* the guest program, on a read-only mount */
     int jobs_fd;
 
     int go_fd;     /* child: reads one byte when the maps are written */
     int status_fd; /* child: writes a struct launch_report when a step fails; closes on exec */
     int listener_fd;
     struct sock_fprog filter;
-    const char *at;  /* mount point while the tree is built */
+    const char *at; /* mount point while the tree is built */
 };
 
-/* One step. apply returns 0 or an errno value; verify (may be NULL) tries what must hold now, same result. */
+/* One step. apply returns 0 or an errno value; verify (may be NULL) tries what must hold now, same
+ * result. */
 struct launch_step {
     const char *name;
     int (*apply)(struct launch *l);
@@ -56,7 +60,8 @@ int filter_build(struct launch *l);
 int filter_apply(struct launch *l);
 int filter_verify(struct launch *l);
 
-/* chroot.c: as real root in a chroot, makes its tree the root of a mount namespace of our own. 0 or errno. */
+/* chroot.c: as real root in a chroot, makes its tree the root of a mount namespace of our own. 0 or
+ * errno. */
 int chroot_leave(void);
 
 /* landlock.c: with PLAN_HARDEN, a Landlock domain around all programs of the workspace. */
@@ -64,9 +69,10 @@ int landlock_apply(struct launch *l);
 int landlock_verify(struct launch *l);
 
 /* trees.c: both halves. */
-int trees_open(struct launch *l);               /* opens what the plan names, in the caller's mount namespace */
-int trees_attach(struct launch *l);             /* as root: into the child's mount namespace */
-int trees_map(struct launch *l, int userns_fd); /* as root: gives the trees of DISK_UID to the workspace's uid */
+int trees_open(struct launch *l);   /* opens what the plan names, in the caller's mount namespace */
+int trees_attach(struct launch *l); /* as root: into the child's mount namespace */
+int trees_map(struct launch *l,
+              int userns_fd); /* as root: gives the trees of DISK_UID to the workspace's uid */
 
 /* root.c: the root of the workspace, in the child. */
 int root_private(struct launch *l);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* main.c - nanoterm-launch: makes the namespaces of one workspace, puts the guest into them, reports, and exits.
+/* main.c - nanoterm-launch: makes the namespaces of one workspace, puts the guest into them,
+ * reports, and exits.
  *
- * In: a plan on descriptor 3 and the descriptors of plan.h. Out: reports on descriptor 4. A fresh program of one
- * thread, so that nothing of the server's memory or locks is in what becomes the guest. The guest is nobody's child
- * that matters: it outlives the launcher and the server. */
+ * In: a plan on descriptor 3 and the descriptors of plan.h. Out: reports on descriptor 4. A fresh
+ * program of one thread, so that nothing of the server's memory or locks is in what becomes the
+ * guest. The guest is nobody's child that matters: it outlives the launcher and the server. */
 #include "launch.h"
 
 #include <errno.h>
@@ -27,8 +28,9 @@
 #include "nanoterm/engine.h"
 #include "nanoterm/guest.h"
 
-#define NAMESPACES                                                                                       \
-    (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
+#define NAMESPACES                                                                                 \
+    (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS       \
+     | CLONE_NEWCGROUP)
 
 static void send_report(const struct launch_report *report, int fd)
 {
@@ -75,20 +77,40 @@ static bool take_field(struct launch *l, const struct nt_g_field *f)
 {
     int ok = 1;
     switch (f->tag) {
-    case PLAN_ID: return take_text(f, &l->id);
-    case PLAN_HOSTNAME: return take_text(f, &l->hostname);
-    case PLAN_IMAGE: return take_text(f, &l->image);
-    case PLAN_WORKSPACE: return take_text(f, &l->workspace);
-    case PLAN_GUEST: return take_text(f, &l->guest);
-    case PLAN_STOP_AT: return take_text(f, &l->stop_at);
-    case PLAN_LAYER: return l->layer_count < LAYERS_MAX && take_text(f, &l->layers[l->layer_count++]);
-    case PLAN_FLAGS: l->flags = (uint32_t)nt_g_number(f, &ok); return ok;
-    case PLAN_UID: l->uid = (uid_t)nt_g_number(f, &ok); return ok;
-    case PLAN_GID: l->gid = (gid_t)nt_g_number(f, &ok); return ok;
-    case PLAN_CPU_MILLIS: l->limits.cpu_millis = (uint32_t)nt_g_number(f, &ok); return ok;
-    case PLAN_PIDS: l->limits.pids = (uint32_t)nt_g_number(f, &ok); return ok;
-    case PLAN_MEMORY: l->limits.memory_bytes = nt_g_number(f, &ok); return ok;
-    default: return false;
+    case PLAN_ID:
+        return take_text(f, &l->id);
+    case PLAN_HOSTNAME:
+        return take_text(f, &l->hostname);
+    case PLAN_IMAGE:
+        return take_text(f, &l->image);
+    case PLAN_WORKSPACE:
+        return take_text(f, &l->workspace);
+    case PLAN_GUEST:
+        return take_text(f, &l->guest);
+    case PLAN_STOP_AT:
+        return take_text(f, &l->stop_at);
+    case PLAN_LAYER:
+        return l->layer_count < LAYERS_MAX && take_text(f, &l->layers[l->layer_count++]);
+    case PLAN_FLAGS:
+        l->flags = (uint32_t)nt_g_number(f, &ok);
+        return ok;
+    case PLAN_UID:
+        l->uid = (uid_t)nt_g_number(f, &ok);
+        return ok;
+    case PLAN_GID:
+        l->gid = (gid_t)nt_g_number(f, &ok);
+        return ok;
+    case PLAN_CPU_MILLIS:
+        l->limits.cpu_millis = (uint32_t)nt_g_number(f, &ok);
+        return ok;
+    case PLAN_PIDS:
+        l->limits.pids = (uint32_t)nt_g_number(f, &ok);
+        return ok;
+    case PLAN_MEMORY:
+        l->limits.memory_bytes = nt_g_number(f, &ok);
+        return ok;
+    default:
+        return false;
     }
 }
 
@@ -121,7 +143,8 @@ static int write_text(const char *path, const char *text)
     return sys;
 }
 
-/* One id inside, one outside; setgroups is off first, or an unprivileged user may not write the group map. */
+/* One id inside, one outside; setgroups is off first, or an unprivileged user may not write the
+ * group map. */
 static int write_maps(pid_t pid, uid_t inside, uid_t uid, gid_t inside_gid, gid_t gid)
 {
     char path[64], text[64];
@@ -138,7 +161,8 @@ static int write_maps(pid_t pid, uid_t inside, uid_t uid, gid_t inside_gid, gid_
 
 static long clone_child(uint64_t flags, int *pidfd, int group)
 {
-    struct clone_args args = { .flags = flags | (pidfd ? CLONE_PIDFD : 0u), .exit_signal = SIGCHLD };
+    struct clone_args args = { .flags = flags | (pidfd ? CLONE_PIDFD : 0u),
+                               .exit_signal = SIGCHLD };
     if (group >= 0) {
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = (unsigned)group;
@@ -156,7 +180,8 @@ static const char *namespace_remedy(int sys)
                "kernel.unprivileged_userns_clone): run the server outside of it";
     case ENOSPC:
     case EUSERS:
-        return "no more namespaces are allowed: raise user.max_user_namespaces and user.max_net_namespaces";
+        return "no more namespaces are allowed: raise user.max_user_namespaces and "
+               "user.max_net_namespaces";
     default:
         return NULL;
     }
@@ -184,7 +209,8 @@ static void ensure_namespaces(void)
         fail("namespaces", refused, namespace_remedy(refused));
 }
 
-/* As root: a user namespace whose only use is its map, DISK_UID → the workspace's uid, for the idmapped mounts. */
+/* As root: a user namespace whose only use is its map, DISK_UID → the workspace's uid, for the
+ * idmapped mounts. */
 static void map_trees(struct launch *l)
 {
     long pid = clone_child(CLONE_NEWUSER, NULL, -1);
@@ -202,7 +228,8 @@ static void map_trees(struct launch *l)
     if (!sys)
         sys = trees_map(l, fd);
     if (sys)
-        fail("id map", sys, "this kernel or file system has no idmapped mounts: run the server as a normal user");
+        fail("id map", sys,
+             "this kernel or file system has no idmapped mounts: run the server as a normal user");
     close(fd);
 }
 
@@ -234,13 +261,16 @@ static int read_identity(pid_t pid, struct launch_report *ret)
     return n == 36 ? 0 : EIO;
 }
 
-/* Written before the guest starts, so that an engine that dies now finds it again, with how firmly its limits hold. */
+/* Written before the guest starts, so that an engine that dies now finds it again, with how firmly
+ * its limits hold. */
 static int write_record(const struct launch_report *r, const struct limits_strength *strength)
 {
     char text[128];
-    int size = snprintf(text, sizeof(text), "%s %lld %llu %u %u %u\n", r->boot, (long long)r->pid,
-                        (unsigned long long)r->start, strength->cpu, strength->memory, strength->pids);
-    int fd = openat(LAUNCH_FD_WORKSPACE, "run.new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int size =
+        snprintf(text, sizeof(text), "%s %lld %llu %u %u %u\n", r->boot, (long long)r->pid,
+                 (unsigned long long)r->start, strength->cpu, strength->memory, strength->pids);
+    int fd = openat(LAUNCH_FD_WORKSPACE, "run.new",
+                    O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return errno;
     int sys = write(fd, text, (size_t)size) == size ? 0 : errno;
@@ -258,7 +288,11 @@ static void stop_here(const struct launch *l, const char *step)
 
 int main(void)
 {
-    struct launch l = { .image_fd = -1, .layer_fd = -1, .dpkg_fd = -1, .guest_fd = -1, .jobs_fd = -1,
+    struct launch l = { .image_fd = -1,
+                        .layer_fd = -1,
+                        .dpkg_fd = -1,
+                        .guest_fd = -1,
+                        .jobs_fd = -1,
                         .listener_fd = -1 };
     for (size_t i = 0; i < LAYERS_MAX; i++)
         l.host_fds[i] = -1;
@@ -322,7 +356,8 @@ int main(void)
         waitpid((pid_t)pid, NULL, 0);
         fail(failed.step, failed.sys, failed.message);
     }
-    /* End of file: the guest was executed, or the child was killed, which the engine sees on the pidfd. */
+    /* End of file: the guest was executed, or the child was killed, which the engine sees on the
+     * pidfd. */
     report.kind = REPORT_RUNNING;
     report.limit_cpu = strength.cpu;
     report.limit_memory = strength.memory;

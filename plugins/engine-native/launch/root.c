@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* root.c - builds the root of the workspace in the child, then leaves the host's behind.
  *
- * Order matters. proc and sysfs are mounted while the host's are still there: in a user namespace the kernel allows
- * a new one only where an old one is fully visible (mount_too_revealing). Only then is the old root detached. */
+ * Order matters. proc and sysfs are mounted while the host's are still there: in a user namespace
+ * the kernel allows a new one only where an old one is fully visible (mount_too_revealing). Only
+ * then is the old root detached. */
 #include "launch.h"
 
 #include <errno.h>
@@ -34,22 +35,27 @@ int root_private(struct launch *l)
 
 static int overlay_set(int fs, const char *key, const char *value)
 {
-    return syscall(SYS_fsconfig, fs, value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG, key, value, 0) < 0 ? errno : 0;
+    return syscall(SYS_fsconfig, fs, value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG, key, value, 0)
+                   < 0
+               ? errno
+               : 0;
 }
 
-/* Opens a folder beneath a tree without following links; it stays open until the overlay is there. */
+/* Opens a folder beneath a tree without following links; it stays open until the overlay is
+ * there. */
 static int open_in(int tree, const char *name)
 {
     return openat(tree, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-/* An overlay of the layer's folder NAME over up to two lower folders, put at `at`. Paths are given as /proc/self/fd/N:
- * no length limit, no characters to escape. */
+/* An overlay of the layer's folder NAME over up to two lower folders, put at `at`. Paths are given
+ * as /proc/self/fd/N: no length limit, no characters to escape. */
 static int overlay(struct launch *l, const char *name, int lower, int lower2, const char *at)
 {
     char text[128], work[80];
     snprintf(work, sizeof(work), "work-%.64s", name);
-    int upper_fd = open_in(l->layer_fd, name), work_fd = open_in(l->layer_fd, work), fs = -1, tree = -1, sys = 0;
+    int upper_fd = open_in(l->layer_fd, name), work_fd = open_in(l->layer_fd, work), fs = -1,
+        tree = -1, sys = 0;
     if (upper_fd < 0 || work_fd < 0)
         sys = errno;
     if (!sys && (fs = (int)syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC)) < 0)
@@ -70,7 +76,10 @@ static int overlay(struct launch *l, const char *name, int lower, int lower2, co
         sys = overlay_set(fs, "userxattr", NULL);
     if (!sys && syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
         sys = errno;
-    if (!sys && (tree = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)) < 0)
+    if (!sys
+        && (tree = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC,
+                                MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV))
+               < 0)
         sys = errno;
     if (!sys && syscall(SYS_move_mount, tree, "", AT_FDCWD, at, MOVE_MOUNT_F_EMPTY_PATH) < 0)
         sys = errno;
@@ -127,8 +136,9 @@ int root_devices(struct launch *l)
     (void)l;
     static const char *const devices[] = { "null", "zero", "full", "random", "urandom", "tty" };
     static const char *const links[][2] = {
-        { "/proc/self/fd", "dev/fd" },       { "/proc/self/fd/0", "dev/stdin" }, { "/proc/self/fd/1", "dev/stdout" },
-        { "/proc/self/fd/2", "dev/stderr" }, { "pts/ptmx", "dev/ptmx" },
+        { "/proc/self/fd", "dev/fd" },       { "/proc/self/fd/0", "dev/stdin" },
+        { "/proc/self/fd/1", "dev/stdout" }, { "/proc/self/fd/2", "dev/stderr" },
+        { "pts/ptmx", "dev/ptmx" },
     };
     if (mount("tmpfs", "dev", "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=755,size=64k,nr_inodes=64") < 0)
         return errno;
@@ -142,7 +152,9 @@ int root_devices(struct launch *l)
             return errno;
     if (mkdir("dev/pts", 0755) < 0 || mkdir("dev/shm", 01777) < 0 || mkdir("dev/mqueue", 01777) < 0)
         return errno;
-    if (mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620,max=256") < 0)
+    if (mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
+              "newinstance,ptmxmode=0666,mode=620,max=256")
+        < 0)
         return errno;
     return mount("tmpfs", "dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, TMP_OPTIONS) < 0 ? errno : 0;
 }
@@ -152,14 +164,17 @@ int root_kernel(struct launch *l)
     (void)l;
     if (mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
         return errno;
-    return mount("sysfs", "sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, NULL) < 0 ? errno : 0;
+    return mount("sysfs", "sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, NULL) < 0
+               ? errno
+               : 0;
 }
 
 int root_temporary(struct launch *l)
 {
     if (mount("tmpfs", "tmp", "tmpfs", MS_NOSUID | MS_NODEV, TMP_OPTIONS) < 0)
         return errno;
-    if (mount("tmpfs", "run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=10%,nr_inodes=100000") < 0)
+    if (mount("tmpfs", "run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=10%,nr_inodes=100000")
+        < 0)
         return errno;
     if (mkdir("run/nanoterm", 0755) < 0 || mkdir("run/lock", 01777) < 0)
         return errno;
@@ -177,13 +192,18 @@ int root_packages(struct launch *l)
 {
     if (l->dpkg_fd < 0)
         return 0;
-    return syscall(SYS_move_mount, l->dpkg_fd, "", AT_FDCWD, "var/lib/dpkg", MOVE_MOUNT_F_EMPTY_PATH) < 0 ? errno : 0;
+    return syscall(SYS_move_mount, l->dpkg_fd, "", AT_FDCWD, "var/lib/dpkg",
+                   MOVE_MOUNT_F_EMPTY_PATH)
+                   < 0
+               ? errno
+               : 0;
 }
 
 int root_pivot(struct launch *l)
 {
     (void)l;
-    /* The old root ends up on top of the new one, at the same place, and is taken away there (pivot_root(2)). */
+    /* The old root ends up on top of the new one, at the same place, and is taken away there
+     * (pivot_root(2)). */
     if (chdir(l->at) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
         return errno;
     if (umount2(".", MNT_DETACH) < 0)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* answer.c - error answers in the API's envelope, also for handlers that write on the connection themselves. */
+/* answer.c - error answers in the API's envelope, also for handlers that write on the connection
+ * themselves. */
 #include "plugins/serve/api/answer.h"
 
 #include <stdlib.h>
@@ -10,14 +11,16 @@
 #include "sdk/error.h"
 #include "sdk/parse.h"
 
-void answer_guest_error(struct exchange *x, const struct nt_error *error, enum guest_subject subject)
+void answer_guest_error(struct exchange *x, const struct nt_error *error,
+                        enum guest_subject subject)
 {
     struct guest_failure f = guest_failure_of(error, subject);
     if (error->server_code[0]) { /* made here, with a code and a hint of its own */
         exchange_fail_error(x, error);
         return;
     }
-    exchange_fail(x, f.status, f.code, "%s", error->message[0] ? error->message : "the workspace did not answer");
+    exchange_fail(x, f.status, f.code, "%s",
+                  error->message[0] ? error->message : "the workspace did not answer");
 }
 
 void answer_raw_json(struct net_request *req, uint32_t status, json_t *body)
@@ -32,8 +35,8 @@ void answer_raw_json(struct net_request *req, uint32_t status, json_t *body)
     net_respond(req, status, head, 1, (struct nt_bytes){ text, strlen(text) });
 }
 
-void answer_raw_error(struct net_request *req, const char *request_id, uint32_t status, const char *code,
-                      const char *message)
+void answer_raw_error(struct net_request *req, const char *request_id, uint32_t status,
+                      const char *code, const char *message)
 {
     json_t *body = json_object();
     json_object_set_new(body, "error", utf8_json(message, strlen(message)));

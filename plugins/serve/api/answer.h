@@ -7,11 +7,12 @@
 #include "plugins/serve/http/exchange.h"
 
 /* Fails the exchange with what workspace_guest or a guest operation ended with. */
-void answer_guest_error(struct exchange *x, const struct nt_error *error, enum guest_subject subject);
+void answer_guest_error(struct exchange *x, const struct nt_error *error,
+                        enum guest_subject subject);
 
 /* After exchange_detach: the error envelope of the API, written on the request itself. */
-void answer_raw_error(struct net_request *req, const char *request_id, uint32_t status, const char *code,
-                      const char *message);
+void answer_raw_error(struct net_request *req, const char *request_id, uint32_t status,
+                      const char *code, const char *message);
 void answer_raw_json(struct net_request *req, uint32_t status, json_t *body /* taken */);
 
 /* The path segment {} of that index as a process id; 0: the exchange was answered 400. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* clone.c - POST /v1/sandboxes/{}/clone (wide form only): git clones a repository inside the workspace, which may reach
- * that one host and port while it does. Git of the host never sees a foreign repository. The answer is JSON lines,
+/* clone.c - POST /v1/sandboxes/{}/clone (wide form only): git clones a repository inside the
+ * workspace, which may reach that one host and port while it does. Git of the host never sees a
+ * foreign repository. The answer is JSON lines,
  * {"type":"output","stream","data"} as it comes and {"type":"exit","exit_code"} last. */
 #include <stdlib.h>
 #include <string.h>
@@ -87,7 +88,7 @@ static void finish(struct clone *c, int exit_code)
     c->is_answered = true;
 }
 
-/* --- the guest --- */
+/* --- the guest ----------------------------------------------------------------------------- */
 
 static void on_frame(void *data, const struct nt_g_frame *frame)
 {
@@ -140,7 +141,8 @@ static void fail(struct clone *c, const struct nt_error *error)
         struct guest_failure f = error ? guest_failure_of(error, GUEST_EXEC)
                                        : (struct guest_failure){ 502, 0, "exec_failed" };
         c->is_answered = true;
-        answer_raw_error(c->req, c->request_id, f.status, f.code, error ? error->message : "git did not start");
+        answer_raw_error(c->req, c->request_id, f.status, f.code,
+                         error ? error->message : "git did not start");
     }
 }
 
@@ -149,15 +151,18 @@ static void on_end(void *data, const struct nt_error *error)
     struct clone *c = data;
     c->op = NULL;
     c->owes_consumed = false;
-    way_out_forget(c->rule); /* from here the workspace reaches nothing that it did not reach before */
+    /* from here the workspace reaches nothing that it did not reach before */
+    way_out_forget(c->rule);
     c->rule = NULL;
     fail(c, error);
     clone_check(c);
 }
 
-static const struct guest_events guest_events = { .frame = on_frame, .bytes = on_bytes, .end = on_end };
+static const struct guest_events guest_events = { .frame = on_frame,
+                                                  .bytes = on_bytes,
+                                                  .end = on_end };
 
-/* --- the client --- */
+/* --- the client ---------------------------------------------------------------------------- */
 
 static void on_writable(void *data, struct net_request *req, uint64_t credit)
 {
@@ -178,7 +183,8 @@ static void on_done(void *data, struct net_request *req, const struct nt_error *
     clone_check(c);
 }
 
-static const struct net_request_events request_events = { .writable = on_writable, .done = on_done };
+static const struct net_request_events request_events = { .writable = on_writable,
+                                                          .done = on_done };
 
 /* What was asked for, checked. */
 struct wanted {
@@ -195,7 +201,9 @@ static const char *text_at(json_t *json, const char *key)
 
 static int wanted_read(json_t *json, struct wanted *ret, struct nt_error *reterr)
 {
-    struct wanted w = { text_at(json, "url"), text_at(json, "branch"), text_at(json, "path"), { { 0 }, 0 } };
+    struct wanted w = {
+        text_at(json, "url"), text_at(json, "branch"), text_at(json, "path"), { { 0 }, 0 }
+    };
     if (!w.url)
         return nt_fail(reterr, NT_E_INVALID, "url must be a text");
     if (clone_url_check(w.url, &w.where, reterr) < 0)
@@ -210,8 +218,10 @@ static int wanted_read(json_t *json, struct wanted *ret, struct nt_error *reterr
     return 0;
 }
 
-/* git's command line and environment: no shell, no prompt, no transport but HTTP, no way but the proxy. */
-static size_t clone_frame(const struct wanted *wanted, const struct workspace *ws, void *memory, size_t cap)
+/* git's command line and environment: no shell, no prompt, no transport but HTTP, no way but the
+ * proxy. */
+static size_t clone_frame(const struct wanted *wanted, const struct workspace *ws, void *memory,
+                          size_t cap)
 {
     static const char *const env[] = {
         "GIT_TERMINAL_PROMPT=0",
@@ -264,7 +274,9 @@ static int clone_new(struct exchange *x, const struct workspace *ws, const struc
         free(c);
         return -1;
     }
-    if (workspace_guest(server, ws, (struct nt_bytes){ memory, size }, &guest_events, c, &c->op, reterr) < 0) {
+    if (workspace_guest(server, ws, (struct nt_bytes){ memory, size }, &guest_events, c, &c->op,
+                        reterr)
+        < 0) {
         way_out_forget(c->rule);
         free(c);
         return -1;
@@ -283,7 +295,8 @@ static void found(struct exchange *x, const struct workspace *ws, void *data)
         exchange_send_empty(x, 204); /* the peer has left meanwhile */
     else if (!exchange_is_wide(x))
         exchange_fail(x, 404, "not_found", "no such path");
-    else if (wanted_read(exchange_json(x), &wanted, &error) < 0 || clone_new(x, ws, &wanted, &error) < 0)
+    else if (wanted_read(exchange_json(x), &wanted, &error) < 0
+             || clone_new(x, ws, &wanted, &error) < 0)
         answer_guest_error(x, &error, GUEST_EXEC);
 }
 

@@ -7,8 +7,8 @@
 
 #include "nanoterm/error.h"
 
-/* Where the URL points; only http:// and https:// without user or password, in characters that git and we read the same
- * way. NT_E_INVALID says why not. */
+/* Where the URL points; only http:// and https:// without user or password, in characters that git
+ * and we read the same way. NT_E_INVALID says why not. */
 struct clone_url {
     char host[256]; /* without the brackets of an IPv6 address */
     uint16_t port;

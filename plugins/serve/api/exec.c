@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* exec.c - POST /v1/sandboxes/{}/exec: runs one program, and answers when it has ended or (background) begun.
+/* exec.c - POST /v1/sandboxes/{}/exec: runs one program, and answers when it has ended or
+ * (background) begun.
  *
- * A status other than 0 is a success here: exit_code is 128 + n for a signal, 124 after timeout_secs, 127 and 126 for
- * a program that is not there or cannot be executed. exec_failed means: it did not start, for the workspace's sake;
- * clients send the request again then. */
+ * A status other than 0 is a success here: exit_code is 128 + n for a signal, 124 after
+ * timeout_secs, 127 and 126 for a program that is not there or cannot be executed. exec_failed
+ * means: it did not start, for the workspace's sake; clients send the request again then. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +18,8 @@
 
 #define OUTPUT_MAX (16u * 1024 * 1024) /* of each stream, in text */
 #define HOLD_AFTER_MS 4000             /* a client may give up after 30 s without a byte */
-#define DEADLINE_GRACE_MS 15000        /* for a guest that does not keep the time limit it was given */
+/* for a guest that does not keep the time limit it was given */
+#define DEADLINE_GRACE_MS 15000
 
 struct run {
     struct exchange *x;
@@ -46,7 +48,7 @@ static void run_free(struct run *r)
     free(r);
 }
 
-/* --- the answer --- */
+/* --- the answer ---------------------------------------------------------------------------- */
 
 static void answer_exit(struct run *r, int exit_code)
 {
@@ -59,7 +61,8 @@ static void answer_exit(struct run *r, int exit_code)
     for (int i = 0; i < 2; i++) {
         if (!r->truncated[i])
             utf8_text_end(&r->text[i], &r->out[i]);
-        json_object_set_new(body, names[i], json_stringn_nocheck(nt_buf_text(&r->out[i]), r->out[i].size));
+        json_object_set_new(body, names[i],
+                            json_stringn_nocheck(nt_buf_text(&r->out[i]), r->out[i].size));
         if (r->truncated[i])
             json_object_set_new(body, cut[i], json_true());
     }
@@ -71,8 +74,8 @@ static void answer_exit(struct run *r, int exit_code)
     exchange_fail(r->x, 500, "internal_error", "out of memory");
 }
 
-/* A failure told as output of the program: the answer may have begun, and a client that reads only exit_code must
- * not take it for success. */
+/* A failure told as output of the program: the answer may have begun, and a client that reads only
+ * exit_code must not take it for success. */
 static void answer_note(struct run *r, int exit_code, const char *message)
 {
     utf8_text_end(&r->text[1], &r->out[1]);
@@ -101,7 +104,7 @@ static void answer(struct run *r, const struct nt_error *error)
         exchange_fail(r->x, 502, "exec_failed", "the workspace did not start the program");
 }
 
-/* --- what the guest says --- */
+/* --- what the guest says ------------------------------------------------------------------- */
 
 static void on_frame(void *data, const struct nt_g_frame *frame)
 {
@@ -131,7 +134,8 @@ static void on_bytes(void *data, uint16_t type, struct nt_bytes bytes)
         utf8_text_add(&r->text[i], bytes.data, bytes.size, &r->out[i]);
         r->truncated[i] = r->out[i].size > OUTPUT_MAX || !nt_buf_ok(&r->out[i]);
     }
-    guest_op_consumed(r->op); /* what is too much is still read: a full pipe would stop the program */
+    /* what is too much is still read: a full pipe would stop the program */
+    guest_op_consumed(r->op);
 }
 
 static void on_end(void *data, const struct nt_error *error)
@@ -156,8 +160,8 @@ static int run_start(struct run *r, struct nt_error *reterr)
     struct nt_bytes frame;
     /* The input of a background program stays open for processes/{}/stdin. */
     uint32_t flags = r->spec.background ? NT_GX_BACKGROUND | NT_GX_STDIN : 0;
-    if (exec_spec_frame(&r->spec, r->server, &r->ws, exchange_principal(r->x), exec_shell(r->shell), flags, &frame,
-                        reterr)
+    if (exec_spec_frame(&r->spec, r->server, &r->ws, exchange_principal(r->x), exec_shell(r->shell),
+                        flags, &frame, reterr)
         < 0)
         return -1;
     int rc = workspace_guest(r->server, &r->ws, frame, &events, r, &r->op, reterr);
@@ -165,7 +169,7 @@ static int run_start(struct run *r, struct nt_error *reterr)
     return rc;
 }
 
-/* --- the request --- */
+/* --- the request --------------------------------------------------------------------------- */
 
 static void on_lost(void *data)
 {
@@ -188,7 +192,8 @@ static void on_deadline(void *data)
         guest_op_cancel(r->op);
 }
 
-static int run_new(struct exchange *x, const struct workspace *ws, struct run **ret, struct nt_error *reterr)
+static int run_new(struct exchange *x, const struct workspace *ws, struct run **ret,
+                   struct nt_error *reterr)
 {
     struct exec_spec spec;
     if (exec_spec_read(exchange_json(x), &spec, reterr) < 0)
@@ -222,7 +227,8 @@ static void exec_found(struct exchange *x, const struct workspace *ws, void *dat
     struct nt_loop *loop = r->server->loop;
     r->hold = loop->ops->timer(loop, HOLD_AFTER_MS, 0, on_hold, r);
     if (r->spec.timeout_ms)
-        r->deadline = loop->ops->timer(loop, r->spec.timeout_ms + DEADLINE_GRACE_MS, 0, on_deadline, r);
+        r->deadline =
+            loop->ops->timer(loop, r->spec.timeout_ms + DEADLINE_GRACE_MS, 0, on_deadline, r);
     exchange_on_lost(x, on_lost, r);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* exec_spec.c - checks what a client wants to run and writes it as a frame. Nothing is quoted or split here: an
- * argument stays one argument; only `shell` hands one line to a shell inside the workspace. */
+/* exec_spec.c - checks what a client wants to run and writes it as a frame. Nothing is quoted or
+ * split here: an argument stays one argument; only `shell` hands one line to a shell inside the
+ * workspace. */
 #include "plugins/serve/api/exec_spec.h"
 
 #include <errno.h>
@@ -71,9 +72,11 @@ static int envs_of(json_t *json, const char *key, json_t **ret, struct nt_error 
         return nt_fail(reterr, NT_E_INVALID, "%s must be an object of texts", key);
     const char *name;
     json_t *value;
-    json_object_foreach(envs, name, value) {
+    json_object_foreach(envs, name, value)
+    {
         if (!*name || strchr(name, '='))
-            return nt_fail(reterr, NT_E_INVALID, "%s: a name must not be empty or contain '='", key);
+            return nt_fail(reterr, NT_E_INVALID, "%s: a name must not be empty or contain '='",
+                           key);
         if (!is_plain_text(value))
             return nt_fail(reterr, NT_E_INVALID, "%s: %s must be a text without NUL", key, name);
     }
@@ -82,8 +85,8 @@ static int envs_of(json_t *json, const char *key, json_t **ret, struct nt_error 
 }
 
 /* A number of units as milliseconds; absent: fallback. */
-static int limit_of(json_t *json, const char *key, double unit_ms, int64_t fallback_ms, int64_t *ret,
-                    struct nt_error *reterr)
+static int limit_of(json_t *json, const char *key, double unit_ms, int64_t fallback_ms,
+                    int64_t *ret, struct nt_error *reterr)
 {
     json_t *value = json_object_get(json, key);
     if (!value || json_is_null(value)) {
@@ -92,7 +95,8 @@ static int limit_of(json_t *json, const char *key, double unit_ms, int64_t fallb
     }
     double number = json_is_number(value) ? json_number_value(value) : -1;
     if (!(number >= 0) || number * unit_ms > (double)TIMEOUT_MAX_S * 1000)
-        return nt_fail(reterr, NT_E_INVALID, "%s must be a number from 0 (no limit) to 30 days", key);
+        return nt_fail(reterr, NT_E_INVALID, "%s must be a number from 0 (no limit) to 30 days",
+                       key);
     *ret = (int64_t)(number * unit_ms);
     if (number > 0 && *ret == 0)
         *ret = 1; /* less than a millisecond is still a limit */
@@ -104,11 +108,14 @@ int exec_spec_read(json_t *json, struct exec_spec *ret, struct nt_error *reterr)
     struct exec_spec spec = { 0 };
     if (!json_is_object(json))
         return nt_fail(reterr, NT_E_INVALID, "the body must be a JSON object");
-    if (text_of(json, "command", &spec.command, reterr) < 0 || texts_of(json, "args", &spec.argv, reterr) < 0
-        || text_of(json, "cwd", &spec.cwd, reterr) < 0 || envs_of(json, "envs", &spec.envs, reterr) < 0
+    if (text_of(json, "command", &spec.command, reterr) < 0
+        || texts_of(json, "args", &spec.argv, reterr) < 0
+        || text_of(json, "cwd", &spec.cwd, reterr) < 0
+        || envs_of(json, "envs", &spec.envs, reterr) < 0
         || flag_of(json, "shell", &spec.shell, reterr) < 0
         || flag_of(json, "background", &spec.background, reterr) < 0
-        || limit_of(json, "timeout_secs", 1000, EXEC_DEFAULT_TIMEOUT_MS, &spec.timeout_ms, reterr) < 0)
+        || limit_of(json, "timeout_secs", 1000, EXEC_DEFAULT_TIMEOUT_MS, &spec.timeout_ms, reterr)
+               < 0)
         return -1;
     if (!spec.command || !*spec.command)
         return nt_fail(reterr, NT_E_INVALID, "command must not be empty");
@@ -121,7 +128,8 @@ int exec_spec_read(json_t *json, struct exec_spec *ret, struct nt_error *reterr)
 int exec_spec_read_wide(json_t *json, struct exec_spec *ret, struct nt_error *reterr)
 {
     struct exec_spec spec = { 0 };
-    if (texts_of(json, "argv", &spec.argv, reterr) < 0 || text_of(json, "cwd", &spec.cwd, reterr) < 0
+    if (texts_of(json, "argv", &spec.argv, reterr) < 0
+        || text_of(json, "cwd", &spec.cwd, reterr) < 0
         || envs_of(json, "env", &spec.envs, reterr) < 0
         || limit_of(json, "timeout_ms", 1, 0, &spec.timeout_ms, reterr) < 0)
         return -1;
@@ -165,8 +173,8 @@ static void emit_env(void *data, const char *name, const char *value)
 }
 
 int exec_spec_frame(const struct exec_spec *spec, struct server *server, const struct workspace *ws,
-                    const struct principal *principal, const char *shell, uint32_t flags, struct nt_bytes *ret,
-                    struct nt_error *reterr)
+                    const struct principal *principal, const char *shell, uint32_t flags,
+                    struct nt_bytes *ret, struct nt_error *reterr)
 {
     size_t cap = NT_G_HEAD + NT_G_FRAME_MAX;
     nt_autofree uint8_t *memory = malloc(cap);
@@ -189,7 +197,8 @@ int exec_spec_frame(const struct exec_spec *spec, struct server *server, const s
         return -1;
     const char *name;
     json_t *value;
-    json_object_foreach(spec->envs, name, value) {
+    json_object_foreach(spec->envs, name, value)
+    {
         emit_env(&w, name, json_string_value(value));
     }
     const char *cwd = spec->cwd ? spec->cwd : ws->cwd;
@@ -200,7 +209,8 @@ int exec_spec_frame(const struct exec_spec *spec, struct server *server, const s
         nt_g_add_number(&w, NT_GT_TIMEOUT_MS, (uint64_t)spec->timeout_ms);
     size_t size = nt_g_done(&w);
     if (!size)
-        return nt_fail(reterr, NT_E_INVALID, "command, arguments and environment together exceed 256 KiB");
+        return nt_fail(reterr, NT_E_INVALID,
+                       "command, arguments and environment together exceed 256 KiB");
     *ret = (struct nt_bytes){ nt_take(memory), size };
     return 0;
 }

@@ -42,11 +42,11 @@ const char *exec_shell(unsigned attempt);
  * @param shell  for spec->shell: the shell to use; else ignored
  * @param flags  NT_GX_*
  * @param ret    free(ret->data); on success
- * @return 0 or -1 (NT_E_INVALID: does not fit into a frame)
- */
+ * @return 0 or -1 (NT_E_INVALID: does not fit into a
+ * frame) */
 int exec_spec_frame(const struct exec_spec *spec, struct server *server, const struct workspace *ws,
-                    const struct principal *principal, const char *shell, uint32_t flags, struct nt_bytes *ret,
-                    struct nt_error *reterr);
+                    const struct principal *principal, const char *shell, uint32_t flags,
+                    struct nt_bytes *ret, struct nt_error *reterr);
 
 /* What the client wants to run, for messages. */
 const char *exec_spec_name(const struct exec_spec *spec);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* exec_wire.c - the wide form of exec over a WebSocket: bytes as they are, both ways, signals and the exact result.
- * README.md describes the messages. The connection is the lifeline of the program: when it closes, the tree is
- * killed. Output is handed from the guest's buffer to the socket without a copy, one piece at a time. */
+/* exec_wire.c - the wide form of exec over a WebSocket: bytes as they are, both ways, signals and
+ * the exact result. README.md describes the messages. The connection is the lifeline of the
+ * program: when it closes, the tree is killed. Output is handed from the guest's buffer to the
+ * socket without a copy, one piece at a time. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,13 +14,14 @@
 #include "sdk/error.h"
 
 #define WINDOW (1024u * 1024) /* of what the client may have on its way */
-/* Input that waits here for a program that does not read. More stops reading from the client, and with it its
- * signals and the notice that it has left; so it is much. */
+/* Input that waits here for a program that does not read. More stops reading from the client, and
+ * with it its signals and the notice that it has left; so it is much. */
 #define STDIN_WAITS_MAX (4u * 1024 * 1024)
 
 enum { CHANNEL_STDIN = 0, CHANNEL_STDOUT = 1, CHANNEL_STDERR = 2 };
 
-/* One connection; lives until the socket is closed, the guest's operation has ended and no bytes are lent. */
+/* One connection; lives until the socket is closed, the guest's operation has ended and no bytes
+ * are lent. */
 struct wire {
     struct server *server;
     struct net_ws *sock;
@@ -27,13 +29,13 @@ struct wire {
     struct nt_timer *first;
     struct workspace ws;
     struct principal principal;
-    struct nt_buf text;      /* a text message that comes */
-    bool is_inside;          /* of a binary message: its first byte was read */
+    struct nt_buf text; /* a text message that comes */
+    bool is_inside;     /* of a binary message: its first byte was read */
     bool wants_stdin, stdin_ended;
     bool has_begun, is_over;
-    bool is_lent;            /* bytes of op are in the socket's queue: op must stay */
-    bool is_stalled;         /* owed is held back */
-    uint64_t owed, waiting;  /* to be granted; in the guest's queue since it was full */
+    bool is_lent;           /* bytes of op are in the socket's queue: op must stay */
+    bool is_stalled;        /* owed is held back */
+    uint64_t owed, waiting; /* to be granted; in the guest's queue since it was full */
 };
 
 static void wire_check(struct wire *w)
@@ -81,7 +83,7 @@ static void wire_violation(struct wire *w, const char *what)
     wire_error(w, 1008, &error);
 }
 
-/* --- from the guest --- */
+/* --- from the guest ------------------------------------------------------------------------ */
 
 static void send_exit(struct wire *w, const struct guest_fields *f)
 {
@@ -105,7 +107,8 @@ static void on_frame(void *data, const struct nt_g_frame *frame)
     if (guest_fields_read(frame, &f, &error) < 0) {
         wire_error(w, 1011, &error);
     } else if (frame->type == NT_G_STARTED) {
-        exec_ws_send(w->sock, json_pack("{s:s,s:I}", "type", "started", "pid", (json_int_t)(f.pid & INT32_MAX)));
+        exec_ws_send(w->sock, json_pack("{s:s,s:I}", "type", "started", "pid",
+                                        (json_int_t)(f.pid & INT32_MAX)));
     } else if (frame->type == NT_G_EXIT) {
         send_exit(w, &f);
         wire_over(w, 1000, "");
@@ -131,7 +134,8 @@ static void on_bytes(void *data, uint16_t type, struct nt_bytes bytes)
         return;
     }
     w->is_lent = true;
-    net_ws_send_borrowed(w->sock, type == NT_G_STDERR ? CHANNEL_STDERR : CHANNEL_STDOUT, bytes, on_bytes_sent, w);
+    net_ws_send_borrowed(w->sock, type == NT_G_STDERR ? CHANNEL_STDERR : CHANNEL_STDOUT, bytes,
+                         on_bytes_sent, w);
 }
 
 static void on_sent(void *data)
@@ -153,7 +157,8 @@ static void on_end(void *data, const struct nt_error *error)
     if (!w->is_over) {
         struct nt_error lost = NT_ERROR_INIT;
         nt_fail(&lost, NT_E_CLOSED, "the workspace ended before the program");
-        wire_error(w, error && guest_not_started_status(error) ? 1000 : 1011, error ? error : &lost);
+        wire_error(w, error && guest_not_started_status(error) ? 1000 : 1011,
+                   error ? error : &lost);
     }
     wire_check(w);
 }
@@ -162,7 +167,7 @@ static const struct guest_events guest_events = {
     .frame = on_frame, .bytes = on_bytes, .sent = on_sent, .end = on_end
 };
 
-/* --- from the client --- */
+/* --- from the client ----------------------------------------------------------------------- */
 
 static void begin(struct wire *w, json_t *message)
 {
@@ -172,8 +177,8 @@ static void begin(struct wire *w, json_t *message)
     w->has_begun = true;
     w->wants_stdin = json_is_true(json_object_get(message, "stdin"));
     if (exec_spec_read_wide(message, &spec, &error) < 0
-        || exec_spec_frame(&spec, w->server, &w->ws, &w->principal, NULL, w->wants_stdin ? NT_GX_STDIN : 0, &frame,
-                           &error)
+        || exec_spec_frame(&spec, w->server, &w->ws, &w->principal, NULL,
+                           w->wants_stdin ? NT_GX_STDIN : 0, &frame, &error)
                < 0) {
         wire_error(w, 1000, &error);
         return;
@@ -242,7 +247,8 @@ static bool on_stdin(struct wire *w, const uint8_t *p, size_t size)
     return w->waiting < STDIN_WAITS_MAX;
 }
 
-static void on_message(void *data, struct net_ws *sock, struct nt_bytes bytes, bool is_text, bool last)
+static void on_message(void *data, struct net_ws *sock, struct nt_bytes bytes, bool is_text,
+                       bool last)
 {
     struct wire *w = data;
     bool room = true;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* exec_ws.c - WS /v1/sandboxes/{}/ws?channel=exec: one program per connection, JSON text messages.
  *
- * exec_start starts the program in the background and attaches to it, as exec_connect does to one that runs: closing
- * the socket leaves it alone, and its output and status stay readable. The answer is exec_started, output, exec_exit.
- * Output is cut into small messages (clients refuse 1 MiB) between characters (they refuse invalid UTF-8). */
+ * exec_start starts the program in the background and attaches to it, as exec_connect does to one
+ * that runs: closing the socket leaves it alone, and its output and status stay readable. The
+ * answer is exec_started, output, exec_exit. Output is cut into small messages (clients refuse 1
+ * MiB) between characters (they refuse invalid UTF-8). */
 #include "plugins/serve/api/exec_ws.h"
 
 #include <stdlib.h>
@@ -87,7 +88,8 @@ static void session_over(struct session *s, uint16_t code, const char *reason)
         guest_op_cancel(s->op);
 }
 
-static void session_error(struct session *s, uint16_t close_code, const char *code, const char *message)
+static void session_error(struct session *s, uint16_t close_code, const char *code,
+                          const char *message)
 {
     if (s->sock && s->phase != PHASE_OVER) {
         json_t *m = message_new(s, "error");
@@ -122,7 +124,7 @@ static void send_exit(struct session *s, int exit_code)
     exec_ws_send(s->sock, m);
 }
 
-/* --- what the guest says --- */
+/* --- what the guest says ------------------------------------------------------------------- */
 
 static int session_start(struct session *s, struct nt_error *reterr);
 static int session_attach(struct session *s, struct nt_error *reterr);
@@ -153,7 +155,8 @@ static void on_bytes(void *data, uint16_t type, struct nt_bytes bytes)
     int i = type == NT_G_STDERR;
     const uint8_t *p = bytes.data;
     uint64_t credit = 1;
-    for (size_t left = bytes.size, n; left && s->sock && s->phase == PHASE_ATTACH; left -= n, p += n) {
+    for (size_t left = bytes.size, n; left && s->sock && s->phase == PHASE_ATTACH;
+         left -= n, p += n) {
         n = left < PIECE ? left : PIECE;
         struct nt_buf text = NT_BUF(UTF8_TEXT_MAX(PIECE));
         utf8_text_add(&s->text[i], p, n, &text);
@@ -178,7 +181,8 @@ static void on_end(void *data, const struct nt_error *error)
         s->phase = PHASE_ATTACH;
         rc = s->sock ? session_attach(s, &again) : -1;
         error = &again;
-    } else if (s->phase == PHASE_START && exec_shell_is_missing(&s->spec, error) && exec_shell(s->shell + 1)) {
+    } else if (s->phase == PHASE_START && exec_shell_is_missing(&s->spec, error)
+               && exec_shell(s->shell + 1)) {
         s->shell++;
         rc = session_start(s, &again);
         error = &again;
@@ -187,8 +191,8 @@ static void on_end(void *data, const struct nt_error *error)
         return;
     int status = error ? guest_not_started_status(error) : 0;
     if (s->phase == PHASE_START && status && s->sock) {
-        /* Clients that stream see a program that ended with this status; those that wait for exec_started see the
-         * error behind it. */
+        /* Clients that stream see a program that ended with this status; those that wait for
+         * exec_started see the error behind it. */
         struct nt_buf text = NT_BUF(NT_G_FRAME_MAX);
         nt_buf_addf(&text, "nanoterm: %s: %s\n", exec_spec_name(&s->spec), error->message);
         send_output(s, 1, &text);
@@ -196,20 +200,23 @@ static void on_end(void *data, const struct nt_error *error)
         send_exit(s, status);
     }
     if (s->phase != PHASE_OVER)
-        session_error(s, status ? 1000 : 1011, error ? guest_failure_of(error, GUEST_EXEC).code : "exec_failed",
+        session_error(s, status ? 1000 : 1011,
+                      error ? guest_failure_of(error, GUEST_EXEC).code : "exec_failed",
                       error && error->message[0] ? error->message : "the workspace ended");
     session_check(s);
 }
 
-static const struct guest_events guest_events = { .frame = on_frame, .bytes = on_bytes, .end = on_end };
+static const struct guest_events guest_events = { .frame = on_frame,
+                                                  .bytes = on_bytes,
+                                                  .end = on_end };
 
 static int session_attach(struct session *s, struct nt_error *reterr)
 {
     uint8_t memory[64];
     struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), NT_G_ATTACH);
     nt_g_add_number(&w, NT_GT_PID, s->pid);
-    return workspace_guest(s->server, &s->ws, (struct nt_bytes){ memory, nt_g_done(&w) }, &guest_events, s, &s->op,
-                           reterr);
+    return workspace_guest(s->server, &s->ws, (struct nt_bytes){ memory, nt_g_done(&w) },
+                           &guest_events, s, &s->op, reterr);
 }
 
 static int session_start(struct session *s, struct nt_error *reterr)
@@ -224,7 +231,7 @@ static int session_start(struct session *s, struct nt_error *reterr)
     return rc;
 }
 
-/* --- what the client says --- */
+/* --- what the client says ------------------------------------------------------------------ */
 
 static int session_begin(struct session *s, struct nt_error *reterr)
 {
@@ -233,13 +240,15 @@ static int session_begin(struct session *s, struct nt_error *reterr)
     if (type && !strcmp(type, "exec_start")) {
         if (exec_spec_read(s->request, &s->spec, reterr) < 0)
             return -1;
-        /* The client's default is sent also where no limit was asked for, and must not end a server after 30 s. */
+        /* The client's default is sent also where no limit was asked for, and must not end a server
+         * after 30 s. */
         if (s->spec.timeout_ms == EXEC_DEFAULT_TIMEOUT_MS)
             s->spec.timeout_ms = 0;
         s->phase = PHASE_START;
         return session_start(s, reterr);
     }
-    if (type && !strcmp(type, "exec_connect") && json_is_integer(pid) && json_integer_value(pid) > 0) {
+    if (type && !strcmp(type, "exec_connect") && json_is_integer(pid)
+        && json_integer_value(pid) > 0) {
         s->pid = (uint64_t)json_integer_value(pid);
         s->phase = PHASE_ATTACH;
         return session_attach(s, reterr);
@@ -247,7 +256,8 @@ static int session_begin(struct session *s, struct nt_error *reterr)
     return nt_fail(reterr, NT_E_INVALID, "the first message must be exec_start or exec_connect");
 }
 
-static void on_message(void *data, struct net_ws *sock, struct nt_bytes bytes, bool is_text, bool last)
+static void on_message(void *data, struct net_ws *sock, struct nt_bytes bytes, bool is_text,
+                       bool last)
 {
     struct session *s = data;
     struct nt_error error = NT_ERROR_INIT;
@@ -290,9 +300,9 @@ static void on_closed(void *data, struct net_ws *sock, uint16_t code, const stru
     session_check(s);
 }
 
-static const struct net_ws_events ws_events = {
-    .message = on_message, .writable = on_writable, .closed = on_closed
-};
+static const struct net_ws_events ws_events = { .message = on_message,
+                                                .writable = on_writable,
+                                                .closed = on_closed };
 
 static void on_first_late(void *data)
 {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* exec_ws.h - what the two forms of exec over a WebSocket share (exec_ws.c narrow, exec_wire.c wide). */
+/* exec_ws.h - what the two forms of exec over a WebSocket share (exec_ws.c narrow, exec_wire.c
+ * wide). */
 #ifndef NT_SERVE_API_EXEC_WS_H
 #define NT_SERVE_API_EXEC_WS_H
 
 #include "plugins/serve/server.h"
 
-#define EXEC_WS_FIRST_MS 30000     /* for the client's first message */
+#define EXEC_WS_FIRST_MS 30000 /* for the client's first message */
 #define EXEC_WS_KEEPALIVE_MS 30000
 #define EXEC_WS_TEXT_MAX (1024u * 1024)
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fd.c - GET /v1/sandboxes/{}/fd: hands a local client's connection to the guest (nanoterm/local.h). The server leaves
- * the path: after it the client speaks guest.h with the guest, for one exec. */
+/* fd.c - GET /v1/sandboxes/{}/fd: hands a local client's connection to the guest
+ * (nanoterm/local.h). The server leaves the path: after it the client speaks guest.h with the
+ * guest, for one exec. */
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -19,8 +20,8 @@ struct hand_over {
 
 static void on_end(void *data, const struct nt_error *error)
 {
-    /* Either way the descriptor is no longer ours: when the guest did not take it, it was closed with the operation,
-     * and the client sees the end of its connection before the first frame. */
+    /* Either way the descriptor is no longer ours: when the guest did not take it, it was closed
+     * with the operation, and the client sees the end of its connection before the first frame. */
 }
 
 static const struct guest_events events = { .end = on_end };
@@ -34,7 +35,9 @@ static void on_taken(void *data, int fd)
     struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), NT_G_ADOPT);
     size_t size = nt_g_done(&w);
     if (fd >= 0) {
-        if (workspace_guest(h->server, &h->ws, (struct nt_bytes){ memory, size }, &events, NULL, &op, &error) == 0)
+        if (workspace_guest(h->server, &h->ws, (struct nt_bytes){ memory, size }, &events, NULL,
+                            &op, &error)
+            == 0)
             guest_op_attach_fd(op, fd);
         else
             close(fd);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* file_json.c - FileInfo. Clients refuse an unknown key and compute is_dir from type, whose values are a closed set:
- * file, dir, symlink. Names that are not UTF-8 are shown with U+FFFD. */
+/* file_json.c - FileInfo. Clients refuse an unknown key and compute is_dir from type, whose values
+ * are a closed set: file, dir, symlink. Names that are not UTF-8 are shown with U+FFFD. */
 #include "plugins/serve/api/file_json.h"
 
 #include <stdio.h>
@@ -69,11 +69,14 @@ json_t *file_json(const struct guest_fields *f, bool wide)
     bad |= json_object_set_new(j, "owner", utf8_json(f->owner.data, f->owner.size));
     bad |= json_object_set_new(j, "group", utf8_json(f->group.data, f->group.size));
     bad |= json_object_set_new(j, "modified_time",
-                               file_json_time(f->mtime_ns, time) == 0 ? json_string(time) : json_null());
+                               file_json_time(f->mtime_ns, time) == 0 ? json_string(time)
+                                                                      : json_null());
     bad |= json_object_set_new(j, "symlink_target",
-                               S_ISLNK(mode) ? utf8_json(f->target.data, f->target.size) : json_null());
+                               S_ISLNK(mode) ? utf8_json(f->target.data, f->target.size)
+                                             : json_null());
     if (wide) {
-        snprintf(number, sizeof(number), "%lld", (long long)f->mtime_ns); /* as text: more than a double holds */
+        /* as text: more than a double holds */
+        snprintf(number, sizeof(number), "%lld", (long long)f->mtime_ns);
         bad |= json_object_set_new(j, "mtime_ns", json_string(number));
         bad |= json_object_set_new(j, "uid", json_integer((json_int_t)(f->uid & UINT32_MAX)));
         bad |= json_object_set_new(j, "gid", json_integer((json_int_t)(f->gid & UINT32_MAX)));

@@ -8,7 +8,8 @@
 
 #include "plugins/serve/api/guest_fields.h"
 
-/* Exactly the keys of the strict type; wide adds mtime_ns (text), uid and gid. NULL: out of memory. */
+/* Exactly the keys of the strict type; wide adds mtime_ns (text), uid and gid. NULL: out of
+ * memory. */
 json_t *file_json(const struct guest_fields *entry, bool wide);
 
 /* "2024-01-02T03:04:05.123456789Z"; -1: beyond what that form can say. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* file_raw.c - /v1/sandboxes/{}/file: one file as bytes, streamed between the client and the guest. Nothing is kept
- * here: a piece is read from one side when the other has taken the one before. There is never a Content-Encoding:
- * clients would unpack a .gz file. A body that is cut short leaves the old file. */
+/* file_raw.c - /v1/sandboxes/{}/file: one file as bytes, streamed between the client and the guest.
+ * Nothing is kept here: a piece is read from one side when the other has taken the one before.
+ * There is never a Content-Encoding: clients would unpack a .gz file. A body that is cut short
+ * leaves the old file. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,8 +24,8 @@ struct transfer {
     struct guest_op *op;     /* NULL: ended */
     char request_id[72];
     bool is_wide, is_head;
-    bool has_head;     /* GET: the answer has begun */
-    bool is_lent;      /* GET: bytes of op are in the socket's queue: op must stay */
+    bool has_head; /* GET: the answer has begun */
+    bool is_lent;  /* GET: bytes of op are in the socket's queue: op must stay */
     bool is_answered;
     bool has_length;
     uint64_t left;     /* GET: bytes that the announced length still needs */
@@ -66,7 +67,7 @@ static void on_done(void *data, struct net_request *req, const struct nt_error *
     transfer_check(t);
 }
 
-/* --- GET and HEAD --- */
+/* --- GET and HEAD -------------------------------------------------------------------------- */
 
 static void send_head(struct transfer *t, const struct guest_fields *f)
 {
@@ -84,7 +85,8 @@ static void send_head(struct transfer *t, const struct guest_fields *f)
     t->has_length = S_ISREG((mode_t)f->mode) && f->size > 0;
     t->left = t->has_length ? f->size : 0;
     t->has_head = true;
-    net_respond_head(t->req, 200, headers, t->is_wide ? 4 : 1, t->has_length ? (int64_t)f->size : -1);
+    net_respond_head(t->req, 200, headers, t->is_wide ? 4 : 1,
+                     t->has_length ? (int64_t)f->size : -1);
 }
 
 static void get_frame(void *data, const struct nt_g_frame *frame)
@@ -147,10 +149,12 @@ static void get_end(void *data, const struct nt_error *error)
     transfer_check(t);
 }
 
-static const struct guest_events get_events = { .frame = get_frame, .bytes = get_bytes, .end = get_end };
+static const struct guest_events get_events = { .frame = get_frame,
+                                                .bytes = get_bytes,
+                                                .end = get_end };
 static const struct net_request_events get_request = { .done = on_done };
 
-/* --- PUT --- */
+/* --- PUT ----------------------------------------------------------------------------------- */
 
 static void put_send_end(struct transfer *t)
 {
@@ -209,7 +213,8 @@ static void put_answer(struct transfer *t, const struct guest_fields *f)
     json_t *body = json_object();
     json_object_set_new(body, "path", utf8_json(f->path.data, f->path.size));
     json_object_set_new(body, "bytes", json_integer((json_int_t)(f->size & INT64_MAX)));
-    json_object_set_new(body, "mtime", file_json_time(f->mtime_ns, time) == 0 ? json_string(time) : json_null());
+    json_object_set_new(body, "mtime",
+                        file_json_time(f->mtime_ns, time) == 0 ? json_string(time) : json_null());
     json_object_set_new(body, "mtime_ns", json_string(ns));
     json_object_set_new(body, "mode", json_string(mode));
     answer_raw_json(t->req, 200, body);
@@ -246,10 +251,14 @@ static void put_end(void *data, const struct nt_error *error)
     transfer_check(t);
 }
 
-static const struct guest_events put_events = { .frame = put_frame, .sent = put_sent, .end = put_end };
-static const struct net_request_events put_request = { .body = put_body, .body_end = put_body_end, .done = on_done };
+static const struct guest_events put_events = { .frame = put_frame,
+                                                .sent = put_sent,
+                                                .end = put_end };
+static const struct net_request_events put_request = { .body = put_body,
+                                                       .body_end = put_body_end,
+                                                       .done = on_done };
 
-/* --- requests --- */
+/* --- requests ------------------------------------------------------------------------------ */
 
 /* The path asked for; NULL: the exchange was answered. */
 static const char *path_of(struct exchange *x)
@@ -268,8 +277,9 @@ static const char *path_of(struct exchange *x)
     return NULL;
 }
 
-static void transfer_start(struct exchange *x, const struct workspace *ws, struct nt_g_writer *w, bool is_head,
-                           const struct guest_events *events, const struct net_request_events *request)
+static void transfer_start(struct exchange *x, const struct workspace *ws, struct nt_g_writer *w,
+                           bool is_head, const struct guest_events *events,
+                           const struct net_request_events *request)
 {
     struct nt_error error = NT_ERROR_INIT;
     size_t size = nt_g_done(w);
@@ -283,7 +293,9 @@ static void transfer_start(struct exchange *x, const struct workspace *ws, struc
     t->is_wide = exchange_is_wide(x);
     t->is_head = is_head;
     nt_copy_text(t->request_id, sizeof(t->request_id), exchange_request_id(x));
-    if (workspace_guest(exchange_server(x), ws, (struct nt_bytes){ w->data, size }, events, t, &t->op, &error) < 0) {
+    if (workspace_guest(exchange_server(x), ws, (struct nt_bytes){ w->data, size }, events, t,
+                        &t->op, &error)
+        < 0) {
         free(t);
         answer_guest_error(x, &error, GUEST_FILE);
         return;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* files.c - /v1/sandboxes/{}/files: the file calls whose requests and answers are JSON. Whole files as bytes are in
- * file_raw.c. All paths are looked up by the guest, inside the workspace; a relative one starts at /workspace. */
+/* files.c - /v1/sandboxes/{}/files: the file calls whose requests and answers are JSON. Whole files
+ * as bytes are in file_raw.c. All paths are looked up by the guest, inside the workspace; a
+ * relative one starts at /workspace. */
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,9 +15,10 @@
 #include "sdk/error.h"
 #include "sdk/parse.h"
 
-#define READ_MAX (8u * 1024 * 1024)   /* of files/read; more goes through GET file */
-#define WRITE_MAX (64u * 1024 * 1024) /* body of files/write: clients put whole files there, as base64 */
-#define ENTRIES_MAX 100000u           /* of one listing */
+#define READ_MAX (8u * 1024 * 1024) /* of files/read; more goes through GET file */
+/* body of files/write: clients put whole files there, as base64 */
+#define WRITE_MAX (64u * 1024 * 1024)
+#define ENTRIES_MAX 100000u /* of one listing */
 #define DEPTH_MAX 64u
 
 enum kind {
@@ -146,7 +148,8 @@ static void answer_read(struct call *c)
 
 static void answer(struct call *c, const struct nt_error *error)
 {
-    struct guest_failure f = error ? guest_failure_of(error, GUEST_FILE) : (struct guest_failure){ 0 };
+    struct guest_failure f =
+        error ? guest_failure_of(error, GUEST_FILE) : (struct guest_failure){ 0 };
     bool is_absent = error && f.status == 404;
     if (c->wrong)
         exchange_fail(c->x, c->wrong_status, "file_error", "%s", c->wrong);
@@ -181,7 +184,7 @@ static void on_lost(void *data)
     guest_op_cancel(c->op); /* a write that was cut leaves the old file */
 }
 
-/* --- requests --- */
+/* --- requests ------------------------------------------------------------------------------ */
 
 /* A path of the request: text without NUL, not empty. NULL: the exchange was answered. */
 static const char *path_of(struct exchange *x, const char *key)
@@ -206,8 +209,8 @@ static bool is_user_fine(struct exchange *x)
 }
 
 /* Sends the frame. content may be NULL (taken). */
-static void call_start(struct exchange *x, const struct workspace *ws, enum kind kind, struct nt_g_writer *w,
-                       struct nt_buf *content)
+static void call_start(struct exchange *x, const struct workspace *ws, enum kind kind,
+                       struct nt_g_writer *w, struct nt_buf *content)
 {
     struct nt_error error = NT_ERROR_INIT;
     size_t size = nt_g_done(w);
@@ -224,7 +227,9 @@ static void call_start(struct exchange *x, const struct workspace *ws, enum kind
     c->content = content ? *content : (struct nt_buf)NT_BUF(READ_MAX);
     if (kind == KIND_LIST)
         c->answer = json_array();
-    if (workspace_guest(exchange_server(x), ws, (struct nt_bytes){ w->data, size }, &events, c, &c->op, &error) < 0) {
+    if (workspace_guest(exchange_server(x), ws, (struct nt_bytes){ w->data, size }, &events, c,
+                        &c->op, &error)
+        < 0) {
         call_free(c);
         answer_guest_error(x, &error, GUEST_FILE);
         return;
@@ -290,8 +295,10 @@ static void read_found(struct exchange *x, const struct workspace *ws, void *dat
 {
     json_t *encoding = json_object_get(exchange_json(x), "encoding");
     const char *name = json_string_value(encoding);
-    if (encoding && !json_is_null(encoding) && (!name || (strcmp(name, "utf8") && strcmp(name, "utf-8")))) {
-        exchange_fail(x, 400, "invalid_request", "encoding must be utf8; bytes are read with GET file");
+    if (encoding && !json_is_null(encoding)
+        && (!name || (strcmp(name, "utf8") && strcmp(name, "utf-8")))) {
+        exchange_fail(x, 400, "invalid_request",
+                      "encoding must be utf8; bytes are read with GET file");
         return;
     }
     one_path(x, ws, NT_G_READ, KIND_READ);
@@ -302,7 +309,9 @@ static int content_of(struct exchange *x, struct nt_buf *ret)
 {
     json_t *content = json_object_get(exchange_json(x), "content");
     json_t *encoding = json_object_get(exchange_json(x), "encoding");
-    const char *name = json_is_string(encoding) ? json_string_value(encoding) : encoding ? "" : "utf8";
+    const char *name = json_is_string(encoding) ? json_string_value(encoding)
+                       : encoding               ? ""
+                                                : "utf8";
     if (json_is_null(encoding))
         name = "utf8";
     size_t size = json_string_length(content);
@@ -316,8 +325,9 @@ static int content_of(struct exchange *x, struct nt_buf *ret)
         char *room = nt_buf_room(ret, size / 4 * 3 + 3);
         size_t decoded = 0;
         if (room
-            && sodium_base642bin((unsigned char *)room, size / 4 * 3 + 3, json_string_value(content), size, "\r\n",
-                                 &decoded, NULL, sodium_base64_VARIANT_ORIGINAL)
+            && sodium_base642bin((unsigned char *)room, size / 4 * 3 + 3,
+                                 json_string_value(content), size, "\r\n", &decoded, NULL,
+                                 sodium_base64_VARIANT_ORIGINAL)
                    < 0) {
             exchange_fail(x, 400, "invalid_request", "content is not base64");
             return -1;
@@ -364,7 +374,8 @@ static void list_found(struct exchange *x, const struct workspace *ws, void *dat
         return;
     }
     if ((user && *user && strcmp(user, "agent")) || strlen(path) >= 4096) {
-        exchange_fail(x, 400, "invalid_request", user ? "a workspace has one user: agent" : "the path is too long");
+        exchange_fail(x, 400, "invalid_request",
+                      user ? "a workspace has one user: agent" : "the path is too long");
         return;
     }
     uint8_t memory[FRAME_MEMORY];
@@ -374,10 +385,10 @@ static void list_found(struct exchange *x, const struct workspace *ws, void *dat
     call_start(x, ws, KIND_LIST, &w, NULL);
 }
 
-#define HANDLER(name)                                                  \
-    static void name##_handler(struct server *server, struct exchange *x) \
-    {                                                                  \
-        workspace_find(x, exchange_param(x, 0), name##_found, NULL);   \
+#define HANDLER(name)                                                                              \
+    static void name##_handler(struct server *server, struct exchange *x)                          \
+    {                                                                                              \
+        workspace_find(x, exchange_param(x, 0), name##_found, NULL);                               \
     }
 HANDLER(info)
 HANDLER(exists)

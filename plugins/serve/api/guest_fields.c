@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* guest_fields.c - reads frames of the guest for the handlers. Its bytes are hostile: sizes are checked by nt_g_each. */
+/* guest_fields.c - reads frames of the guest for the handlers. Its bytes are hostile: sizes are
+ * checked by nt_g_each. */
 #include "plugins/serve/api/guest_fields.h"
 
 #include <errno.h>
@@ -57,7 +58,8 @@ static struct nt_bytes *text_of(struct guest_fields *f, uint16_t tag)
     }
 }
 
-int guest_fields_read(const struct nt_g_frame *frame, struct guest_fields *ret, struct nt_error *reterr)
+int guest_fields_read(const struct nt_g_frame *frame, struct guest_fields *ret,
+                      struct nt_error *reterr)
 {
     struct guest_fields f = { 0 };
     size_t at = 0;
@@ -104,7 +106,8 @@ int guest_not_started_status(const struct nt_error *error)
 
 struct guest_failure guest_failure_of(const struct nt_error *error, enum guest_subject subject)
 {
-    switch (error->attempt ? 0 : error->code) { /* what came about without the guest saying anything */
+    /* what came about without the guest saying anything */
+    switch (error->attempt ? 0 : error->code) {
     case NT_E_CONFLICT:
         return (struct guest_failure){ 409, 0, "sandbox_not_ready" };
     case NT_E_MEMORY:
@@ -116,7 +119,9 @@ struct guest_failure guest_failure_of(const struct nt_error *error, enum guest_s
         break;
     }
     if (error->attempt == 0) /* no NT_G_ERROR: the guest could not be reached, or was lost */
-        return (struct guest_failure){ 503, 0, subject == GUEST_EXEC ? "exec_failed" : "sandbox_unavailable" };
+        return (struct guest_failure){ 503, 0,
+                                       subject == GUEST_EXEC ? "exec_failed"
+                                                             : "sandbox_unavailable" };
     if (error->attempt == NT_GE_UNSUPPORTED)
         return (struct guest_failure){ 501, 0, "not_implemented" };
     if (subject == GUEST_FILE) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* guest_fields.h - the fields of a guest's frame in one struct, and what its errors mean on the wire of the API. */
+/* guest_fields.h - the fields of a guest's frame in one struct, and what its errors mean on the
+ * wire of the API. */
 #ifndef NT_SERVE_API_GUEST_FIELDS_H
 #define NT_SERVE_API_GUEST_FIELDS_H
 
@@ -19,14 +20,16 @@ struct guest_fields {
 };
 
 /* NT_E_RESPONSE: malformed. */
-int guest_fields_read(const struct nt_g_frame *frame, struct guest_fields *ret, struct nt_error *reterr);
+int guest_fields_read(const struct nt_g_frame *frame, struct guest_fields *ret,
+                      struct nt_error *reterr);
 
 static inline int guest_fields_has(const struct guest_fields *f, unsigned tag)
 {
     return (int)(f->has >> tag & 1u);
 }
 
-/* Exit status of a program as a shell would say it: 128 + n for a signal, 124 after its time limit. */
+/* Exit status of a program as a shell would say it: 128 + n for a signal, 124 after its time
+ * limit. */
 int guest_exit_code(const struct guest_fields *exit);
 
 /* What was asked of the guest; decides which codes its errors get. */

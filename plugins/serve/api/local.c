@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* local.c - what only this user's own commands may ask, over the embedded socket: a hand-over to a newer program. */
+/* local.c - what only this user's own commands may ask, over the embedded socket: a hand-over to a
+ * newer program. */
 #include "nanoterm/local.h"
 #include "plugins/serve/api/routes.h"
 #include "plugins/serve/handover.h"
@@ -12,7 +13,8 @@ static void post_handover(struct server *server, struct exchange *x)
     struct nt_error error = NT_ERROR_INIT;
     const char *binary = nt_json_text(exchange_json(x), "binary");
     if (!exchange_principal(x)->is_local || !server->options || !server->embedded) {
-        exchange_fail(x, 403, "forbidden", "only the server that runs in the background can hand over");
+        exchange_fail(x, 403, "forbidden",
+                      "only the server that runs in the background can hand over");
         return;
     }
     if (server->stopping) {
@@ -20,7 +22,8 @@ static void post_handover(struct server *server, struct exchange *x)
         return;
     }
     if (!binary) {
-        exchange_fail(x, 400, "invalid_request", "\"binary\" must be the absolute path of a nanoterm program");
+        exchange_fail(x, 400, "invalid_request",
+                      "\"binary\" must be the absolute path of a nanoterm program");
         return;
     }
     int fd = handover_open(binary, &error);
@@ -34,6 +37,9 @@ static void post_handover(struct server *server, struct exchange *x)
 }
 
 static const struct route rows[] = {
-    { .method = "POST", .pattern = "/v1/local/handover", .handler = post_handover, .flags = ROUTE_JSON },
+    { .method = "POST",
+      .pattern = "/v1/local/handover",
+      .handler = post_handover,
+      .flags = ROUTE_JSON },
 };
 const struct routes local_routes = { rows, sizeof(rows) / sizeof(rows[0]) };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* processes.c - /v1/sandboxes/{}/processes: the programs that were started in a workspace, their output so far, the
- * end of one, and its standard input. Clients build strict objects from these answers: no key may be added. */
+/* processes.c - /v1/sandboxes/{}/processes: the programs that were started in a workspace, their
+ * output so far, the end of one, and its standard input. Clients build strict objects from these
+ * answers: no key may be added. */
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,14 +13,15 @@
 #include "sdk/error.h"
 
 #define PROCESSES_MAX 10000
-#define LOG_MAX (16u * 1024 * 1024) /* of each stream; the first bytes are kept, because clients slice by length */
+/* of each stream; the first bytes are kept, because clients slice by length */
+#define LOG_MAX (16u * 1024 * 1024)
 
 /* One request about processes. */
 struct query {
     struct exchange *x;
     struct guest_op *op;
-    json_t *list;          /* GET processes */
-    bool wants_logs;       /* GET logs */
+    json_t *list;    /* GET processes */
+    bool wants_logs; /* GET logs */
     bool has_ended, has_status;
     bool is_malformed, is_full[2];
     uint64_t status;
@@ -91,18 +93,23 @@ static void on_bytes(void *data, uint16_t type, struct nt_bytes bytes)
 
 static void answer_logs(struct query *q)
 {
-    for (int i = 0; q->has_ended && i < 2; i++) { /* while it runs, the rest of a cut character may still come */
+    /* while it runs, the rest of a cut character may still come */
+    for (int i = 0; q->has_ended && i < 2; i++) {
         struct nt_buf text = NT_BUF(16);
         utf8_text_end(&q->text[i], &text);
         add_text(q, i, &text);
         nt_buf_done(&text);
     }
     json_t *body = json_object();
-    int bad = json_object_set_new(body, "stdout", json_stringn_nocheck(nt_buf_text(&q->out[0]), q->out[0].size));
-    bad |= json_object_set_new(body, "stderr", json_stringn_nocheck(nt_buf_text(&q->out[1]), q->out[1].size));
-    bad |= json_object_set_new(body, "output", json_stringn_nocheck(nt_buf_text(&q->both), q->both.size));
+    int bad = json_object_set_new(body, "stdout",
+                                  json_stringn_nocheck(nt_buf_text(&q->out[0]), q->out[0].size));
+    bad |= json_object_set_new(body, "stderr",
+                               json_stringn_nocheck(nt_buf_text(&q->out[1]), q->out[1].size));
+    bad |= json_object_set_new(body, "output",
+                               json_stringn_nocheck(nt_buf_text(&q->both), q->both.size));
     if (q->has_ended)
-        json_object_set_new(body, "exit_code", json_integer(q->has_status ? (json_int_t)(q->status & 0xFF) : 255));
+        json_object_set_new(body, "exit_code",
+                            json_integer(q->has_status ? (json_int_t)(q->status & 0xFF) : 255));
     else
         json_object_set_new(body, "exit_code", json_null());
     if (!bad) {
@@ -138,7 +145,8 @@ static void on_lost(void *data)
 }
 
 /* Sends the request; NULL: the exchange was answered. */
-static struct query *query_new(struct exchange *x, const struct workspace *ws, struct nt_g_writer *w)
+static struct query *query_new(struct exchange *x, const struct workspace *ws,
+                               struct nt_g_writer *w)
 {
     struct nt_error error = NT_ERROR_INIT;
     struct query *q = calloc(1, sizeof(*q));
@@ -151,7 +159,9 @@ static struct query *query_new(struct exchange *x, const struct workspace *ws, s
     q->x = x;
     q->out[0].max = q->out[1].max = LOG_MAX + UTF8_TEXT_MAX(NT_G_FRAME_MAX);
     q->both.max = q->out[0].max * 2;
-    if (workspace_guest(exchange_server(x), ws, (struct nt_bytes){ w->data, size }, &events, q, &q->op, &error) < 0) {
+    if (workspace_guest(exchange_server(x), ws, (struct nt_bytes){ w->data, size }, &events, q,
+                        &q->op, &error)
+        < 0) {
         query_free(q);
         answer_guest_error(x, &error, GUEST_PROCESS);
         return NULL;

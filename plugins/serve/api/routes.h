@@ -5,16 +5,18 @@
 
 #include "plugins/serve/http/exchange.h"
 
-extern const struct routes health_routes;        /* health.c: /healthz */
-extern const struct routes local_routes;         /* local.c: /v1/local/... */
-extern const struct routes sandbox_routes;       /* sandboxes.c: create, list, get, remove, timeout, metrics */
-extern const struct routes sandbox_state_routes; /* sandbox_state.c: stop, start, hibernate, resume */
-extern const struct routes exec_routes;          /* exec.c */
-extern const struct routes exec_ws_routes;       /* exec_ws.c */
-extern const struct routes process_routes;       /* processes.c */
-extern const struct routes files_routes;         /* files.c: JSON */
-extern const struct routes file_routes;          /* file_raw.c: bytes */
-extern const struct routes fd_routes;            /* fd.c */
-extern const struct routes clone_routes;         /* clone.c */
+extern const struct routes health_routes; /* health.c: /healthz */
+extern const struct routes local_routes;  /* local.c: /v1/local/... */
+extern const struct routes
+    sandbox_routes; /* sandboxes.c: create, list, get, remove, timeout, metrics */
+extern const struct routes
+    sandbox_state_routes;                  /* sandbox_state.c: stop, start, hibernate, resume */
+extern const struct routes exec_routes;    /* exec.c */
+extern const struct routes exec_ws_routes; /* exec_ws.c */
+extern const struct routes process_routes; /* processes.c */
+extern const struct routes files_routes;   /* files.c: JSON */
+extern const struct routes file_routes;    /* file_raw.c: bytes */
+extern const struct routes fd_routes;      /* fd.c */
+extern const struct routes clone_routes;   /* clone.c */
 
 #endif

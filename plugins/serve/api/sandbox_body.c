@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sandbox_body.c - takes in the body of POST /v1/sandboxes: every value has a bound, what cannot be given is refused and
- * never left out silently. */
+/* sandbox_body.c - takes in the body of POST /v1/sandboxes: every value has a bound, what cannot be
+ * given is refused and never left out silently. */
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,32 +23,37 @@ static const struct {
     uint32_t vcpus, memory_mb, pids;
 } sizes[] = { { "small", 2, 2048, 512 }, { "medium", 4, 4096, 1024 }, { "large", 8, 8192, 2048 } };
 
-/* --- names ------------------------------------------------------------------------------------------------------- */
+/* --- names --------------------------------------------------------------------------------- */
 
 void sandbox_name_make(char *ret, size_t size)
 {
-    static const char *const adjectives[] = { "amber", "bold",  "brave", "bright", "calm",  "clear", "clever", "cosmic",
-                                              "crisp", "eager", "early", "fair",   "fleet", "fresh", "gentle", "glad",
-                                              "happy", "jolly", "keen",  "kind",   "lively", "lucid", "merry", "mild",
-                                              "neat",  "noble", "plain", "proud",  "quick", "quiet", "rapid", "sharp",
-                                              "solid", "spry",  "still", "sunny",  "swift", "tidy",  "vivid", "warm" };
-    static const char *const nouns[] = { "acorn", "aspen", "badger", "beech",  "birch", "brook", "cedar", "comet",
-                                         "crane", "delta", "eagle",  "ember",  "falcon", "fern", "finch", "fjord",
-                                         "grove", "hazel", "heron",  "island", "juniper", "lake", "larch", "linden",
-                                         "maple", "meadow", "otter", "pebble", "pine",  "prairie", "raven", "reef",
-                                         "ridge", "river", "robin",  "spruce", "summit", "tundra", "willow", "wren" };
-    snprintf(ret, size, "%s-%s", adjectives[randombytes_uniform(sizeof(adjectives) / sizeof(adjectives[0]))],
+    static const char *const adjectives[] = {
+        "amber", "bold",  "brave", "bright", "calm",   "clear", "clever", "cosmic",
+        "crisp", "eager", "early", "fair",   "fleet",  "fresh", "gentle", "glad",
+        "happy", "jolly", "keen",  "kind",   "lively", "lucid", "merry",  "mild",
+        "neat",  "noble", "plain", "proud",  "quick",  "quiet", "rapid",  "sharp",
+        "solid", "spry",  "still", "sunny",  "swift",  "tidy",  "vivid",  "warm"
+    };
+    static const char *const nouns[] = {
+        "acorn", "aspen",  "badger", "beech",  "birch",   "brook",   "cedar",  "comet",
+        "crane", "delta",  "eagle",  "ember",  "falcon",  "fern",    "finch",  "fjord",
+        "grove", "hazel",  "heron",  "island", "juniper", "lake",    "larch",  "linden",
+        "maple", "meadow", "otter",  "pebble", "pine",    "prairie", "raven",  "reef",
+        "ridge", "river",  "robin",  "spruce", "summit",  "tundra",  "willow", "wren"
+    };
+    snprintf(ret, size, "%s-%s",
+             adjectives[randombytes_uniform(sizeof(adjectives) / sizeof(adjectives[0]))],
              nouns[randombytes_uniform(sizeof(nouns) / sizeof(nouns[0]))]);
 }
 
 bool sandbox_name_is_fine(const char *name)
 {
     size_t size = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.");
-    return size > 0 && size <= 63 && name[size] == '\0' && name[0] != '-' && name[0] != '.' && name[0] != '_'
-           && strncmp(name, "ws_", 3) != 0 && strncmp(name, "sn_", 3) != 0;
+    return size > 0 && size <= 63 && name[size] == '\0' && name[0] != '-' && name[0] != '.'
+           && name[0] != '_' && strncmp(name, "ws_", 3) != 0 && strncmp(name, "sn_", 3) != 0;
 }
 
-/* --- single values ------------------------------------------------------------------------------------------------- */
+/* --- single values ------------------------------------------------------------------------- */
 
 /* A member that is there and not null. */
 static json_t *member(const json_t *body, const char *name)
@@ -57,28 +62,31 @@ static json_t *member(const json_t *body, const char *name)
     return json_is_null(value) ? NULL : value;
 }
 
-static int take_number(const json_t *body, const char *name, int64_t min, int64_t max, uint32_t *ret,
-                       struct nt_error *reterr)
+static int take_number(const json_t *body, const char *name, int64_t min, int64_t max,
+                       uint32_t *ret, struct nt_error *reterr)
 {
     const json_t *value = member(body, name);
     if (!value)
         return 0;
-    if (!json_is_integer(value) || json_integer_value(value) < min || json_integer_value(value) > max)
-        return nt_fail(reterr, NT_E_INVALID, "%s must be a whole number from %lld to %lld", name, (long long)min,
-                       (long long)max);
+    if (!json_is_integer(value) || json_integer_value(value) < min
+        || json_integer_value(value) > max)
+        return nt_fail(reterr, NT_E_INVALID, "%s must be a whole number from %lld to %lld", name,
+                       (long long)min, (long long)max);
     *ret = (uint32_t)json_integer_value(value);
     return 0;
 }
 
 /* Text without NUL that fits; absent leaves ret as it is. */
-static int take_text(const json_t *body, const char *name, char *ret, size_t size, struct nt_error *reterr)
+static int take_text(const json_t *body, const char *name, char *ret, size_t size,
+                     struct nt_error *reterr)
 {
     const json_t *value = member(body, name);
     if (!value)
         return 0;
     const char *text = json_string_value(value);
     if (!text || strlen(text) != json_string_length(value) || strlen(text) >= size)
-        return nt_fail(reterr, NT_E_INVALID, "%s must be a text of at most %zu bytes", name, size - 1);
+        return nt_fail(reterr, NT_E_INVALID, "%s must be a text of at most %zu bytes", name,
+                       size - 1);
     memcpy(ret, text, strlen(text) + 1);
     return 0;
 }
@@ -93,14 +101,17 @@ static int take_flag(const json_t *body, const char *name, bool *ret, struct nt_
     return 0;
 }
 
-int sandbox_timeout_parse(const json_t *body, int64_t fallback_ms, int64_t *ret, struct nt_error *reterr)
+int sandbox_timeout_parse(const json_t *body, int64_t fallback_ms, int64_t *ret,
+                          struct nt_error *reterr)
 {
     const json_t *value = member(body, "timeout_ms");
     *ret = fallback_ms;
     if (!value)
         return 0;
-    if (!json_is_integer(value) || json_integer_value(value) < 0 || json_integer_value(value) > TIMEOUT_MAX_MS)
-        return nt_fail(reterr, NT_E_INVALID, "timeout_ms must be from 0 (none) to %lld", (long long)TIMEOUT_MAX_MS);
+    if (!json_is_integer(value) || json_integer_value(value) < 0
+        || json_integer_value(value) > TIMEOUT_MAX_MS)
+        return nt_fail(reterr, NT_E_INVALID, "timeout_ms must be from 0 (none) to %lld",
+                       (long long)TIMEOUT_MAX_MS);
     *ret = json_integer_value(value);
     return 0;
 }
@@ -122,7 +133,7 @@ int sandbox_action_parse(const json_t *body, bool *ret_hibernate, struct nt_erro
     return 0;
 }
 
-/* --- objects -------------------------------------------------------------------------------------------------------- */
+/* --- objects ------------------------------------------------------------------------------- */
 
 static int take_envs(const json_t *body, char **ret, struct nt_error *reterr)
 {
@@ -134,10 +145,12 @@ static int take_envs(const json_t *body, char **ret, struct nt_error *reterr)
     size_t bytes = 0;
     if (json_object_size(envs) > ENVS_MAX)
         return nt_fail(reterr, NT_E_INVALID, "envs has more than %u members", ENVS_MAX);
-    json_object_foreach(envs, name, value) {
+    json_object_foreach(envs, name, value)
+    {
         const char *text = json_string_value(value);
         if (!*name || strchr(name, '=') || !text || strlen(text) != json_string_length(value))
-            return nt_fail(reterr, NT_E_INVALID, "envs: names are without '=', values are texts without NUL");
+            return nt_fail(reterr, NT_E_INVALID,
+                           "envs: names are without '=', values are texts without NUL");
         bytes += strlen(name) + strlen(text) + 2;
     }
     if (bytes > ENVS_BYTES)
@@ -152,8 +165,10 @@ static int take_metadata(const json_t *body, char **ret, struct nt_error *reterr
     if (metadata && !json_is_object(metadata))
         return nt_fail(reterr, NT_E_INVALID, "metadata must be an object");
     /* Clients read these two as the state of volumes, and fall over what is not. */
-    if (json_object_get(metadata, "volume_attachments") || json_object_get(metadata, "shared_volume_mount"))
-        return nt_fail(reterr, NT_E_INVALID, "metadata: volume_attachments and shared_volume_mount are reserved");
+    if (json_object_get(metadata, "volume_attachments")
+        || json_object_get(metadata, "shared_volume_mount"))
+        return nt_fail(reterr, NT_E_INVALID,
+                       "metadata: volume_attachments and shared_volume_mount are reserved");
     nt_autofree char *text = metadata ? json_dumps(metadata, JSON_COMPACT) : strdup("{}");
     if (!text)
         return nt_fail(reterr, NT_E_MEMORY, "no memory for the metadata");
@@ -177,8 +192,10 @@ static int take_network(const json_t *body, bool *internet, struct nt_error *ret
     if (!json_is_object(network))
         return nt_fail(reterr, NT_E_INVALID, "network must be an object");
     const json_t *egress = member(network, "egress");
-    if (json_object_size(member(network, "deny_out")) || json_array_size(member(network, "deny_out")) > 0
-        || json_array_size(member(network, "allow_out")) > 0 || json_array_size(member(egress, "allow_cidrs")) > 0
+    if (json_object_size(member(network, "deny_out"))
+        || json_array_size(member(network, "deny_out")) > 0
+        || json_array_size(member(network, "allow_out")) > 0
+        || json_array_size(member(egress, "allow_cidrs")) > 0
         || json_array_size(member(egress, "deny_cidrs")) > 0 || member(egress, "rate_limit"))
         return not_built("network: rules for single addresses", reterr);
     const char *mode = nt_json_text(egress, "mode");
@@ -203,7 +220,7 @@ static int refuse_what_is_not_built(const json_t *body, struct nt_error *reterr)
     return 0;
 }
 
-/* --- image and size -------------------------------------------------------------------------------------------------- */
+/* --- image and size ------------------------------------------------------------------------ */
 
 static int no_template(const char *name, struct nt_error *reterr)
 {
@@ -212,7 +229,8 @@ static int no_template(const char *name, struct nt_error *reterr)
     return nt_hint(reterr, "use the image host, or the path of a root filesystem as tar");
 }
 
-static int take_image(const json_t *body, bool is_local, struct workspace *ws, struct nt_error *reterr)
+static int take_image(const json_t *body, bool is_local, struct workspace *ws,
+                      struct nt_error *reterr)
 {
     snprintf(ws->template_name, sizeof(ws->template_name), "base");
     snprintf(ws->image, sizeof(ws->image), "host");
@@ -227,12 +245,14 @@ static int take_image(const json_t *body, bool is_local, struct workspace *ws, s
     if (strncmp(image, "file:/", 6) != 0)
         return no_template(image, reterr);
     if (!is_local) /* the server would open a file of its own machine for somebody else */
-        return nt_fail(reterr, NT_E_FORBIDDEN, "an image from a file is for the user of this machine only");
+        return nt_fail(reterr, NT_E_FORBIDDEN,
+                       "an image from a file is for the user of this machine only");
     memcpy(ws->image, image, sizeof(image));
     return 0;
 }
 
-static int take_size(const json_t *body, bool is_wide, struct workspace *ws, struct nt_error *reterr)
+static int take_size(const json_t *body, bool is_wide, struct workspace *ws,
+                     struct nt_error *reterr)
 {
     ws->vcpus = 2;
     ws->memory_mb = is_wide ? 2048 : 512;
@@ -262,9 +282,10 @@ static int take_size(const json_t *body, bool is_wide, struct workspace *ws, str
     return 0;
 }
 
-/* --- all of it --------------------------------------------------------------------------------------------------------- */
+/* --- all of it ----------------------------------------------------------------------------- */
 
-static int parse(const json_t *body, bool is_wide, bool is_local, struct sandbox_body *b, struct nt_error *reterr)
+static int parse(const json_t *body, bool is_wide, bool is_local, struct sandbox_body *b,
+                 struct nt_error *reterr)
 {
     struct workspace *ws = &b->ws;
     ws->internet = true;
@@ -286,7 +307,8 @@ static int parse(const json_t *body, bool is_wide, bool is_local, struct sandbox
     b->has_name = ws->name[0] != '\0';
     if (b->has_name && !sandbox_name_is_fine(ws->name))
         return nt_fail(reterr, NT_E_INVALID,
-                       "a name has letters, digits, '-', '_' and '.', begins with a letter or digit, is at most 63 long "
+                       "a name has letters, digits, '-', '_' and '.', begins with a letter or "
+                       "digit, is at most 63 long "
                        "and does not look like an id");
     b->spec_flags = (require_limits ? NT_SPEC_REQUIRE_LIMITS : 0) | (harden ? NT_SPEC_HARDEN : 0);
     ws->envs = b->envs;

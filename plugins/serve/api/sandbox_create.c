@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sandbox_create.c - POST /v1/sandboxes: a new workspace, once per Idempotency-Key.
  *
- * The same key again with the same body gets the same answer: from the store when it is known, by waiting when the first
- * request is still at work. So a client that lost its connection can ask again and gets no second workspace. */
+ * The same key again with the same body gets the same answer: from the store when it is known, by
+ * waiting when the first request is still at work. So a client that lost its connection can ask
+ * again and gets no second workspace. */
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,7 +51,8 @@ static void fail_all(struct creation *c, const struct nt_error *error)
     creation_end(c);
 }
 
-static void fail_code(struct creation *c, uint32_t code, const char *server_code, const char *message)
+static void fail_code(struct creation *c, uint32_t code, const char *server_code,
+                      const char *message)
 {
     struct nt_error error = NT_ERROR_INIT;
     nt_fail(&error, code, "%s", message);
@@ -80,7 +82,8 @@ static void on_made(void *data, const struct workspace *ws, const struct nt_erro
         return;
     }
     for (uint32_t i = 0; i < c->waiter_count; i++)
-        exchange_send_json(c->waiters[i], 201, sandbox_json(ws, exchange_is_wide(c->waiters[i]), NULL));
+        exchange_send_json(c->waiters[i], 201,
+                           sandbox_json(ws, exchange_is_wide(c->waiters[i]), NULL));
     creation_end(c);
 }
 
@@ -95,8 +98,11 @@ static void on_begun(void *data, enum store_begun begun, uint32_t status, const 
         fail_all(c, error);
         return;
     }
-    struct act_options options = { .kind = ACT_CREATE, .spec_flags = c->body.spec_flags, .answer = make_answer,
-                                   .done = on_made, .data = c };
+    struct act_options options = { .kind = ACT_CREATE,
+                                   .spec_flags = c->body.spec_flags,
+                                   .answer = make_answer,
+                                   .done = on_made,
+                                   .data = c };
     switch (begun) {
     case STORE_BEGUN:
         if (act_begin(c->server, &c->body.ws, &options, &failure) < 0)
@@ -104,18 +110,22 @@ static void on_begun(void *data, enum store_begun begun, uint32_t status, const 
         return;
     case STORE_ANSWERED:
         for (uint32_t i = 0; i < c->waiter_count; i++)
-            exchange_send_json(c->waiters[i], status, json_loads(body ? body : "", JSON_ALLOW_NUL, NULL));
+            exchange_send_json(c->waiters[i], status,
+                               json_loads(body ? body : "", JSON_ALLOW_NUL, NULL));
         creation_end(c);
         return;
     case STORE_OTHER_REQUEST:
-        fail_code(c, NT_E_CONFLICT, "conflict", "this Idempotency-Key was used for another request");
+        fail_code(c, NT_E_CONFLICT, "conflict",
+                  "this Idempotency-Key was used for another request");
         return;
     case STORE_PENDING:
-        fail_code(c, NT_E_CONFLICT, "transition_in_progress", "the first request with this key has not ended yet");
+        fail_code(c, NT_E_CONFLICT, "transition_in_progress",
+                  "the first request with this key has not ended yet");
         return;
     case STORE_NAME_TAKEN:
         if (c->body.has_name || ++c->tries > NAME_TRIES) {
-            nt_fail(&failure, NT_E_CONFLICT, "there is a workspace with the name %s", c->body.ws.name);
+            nt_fail(&failure, NT_E_CONFLICT, "there is a workspace with the name %s",
+                    c->body.ws.name);
             fail_all(c, &failure);
         } else {
             begin(c);
@@ -141,7 +151,9 @@ static void begin(struct creation *c)
     }
     ws->status = WORKSPACE_CREATING;
     ws->created_at_ms = server_unix_ms();
-    struct store_answer answer = { .key = c->key[0] ? c->key : NULL, .route = ROUTE, .request = c->request };
+    struct store_answer answer = { .key = c->key[0] ? c->key : NULL,
+                                   .route = ROUTE,
+                                   .request = c->request };
     struct nt_error error = NT_ERROR_INIT;
     if (store_workspace_begin(c->server->store, ws, &answer, on_begun, c, &error) < 0)
         fail_all(c, &error);
@@ -150,7 +162,8 @@ static void begin(struct creation *c)
 /* What was asked, whatever the order of its members. */
 static void hash_request(const json_t *body, uint8_t ret[STORE_KEY_HASH])
 {
-    nt_autofree char *text = body ? json_dumps(body, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY) : NULL;
+    nt_autofree char *text =
+        body ? json_dumps(body, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY) : NULL;
     const char *bytes = text ? text : "";
     crypto_generichash(ret, STORE_KEY_HASH, (const unsigned char *)bytes, strlen(bytes), NULL, 0);
 }
@@ -159,7 +172,8 @@ static void hash_request(const json_t *body, uint8_t ret[STORE_KEY_HASH])
 static bool join(struct server *server, struct exchange *x, const char *key, const uint8_t *request)
 {
     for (struct creation *c = server->creations; c; c = c->next) {
-        if (strcmp(c->key, key) != 0 || strcmp(c->body.ws.org_id, exchange_principal(x)->org_id) != 0)
+        if (strcmp(c->key, key) != 0
+            || strcmp(c->body.ws.org_id, exchange_principal(x)->org_id) != 0)
             continue;
         if (memcmp(c->request, request, STORE_KEY_HASH) != 0)
             exchange_fail(x, 409, "conflict", "this Idempotency-Key was used for another request");
@@ -176,7 +190,8 @@ void sandbox_create(struct server *server, struct exchange *x)
 {
     const char *key = net_request_header(exchange_request(x), "Idempotency-Key");
     if (key && (!*key || strlen(key) > KEY_MAX)) {
-        exchange_fail(x, 400, "invalid_request", "Idempotency-Key must have 1 to %u bytes", KEY_MAX);
+        exchange_fail(x, 400, "invalid_request", "Idempotency-Key must have 1 to %u bytes",
+                      KEY_MAX);
         return;
     }
     uint8_t request[STORE_KEY_HASH];
@@ -189,8 +204,10 @@ void sandbox_create(struct server *server, struct exchange *x)
     }
     struct nt_error error = NT_ERROR_INIT;
     struct creation *c = calloc(1, sizeof(*c));
-    if (!c || sandbox_body_parse(exchange_json(x), exchange_is_wide(x), exchange_principal(x)->is_local, &c->body,
-                                 &error) < 0) {
+    if (!c
+        || sandbox_body_parse(exchange_json(x), exchange_is_wide(x),
+                              exchange_principal(x)->is_local, &c->body, &error)
+               < 0) {
         free(c);
         if (!error.code)
             nt_fail(&error, NT_E_MEMORY, "no memory for the workspace");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sandbox_json.c - a workspace on the wire. Clients of the narrow form know a closed set of status words and treat an unknown
- * one as a crash; the wide form says what is. */
+/* sandbox_json.c - a workspace on the wire. Clients of the narrow form know a closed set of status
+ * words and treat an unknown one as a crash; the wide form says what is. */
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -12,8 +12,10 @@ static const struct {
     enum workspace_status status;
     const char *narrow, *wide;
 } words[] = {
-    { WORKSPACE_CREATING, "creating", "creating" }, { WORKSPACE_RUNNING, "running", "running" },
-    { WORKSPACE_STOPPED, "paused", "stopped" },     { WORKSPACE_DESTROYED, "destroyed", "destroyed" },
+    { WORKSPACE_CREATING, "creating", "creating" },
+    { WORKSPACE_RUNNING, "running", "running" },
+    { WORKSPACE_STOPPED, "paused", "stopped" },
+    { WORKSPACE_DESTROYED, "destroyed", "destroyed" },
     { WORKSPACE_ERROR, "error", "error" },
 };
 
@@ -50,7 +52,8 @@ json_t *sandbox_time_json(int64_t unix_ms)
 static void change_prefix(const char *id, const char *prefix, char *ret, size_t size)
 {
     const char *rest = strchr(id, '_');
-    snprintf(ret, size, "%s_%.40s", prefix, rest ? rest + 1 : id); /* an id has at most 40 characters */
+    /* an id has at most 40 characters */
+    snprintf(ret, size, "%s_%.40s", prefix, rest ? rest + 1 : id);
 }
 
 void sandbox_snapshot_id(const char *ws_id, char *ret, size_t size)
@@ -109,8 +112,9 @@ static void put_wide(json_t *object, const char *fields, const struct workspace 
     put(object, fields, "image", json_string(ws->image));
     put(object, fields, "size", json_string(ws->size));
     put(object, fields, "limits",
-        json_pack("{s:s, s:s, s:s, s:s}", "cpu", limit_word(ws->limit_cpu), "memory", limit_word(ws->limit_memory),
-                  "pids", limit_word(ws->limit_pids), "disk", limit_word(ws->limit_disk)));
+        json_pack("{s:s, s:s, s:s, s:s}", "cpu", limit_word(ws->limit_cpu), "memory",
+                  limit_word(ws->limit_memory), "pids", limit_word(ws->limit_pids), "disk",
+                  limit_word(ws->limit_disk)));
     put(object, fields, "internet_access", json_boolean(ws->internet));
     put(object, fields, "unreachable", json_boolean(ws->unreachable));
     put(object, fields, "notice", ws->notice[0] ? json_string(ws->notice) : json_null());
@@ -122,10 +126,12 @@ json_t *sandbox_json(const struct workspace *ws, bool is_wide, const char *field
     json_t *object = json_object();
     put(object, fields, "id", json_string(ws->id));
     put(object, fields, "status", json_string(word_of(ws->status, is_wide)));
-    json_t *config = json_pack("{s:I, s:I}", "vcpus", (json_int_t)ws->vcpus, "memory_mb", (json_int_t)ws->memory_mb);
+    json_t *config = json_pack("{s:I, s:I}", "vcpus", (json_int_t)ws->vcpus, "memory_mb",
+                               (json_int_t)ws->memory_mb);
     if (is_wide) {
         json_object_set_new(config, "pids", json_integer(ws->pids));
-        json_object_set_new(config, "disk_mb", ws->disk_mb ? json_integer(ws->disk_mb) : json_null());
+        json_object_set_new(config, "disk_mb",
+                            ws->disk_mb ? json_integer(ws->disk_mb) : json_null());
     }
     put(object, fields, "config", config);
     put(object, fields, "template", json_string(ws->template_name));
@@ -134,12 +140,15 @@ json_t *sandbox_json(const struct workspace *ws, bool is_wide, const char *field
     put(object, fields, "started_at", sandbox_time_json(ws->started_at_ms));
     put(object, fields, "timeout_at", sandbox_time_json(ws->timeout_at_ms));
     put(object, fields, "expires_at", sandbox_time_json(ws->timeout_at_ms));
-    put(object, fields, "timeout_ms", ws->timeout_ms > 0 ? json_integer(ws->timeout_ms) : json_null());
-    put(object, fields, "timeout_action", json_string(ws->on_timeout_hibernate ? "hibernate" : "destroy"));
+    put(object, fields, "timeout_ms",
+        ws->timeout_ms > 0 ? json_integer(ws->timeout_ms) : json_null());
+    put(object, fields, "timeout_action",
+        json_string(ws->on_timeout_hibernate ? "hibernate" : "destroy"));
     put(object, fields, "cwd", json_string(ws->cwd[0] ? ws->cwd : "/workspace"));
     char snapshot[44];
     sandbox_snapshot_id(ws->id, snapshot, sizeof(snapshot));
-    put(object, fields, "snapshot_id", ws->status == WORKSPACE_STOPPED ? json_string(snapshot) : json_null());
+    put(object, fields, "snapshot_id",
+        ws->status == WORKSPACE_STOPPED ? json_string(snapshot) : json_null());
     if (is_wide)
         put_wide(object, fields, ws);
     return object;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sandbox_state.c - stop and start, and what the narrow wire calls hibernate and resume: the layer of a stopped workspace
- * is its snapshot, "sn_" with the letters of "ws_". */
+/* sandbox_state.c - stop and start, and what the narrow wire calls hibernate and resume: the layer
+ * of a stopped workspace is its snapshot, "sn_" with the letters of "ws_". */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +20,7 @@ static int refuse(struct nt_error *reterr, const char *name, const char *why)
     return -1;
 }
 
-/* --- stop ------------------------------------------------------------------------------------------------------------ */
+/* --- stop ---------------------------------------------------------------------------------- */
 
 static void on_stopped(void *data, const struct workspace *ws, const struct nt_error *error)
 {
@@ -59,7 +59,9 @@ static void send_snapshot(struct exchange *x, const struct workspace *ws)
     }
     h->x = x;
     h->server = server;
-    struct nt_engine_call call = { .size = sizeof(call), .key = "size", .done = on_sized, .data = h };
+    struct nt_engine_call call = {
+        .size = sizeof(call), .key = "size", .done = on_sized, .data = h
+    };
     if (!server->engine_ops->inspect(server->engine, &call, h->ws.id))
         on_sized(h, NULL);
 }
@@ -79,7 +81,8 @@ static int grace_of(const json_t *body, int64_t *ret, struct nt_error *reterr)
     *ret = GRACE_MS;
     if (!grace || json_is_null(grace))
         return 0;
-    if (!json_is_integer(grace) || json_integer_value(grace) < 0 || json_integer_value(grace) > GRACE_MAX_MS)
+    if (!json_is_integer(grace) || json_integer_value(grace) < 0
+        || json_integer_value(grace) > GRACE_MAX_MS)
         return nt_fail(reterr, NT_E_INVALID, "grace_ms must be from 0 to %d", GRACE_MAX_MS);
     *ret = json_integer_value(grace);
     return 0;
@@ -87,7 +90,9 @@ static int grace_of(const json_t *body, int64_t *ret, struct nt_error *reterr)
 
 static void stop(struct exchange *x, const struct workspace *ws, bool hibernate)
 {
-    struct act_options options = { .kind = ACT_STOP, .hibernate = hibernate, .data = x,
+    struct act_options options = { .kind = ACT_STOP,
+                                   .hibernate = hibernate,
+                                   .data = x,
                                    .done = hibernate ? on_hibernated : on_stopped };
     struct nt_error error = NT_ERROR_INIT;
     int status = grace_of(exchange_json(x), &options.grace_ms, &error);
@@ -123,7 +128,7 @@ static void post_hibernate(struct server *server, struct exchange *x)
     workspace_find(x, exchange_param(x, 0), on_hibernate_found, NULL);
 }
 
-/* --- start ----------------------------------------------------------------------------------------------------------- */
+/* --- start --------------------------------------------------------------------------------- */
 
 static void on_start_found(struct exchange *x, const struct workspace *ws, void *data)
 {
@@ -156,9 +161,21 @@ static void post_resume(struct server *server, struct exchange *x)
 }
 
 static const struct route rows[] = {
-    { .method = "POST", .pattern = "/v1/sandboxes/{}/stop", .handler = post_stop, .flags = ROUTE_JSON },
-    { .method = "POST", .pattern = "/v1/sandboxes/{}/start", .handler = post_start, .flags = ROUTE_JSON },
-    { .method = "POST", .pattern = "/v1/sandboxes/{}/hibernate", .handler = post_hibernate, .flags = ROUTE_JSON },
-    { .method = "POST", .pattern = "/v1/sandboxes/{}/resume", .handler = post_resume, .flags = ROUTE_JSON },
+    { .method = "POST",
+      .pattern = "/v1/sandboxes/{}/stop",
+      .handler = post_stop,
+      .flags = ROUTE_JSON },
+    { .method = "POST",
+      .pattern = "/v1/sandboxes/{}/start",
+      .handler = post_start,
+      .flags = ROUTE_JSON },
+    { .method = "POST",
+      .pattern = "/v1/sandboxes/{}/hibernate",
+      .handler = post_hibernate,
+      .flags = ROUTE_JSON },
+    { .method = "POST",
+      .pattern = "/v1/sandboxes/{}/resume",
+      .handler = post_resume,
+      .flags = ROUTE_JSON },
 };
 const struct routes sandbox_state_routes = { rows, sizeof(rows) / sizeof(rows[0]) };

@@ -16,7 +16,7 @@
 
 #define PAGE 100u
 
-/* --- list ----------------------------------------------------------------------------------------------------------- */
+/* --- list ---------------------------------------------------------------------------------- */
 
 struct listing {
     struct exchange *x;
@@ -40,9 +40,8 @@ static bool has_metadata(const struct workspace *ws, json_t *wanted)
     nt_auto_json json_t *have = json_loads(ws->metadata, JSON_ALLOW_NUL, NULL);
     const char *name;
     json_t *value;
-    json_object_foreach(wanted, name, value)
-        if (!json_equal(json_object_get(have, name), value))
-            return false;
+    json_object_foreach(wanted, name,
+                        value) if (!json_equal(json_object_get(have, name), value)) return false;
     return true;
 }
 
@@ -53,7 +52,8 @@ static void on_row(void *data, const struct workspace *ws)
         return;
     snprintf(l->last, sizeof(l->last), "%" PRId64 ":%s", ws->created_at_ms, ws->id);
     if (has_metadata(ws, l->metadata))
-        json_array_append_new(l->items, sandbox_json(ws, exchange_is_wide(l->x), exchange_query(l->x, "fields")));
+        json_array_append_new(
+            l->items, sandbox_json(ws, exchange_is_wide(l->x), exchange_query(l->x, "fields")));
 }
 
 static void on_listed(void *data, const struct nt_error *error)
@@ -78,7 +78,8 @@ static int parse_states(const char *text, uint32_t *ret, struct nt_error *reterr
         size_t size = strcspn(text, ",");
         uint32_t bit = sandbox_state_bit(text, size);
         if (size > 0 && !bit)
-            return nt_fail(reterr, NT_E_INVALID, "state: there is no %.*s", size > 20 ? 20 : (int)size, text);
+            return nt_fail(reterr, NT_E_INVALID, "state: there is no %.*s",
+                           size > 20 ? 20 : (int)size, text);
         *ret |= bit;
         text += size + (text[size] == ',');
     }
@@ -99,7 +100,8 @@ static int parse_listing(struct listing *l, struct store_list *list, struct nt_e
         if (!json_is_object(l->metadata))
             return nt_fail(reterr, NT_E_INVALID, "metadata must be a JSON object");
     }
-    const char *template = exchange_query(l->x, "template"), *token = exchange_query(l->x, "next_token");
+    const char *template = exchange_query(l->x, "template"),
+               *token = exchange_query(l->x, "next_token");
     list->org_id = exchange_principal(l->x)->org_id;
     list->template_name = template && *template ? template : NULL;
     list->after = token && *token ? token : NULL;
@@ -129,7 +131,7 @@ static void list_sandboxes(struct server *server, struct exchange *x)
     }
 }
 
-/* --- get, remove ------------------------------------------------------------------------------------------------------ */
+/* --- get, remove --------------------------------------------------------------------------- */
 
 static void on_get(struct exchange *x, const struct workspace *ws, void *data)
 {
@@ -165,7 +167,7 @@ static void delete_sandbox(struct server *server, struct exchange *x)
     workspace_find(x, exchange_param(x, 0), on_remove, NULL);
 }
 
-/* --- time to live ------------------------------------------------------------------------------------------------------ */
+/* --- time to live -------------------------------------------------------------------------- */
 
 struct ttl {
     struct exchange *x;
@@ -180,10 +182,11 @@ static void ttl_end(struct ttl *ttl, const struct nt_error *error)
         const struct workspace *ws = &ttl->ws;
         int64_t left = ws->timeout_at_ms ? ws->timeout_at_ms - server_unix_ms() : 0;
         exchange_send_json(ttl->x, 200,
-                           json_pack("{s:I, s:s, s:o, s:I}", "timeout_ms", (json_int_t)ws->timeout_ms, "timeout_action",
-                                     ws->on_timeout_hibernate ? "hibernate" : "destroy", "timeout_at",
-                                     sandbox_time_json(ws->timeout_at_ms), "remaining_ms",
-                                     (json_int_t)(left > 0 ? left : 0)));
+                           json_pack("{s:I, s:s, s:o, s:I}", "timeout_ms",
+                                     (json_int_t)ws->timeout_ms, "timeout_action",
+                                     ws->on_timeout_hibernate ? "hibernate" : "destroy",
+                                     "timeout_at", sandbox_time_json(ws->timeout_at_ms),
+                                     "remaining_ms", (json_int_t)(left > 0 ? left : 0)));
     }
     workspace_done(&ttl->ws);
     free(ttl);
@@ -207,8 +210,9 @@ static void on_ttl_taken(void *data, const struct nt_error *error)
         nt_fail(&failure, NT_E_CONFLICT, "something else is being done to %s", ttl->ws.id);
         nt_copy_text(failure.server_code, sizeof(failure.server_code), "sandbox_not_ready");
         ttl_end(ttl, &failure);
-    } else if (store_workspace_put(server->store, &ttl->ws, "sandbox.timeout_updated", NULL, on_ttl_written, ttl,
-                                   &failure) < 0) {
+    } else if (store_workspace_put(server->store, &ttl->ws, "sandbox.timeout_updated", NULL,
+                                   on_ttl_written, ttl, &failure)
+               < 0) {
         ttl_end(ttl, &failure);
     }
 }
@@ -235,7 +239,8 @@ static void on_timeout(struct exchange *x, const struct workspace *ws, void *dat
     ttl->ws.timeout_at_ms = is_running && timeout_ms > 0 ? server_unix_ms() + timeout_ms : 0;
     if (!is_running)
         on_ttl_taken(ttl, NULL);
-    else if (guest_configure(exchange_server(x), &ttl->ws, timeout_ms, on_ttl_taken, ttl, &error) < 0)
+    else if (guest_configure(exchange_server(x), &ttl->ws, timeout_ms, on_ttl_taken, ttl, &error)
+             < 0)
         ttl_end(ttl, &error);
 }
 
@@ -248,7 +253,7 @@ static void post_timeout(struct server *server, struct exchange *x)
     workspace_find(x, exchange_param(x, 0), on_timeout, NULL);
 }
 
-/* --- metrics ------------------------------------------------------------------------------------------------------------ */
+/* --- metrics ------------------------------------------------------------------------------- */
 
 /* Two samples, so that there is a share of the processor and not only a sum. */
 #define SAMPLE_MS 100
@@ -282,7 +287,8 @@ static void on_sample(void *data, const struct nt_g_frame *frame)
     size_t at = 0;
     while (nt_g_each(frame->payload, frame->size, &at, &field) > 0) {
         int ok = 1;
-        uint64_t number = field.tag >= NT_GT_CPU_US && field.tag <= NT_GT_NET_TX ? nt_g_number(&field, &ok) : 0;
+        uint64_t number =
+            field.tag >= NT_GT_CPU_US && field.tag <= NT_GT_NET_TX ? nt_g_number(&field, &ok) : 0;
         if (ok && field.tag >= NT_GT_CPU_US && field.tag <= NT_GT_NET_TX)
             m->values[field.tag - NT_GT_CPU_US] = number > INT64_MAX ? INT64_MAX : number;
     }
@@ -300,8 +306,9 @@ static void send_metrics(struct metrics *m, int64_t now_ms)
     uint64_t used_us = m->values[0] > m->first_cpu_us ? m->values[0] - m->first_cpu_us : 0;
     json_t *sample = json_object();
     json_object_set_new(sample, "timestamp", sandbox_time_json(server_unix_ms()));
-    json_object_set_new(sample, "cpu_percent",
-                        json_real(passed_ms > 0 ? (double)used_us / 10.0 / (double)passed_ms : 0.0));
+    json_object_set_new(
+        sample, "cpu_percent",
+        json_real(passed_ms > 0 ? (double)used_us / 10.0 / (double)passed_ms : 0.0));
     for (size_t i = 1; i < 8; i++)
         json_object_set_new(sample, metric_names[i], json_integer((json_int_t)m->values[i]));
     exchange_send_json(m->x, 200, json_pack("[o]", sample));
@@ -339,7 +346,9 @@ static void ask_metrics(struct metrics *m)
     uint8_t memory[NT_G_HEAD];
     struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), NT_G_METRICS);
     struct nt_error error = NT_ERROR_INIT;
-    if (guest_ask(m->server, m->id, (struct nt_bytes){ memory, nt_g_done(&w) }, on_sample, on_asked, m, &error) < 0) {
+    if (guest_ask(m->server, m->id, (struct nt_bytes){ memory, nt_g_done(&w) }, on_sample, on_asked,
+                  m, &error)
+        < 0) {
         exchange_fail_error(m->x, &error);
         metrics_free(m);
     }
@@ -363,7 +372,7 @@ static void get_metrics(struct server *server, struct exchange *x)
     workspace_find(x, exchange_param(x, 0), on_metrics, NULL);
 }
 
-/* --- not built yet -------------------------------------------------------------------------------------------------------- */
+/* --- not built yet ------------------------------------------------------------------------- */
 
 static void not_implemented(struct server *server, struct exchange *x)
 {
@@ -371,12 +380,21 @@ static void not_implemented(struct server *server, struct exchange *x)
 }
 
 static const struct route rows[] = {
-    { .method = "POST", .pattern = "/v1/sandboxes", .handler = sandbox_create, .flags = ROUTE_JSON },
+    { .method = "POST",
+      .pattern = "/v1/sandboxes",
+      .handler = sandbox_create,
+      .flags = ROUTE_JSON },
     { .method = "GET", .pattern = "/v1/sandboxes", .handler = list_sandboxes },
     { .method = "GET", .pattern = "/v1/sandboxes/{}", .handler = get_sandbox },
     { .method = "DELETE", .pattern = "/v1/sandboxes/{}", .handler = delete_sandbox },
-    { .method = "POST", .pattern = "/v1/sandboxes/{}/timeout", .handler = post_timeout, .flags = ROUTE_JSON },
+    { .method = "POST",
+      .pattern = "/v1/sandboxes/{}/timeout",
+      .handler = post_timeout,
+      .flags = ROUTE_JSON },
     { .method = "GET", .pattern = "/v1/sandboxes/{}/metrics", .handler = get_metrics },
-    { .method = "POST", .pattern = "/v1/sandboxes/{}/host", .handler = not_implemented, .flags = ROUTE_JSON },
+    { .method = "POST",
+      .pattern = "/v1/sandboxes/{}/host",
+      .handler = not_implemented,
+      .flags = ROUTE_JSON },
 };
 const struct routes sandbox_routes = { rows, sizeof(rows) / sizeof(rows[0]) };

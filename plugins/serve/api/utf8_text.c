@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* utf8_text.c - bytes of programs as text for JSON. Replacement follows "maximal subpart" (Unicode 15, section 3.9,
- * table 3-8), as other decoders do, so that lengths agree with what a client would have made of the bytes. */
+/* utf8_text.c - bytes of programs as text for JSON. Replacement follows "maximal subpart" (Unicode
+ * 15, section 3.9, table 3-8), as other decoders do, so that lengths agree with what a client would
+ * have made of the bytes. */
 #include "plugins/serve/api/utf8_text.h"
 
 #include <string.h>
 
 #define REPLACEMENT "\xEF\xBF\xBD"
 
-/* Looks at the character at p: > 0: its bytes; 0: it is cut off by the end; < 0: minus the bytes that one U+FFFD
- * stands for. */
+/* Looks at the character at p: > 0: its bytes; 0: it is cut off by the end; < 0: minus the bytes
+ * that one U+FFFD stands for. */
 static int look(const uint8_t *p, size_t size)
 {
     uint8_t c = p[0];
@@ -17,7 +18,8 @@ static int look(const uint8_t *p, size_t size)
     int need = c >= 0xF0 ? 4 : c >= 0xE0 ? 3 : 2;
     if (c < 0xC2 || c > 0xF4)
         return -1;
-    uint8_t low = 0x80, high = 0xBF; /* bounds of the second byte: no overlong form, no surrogate, no more than U+10FFFF */
+    /* bounds of the second byte: no overlong form, no surrogate, no more than U+10FFFF */
+    uint8_t low = 0x80, high = 0xBF;
     if (c == 0xE0)
         low = 0xA0;
     else if (c == 0xED)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* utf8_text.h - turns bytes that come in pieces into UTF-8 text: a character cut by a border between two pieces is
- * kept for the next one, what is not UTF-8 becomes U+FFFD. */
+/* utf8_text.h - turns bytes that come in pieces into UTF-8 text: a character cut by a border
+ * between two pieces is kept for the next one, what is not UTF-8 becomes U+FFFD. */
 #ifndef NT_SERVE_API_UTF8_TEXT_H
 #define NT_SERVE_API_UTF8_TEXT_H
 

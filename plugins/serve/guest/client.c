@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* client.c - one operation with a guest over one stream of an engine.
  *
- * Two ways to the bytes: a local descriptor (NT_STREAM_FD; read here, by uv_poll) or the callbacks of the stream. Both
- * fill the same two buffers, from which frames are taken: while the consumer holds bytes of one, the other is
- * filled. Raw bytes are handed on where they lie, in pieces that need not be whole frames. */
+ * Two ways to the bytes: a local descriptor (NT_STREAM_FD; read here, by uv_poll) or the callbacks
+ * of the stream. Both fill the same two buffers, from which frames are taken: while the consumer
+ * holds bytes of one, the other is filled. Raw bytes are handed on where they lie, in pieces that
+ * need not be whole frames. */
 #include "plugins/serve/guest/client.h"
 
 #include <errno.h>
@@ -17,7 +18,7 @@
 #include "sdk/error.h"
 
 #define RX_SIZE (256u * 1024u)
-#define TX_HIGH (256u * 1024u)      /* above it the caller should wait */
+#define TX_HIGH (256u * 1024u)       /* above it the caller should wait */
 #define TX_MAX (16u * 1024u * 1024u) /* above it the caller has a mistake */
 #define FDS_MAX 3
 
@@ -34,22 +35,22 @@ struct guest_op {
     void *data;
     struct nt_stream *stream; /* NULL when it was taken, or has closed */
     struct nt_buf tx;
-    size_t tx_at; /* of tx, already sent */
+    size_t tx_at;    /* of tx, already sent */
     uint64_t credit; /* of the stream, for writing */
     struct rx rx[2];
     unsigned cur; /* rx that is parsed */
     struct guest_order order;
     uint8_t head[NT_G_HEAD]; /* of a frame that came in pieces */
     size_t head_size;
-    uint32_t left; /* payload bytes of a raw frame still to come */
-    uint16_t raw;  /* its type */
+    uint32_t left;        /* payload bytes of a raw frame still to come */
+    uint16_t raw;         /* its type */
     struct nt_buf fields; /* payload of another frame that came in pieces */
     int fd;
     int fds[FDS_MAX];
     unsigned fd_count;
     unsigned open_handles;
     bool in_frame, has_poll, is_open, is_stream_open, is_generic;
-    bool is_held;   /* the consumer holds bytes */
+    bool is_held; /* the consumer holds bytes */
     bool is_eof, is_pumping, wants_sent, was_sent;
     bool has_ended; /* the outcome is known; `end` follows by `later` */
     bool is_closing;
@@ -59,7 +60,7 @@ struct guest_op {
 static void pump(struct guest_op *op);
 static void flush(struct guest_op *op);
 
-/* --- the end --- */
+/* --- the end ------------------------------------------------------------------------------- */
 
 static void close_fds(struct guest_op *op)
 {
@@ -162,7 +163,7 @@ static void wake(struct guest_op *op)
         uv_idle_start(&op->later, on_later);
 }
 
-/* --- frames --- */
+/* --- frames -------------------------------------------------------------------------------- */
 
 static int take_frame(struct guest_op *op, const struct nt_g_frame *f)
 {
@@ -277,7 +278,7 @@ static int parse(struct guest_op *op, struct rx *rx)
     return 0;
 }
 
-/* --- reading --- */
+/* --- reading ------------------------------------------------------------------------------- */
 
 static bool rx_ready(struct rx *rx)
 {
@@ -302,7 +303,8 @@ static void watch(struct guest_op *op)
     if (op->has_ended)
         return;
     if (op->is_generic) {
-        struct rx *rx = &op->rx[0]; /* one buffer: it is granted whole, and again when it is empty */
+        /* one buffer: it is granted whole, and again when it is empty */
+        struct rx *rx = &op->rx[0];
         if (op->stream && !op->is_eof && rx->size == RX_SIZE && rx->at == RX_SIZE && !op->is_held) {
             rx->at = rx->size = 0;
             op->stream->ops->grant(op->stream, RX_SIZE);
@@ -345,8 +347,9 @@ static void pump(struct guest_op *op)
     }
     op->is_pumping = false;
     if (op->is_eof && !op->is_held && !op->has_ended)
-        fail(op, NT_E_CLOSED, op->order.stage ? "the guest closed the connection before the end"
-                                              : "the guest closed the connection at once");
+        fail(op, NT_E_CLOSED,
+             op->order.stage ? "the guest closed the connection before the end"
+                             : "the guest closed the connection at once");
     watch(op);
 }
 
@@ -378,7 +381,7 @@ static void on_poll(uv_poll_t *handle, int status, int events)
     pump(op);
 }
 
-/* --- writing --- */
+/* --- writing ------------------------------------------------------------------------------- */
 
 static ssize_t send_fds(struct guest_op *op, const void *data, size_t size)
 {
@@ -405,7 +408,8 @@ static size_t write_some(struct guest_op *op, const char *data, size_t size)
     if (op->is_generic) {
         size_t n = size < op->credit ? size : (size_t)op->credit;
         struct nt_error error = NT_ERROR_INIT;
-        if (!n || !op->stream || op->stream->ops->write(op->stream, (struct nt_bytes){ data, n }, 0, &error) < 0)
+        if (!n || !op->stream
+            || op->stream->ops->write(op->stream, (struct nt_bytes){ data, n }, 0, &error) < 0)
             return 0;
         op->credit -= n;
         return n;
@@ -444,7 +448,7 @@ static void flush(struct guest_op *op)
         tell_sent(op);
 }
 
-/* --- what the engine says --- */
+/* --- what the engine says ------------------------------------------------------------------ */
 
 static void on_open(void *data, struct nt_stream *stream)
 {
@@ -549,11 +553,11 @@ static const struct nt_stream_events stream_events = {
     .close = on_close,
 };
 
-/* --- the contract --- */
+/* --- the contract -------------------------------------------------------------------------- */
 
-int guest_op_new(uv_loop_t *uv, const struct nt_engine_ops *ops, struct nt_engine *engine, const char *id,
-                 struct nt_bytes request, const struct guest_events *events, void *data, struct guest_op **ret,
-                 struct nt_error *reterr)
+int guest_op_new(uv_loop_t *uv, const struct nt_engine_ops *ops, struct nt_engine *engine,
+                 const char *id, struct nt_bytes request, const struct guest_events *events,
+                 void *data, struct guest_op **ret, struct nt_error *reterr)
 {
     struct guest_order order;
     if (guest_order_init(&order, request.data, request.size) < 0)
@@ -561,8 +565,13 @@ int guest_op_new(uv_loop_t *uv, const struct nt_engine_ops *ops, struct nt_engin
     struct guest_op *op = calloc(1, sizeof(*op));
     if (!op)
         return nt_fail(reterr, NT_E_MEMORY, "out of memory");
-    *op = (struct guest_op){ .uv = uv, .events = *events, .data = data, .order = order, .fd = -1,
-                             .tx = NT_BUF(TX_MAX + NT_G_FRAME_MAX), .fields = NT_BUF(NT_G_FRAME_MAX),
+    *op = (struct guest_op){ .uv = uv,
+                             .events = *events,
+                             .data = data,
+                             .order = order,
+                             .fd = -1,
+                             .tx = NT_BUF(TX_MAX + NT_G_FRAME_MAX),
+                             .fields = NT_BUF(NT_G_FRAME_MAX),
                              .error = NT_ERROR_INIT };
     nt_buf_add_bytes(&op->tx, request.data, request.size);
     if (!nt_buf_ok(&op->tx)) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* client.h - the server's side of the guest protocol (guest.h): one object per operation, over one stream.
+/* client.h - the server's side of the guest protocol (guest.h): one object per operation, over one
+ * stream.
  *
- * Bytes from a guest are hostile: frames are bounded and must come in the order of the operation, else it ends with
- * NT_E_RESPONSE. Loop's thread; callbacks come later and `end` exactly once. */
+ * Bytes from a guest are hostile: frames are bounded and must come in the order of the operation,
+ * else it ends with NT_E_RESPONSE. Loop's thread; callbacks come later and `end` exactly once. */
 #ifndef NT_SERVE_GUEST_CLIENT_H
 #define NT_SERVE_GUEST_CLIENT_H
 
@@ -18,30 +19,35 @@ struct guest_op;
 struct guest_events {
     /* First frame of every stream. */
     void (*hello)(void *data, uint64_t version, uint64_t caps, const uint8_t nonce[16]);
-    /* OK, STARTED, ENTRY, EXIT, END: its payload is well-formed fields (walk with nt_g_each). Valid in the call. */
+    /* OK, STARTED, ENTRY, EXIT, END: its payload is well-formed fields (walk with nt_g_each). Valid
+     * in the call. */
     void (*frame)(void *data, const struct nt_g_frame *frame);
-    /* STDOUT, STDERR, DATA. `done` must be called with op when these bytes are no longer needed: until then no more are
-     * read from the guest (flow control). The bytes stay valid until then. */
+    /* STDOUT, STDERR, DATA. `done` must be called with op when these bytes are no longer needed:
+     * until then no more are read from the guest (flow control). The bytes stay valid until
+     * then. */
     void (*bytes)(void *data, uint16_t type, struct nt_bytes bytes);
     /* What was queued with guest_op_send has left; more may be sent. */
     void (*sent)(void *data);
-    /* Last: error NULL after EXIT, END or the final OK of the operation; else what went wrong (NT_G_ERROR translated with
-     * its ERRNO in error->sys and its CODE in error->attempt). */
+    /* Last: error NULL after EXIT, END or the final OK of the operation; else what went wrong
+     * (NT_G_ERROR translated with its ERRNO in error->sys and its CODE in error->attempt). */
     void (*end)(void *data, const struct nt_error *error);
 };
 
-/* Opens a stream to the guest of `id` and sends the request frame (copied). -1: no event will come. */
-int guest_op_new(uv_loop_t *uv, const struct nt_engine_ops *ops, struct nt_engine *engine, const char *id,
-                 struct nt_bytes request, const struct guest_events *events, void *data, struct guest_op **ret,
-                 struct nt_error *reterr);
+/* Opens a stream to the guest of `id` and sends the request frame (copied). -1: no event will
+ * come. */
+int guest_op_new(uv_loop_t *uv, const struct nt_engine_ops *ops, struct nt_engine *engine,
+                 const char *id, struct nt_bytes request, const struct guest_events *events,
+                 void *data, struct guest_op **ret, struct nt_error *reterr);
 /* The bytes of the last `bytes` event are done with. */
 void guest_op_consumed(struct guest_op *op);
-/* Sends a frame of raw bytes (STDIN, DATA), or any other whole frame with type 0. Copied. Returns false when the caller
- * should wait for `sent` before the next one (this one was taken). */
+/* Sends a frame of raw bytes (STDIN, DATA), or any other whole frame with type 0. Copied. Returns
+ * false when the caller should wait for `sent` before the next one (this one was taken). */
 bool guest_op_send(struct guest_op *op, uint16_t type, struct nt_bytes bytes);
-/* With NT_ENGINE_PASS_FDS, before the first frame was sent: the descriptor goes with the request frame. Taken. */
+/* With NT_ENGINE_PASS_FDS, before the first frame was sent: the descriptor goes with the request
+ * frame. Taken. */
 void guest_op_attach_fd(struct guest_op *op, int fd);
-/* Ends it now; `end` comes with NT_E_CANCELLED. May be called twice. A foreground exec's tree is killed by that. */
+/* Ends it now; `end` comes with NT_E_CANCELLED. May be called twice. A foreground exec's tree is
+ * killed by that. */
 void guest_op_cancel(struct guest_op *op);
 
 #endif

@@ -4,7 +4,8 @@
 
 #include "sdk/error.h"
 
-/* What may come for a request: `first` once (0: nothing of the kind), then any of `middle`, then `last`. */
+/* What may come for a request: `first` once (0: nothing of the kind), then any of `middle`, then
+ * `last`. */
 struct row {
     uint16_t request, first, middle[2], last;
 };
@@ -94,8 +95,9 @@ bool guest_fields_ok(const uint8_t *payload, size_t size)
     while ((rc = nt_g_each(payload, size, &at, &field)) > 0) {
         if (is_number(field.tag) && field.size != 8)
             return false;
-        if (field.tag == NT_GT_NONCE ? field.size != 16
-                                     : !is_number(field.tag) && field.size && memchr(field.data, 0, field.size))
+        if (field.tag == NT_GT_NONCE
+                ? field.size != 16
+                : !is_number(field.tag) && field.size && memchr(field.data, 0, field.size))
             return false; /* texts never hold NUL (guest.h): callers may treat them as such */
     }
     return rc == 0;

@@ -13,7 +13,8 @@
 struct guest_order {
     uint16_t request; /* NT_G_* */
     bool background;  /* NT_G_EXEC that ends with STARTED */
-    uint8_t stage;    /* 0: HELLO is awaited, 1: nothing else has come, 2: OK or STARTED has come, 3: it has ended */
+    /* 0: HELLO is awaited, 1: nothing else has come, 2: OK or STARTED has come, 3: it has ended */
+    uint8_t stage;
 };
 
 /* Reads type and flags of a request frame. -1: not one whole, well-formed frame. */
@@ -25,8 +26,8 @@ static inline bool guest_frame_is_raw(uint16_t type)
     return type == NT_G_DATA || type == NT_G_STDIN || type == NT_G_STDOUT || type == NT_G_STDERR;
 }
 
-/* Takes note of a frame of that type: 0 and *ret_last when it ends the operation; -1: out of order. NT_G_ERROR is in
- * order at any time after HELLO. */
+/* Takes note of a frame of that type: 0 and *ret_last when it ends the operation; -1: out of order.
+ * NT_G_ERROR is in order at any time after HELLO. */
 int guest_order_next(struct guest_order *o, uint16_t type, bool *ret_last);
 
 /* Whether the payload is a list of fields, none with a wrong size. */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* auth.c - who asks: the local user by uid and token, or the bearer of an API key; and what browsers may not do.
+/* auth.c - who asks: the local user by uid and token, or the bearer of an API key; and what
+ * browsers may not do.
  *
- * A page in a browser can send requests to loopback; DNS rebinding gives it a name of its own for that. So a loopback
- * listener answers to its own names only, and a request with a foreign Origin is refused everywhere. */
+ * A page in a browser can send requests to loopback; DNS rebinding gives it a name of its own for
+ * that. So a loopback listener answers to its own names only, and a request with a foreign Origin
+ * is refused everywhere. */
 #include "router.h"
 
 #include <sodium.h>
@@ -51,8 +53,10 @@ bool auth_origin_is_fine(struct exchange *x)
 {
     const char *host = net_request_header(x->req, "Host");
     const char *origin = net_request_header(x->req, "Origin");
-    if (!x->listener->is_unix && x->listener->is_loopback && (!host || !auth_is_loopback_host(host, x->listener->port))) {
-        exchange_fail(x, 403, "forbidden", "this server answers to localhost, 127.0.0.1 and [::1] on port %u only",
+    if (!x->listener->is_unix && x->listener->is_loopback
+        && (!host || !auth_is_loopback_host(host, x->listener->port))) {
+        exchange_fail(x, 403, "forbidden",
+                      "this server answers to localhost, 127.0.0.1 and [::1] on port %u only",
                       x->listener->port);
         return false;
     }
@@ -63,7 +67,8 @@ bool auth_origin_is_fine(struct exchange *x)
     return true;
 }
 
-/* The local user: the kernel names the uid, the token proves that it is not a program in a sandbox of that uid. */
+/* The local user: the kernel names the uid, the token proves that it is not a program in a sandbox
+ * of that uid. */
 static bool is_local_user(const struct exchange *x, const char *token)
 {
     const struct net_peer *peer = net_request_peer(x->req);
@@ -81,7 +86,7 @@ static void on_key(void *data, const struct store_key *key, const struct nt_erro
 {
     struct lookup *lookup = data;
     struct exchange *x = lookup->x;
-    void (*granted)(struct exchange *x) = lookup->granted;
+    void (*granted)(struct exchange * x) = lookup->granted;
     free(lookup);
     if (error) {
         exchange_fail_error(x, error);

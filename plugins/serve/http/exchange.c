@@ -145,8 +145,8 @@ uint32_t exchange_headers(const struct exchange *x, struct net_header ret[EXCHAN
     return EXCHANGE_HEADERS;
 }
 
-static void respond(struct exchange *x, uint32_t status, const char *content_type, struct nt_bytes body,
-                    const struct net_header *more)
+static void respond(struct exchange *x, uint32_t status, const char *content_type,
+                    struct nt_bytes body, const struct net_header *more)
 {
     struct net_header headers[EXCHANGE_HEADERS + 2];
     uint32_t count = exchange_headers(x, headers);
@@ -180,7 +180,8 @@ static void answer(struct exchange *x, uint32_t status, json_t *body, const stru
             net_respond_write(x->req, (struct nt_bytes){ text, strlen(text) });
         net_respond_end(x->req);
     } else {
-        respond(x, status, text ? "application/json" : NULL, (struct nt_bytes){ text, text ? strlen(text) : 0 }, more);
+        respond(x, status, text ? "application/json" : NULL,
+                (struct nt_bytes){ text, text ? strlen(text) : 0 }, more);
     }
     free(text);
 }
@@ -210,8 +211,8 @@ static json_t *text_value(const char *text)
     return json_string(nt_buf_text(&b));
 }
 
-static void fail(struct exchange *x, uint32_t status, const char *code, const char *message, bool retryable,
-                 const char *hint)
+static void fail(struct exchange *x, uint32_t status, const char *code, const char *message,
+                 bool retryable, const char *hint)
 {
     json_t *body = json_object();
     json_object_set_new(body, "error", text_value(message));

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* exchange.h - one API request and its answer, as a handler sees it: who asks, for what, and how to answer.
+/* exchange.h - one API request and its answer, as a handler sees it: who asks, for what, and how to
+ * answer.
  *
- * The router (http/router.c) makes it, checks the credential, matches the route, reads and parses the JSON body when
- * the route wants one, and calls the handler once. The handler answers exactly once, now or later. An exchange
- * lives until it was answered; when the peer is lost meanwhile, answering does nothing and `lost` (if set) is called. */
+ * The router (http/router.c) makes it, checks the credential, matches the route, reads and parses
+ * the JSON body when the route wants one, and calls the handler once. The handler answers exactly
+ * once, now or later. An exchange lives until it was answered; when the peer is lost meanwhile,
+ * answering does nothing and `lost` (if set) is called. */
 #ifndef NT_SERVE_EXCHANGE_H
 #define NT_SERVE_EXCHANGE_H
 
@@ -19,14 +21,16 @@ struct exchange;
 struct principal {
     char id[44];     /* of the key or of the local user */
     char org_id[44]; /* the organisation in force; every row read or written has it */
-    bool is_local;   /* came over the Unix socket with uid and local token: may name files and private addresses */
+    /* came over the Unix socket with uid and local token: may name files and private addresses */
+    bool is_local;
 };
 
 typedef void exchange_handler(struct server *server, struct exchange *x);
 
-#define ROUTE_OPEN 0x1u     /* no credential needed (/healthz) */
-#define ROUTE_JSON 0x2u     /* the body is JSON, read before the handler is called; absent: exchange_json is NULL */
-#define ROUTE_RAW 0x4u      /* the handler reads the body itself from exchange_request */
+#define ROUTE_OPEN 0x1u /* no credential needed (/healthz) */
+/* the body is JSON, read before the handler is called; absent: exchange_json is NULL */
+#define ROUTE_JSON 0x2u
+#define ROUTE_RAW 0x4u       /* the handler reads the body itself from exchange_request */
 #define ROUTE_WEBSOCKET 0x8u /* an upgrade; refused with 426 otherwise */
 
 /* A row of a resource's table: "/v1/sandboxes/{}/files/read"; {} is one path segment, decoded. */
@@ -44,10 +48,11 @@ struct routes {
     size_t count;
 };
 
-const char *exchange_param(const struct exchange *x, unsigned index);        /* decoded path segment */
-const char *exchange_query(const struct exchange *x, const char *name);      /* decoded, '+' is a space; NULL: absent */
-json_t *exchange_json(const struct exchange *x);                             /* borrowed; NULL: no body */
-bool exchange_is_wide(const struct exchange *x);                             /* X-Nanoterm-Wire: 1 */
+const char *exchange_param(const struct exchange *x, unsigned index); /* decoded path segment */
+const char *exchange_query(const struct exchange *x,
+                           const char *name);    /* decoded, '+' is a space; NULL: absent */
+json_t *exchange_json(const struct exchange *x); /* borrowed; NULL: no body */
+bool exchange_is_wide(const struct exchange *x); /* X-Nanoterm-Wire: 1 */
 const struct principal *exchange_principal(const struct exchange *x);
 const char *exchange_request_id(const struct exchange *x);
 struct net_request *exchange_request(const struct exchange *x);
@@ -65,16 +70,19 @@ void exchange_fail(struct exchange *x, uint32_t status, const char *code, const 
 /* The same from an error value: status and code by its row. */
 void exchange_fail_error(struct exchange *x, const struct nt_error *error);
 
-/* For answers that begin early (a long exec whose client reads with a time limit): sends the 200 head and then a space
- * every few seconds until exchange_send_json. After it exchange_fail can only send a JSON body with status 200. */
+/* For answers that begin early (a long exec whose client reads with a time limit): sends the 200
+ * head and then a space every few seconds until exchange_send_json. After it exchange_fail can only
+ * send a JSON body with status 200. */
 void exchange_hold_open(struct exchange *x);
 
-/* The headers that every answer has, for those that are not made here; valid as long as x. Returns how many. */
+/* The headers that every answer has, for those that are not made here; valid as long as x. Returns
+ * how many. */
 #define EXCHANGE_HEADERS 4u
 uint32_t exchange_headers(const struct exchange *x, struct net_header ret[EXCHANGE_HEADERS]);
 
-/* The handler takes over exchange_request (fetched before): it sets its own events with net_request_handle after this call,
- * and answers there. The exchange is freed before the loop's next round: copy what is needed of it. */
+/* The handler takes over exchange_request (fetched before): it sets its own events with
+ * net_request_handle after this call, and answers there. The exchange is freed before the loop's
+ * next round: copy what is needed of it. */
 void exchange_detach(struct exchange *x);
 
 #endif

@@ -26,7 +26,8 @@ static int32_t unit_at(const char *text, size_t size)
 
 void json_text_join_surrogates(char *text, size_t size)
 {
-    /* A backslash can stand only inside a string; whatever else has one is refused by the parser. */
+    /* A backslash can stand only inside a string; whatever else has one is refused by the
+     * parser. */
     for (size_t i = 0; i < size;) {
         if (text[i] != '\\') {
             i++;

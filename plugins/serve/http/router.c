@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* router.c - from a request's head to its handler: target, rules for browsers, route, credential, body, in this order. */
+/* router.c - from a request's head to its handler: target, rules for browsers, route, credential,
+ * body, in this order. */
 #include "router.h"
 
 #include <stdlib.h>
@@ -14,9 +15,9 @@
 #define BODY_MAX (1024u * 1024u)
 
 const struct routes *const router_tables[] = {
-    &health_routes, &local_routes, &sandbox_routes, &sandbox_state_routes,
-    &exec_routes,   &exec_ws_routes, &process_routes, &files_routes, &file_routes, &fd_routes, &clone_routes,
-    NULL,
+    &health_routes, &local_routes,   &sandbox_routes, &sandbox_state_routes,
+    &exec_routes,   &exec_ws_routes, &process_routes, &files_routes,
+    &file_routes,   &fd_routes,      &clone_routes,   NULL,
 };
 
 uint32_t router_find(const char *method, const struct target *target, const struct route **ret,
@@ -80,7 +81,9 @@ static void on_done(void *data, struct net_request *req, const struct nt_error *
     exchange_gone(data);
 }
 
-static const struct net_request_events events = { .body = on_body, .body_end = on_body_end, .done = on_done };
+static const struct net_request_events events = { .body = on_body,
+                                                  .body_end = on_body_end,
+                                                  .done = on_done };
 
 /* The credential was good. */
 static void on_granted(struct exchange *x)
@@ -120,11 +123,13 @@ void router_request(void *data, struct net_request *req)
     if (!auth_origin_is_fine(x))
         return;
     nt_auto(nt_buf_done) struct nt_buf allowed = NT_BUF(256);
-    uint32_t refusal = router_find(net_request_method(req), &x->target, &x->route, x->params, &allowed);
+    uint32_t refusal =
+        router_find(net_request_method(req), &x->target, &x->route, x->params, &allowed);
     if (refusal == 404) {
         exchange_fail(x, 404, "not_found", "there is no such route");
     } else if (refusal) {
-        exchange_fail(x, refusal, "method_not_allowed", "this route takes %s", nt_buf_text(&allowed));
+        exchange_fail(x, refusal, "method_not_allowed", "this route takes %s",
+                      nt_buf_text(&allowed));
     } else if ((x->route->flags & ROUTE_WEBSOCKET) && !net_request_is_websocket(req)) {
         exchange_fail(x, 426, "invalid_request", "this route is a WebSocket");
     } else if (x->route->flags & ROUTE_OPEN) {

@@ -21,7 +21,7 @@ struct listener {
     bool is_embedded; /* the socket of the runtime folder */
     bool is_loopback;
     uint16_t port;
-    char text[280];   /* as shown: "unix:/run/…", "127.0.0.1:8080" */
+    char text[280]; /* as shown: "unix:/run/…", "127.0.0.1:8080" */
 };
 
 struct exchange {
@@ -39,16 +39,17 @@ struct exchange {
     void (*lost)(void *data);
     void *lost_data;
     struct exchange *next_dead;
-    bool started;    /* the handler was called */
+    bool started; /* the handler was called */
     bool answered;
     bool detached;
-    bool held_open;  /* the 200 head has left */
+    bool held_open; /* the 200 head has left */
     bool is_wide;
 };
 
 /* net_server_options.request; data is the struct listener. */
 void router_request(void *data, struct net_request *req);
-/* The row for a method and a target: 0 and ret; else the status of the refusal, with the allowed methods for 405. */
+/* The row for a method and a target: 0 and ret; else the status of the refusal, with the allowed
+ * methods for 405. */
 uint32_t router_find(const char *method, const struct target *target, const struct route **ret,
                      const char *ret_params[TARGET_PARAMS], struct nt_buf *ret_allowed);
 /* All tables of routes, NULL at the end. */
@@ -61,7 +62,8 @@ void exchange_gone(struct exchange *x);
 /* Frees what exchange_detach left; called by the loop between its rounds. */
 void exchange_bury(struct exchange **dead);
 
-/* auth.c: decides who asks; calls answer_with the principal set in x, or fails the exchange. May be at once or later. */
+/* auth.c: decides who asks; calls answer_with the principal set in x, or fails the exchange. May be
+ * at once or later. */
 void auth_check(struct exchange *x, void (*granted)(struct exchange *x));
 /* Host and Origin rules of TCP listeners; false: refused (answered 403). */
 bool auth_origin_is_fine(struct exchange *x);

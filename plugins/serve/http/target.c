@@ -19,7 +19,8 @@ static int hex_digit(char c)
     return -1;
 }
 
-/* Decodes size bytes at text in place and ends them with NUL (there is room: a separator follows). */
+/* Decodes size bytes at text in place and ends them with NUL (there is room: a separator
+ * follows). */
 static bool decode(char *text, size_t size, bool plus_is_space)
 {
     size_t out = 0;
@@ -114,7 +115,8 @@ const char *target_query(const struct target *target, const char *name)
     return NULL;
 }
 
-bool target_matches(const struct target *target, const char *pattern, const char *ret_params[TARGET_PARAMS])
+bool target_matches(const struct target *target, const char *pattern,
+                    const char *ret_params[TARGET_PARAMS])
 {
     size_t params = 0, segment = 0;
     const char *at = pattern;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* changes.c - the calls of store.h that change a workspace: the row, its event, and the answer that is kept for a
- * repeated request, always in one transaction. */
+/* changes.c - the calls of store.h that change a workspace: the row, its event, and the answer that
+ * is kept for a repeated request, always in one transaction. */
 #include "store.h"
 
 #include <stdio.h>
@@ -64,8 +64,8 @@ static char *copy(const char *text)
     return strdup(text ? text : "");
 }
 
-static struct change_job *change_new(const struct workspace *ws, const char *event, const struct store_answer *answer,
-                                     struct nt_error *reterr)
+static struct change_job *change_new(const struct workspace *ws, const char *event,
+                                     const struct store_answer *answer, struct nt_error *reterr)
 {
     struct change_job *j = calloc(1, sizeof(*j));
     if (!j || workspace_copy(ws, &j->ws, reterr) < 0) {
@@ -95,17 +95,23 @@ static struct change_job *change_new(const struct workspace *ws, const char *eve
 static int look_for_answer(sqlite3 *db, struct change_job *j, struct nt_error *reterr)
 {
     nt_auto(db_freep) sqlite3_stmt *statement = NULL;
-    if (db_write(db, reterr, "DELETE FROM idempotency WHERE org_id = ? AND key = ? AND route = ? AND expires_at_ms < ?",
-                 "ttti", j->ws.org_id, j->key, j->route, db_now_ms()) < 0
+    if (db_write(db, reterr,
+                 "DELETE FROM idempotency WHERE org_id = ? AND key = ? AND route = ? AND "
+                 "expires_at_ms < ?",
+                 "ttti", j->ws.org_id, j->key, j->route, db_now_ms())
+            < 0
         || db_query(db, &statement, reterr,
-                    "SELECT request, status, body FROM idempotency WHERE org_id = ? AND key = ? AND route = ?", "ttt",
-                    j->ws.org_id, j->key, j->route) < 0)
+                    "SELECT request, status, body FROM idempotency WHERE org_id = ? AND key = ? "
+                    "AND route = ?",
+                    "ttt", j->ws.org_id, j->key, j->route)
+               < 0)
         return -1;
     int found = db_step(db, statement, reterr);
     if (found <= 0)
         return found;
     const void *request = sqlite3_column_blob(statement, 0);
-    if (sqlite3_column_bytes(statement, 0) != STORE_KEY_HASH || memcmp(request, j->request, STORE_KEY_HASH) != 0) {
+    if (sqlite3_column_bytes(statement, 0) != STORE_KEY_HASH
+        || memcmp(request, j->request, STORE_KEY_HASH) != 0) {
         j->begun = STORE_OTHER_REQUEST;
         return 0;
     }
@@ -127,17 +133,21 @@ static int begin_run(sqlite3 *db, struct store_job *job, struct nt_error *reterr
         j->begun = STORE_NAME_TAKEN;
         return 0;
     }
-    if (db_write(db, reterr, "INSERT INTO intents VALUES (?, ?, 'create', ?)", "tti", j->ws.id, j->ws.org_id, now) < 0)
+    if (db_write(db, reterr, "INSERT INTO intents VALUES (?, ?, 'create', ?)", "tti", j->ws.id,
+                 j->ws.org_id, now)
+        < 0)
         return -1;
     if (!*j->key)
         return 0;
-    return db_write(db, reterr, "INSERT INTO idempotency VALUES (?, ?, ?, ?, ?, 0, NULL, ?)", "tttbti", j->ws.org_id, j->key,
-                    j->route, j->request, (int)sizeof(j->request), j->ws.id, now + ANSWER_KEPT_MS);
+    return db_write(db, reterr, "INSERT INTO idempotency VALUES (?, ?, ?, ?, ?, 0, NULL, ?)",
+                    "tttbti", j->ws.org_id, j->key, j->route, j->request, (int)sizeof(j->request),
+                    j->ws.id, now + ANSWER_KEPT_MS);
 }
 
-int store_workspace_begin(struct store *store, const struct workspace *ws, const struct store_answer *answer,
-                          void (*done)(void *data, enum store_begun begun, uint32_t status, const char *body,
-                                       const struct nt_error *error),
+int store_workspace_begin(struct store *store, const struct workspace *ws,
+                          const struct store_answer *answer,
+                          void (*done)(void *data, enum store_begun begun, uint32_t status,
+                                       const char *body, const struct nt_error *error),
                           void *data, struct nt_error *reterr)
 {
     nt_auto(change_freep) struct change_job *j = change_new(ws, NULL, answer, reterr);
@@ -161,17 +171,21 @@ static int put_run(sqlite3 *db, struct store_job *job, struct nt_error *reterr)
     if (*j->event) {
         char id[44];
         db_random_id(id, sizeof(id), "evt", 16);
-        if (db_write(db, reterr, "INSERT INTO events (id, org_id, workspace_id, kind, at_ms) VALUES (?, ?, ?, ?, ?)", "tttti",
-                     id, j->ws.org_id, j->ws.id, j->event, db_now_ms()) < 0)
+        if (db_write(
+                db, reterr,
+                "INSERT INTO events (id, org_id, workspace_id, kind, at_ms) VALUES (?, ?, ?, ?, ?)",
+                "tttti", id, j->ws.org_id, j->ws.id, j->event, db_now_ms())
+            < 0)
             return -1;
     }
     if (!*j->key)
         return 0;
-    return db_write(db, reterr,
-                    "INSERT INTO idempotency VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
-                    " status = excluded.status, body = excluded.body, expires_at_ms = excluded.expires_at_ms",
-                    "tttbtiti", j->ws.org_id, j->key, j->route, j->request, (int)sizeof(j->request), j->ws.id,
-                    (int64_t)j->status, j->body, db_now_ms() + ANSWER_KEPT_MS);
+    return db_write(
+        db, reterr,
+        "INSERT INTO idempotency VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+        " status = excluded.status, body = excluded.body, expires_at_ms = excluded.expires_at_ms",
+        "tttbtiti", j->ws.org_id, j->key, j->route, j->request, (int)sizeof(j->request), j->ws.id,
+        (int64_t)j->status, j->body, db_now_ms() + ANSWER_KEPT_MS);
 }
 
 static int undo_run(sqlite3 *db, struct store_job *job, struct nt_error *reterr)
@@ -184,8 +198,8 @@ static int undo_run(sqlite3 *db, struct store_job *job, struct nt_error *reterr)
 
 static int submit_change(struct store *store, const struct workspace *ws, const char *event,
                          const struct store_answer *answer,
-                         int (*run)(sqlite3 *db, struct store_job *job, struct nt_error *reterr), store_done *done,
-                         void *data, struct nt_error *reterr)
+                         int (*run)(sqlite3 *db, struct store_job *job, struct nt_error *reterr),
+                         store_done *done, void *data, struct nt_error *reterr)
 {
     nt_auto(change_freep) struct change_job *j = change_new(ws, event, answer, reterr);
     if (!j)
@@ -200,13 +214,14 @@ static int submit_change(struct store *store, const struct workspace *ws, const 
 }
 
 int store_workspace_put(struct store *store, const struct workspace *ws, const char *event,
-                        const struct store_answer *answer, store_done *done, void *data, struct nt_error *reterr)
+                        const struct store_answer *answer, store_done *done, void *data,
+                        struct nt_error *reterr)
 {
     return submit_change(store, ws, event, answer, put_run, done, data, reterr);
 }
 
-int store_workspace_undo(struct store *store, const struct workspace *ws, store_done *done, void *data,
-                         struct nt_error *reterr)
+int store_workspace_undo(struct store *store, const struct workspace *ws, store_done *done,
+                         void *data, struct nt_error *reterr)
 {
     return submit_change(store, ws, "sandbox.create_failed", NULL, undo_run, done, data, reterr);
 }

@@ -18,11 +18,13 @@ int db_fail(sqlite3 *db, const char *what, struct nt_error *reterr)
 
 int db_run(sqlite3 *db, const char *sql, struct nt_error *reterr)
 {
-    return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : db_fail(db, "a statement failed", reterr);
+    return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK
+               ? 0
+               : db_fail(db, "a statement failed", reterr);
 }
 
-static int query(sqlite3 *db, sqlite3_stmt **ret, struct nt_error *reterr, const char *sql, const char *types,
-                 va_list args)
+static int query(sqlite3 *db, sqlite3_stmt **ret, struct nt_error *reterr, const char *sql,
+                 const char *types, va_list args)
 {
     nt_auto(db_freep) sqlite3_stmt *statement = NULL;
     if (sqlite3_prepare_v2(db, sql, -1, &statement, NULL) != SQLITE_OK)
@@ -35,7 +37,8 @@ static int query(sqlite3 *db, sqlite3_stmt **ret, struct nt_error *reterr, const
             const void *bytes = va_arg(args, const void *);
             status = sqlite3_bind_blob(statement, at, bytes, va_arg(args, int), SQLITE_STATIC);
         } else {
-            status = sqlite3_bind_text(statement, at, va_arg(args, const char *), -1, SQLITE_STATIC);
+            status =
+                sqlite3_bind_text(statement, at, va_arg(args, const char *), -1, SQLITE_STATIC);
         }
         if (status != SQLITE_OK)
             return db_fail(db, "a value was not taken", reterr);
@@ -44,7 +47,8 @@ static int query(sqlite3 *db, sqlite3_stmt **ret, struct nt_error *reterr, const
     return 0;
 }
 
-int db_query(sqlite3 *db, sqlite3_stmt **ret, struct nt_error *reterr, const char *sql, const char *types, ...)
+int db_query(sqlite3 *db, sqlite3_stmt **ret, struct nt_error *reterr, const char *sql,
+             const char *types, ...)
 {
     va_list args;
     va_start(args, types);

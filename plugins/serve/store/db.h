@@ -25,16 +25,21 @@ int store_submit(struct store *store, struct store_job *job, struct nt_error *re
 
 /* migrate.c: brings an open database to STORE_SCHEMA. NT_E_CONFIG: it is newer. */
 int store_migrate(sqlite3 *db, struct nt_error *reterr);
-/* owner.c: makes organisation, owner and key when there are none; *ret_org gets the owner's organisation. */
-int store_make_owner(sqlite3 *db, const char *dir, char ret_org[44], bool *ret_made_key, struct nt_error *reterr);
+/* owner.c: makes organisation, owner and key when there are none; *ret_org gets the owner's
+ * organisation. */
+int store_make_owner(sqlite3 *db, const char *dir, char ret_org[44], bool *ret_made_key,
+                     struct nt_error *reterr);
 /* open.c: opens, checks and migrates; moves a broken database aside. */
-int store_open_database(const char *dir, sqlite3 **ret, struct store_opened *ret_opened, struct nt_error *reterr);
+int store_open_database(const char *dir, sqlite3 **ret, struct store_opened *ret_opened,
+                        struct nt_error *reterr);
 
 /* Fills reterr from the last error of db. Returns -1. */
 int db_fail(sqlite3 *db, const char *what, struct nt_error *reterr);
 int db_run(sqlite3 *db, const char *sql, struct nt_error *reterr);
-/* Prepares and binds by a list of letters: t text (NULL: null), i int64_t, b bytes (pointer, int size). */
-int db_query(sqlite3 *db, sqlite3_stmt **ret, struct nt_error *reterr, const char *sql, const char *types, ...);
+/* Prepares and binds by a list of letters: t text (NULL: null), i int64_t, b bytes (pointer, int
+ * size). */
+int db_query(sqlite3 *db, sqlite3_stmt **ret, struct nt_error *reterr, const char *sql,
+             const char *types, ...);
 /* The same for what returns no rows. */
 int db_write(sqlite3 *db, struct nt_error *reterr, const char *sql, const char *types, ...);
 /* 1: a row, 0: the end, -1. */

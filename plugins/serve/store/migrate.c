@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* migrate.c - the numbered steps that bring a database to the schema of this program. Forward only: a step is never
- * changed once it was released, a new one is added at the end and STORE_SCHEMA counts it. */
+/* migrate.c - the numbered steps that bring a database to the schema of this program. Forward only:
+ * a step is never changed once it was released, a new one is added at the end and STORE_SCHEMA
+ * counts it. */
 #include "db.h"
 
 #include <stdio.h>
@@ -11,15 +12,20 @@
 static const char *const steps[STORE_SCHEMA] = {
     /* 1 */
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;"
-    "CREATE TABLE organisations (id TEXT PRIMARY KEY, name TEXT NOT NULL, created_at_ms INTEGER NOT NULL) STRICT;"
-    "CREATE TABLE principals (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES organisations(id),"
+    "CREATE TABLE organisations (id TEXT PRIMARY KEY, name TEXT NOT NULL, created_at_ms INTEGER "
+    "NOT NULL) STRICT;"
+    "CREATE TABLE principals (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES "
+    "organisations(id),"
     " name TEXT NOT NULL, role TEXT NOT NULL, created_at_ms INTEGER NOT NULL) STRICT;"
     "CREATE TABLE api_keys (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES organisations(id),"
     " principal_id TEXT NOT NULL REFERENCES principals(id), hash BLOB NOT NULL UNIQUE,"
     " created_at_ms INTEGER NOT NULL, revoked_at_ms INTEGER NOT NULL DEFAULT 0) STRICT;"
-    "CREATE TABLE workspaces (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES organisations(id),"
-    " name TEXT NOT NULL, image TEXT NOT NULL, template_name TEXT NOT NULL, size TEXT NOT NULL, cwd TEXT NOT NULL,"
-    " status INTEGER NOT NULL, vcpus INTEGER NOT NULL, memory_mb INTEGER NOT NULL, disk_mb INTEGER NOT NULL,"
+    "CREATE TABLE workspaces (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES "
+    "organisations(id),"
+    " name TEXT NOT NULL, image TEXT NOT NULL, template_name TEXT NOT NULL, size TEXT NOT NULL, "
+    "cwd TEXT NOT NULL,"
+    " status INTEGER NOT NULL, vcpus INTEGER NOT NULL, memory_mb INTEGER NOT NULL, disk_mb INTEGER "
+    "NOT NULL,"
     " pids INTEGER NOT NULL, internet INTEGER NOT NULL, on_timeout_hibernate INTEGER NOT NULL,"
     " unreachable INTEGER NOT NULL, timeout_ms INTEGER NOT NULL, timeout_at_ms INTEGER NOT NULL,"
     " created_at_ms INTEGER NOT NULL, started_at_ms INTEGER NOT NULL, limit_cpu INTEGER NOT NULL,"
@@ -28,14 +34,19 @@ static const char *const steps[STORE_SCHEMA] = {
     /* 3: WORKSPACE_DESTROYED; a name can be used again when its workspace is gone */
     "CREATE UNIQUE INDEX workspaces_name ON workspaces (org_id, name) WHERE status != 3;"
     "CREATE INDEX workspaces_list ON workspaces (org_id, created_at_ms, id);"
-    "CREATE TABLE intents (workspace_id TEXT PRIMARY KEY REFERENCES workspaces(id) ON DELETE CASCADE,"
-    " org_id TEXT NOT NULL REFERENCES organisations(id), what TEXT NOT NULL, at_ms INTEGER NOT NULL) STRICT;"
-    "CREATE TABLE idempotency (org_id TEXT NOT NULL REFERENCES organisations(id), key TEXT NOT NULL,"
-    " route TEXT NOT NULL, request BLOB NOT NULL, workspace_id TEXT NOT NULL, status INTEGER NOT NULL, body TEXT,"
+    "CREATE TABLE intents (workspace_id TEXT PRIMARY KEY REFERENCES workspaces(id) ON DELETE "
+    "CASCADE,"
+    " org_id TEXT NOT NULL REFERENCES organisations(id), what TEXT NOT NULL, at_ms INTEGER NOT "
+    "NULL) STRICT;"
+    "CREATE TABLE idempotency (org_id TEXT NOT NULL REFERENCES organisations(id), key TEXT NOT "
+    "NULL,"
+    " route TEXT NOT NULL, request BLOB NOT NULL, workspace_id TEXT NOT NULL, status INTEGER NOT "
+    "NULL, body TEXT,"
     " expires_at_ms INTEGER NOT NULL, PRIMARY KEY (org_id, key, route)) STRICT;"
     "CREATE INDEX idempotency_workspace ON idempotency (workspace_id);"
     "CREATE TABLE events (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,"
-    " org_id TEXT NOT NULL REFERENCES organisations(id), workspace_id TEXT NOT NULL, kind TEXT NOT NULL,"
+    " org_id TEXT NOT NULL REFERENCES organisations(id), workspace_id TEXT NOT NULL, kind TEXT NOT "
+    "NULL,"
     " at_ms INTEGER NOT NULL, delivered_at_ms INTEGER NOT NULL DEFAULT 0) STRICT;",
 };
 _Static_assert(WORKSPACE_DESTROYED == 3, "the index of names has this number in it");
@@ -43,7 +54,8 @@ _Static_assert(WORKSPACE_DESTROYED == 3, "the index of names has this number in 
 static int schema_of(sqlite3 *db, int64_t *ret, struct nt_error *reterr)
 {
     nt_auto(db_freep) sqlite3_stmt *statement = NULL;
-    if (db_query(db, &statement, reterr, "PRAGMA user_version", "") < 0 || db_step(db, statement, reterr) < 0)
+    if (db_query(db, &statement, reterr, "PRAGMA user_version", "") < 0
+        || db_step(db, statement, reterr) < 0)
         return -1;
     *ret = sqlite3_column_int64(statement, 0);
     return 0;
@@ -55,8 +67,8 @@ int store_migrate(sqlite3 *db, struct nt_error *reterr)
     if (schema_of(db, &schema, reterr) < 0)
         return -1;
     if (schema > STORE_SCHEMA) {
-        nt_fail(reterr, NT_E_CONFIG, "the database has schema %lld, this program knows %d", (long long)schema,
-                STORE_SCHEMA);
+        nt_fail(reterr, NT_E_CONFIG, "the database has schema %lld, this program knows %d",
+                (long long)schema, STORE_SCHEMA);
         return nt_hint(reterr, "a newer nanoterm has used it: run that one, or update this one");
     }
     for (; schema < STORE_SCHEMA; schema++) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* open.c - opens the database file; one that is broken is moved aside with its journal, never written over. */
+/* open.c - opens the database file; one that is broken is moved aside with its journal, never
+ * written over. */
 #include "db.h"
 
 #include <errno.h>
@@ -52,12 +53,14 @@ static int check(sqlite3 *db, const char *path, struct nt_error *reterr)
 static int open_one(const char *path, sqlite3 **ret, struct nt_error *reterr)
 {
     nt_auto(database_closep) sqlite3 *db = NULL;
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
+    int flags =
+        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
     int status = sqlite3_open_v2(path, &db, flags, NULL);
     if (status == SQLITE_OK)
         status = sqlite3_busy_timeout(db, BUSY_MS);
-    static const char *const settings[] = { "PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL",
-                                            "PRAGMA foreign_keys = ON", "PRAGMA trusted_schema = OFF" };
+    static const char *const settings[] = { "PRAGMA journal_mode = WAL",
+                                            "PRAGMA synchronous = FULL", "PRAGMA foreign_keys = ON",
+                                            "PRAGMA trusted_schema = OFF" };
     for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]) && status == SQLITE_OK; i++)
         status = sqlite3_exec(db, settings[i], NULL, NULL, NULL);
     if (status != SQLITE_OK)
@@ -79,14 +82,16 @@ static int move_aside(const char *path, char ret_to[4096], struct nt_error *rete
         nt_buf_addf(&to, "%s%s", ret_to, parts[i]);
         if (!nt_buf_ok(&from) || !nt_buf_ok(&to))
             return nt_fail(reterr, NT_E_LIMIT, "the path of the database is too long");
-        if (renameat2(AT_FDCWD, nt_buf_text(&from), AT_FDCWD, nt_buf_text(&to), RENAME_NOREPLACE) < 0
+        if (renameat2(AT_FDCWD, nt_buf_text(&from), AT_FDCWD, nt_buf_text(&to), RENAME_NOREPLACE)
+                < 0
             && errno != ENOENT)
             return nt_fail_sys(reterr, errno, "cannot move %s aside", nt_buf_text(&from));
     }
     return 0;
 }
 
-int store_open_database(const char *dir, sqlite3 **ret, struct store_opened *ret_opened, struct nt_error *reterr)
+int store_open_database(const char *dir, sqlite3 **ret, struct store_opened *ret_opened,
+                        struct nt_error *reterr)
 {
     char path[3900];
     if (snprintf(path, sizeof(path), "%s/nanoterm.db", dir) >= (int)sizeof(path))

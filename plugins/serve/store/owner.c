@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* owner.c - the first organisation, its owner, and the owner's key in DIR/owner.key.
  *
- * The database keeps only the hash. When the database was lost, a key file that is there is taken up again, so that the owner's
- * clients go on working. */
+ * The database keeps only the hash. When the database was lost, a key file that is there is taken
+ * up again, so that the owner's clients go on working. */
 #include "db.h"
 
 #include <errno.h>
@@ -22,7 +22,8 @@
 void store_key_hash(const char *key, uint8_t ret[STORE_KEY_HASH])
 {
     static const unsigned char purpose[] = "nanoterm api key 1";
-    crypto_generichash(ret, STORE_KEY_HASH, (const unsigned char *)key, strlen(key), purpose, sizeof(purpose) - 1);
+    crypto_generichash(ret, STORE_KEY_HASH, (const unsigned char *)key, strlen(key), purpose,
+                       sizeof(purpose) - 1);
 }
 
 static void make_key(char ret[64])
@@ -30,7 +31,8 @@ static void make_key(char ret[64])
     unsigned char random[KEY_BYTES];
     randombytes_buf(random, sizeof(random));
     memcpy(ret, "nt_", 4);
-    sodium_bin2base64(ret + 3, 61, random, sizeof(random), sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+    sodium_bin2base64(ret + 3, 61, random, sizeof(random),
+                      sodium_base64_VARIANT_URLSAFE_NO_PADDING);
     sodium_memzero(random, sizeof(random));
 }
 
@@ -39,7 +41,8 @@ static bool read_key(int dir_fd, char ret[64])
 {
     nt_autoclose int fd = openat(dir_fd, "owner.key", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     struct stat st;
-    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077))
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid()
+        || (st.st_mode & 077))
         return false;
     char text[64];
     ssize_t size = read(fd, text, sizeof(text) - 1);
@@ -47,8 +50,10 @@ static bool read_key(int dir_fd, char ret[64])
         return false;
     text[size] = '\0';
     text[strcspn(text, "\n")] = '\0';
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    bool is_key = strncmp(text, "nt_", 3) == 0 && strlen(text) == 3 + KEY_TEXT && strspn(text, letters) == strlen(text);
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    bool is_key = strncmp(text, "nt_", 3) == 0 && strlen(text) == 3 + KEY_TEXT
+                  && strspn(text, letters) == strlen(text);
     if (is_key)
         memcpy(ret, text, strlen(text) + 1);
     sodium_memzero(text, sizeof(text));
@@ -58,11 +63,12 @@ static bool read_key(int dir_fd, char ret[64])
 static int write_key(int dir_fd, const char *key, struct nt_error *reterr)
 {
     unlinkat(dir_fd, "owner.key.new", 0);
-    nt_autoclose int fd = openat(dir_fd, "owner.key.new", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    nt_autoclose int fd =
+        openat(dir_fd, "owner.key.new", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return nt_fail_sys(reterr, errno, "cannot write owner.key");
-    if (dprintf(fd, "%s\n", key) < 0 || fsync(fd) < 0 || renameat(dir_fd, "owner.key.new", dir_fd, "owner.key") < 0
-        || fsync(dir_fd) < 0)
+    if (dprintf(fd, "%s\n", key) < 0 || fsync(fd) < 0
+        || renameat(dir_fd, "owner.key.new", dir_fd, "owner.key") < 0 || fsync(dir_fd) < 0)
         return nt_fail_sys(reterr, errno, "cannot write owner.key");
     return 0;
 }
@@ -86,18 +92,23 @@ static int insert_owner(sqlite3 *db, const char *org, const char *key, struct nt
     db_random_id(key_id, sizeof(key_id), "key", 8);
     store_key_hash(key, hash);
     int64_t now = db_now_ms();
-    if (db_write(db, reterr, "INSERT INTO organisations VALUES (?, 'default', ?)", "ti", org, now) < 0
-        || db_write(db, reterr, "INSERT INTO principals VALUES (?, ?, 'owner', 'owner', ?)", "tti", principal, org,
-                    now) < 0
+    if (db_write(db, reterr, "INSERT INTO organisations VALUES (?, 'default', ?)", "ti", org, now)
+            < 0
+        || db_write(db, reterr, "INSERT INTO principals VALUES (?, ?, 'owner', 'owner', ?)", "tti",
+                    principal, org, now)
+               < 0
         || db_write(db, reterr,
-                    "INSERT INTO api_keys (id, org_id, principal_id, hash, created_at_ms) VALUES (?, ?, ?, ?, ?)",
-                    "tttbi", key_id, org, principal, hash, (int)sizeof(hash), now) < 0
+                    "INSERT INTO api_keys (id, org_id, principal_id, hash, created_at_ms) VALUES "
+                    "(?, ?, ?, ?, ?)",
+                    "tttbi", key_id, org, principal, hash, (int)sizeof(hash), now)
+               < 0
         || db_write(db, reterr, "INSERT INTO meta VALUES ('owner_org', ?)", "t", org) < 0)
         return -1;
     return 0;
 }
 
-int store_make_owner(sqlite3 *db, const char *dir, char ret_org[44], bool *ret_made_key, struct nt_error *reterr)
+int store_make_owner(sqlite3 *db, const char *dir, char ret_org[44], bool *ret_made_key,
+                     struct nt_error *reterr)
 {
     *ret_made_key = false;
     int found = find_owner(db, ret_org, reterr);
@@ -112,11 +123,13 @@ int store_make_owner(sqlite3 *db, const char *dir, char ret_org[44], bool *ret_m
     bool is_made = !read_key(dir_fd, key);
     if (is_made)
         make_key(key);
-    /* The file first: a key that nobody has would be of no use, a file without a row is taken up at the next start. */
+    /* The file first: a key that nobody has would be of no use, a file without a row is taken up at
+     * the next start. */
     int status = is_made ? write_key(dir_fd, key, reterr) : 0;
     if (status == 0)
         status = db_run(db, "BEGIN IMMEDIATE", reterr);
-    if (status == 0 && (insert_owner(db, org, key, reterr) < 0 || db_run(db, "COMMIT", reterr) < 0)) {
+    if (status == 0
+        && (insert_owner(db, org, key, reterr) < 0 || db_run(db, "COMMIT", reterr) < 0)) {
         sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
         status = -1;
     }

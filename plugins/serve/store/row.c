@@ -7,7 +7,8 @@
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
-#define TEXT(member, column) snprintf(ws.member, sizeof(ws.member), "%s", db_text(statement, column))
+#define TEXT(member, column)                                                                       \
+    snprintf(ws.member, sizeof(ws.member), "%s", db_text(statement, column))
 #define NUMBER(member, column) ws.member = (uint32_t)sqlite3_column_int64(statement, column)
 
 int row_read(sqlite3_stmt *statement, struct workspace *ret, struct nt_error *reterr)
@@ -21,8 +22,9 @@ int row_read(sqlite3_stmt *statement, struct workspace *ret, struct nt_error *re
     TEXT(size, 5);
     TEXT(cwd, 6);
     int64_t status = sqlite3_column_int64(statement, 7);
-    ws.status = status >= WORKSPACE_CREATING && status <= WORKSPACE_ERROR ? (enum workspace_status)status
-                                                                          : WORKSPACE_ERROR;
+    ws.status = status >= WORKSPACE_CREATING && status <= WORKSPACE_ERROR
+                    ? (enum workspace_status)status
+                    : WORKSPACE_ERROR;
     NUMBER(vcpus, 8);
     NUMBER(memory_mb, 9);
     NUMBER(disk_mb, 10);
@@ -51,13 +53,17 @@ static int check_name(sqlite3 *db, const struct workspace *ws, struct nt_error *
     if (ws->status == WORKSPACE_DESTROYED)
         return 0;
     nt_auto(db_freep) sqlite3_stmt *statement = NULL;
-    if (db_query(db, &statement, reterr, "SELECT id FROM workspaces WHERE org_id = ? AND name = ? AND status != ? AND id != ?",
-                 "ttit", ws->org_id, ws->name, (int64_t)WORKSPACE_DESTROYED, ws->id) < 0)
+    if (db_query(
+            db, &statement, reterr,
+            "SELECT id FROM workspaces WHERE org_id = ? AND name = ? AND status != ? AND id != ?",
+            "ttit", ws->org_id, ws->name, (int64_t)WORKSPACE_DESTROYED, ws->id)
+        < 0)
         return -1;
     int found = db_step(db, statement, reterr);
     if (found <= 0)
         return found;
-    return nt_fail(reterr, NT_E_CONFLICT, "the name %s is that of %s", ws->name, db_text(statement, 0));
+    return nt_fail(reterr, NT_E_CONFLICT, "the name %s is that of %s", ws->name,
+                   db_text(statement, 0));
 }
 
 int row_write(sqlite3 *db, const struct workspace *ws, struct nt_error *reterr)
@@ -67,19 +73,29 @@ int row_write(sqlite3 *db, const struct workspace *ws, struct nt_error *reterr)
     /* Not REPLACE: that deletes the row first, and with it the intents that refer to it. */
     return db_write(
         db, reterr,
-        "INSERT INTO workspaces (" ROW_COLUMNS ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+        "INSERT INTO workspaces (" ROW_COLUMNS
+        ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
         " ON CONFLICT (id) DO UPDATE SET name = excluded.name, image = excluded.image,"
-        " template_name = excluded.template_name, size = excluded.size, cwd = excluded.cwd, status = excluded.status,"
-        " vcpus = excluded.vcpus, memory_mb = excluded.memory_mb, disk_mb = excluded.disk_mb, pids = excluded.pids,"
+        " template_name = excluded.template_name, size = excluded.size, cwd = excluded.cwd, status "
+        "= excluded.status,"
+        " vcpus = excluded.vcpus, memory_mb = excluded.memory_mb, disk_mb = excluded.disk_mb, pids "
+        "= excluded.pids,"
         " internet = excluded.internet, on_timeout_hibernate = excluded.on_timeout_hibernate,"
         " unreachable = excluded.unreachable, timeout_ms = excluded.timeout_ms,"
         " timeout_at_ms = excluded.timeout_at_ms, started_at_ms = excluded.started_at_ms,"
-        " limit_cpu = excluded.limit_cpu, limit_memory = excluded.limit_memory, limit_pids = excluded.limit_pids,"
-        " limit_disk = excluded.limit_disk, base = excluded.base, notice = excluded.notice, envs = excluded.envs,"
+        " limit_cpu = excluded.limit_cpu, limit_memory = excluded.limit_memory, limit_pids = "
+        "excluded.limit_pids,"
+        " limit_disk = excluded.limit_disk, base = excluded.base, notice = excluded.notice, envs = "
+        "excluded.envs,"
         " metadata = excluded.metadata",
-        "ttttttt" "iiiiiiiiiiiiiiii" "tttt", ws->id, ws->org_id, ws->name, ws->image, ws->template_name, ws->size, ws->cwd,
-        (int64_t)ws->status, (int64_t)ws->vcpus, (int64_t)ws->memory_mb, (int64_t)ws->disk_mb, (int64_t)ws->pids,
-        (int64_t)ws->internet, (int64_t)ws->on_timeout_hibernate, (int64_t)ws->unreachable, ws->timeout_ms,
-        ws->timeout_at_ms, ws->created_at_ms, ws->started_at_ms, (int64_t)ws->limit_cpu, (int64_t)ws->limit_memory,
-        (int64_t)ws->limit_pids, (int64_t)ws->limit_disk, ws->base, ws->notice, ws->envs, ws->metadata);
+        "ttttttt"
+        "iiiiiiiiiiiiiiii"
+        "tttt",
+        ws->id, ws->org_id, ws->name, ws->image, ws->template_name, ws->size, ws->cwd,
+        (int64_t)ws->status, (int64_t)ws->vcpus, (int64_t)ws->memory_mb, (int64_t)ws->disk_mb,
+        (int64_t)ws->pids, (int64_t)ws->internet, (int64_t)ws->on_timeout_hibernate,
+        (int64_t)ws->unreachable, ws->timeout_ms, ws->timeout_at_ms, ws->created_at_ms,
+        ws->started_at_ms, (int64_t)ws->limit_cpu, (int64_t)ws->limit_memory,
+        (int64_t)ws->limit_pids, (int64_t)ws->limit_disk, ws->base, ws->notice, ws->envs,
+        ws->metadata);
 }

@@ -6,9 +6,11 @@
 #include "plugins/serve/store/db.h"
 
 /* The columns in the order of row_read and row_bind. */
-#define ROW_COLUMNS                                                                                                  \
-    "id, org_id, name, image, template_name, size, cwd, status, vcpus, memory_mb, disk_mb, pids, internet,"          \
-    " on_timeout_hibernate, unreachable, timeout_ms, timeout_at_ms, created_at_ms, started_at_ms, limit_cpu,"        \
+#define ROW_COLUMNS                                                                                \
+    "id, org_id, name, image, template_name, size, cwd, status, vcpus, memory_mb, disk_mb, pids, " \
+    "internet,"                                                                                    \
+    " on_timeout_hibernate, unreachable, timeout_ms, timeout_at_ms, created_at_ms, "               \
+    "started_at_ms, limit_cpu,"                                                                    \
     " limit_memory, limit_pids, limit_disk, base, notice, envs, metadata"
 
 /* Reads the current row of a statement over ROW_COLUMNS. */

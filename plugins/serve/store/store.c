@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* store.c - the store's thread: takes all that waits, runs it (in one transaction when something of it writes), calls back.
+/* store.c - the store's thread: takes all that waits, runs it (in one transaction when something of
+ * it writes), calls back.
  *
- * So many small changes cost one fsync. Each job has a savepoint: one that fails undoes only itself. */
+ * So many small changes cost one fsync. Each job has a savepoint: one that fails undoes only
+ * itself. */
 #include "store.h"
 
 #include <stdlib.h>
@@ -51,7 +53,8 @@ static void run_batch(sqlite3 *db, struct store_job *batch)
     bool writes = false;
     for (struct store_job *job = batch; job; job = job->next)
         writes = writes || job->writes;
-    /* Nobody else writes to this database: reading needs no transaction, which would cost more than most answers. */
+    /* Nobody else writes to this database: reading needs no transaction, which would cost more than
+     * most answers. */
     for (struct store_job *job = batch; job && !writes; job = job->next) {
         job->error = (struct nt_error)NT_ERROR_INIT;
         job->failed = job->run(db, job, &job->error) < 0;
@@ -143,8 +146,9 @@ static int forget_old(sqlite3 *db, struct nt_error *reterr)
     int64_t now = db_now_ms();
     if (db_write(db, reterr, "DELETE FROM idempotency WHERE expires_at_ms < ?", "i", now) < 0
         || db_write(db, reterr, "DELETE FROM events WHERE at_ms < ?", "i", now - 30 * day) < 0
-        || db_write(db, reterr, "DELETE FROM workspaces WHERE status = ? AND created_at_ms < ?", "ii",
-                    (int64_t)WORKSPACE_DESTROYED, now - 30 * day) < 0)
+        || db_write(db, reterr, "DELETE FROM workspaces WHERE status = ? AND created_at_ms < ?",
+                    "ii", (int64_t)WORKSPACE_DESTROYED, now - 30 * day)
+               < 0)
         return -1;
     return 0;
 }
@@ -185,7 +189,8 @@ int store_open(uv_loop_t *uv, const char *dir, struct store **ret, struct store_
     if (status < 0) {
         store->db = NULL;
         store->stopping = true;
-        uv_close((uv_handle_t *)&store->finished, NULL); /* leaked on purpose: the loop still has it, the process ends */
+        /* leaked on purpose: the loop still has it, the process ends */
+        uv_close((uv_handle_t *)&store->finished, NULL);
         (void)nt_take(store);
         return nt_fail_sys(reterr, -status, "cannot start the thread of the store");
     }

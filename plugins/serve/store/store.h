@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* store.h - what the server must not forget: keys, workspaces, intents, answers already given, events.
+/* store.h - what the server must not forget: keys, workspaces, intents, answers already given,
+ * events.
  *
- * SQLite on a thread of its own, behind functions that say what is wanted, so that another database can stand in.
- * Each function but store_open and store_close is async: its callback comes once, later, on the loop's thread, and for a
- * change only after it is on the disk (synchronous=FULL; what waits is committed together). -1: no callback will come.
- * Calls take effect in the order they were made. */
+ * SQLite on a thread of its own, behind functions that say what is wanted, so that another database
+ * can stand in. Each function but store_open and store_close is async: its callback comes once,
+ * later, on the loop's thread, and for a change only after it is on the disk (synchronous=FULL;
+ * what waits is committed together). -1: no callback will come. Calls take effect in the order they
+ * were made. */
 #ifndef NT_SERVE_STORE_H
 #define NT_SERVE_STORE_H
 
@@ -14,37 +16,41 @@
 
 #include "nanoterm/error.h"
 
-#define STORE_SCHEMA 1      /* of this program; the newest migration */
+#define STORE_SCHEMA 1 /* of this program; the newest migration */
 #define STORE_KEY_HASH 32u
 #define STORE_LIST_MAX 500u
 
 struct store;
 struct workspace; /* server.h */
 
-/* --- opening -------------------------------------------------------------------------------------------------- */
+/* --- opening ------------------------------------------------------------------------------- */
 
 enum store_origin {
-    STORE_FOUND,   /* the database was there */
-    STORE_MADE,    /* there was none */
-    STORE_REBUILT, /* there was one that does not open: moved aside; rows of workspaces are to be made from the engine */
+    STORE_FOUND, /* the database was there */
+    STORE_MADE,  /* there was none */
+    /* there was one that does not open: moved aside; rows of workspaces are to be made from the
+       engine */
+    STORE_REBUILT,
 };
 
 struct store_opened {
     enum store_origin origin;
     char owner_org[44];
-    bool made_owner_key;    /* DIR/owner.key is new */
-    char moved_to[4096];    /* STORE_REBUILT: where the broken one is */
+    bool made_owner_key; /* DIR/owner.key is new */
+    char moved_to[4096]; /* STORE_REBUILT: where the broken one is */
 };
 
-/* Opens or makes DIR/nanoterm.db and brings it to STORE_SCHEMA. *Waits.* NT_E_CONFIG: it is newer than this program. */
+/* Opens or makes DIR/nanoterm.db and brings it to STORE_SCHEMA. *Waits.* NT_E_CONFIG: it is newer
+ * than this program. */
 int store_open(uv_loop_t *uv, const char *dir, struct store **ret, struct store_opened *ret_opened,
                struct nt_error *reterr);
-/* Finishes what was asked (callbacks are not called any more), closes the database, then calls closed. */
+/* Finishes what was asked (callbacks are not called any more), closes the database, then calls
+ * closed. */
 void store_close(struct store *store, void (*closed)(void *data), void *data);
 /* Calls that have not called back yet. */
 uint32_t store_in_flight(const struct store *store);
 
-/* --- keys ------------------------------------------------------------------------------------------------------ */
+/* --- keys ---------------------------------------------------------------------------------- */
 
 struct store_key {
     char id[44];
@@ -54,68 +60,77 @@ struct store_key {
 void store_key_hash(const char *key, uint8_t ret[STORE_KEY_HASH]);
 /* key NULL: not known. */
 int store_key_find(struct store *store, const uint8_t hash[STORE_KEY_HASH],
-                   void (*done)(void *data, const struct store_key *key, const struct nt_error *error), void *data,
-                   struct nt_error *reterr);
+                   void (*done)(void *data, const struct store_key *key,
+                                const struct nt_error *error),
+                   void *data, struct nt_error *reterr);
 
-/* --- workspaces ------------------------------------------------------------------------------------------------- */
+/* --- workspaces ---------------------------------------------------------------------------- */
 
 /* Texts of ws are copied. */
 typedef void store_done(void *data, const struct nt_error *error);
 /* ws is valid in the call; NULL with error NULL: not there. */
 typedef void store_found(void *data, const struct workspace *ws, const struct nt_error *error);
 
-/* By id or by name among those that are not destroyed; org_id NULL: by id alone (the server's own work). */
-int store_workspace_find(struct store *store, const char *org_id, const char *id_or_name, store_found *done, void *data,
-                         struct nt_error *reterr);
+/* By id or by name among those that are not destroyed; org_id NULL: by id alone (the server's own
+ * work). */
+int store_workspace_find(struct store *store, const char *org_id, const char *id_or_name,
+                         store_found *done, void *data, struct nt_error *reterr);
 
 struct store_list {
-    const char *org_id;       /* NULL: of all (the server's own work) */
-    const char *after;        /* created_at_ms and id of the last one seen, "123:ws_…"; NULL: from the newest */
-    uint32_t limit;           /* 1 … STORE_LIST_MAX */
-    uint32_t states;          /* 1u << enum workspace_status, or'ed; 0: all but destroyed */
+    const char *org_id; /* NULL: of all (the server's own work) */
+    /* created_at_ms and id of the last one seen, "123:ws_…"; NULL: from the newest */
+    const char *after;
+    uint32_t limit;            /* 1 … STORE_LIST_MAX */
+    uint32_t states;           /* 1u << enum workspace_status, or'ed; 0: all but destroyed */
     const char *template_name; /* NULL: any */
 };
 /* each: once per row, newest first; then done. */
 int store_workspace_list(struct store *store, const struct store_list *list,
-                         void (*each)(void *data, const struct workspace *ws), store_done *done, void *data,
-                         struct nt_error *reterr);
+                         void (*each)(void *data, const struct workspace *ws), store_done *done,
+                         void *data, struct nt_error *reterr);
 
 /* An answer that is kept for a repeated request. */
 struct store_answer {
-    const char *key;         /* Idempotency-Key; NULL: none, nothing is kept */
-    const char *route;       /* "POST /v1/sandboxes" */
-    const uint8_t *request;  /* STORE_KEY_HASH bytes: what was asked */
+    const char *key;        /* Idempotency-Key; NULL: none, nothing is kept */
+    const char *route;      /* "POST /v1/sandboxes" */
+    const uint8_t *request; /* STORE_KEY_HASH bytes: what was asked */
     uint32_t status;
-    const char *body;        /* JSON; NULL while it is not known */
+    const char *body; /* JSON; NULL while it is not known */
 };
 
 enum store_begun {
-    STORE_BEGUN,        /* the intent is on the disk: act */
-    STORE_ANSWERED,     /* the same request was answered before: status and body */
+    STORE_BEGUN,         /* the intent is on the disk: act */
+    STORE_ANSWERED,      /* the same request was answered before: status and body */
     STORE_OTHER_REQUEST, /* the key was used for something else */
     STORE_PENDING,       /* the same request has begun and not ended */
     STORE_NAME_TAKEN,
 };
 
-/* First half of a create: the row (creating), its intent, and the place of the answer, in one transaction. */
-int store_workspace_begin(struct store *store, const struct workspace *ws, const struct store_answer *answer,
-                          void (*done)(void *data, enum store_begun begun, uint32_t status, const char *body,
-                                       const struct nt_error *error),
+/* First half of a create: the row (creating), its intent, and the place of the answer, in one
+ * transaction. */
+int store_workspace_begin(struct store *store, const struct workspace *ws,
+                          const struct store_answer *answer,
+                          void (*done)(void *data, enum store_begun begun, uint32_t status,
+                                       const char *body, const struct nt_error *error),
                           void *data, struct nt_error *reterr);
 
-/* Writes the row as it is now, with an event of that kind ("sandbox.created"), the answer (may be NULL), and forgets
- * the intents of the workspace, in one transaction. A destroyed one frees its name. A row that is not there is made. */
+/* Writes the row as it is now, with an event of that kind ("sandbox.created"), the answer (may be
+ * NULL), and forgets the intents of the workspace, in one transaction. A destroyed one frees its
+ * name. A row that is not there is made. */
 int store_workspace_put(struct store *store, const struct workspace *ws, const char *event,
-                        const struct store_answer *answer, store_done *done, void *data, struct nt_error *reterr);
-/* A create that came to nothing: the row becomes an error's or (removed) destroyed, and the key may be used again. */
-int store_workspace_undo(struct store *store, const struct workspace *ws, store_done *done, void *data,
-                         struct nt_error *reterr);
+                        const struct store_answer *answer, store_done *done, void *data,
+                        struct nt_error *reterr);
+/* A create that came to nothing: the row becomes an error's or (removed) destroyed, and the key may
+ * be used again. */
+int store_workspace_undo(struct store *store, const struct workspace *ws, store_done *done,
+                         void *data, struct nt_error *reterr);
 
 /* What is about to be done to a workspace: "create", "remove", "stop", "start". */
-int store_intent(struct store *store, const char *ws_id, const char *what, store_done *done, void *data,
-                 struct nt_error *reterr);
+int store_intent(struct store *store, const char *ws_id, const char *what, store_done *done,
+                 void *data, struct nt_error *reterr);
 /* Intents without outcome, at the start of the server. */
-int store_intent_list(struct store *store, void (*each)(void *data, const char *ws_id, const char *what),
+int store_intent_list(struct store *store,
+                      void (*each)(void *data, const char *ws_id, const char *what),
                       store_done *done, void *data, struct nt_error *reterr);
 
 #endif

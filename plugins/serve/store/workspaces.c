@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* workspaces.c - the calls of store.h about keys and workspaces that only read, and their intents. */
+/* workspaces.c - the calls of store.h about keys and workspaces that only read, and their
+ * intents. */
 #include "store.h"
 
 #include <inttypes.h>
@@ -11,7 +12,7 @@
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
-/* --- keys ------------------------------------------------------------------------------------------------------ */
+/* --- keys ---------------------------------------------------------------------------------- */
 
 struct key_job {
     struct store_job job;
@@ -26,8 +27,10 @@ static int key_run(sqlite3 *db, struct store_job *job, struct nt_error *reterr)
 {
     struct key_job *j = (struct key_job *)job;
     nt_auto(db_freep) sqlite3_stmt *statement = NULL;
-    if (db_query(db, &statement, reterr, "SELECT id, org_id FROM api_keys WHERE hash = ? AND revoked_at_ms = 0", "b",
-                 j->hash, (int)sizeof(j->hash)) < 0)
+    if (db_query(db, &statement, reterr,
+                 "SELECT id, org_id FROM api_keys WHERE hash = ? AND revoked_at_ms = 0", "b",
+                 j->hash, (int)sizeof(j->hash))
+        < 0)
         return -1;
     int found = db_step(db, statement, reterr);
     if (found <= 0)
@@ -42,13 +45,15 @@ static void key_finish(struct store_job *job, bool quiet)
 {
     struct key_job *j = (struct key_job *)job;
     if (!quiet)
-        j->done(j->data, j->found && !job->failed ? &j->key : NULL, job->failed ? &job->error : NULL);
+        j->done(j->data, j->found && !job->failed ? &j->key : NULL,
+                job->failed ? &job->error : NULL);
     free(j);
 }
 
 int store_key_find(struct store *store, const uint8_t hash[STORE_KEY_HASH],
-                   void (*done)(void *data, const struct store_key *key, const struct nt_error *error), void *data,
-                   struct nt_error *reterr)
+                   void (*done)(void *data, const struct store_key *key,
+                                const struct nt_error *error),
+                   void *data, struct nt_error *reterr)
 {
     nt_autofree struct key_job *j = calloc(1, sizeof(*j));
     if (!j)
@@ -64,7 +69,7 @@ int store_key_find(struct store *store, const uint8_t hash[STORE_KEY_HASH],
     return 0;
 }
 
-/* --- one workspace ----------------------------------------------------------------------------------------------- */
+/* --- one workspace ------------------------------------------------------------------------- */
 
 struct find_job {
     struct store_job job;
@@ -85,7 +90,8 @@ static int find_run(sqlite3 *db, struct store_job *job, struct nt_error *reterr)
                  "SELECT " ROW_COLUMNS " FROM workspaces WHERE status != ?1"
                  " AND ((org_id = ?2 AND (id = ?3 OR name = ?3)) OR (?2 = '' AND id = ?3))"
                  " ORDER BY id = ?3 DESC LIMIT 1",
-                 "itt", (int64_t)WORKSPACE_DESTROYED, j->org_id, j->wanted) < 0)
+                 "itt", (int64_t)WORKSPACE_DESTROYED, j->org_id, j->wanted)
+        < 0)
         return -1;
     int found = db_step(db, statement, reterr);
     if (found <= 0)
@@ -100,13 +106,14 @@ static void find_finish(struct store_job *job, bool quiet)
 {
     struct find_job *j = (struct find_job *)job;
     if (!quiet)
-        j->done(j->data, j->found && !job->failed ? &j->ws : NULL, job->failed ? &job->error : NULL);
+        j->done(j->data, j->found && !job->failed ? &j->ws : NULL,
+                job->failed ? &job->error : NULL);
     workspace_done(&j->ws);
     free(j);
 }
 
-int store_workspace_find(struct store *store, const char *org_id, const char *id_or_name, store_found *done, void *data,
-                         struct nt_error *reterr)
+int store_workspace_find(struct store *store, const char *org_id, const char *id_or_name,
+                         store_found *done, void *data, struct nt_error *reterr)
 {
     nt_autofree struct find_job *j = calloc(1, sizeof(*j));
     if (!j)
@@ -124,7 +131,7 @@ int store_workspace_find(struct store *store, const char *org_id, const char *id
     return 0;
 }
 
-/* --- a list of them ----------------------------------------------------------------------------------------------- */
+/* --- a list of them ------------------------------------------------------------------------ */
 
 struct list_job {
     struct store_job job;
@@ -149,11 +156,13 @@ static int list_run(sqlite3 *db, struct store_job *job, struct nt_error *reterr)
         return nt_fail(reterr, NT_E_MEMORY, "no memory for the list");
     nt_auto(db_freep) sqlite3_stmt *statement = NULL;
     if (db_query(db, &statement, reterr,
-                 "SELECT " ROW_COLUMNS " FROM workspaces WHERE (?1 = '' OR org_id = ?1) AND ((1 << status) & ?2) != 0"
+                 "SELECT " ROW_COLUMNS
+                 " FROM workspaces WHERE (?1 = '' OR org_id = ?1) AND ((1 << status) & ?2) != 0"
                  " AND (?3 OR template_name = ?4) AND (?6 = '' OR (created_at_ms, id) < (?5, ?6))"
                  " ORDER BY created_at_ms DESC, id DESC LIMIT ?7",
-                 "tiititi", j->org_id, (int64_t)j->states, (int64_t)j->any_template, j->template_name, j->after_ms,
-                 j->after_id, (int64_t)j->limit) < 0)
+                 "tiititi", j->org_id, (int64_t)j->states, (int64_t)j->any_template,
+                 j->template_name, j->after_ms, j->after_id, (int64_t)j->limit)
+        < 0)
         return -1;
     int more;
     while ((more = db_step(db, statement, reterr)) > 0 && j->count < j->limit) {
@@ -179,8 +188,8 @@ static void list_finish(struct store_job *job, bool quiet)
 }
 
 int store_workspace_list(struct store *store, const struct store_list *list,
-                         void (*each)(void *data, const struct workspace *ws), store_done *done, void *data,
-                         struct nt_error *reterr)
+                         void (*each)(void *data, const struct workspace *ws), store_done *done,
+                         void *data, struct nt_error *reterr)
 {
     nt_autofree struct list_job *j = calloc(1, sizeof(*j));
     if (!j)
@@ -189,8 +198,10 @@ int store_workspace_list(struct store *store, const struct store_list *list,
     j->job.finish = list_finish;
     snprintf(j->org_id, sizeof(j->org_id), "%s", list->org_id ? list->org_id : "");
     j->any_template = !list->template_name;
-    snprintf(j->template_name, sizeof(j->template_name), "%s", list->template_name ? list->template_name : "");
-    if (list->after && sscanf(list->after, "%" SCNd64 ":%43[a-z0-9_]", &j->after_ms, j->after_id) != 2)
+    snprintf(j->template_name, sizeof(j->template_name), "%s",
+             list->template_name ? list->template_name : "");
+    if (list->after
+        && sscanf(list->after, "%" SCNd64 ":%43[a-z0-9_]", &j->after_ms, j->after_id) != 2)
         return nt_fail(reterr, NT_E_INVALID, "the page token is not one of this server");
     j->limit = list->limit == 0 || list->limit > STORE_LIST_MAX ? STORE_LIST_MAX : list->limit;
     j->states = list->states ? list->states : ~(1u << WORKSPACE_DESTROYED);
@@ -203,7 +214,7 @@ int store_workspace_list(struct store *store, const struct store_list *list,
     return 0;
 }
 
-/* --- intents ------------------------------------------------------------------------------------------------------ */
+/* --- intents ------------------------------------------------------------------------------- */
 
 struct intent_job {
     struct store_job job;
@@ -211,7 +222,7 @@ struct intent_job {
     char what[20];
     struct intent_row {
         char ws_id[44], what[20];
-    } *rows;
+    } * rows;
     size_t count;
     void (*each)(void *data, const char *ws_id, const char *what);
     store_done *done;
@@ -221,11 +232,12 @@ struct intent_job {
 static int intent_run(sqlite3 *db, struct store_job *job, struct nt_error *reterr)
 {
     struct intent_job *j = (struct intent_job *)job;
-    return db_write(db, reterr,
-                    "INSERT INTO intents (workspace_id, org_id, what, at_ms)"
-                    " SELECT id, org_id, ?2, ?3 FROM workspaces WHERE id = ?1"
-                    " ON CONFLICT (workspace_id) DO UPDATE SET what = excluded.what, at_ms = excluded.at_ms",
-                    "tti", j->ws_id, j->what, db_now_ms());
+    return db_write(
+        db, reterr,
+        "INSERT INTO intents (workspace_id, org_id, what, at_ms)"
+        " SELECT id, org_id, ?2, ?3 FROM workspaces WHERE id = ?1"
+        " ON CONFLICT (workspace_id) DO UPDATE SET what = excluded.what, at_ms = excluded.at_ms",
+        "tti", j->ws_id, j->what, db_now_ms());
 }
 
 static int intent_list_run(sqlite3 *db, struct store_job *job, struct nt_error *reterr)
@@ -271,18 +283,23 @@ static int intent_submit(struct store *store, struct intent_job job, struct nt_e
     return 0;
 }
 
-int store_intent(struct store *store, const char *ws_id, const char *what, store_done *done, void *data,
-                 struct nt_error *reterr)
+int store_intent(struct store *store, const char *ws_id, const char *what, store_done *done,
+                 void *data, struct nt_error *reterr)
 {
-    struct intent_job job = { .job = { .writes = true, .run = intent_run }, .done = done, .data = data };
+    struct intent_job job = { .job = { .writes = true, .run = intent_run },
+                              .done = done,
+                              .data = data };
     snprintf(job.ws_id, sizeof(job.ws_id), "%s", ws_id);
     snprintf(job.what, sizeof(job.what), "%s", what);
     return intent_submit(store, job, reterr);
 }
 
-int store_intent_list(struct store *store, void (*each)(void *data, const char *ws_id, const char *what),
+int store_intent_list(struct store *store,
+                      void (*each)(void *data, const char *ws_id, const char *what),
                       store_done *done, void *data, struct nt_error *reterr)
 {
-    struct intent_job job = { .job = { .run = intent_list_run }, .each = each, .done = done, .data = data };
+    struct intent_job job = {
+        .job = { .run = intent_list_run }, .each = each, .done = done, .data = data
+    };
     return intent_submit(store, job, reterr);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* address.c - the ranges that a workspace must not reach, whatever their spelling was: what is checked is the
- * binary address that will be connected to. Sources: RFC 6890 and the IANA special-purpose registries. */
+/* address.c - the ranges that a workspace must not reach, whatever their spelling was: what is
+ * checked is the binary address that will be connected to. Sources: RFC 6890 and the IANA
+ * special-purpose registries. */
 #include "plugins/serve/way-out/address.h"
 
 #include <netinet/in.h>
@@ -14,23 +15,23 @@ struct range {
 };
 
 static const struct range four[] = {
-    { { 0 }, 8 },                /* this network */
-    { { 10 }, 8 },               /* private */
-    { { 100, 64 }, 10 },         /* carrier-grade NAT */
-    { { 127 }, 8 },              /* loopback */
-    { { 169, 254 }, 16 },        /* link-local, metadata services */
-    { { 172, 16 }, 12 },         /* private */
-    { { 192, 0, 0 }, 24 },       /* protocol assignments */
-    { { 192, 0, 2 }, 24 },       /* documentation */
-    { { 192, 31, 196 }, 24 },    /* AS112 */
-    { { 192, 52, 193 }, 24 },    /* AMT */
-    { { 192, 88, 99 }, 24 },     /* 6to4 relays */
-    { { 192, 168 }, 16 },        /* private */
-    { { 192, 175, 48 }, 24 },    /* AS112 */
-    { { 198, 18 }, 15 },         /* benchmarks */
-    { { 198, 51, 100 }, 24 },    /* documentation */
-    { { 203, 0, 113 }, 24 },     /* documentation */
-    { { 224 }, 3 },              /* multicast, reserved, broadcast */
+    { { 0 }, 8 },                 /* this network */
+    { { 10 }, 8 },                /* private */
+    { { 100, 64 }, 10 },          /* carrier-grade NAT */
+    { { 127 }, 8 },               /* loopback */
+    { { 169, 254 }, 16 },         /* link-local, metadata services */
+    { { 172, 16 }, 12 },          /* private */
+    { { 192, 0, 0 }, 24 },        /* protocol assignments */
+    { { 192, 0, 2 }, 24 },        /* documentation */
+    { { 192, 31, 196 }, 24 },     /* AS112 */
+    { { 192, 52, 193 }, 24 },     /* AMT */
+    { { 192, 88, 99 }, 24 },      /* 6to4 relays */
+    { { 192, 168 }, 16 },         /* private */
+    { { 192, 175, 48 }, 24 },     /* AS112 */
+    { { 198, 18 }, 15 },          /* benchmarks */
+    { { 198, 51, 100 }, 24 },     /* documentation */
+    { { 203, 0, 113 }, 24 },      /* documentation */
+    { { 224 }, 3 },               /* multicast, reserved, broadcast */
     { { 168, 63, 129, 16 }, 32 }, /* a metadata service at a public address (Azure) */
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* trip.c - one request on its way out: it is judged, its host resolved, each address judged, and it is carried to the
- * very address that was allowed - as a tunnel (CONNECT) or as a forwarded request (http://…). */
+/* trip.c - one request on its way out: it is judged, its host resolved, each address judged, and it
+ * is carried to the very address that was allowed - as a tunnel (CONNECT) or as a forwarded request
+ * (http://…). */
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -21,7 +22,13 @@
 #include "sdk/error.h"
 #include "sdk/parse.h"
 
-enum { AUTHORITY_MAX = 320, CONNECT_MS = 10 * 1000, CREDIT = 256 * 1024, HEADERS_MAX = 100, ADDRESSES_MAX = 4 };
+enum {
+    AUTHORITY_MAX = 320,
+    CONNECT_MS = 10 * 1000,
+    CREDIT = 256 * 1024,
+    HEADERS_MAX = 100,
+    ADDRESSES_MAX = 4
+};
 
 struct trip {
     struct space *space;
@@ -94,12 +101,14 @@ static void deny(struct trip *t)
 
 static void fail(struct trip *t)
 {
-    answer_error(t, 502, "way_out_failed", t->error.message[0] ? t->error.message : "cannot connect");
+    answer_error(t, 502, "way_out_failed",
+                 t->error.message[0] ? t->error.message : "cannot connect");
 }
 
-/* --- the target ------------------------------------------------------------------------------------------------- */
+/* --- the target ---------------------------------------------------------------------------- */
 
-/* "host:port" or "http://host:port/path?query". Fills authority and `to`; ret_path is what the server is asked for. */
+/* "host:port" or "http://host:port/path?query". Fills authority and `to`; ret_path is what the
+ * server is asked for. */
 static bool parse_target(struct trip *t, const char *target, const char **ret_path)
 {
     const char *at = target;
@@ -123,10 +132,13 @@ static bool parse_target(struct trip *t, const char *target, const char **ret_pa
     const char *prefix;
     struct nt_error ignored = NT_ERROR_INIT;
     nt_buf_addf(&url, "http://%s", t->authority);
-    return nt_buf_ok(&url) && net_parse_url(nt_buf_text(&url), t->memory, sizeof(t->memory), &t->to, &prefix, &ignored) == 0;
+    return nt_buf_ok(&url)
+           && net_parse_url(nt_buf_text(&url), t->memory, sizeof(t->memory), &t->to, &prefix,
+                            &ignored)
+                  == 0;
 }
 
-/* --- a tunnel ---------------------------------------------------------------------------------------------------- */
+/* --- a tunnel ------------------------------------------------------------------------------ */
 
 static void connect_next(struct trip *t);
 
@@ -220,8 +232,10 @@ static void connect_next(struct trip *t)
     uv_loop_t *uv = t->space->out->uv;
     while (t->at < t->count) {
         const struct sockaddr *address = (const struct sockaddr *)&t->addresses[t->at++];
-        socklen_t size = address->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
-        nt_autoclose int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        socklen_t size = address->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+                                                        : sizeof(struct sockaddr_in);
+        nt_autoclose int fd =
+            socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         int sys = fd < 0 ? errno : 0;
         if (!sys && connect(fd, address, size) < 0 && errno != EINPROGRESS)
             sys = errno;
@@ -254,7 +268,7 @@ static void begin_tunnel(struct trip *t)
     connect_next(t);
 }
 
-/* --- a forwarded request ------------------------------------------------------------------------------------------ */
+/* --- a forwarded request ------------------------------------------------------------------- */
 
 static bool list_has(const char *list, const char *name)
 {
@@ -272,9 +286,18 @@ static bool list_has(const char *list, const char *name)
 /* Headers for the next hop only (RFC 9110 section 7.6.1). */
 static bool is_hop_by_hop(const char *name, const char *connection)
 {
-    static const char *const names[] = { "connection", "proxy-connection", "keep-alive", "te", "trailer",
-                                         "transfer-encoding", "upgrade", "proxy-authorization", "proxy-authenticate",
-                                         "host", "content-length", "expect" };
+    static const char *const names[] = { "connection",
+                                         "proxy-connection",
+                                         "keep-alive",
+                                         "te",
+                                         "trailer",
+                                         "transfer-encoding",
+                                         "upgrade",
+                                         "proxy-authorization",
+                                         "proxy-authenticate",
+                                         "host",
+                                         "content-length",
+                                         "expect" };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (strcasecmp(name, names[i]) == 0)
             return true;
@@ -359,12 +382,17 @@ static void begin_forward(struct trip *t, const char *path)
     nt_buf_add(&target, path[0] == '/' ? "" : "/");
     nt_buf_add(&target, path);
     struct net_address to = { .kind = NET_TCP, .port = t->to.port, .host = host };
-    struct net_client_request request = { .method = net_request_method(t->req), .target = nt_buf_text(&target),
-                                          .headers = headers, .count = count,
+    struct net_client_request request = { .method = net_request_method(t->req),
+                                          .target = nt_buf_text(&target),
+                                          .headers = headers,
+                                          .count = count,
                                           .length = net_request_length(t->req) };
     /* The numeric address that was checked: nothing is resolved a second time. */
-    if (!nt_buf_ok(&target) || uv_ip_name((const struct sockaddr *)&t->addresses[0], host, sizeof(host)) < 0 ||
-        net_client_new(t->space->out->uv, &to, NULL, CONNECT_MS, &events, t, &t->client, &t->error) < 0) {
+    if (!nt_buf_ok(&target)
+        || uv_ip_name((const struct sockaddr *)&t->addresses[0], host, sizeof(host)) < 0
+        || net_client_new(t->space->out->uv, &to, NULL, CONNECT_MS, &events, t, &t->client,
+                          &t->error)
+               < 0) {
         fail(t);
         return;
     }
@@ -408,14 +436,16 @@ static void on_done(void *data, struct net_request *req, const struct nt_error *
     try_free(t);
 }
 
-/* --- judging ------------------------------------------------------------------------------------------------------ */
+/* --- judging ------------------------------------------------------------------------------- */
 
 static void on_resolved(uv_getaddrinfo_t *resolve, int status, struct addrinfo *list)
 {
     struct trip *t = resolve->data;
     t->is_resolving = false;
-    for (const struct addrinfo *a = status < 0 ? NULL : list; a && t->count < ADDRESSES_MAX; a = a->ai_next) {
-        if (a->ai_addrlen > sizeof(t->addresses[0]) || (a->ai_family != AF_INET && a->ai_family != AF_INET6))
+    for (const struct addrinfo *a = status < 0 ? NULL : list; a && t->count < ADDRESSES_MAX;
+         a = a->ai_next) {
+        if (a->ai_addrlen > sizeof(t->addresses[0])
+            || (a->ai_family != AF_INET && a->ai_family != AF_INET6))
             continue;
         if (t->verdict == ANYWHERE || address_is_public(a->ai_addr))
             memcpy(&t->addresses[t->count++], a->ai_addr, a->ai_addrlen);
@@ -478,7 +508,9 @@ void trip_begin(struct space *space, struct net_request *req)
     nt_auto(nt_buf_done) struct nt_buf port = NT_BUF(16);
     nt_buf_addf(&port, "%u", (unsigned)t->to.port);
     t->resolve.data = t;
-    if (uv_getaddrinfo(space->out->uv, &t->resolve, on_resolved, t->to.host, nt_buf_text(&port), &hints) < 0) {
+    if (uv_getaddrinfo(space->out->uv, &t->resolve, on_resolved, t->to.host, nt_buf_text(&port),
+                       &hints)
+        < 0) {
         fail(t);
         return;
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tunnel.c - carries bytes between two descriptors. A side is read only while the other takes what came: at most one
- * buffer per direction waits. An end of one side is passed on as a half-close. */
+/* tunnel.c - carries bytes between two descriptors. A side is read only while the other takes what
+ * came: at most one buffer per direction waits. An end of one side is passed on as a half-close. */
 #include "plugins/serve/way-out/tunnel.h"
 
 #include <errno.h>
@@ -100,7 +100,8 @@ static void on_event(uv_poll_t *poll, int status, int events);
 
 static void watch(struct end *a, struct end *b)
 {
-    int events = (!a->eof && a->from == a->to ? UV_READABLE : 0) | (b->from < b->to ? UV_WRITABLE : 0);
+    int events =
+        (!a->eof && a->from == a->to ? UV_READABLE : 0) | (b->from < b->to ? UV_WRITABLE : 0);
     if (events == a->events)
         return;
     a->events = events;
@@ -125,14 +126,16 @@ static void on_event(uv_poll_t *poll, int status, int events)
     watch(y, x);
 }
 
-struct tunnel *tunnel_new(uv_loop_t *uv, int inside, int outside, void (*ended)(void *data), void *data)
+struct tunnel *tunnel_new(uv_loop_t *uv, int inside, int outside, void (*ended)(void *data),
+                          void *data)
 {
     struct tunnel *t = calloc(1, sizeof(*t));
     if (t) {
         t->ends[0].data = malloc(PIECE);
         t->ends[1].data = malloc(PIECE);
     }
-    bool ok = t && t->ends[0].data && t->ends[1].data && uv_poll_init(uv, &t->ends[0].poll, inside) == 0;
+    bool ok =
+        t && t->ends[0].data && t->ends[1].data && uv_poll_init(uv, &t->ends[0].poll, inside) == 0;
     if (!ok) {
         if (t) {
             free(t->ends[0].data);
@@ -143,7 +146,8 @@ struct tunnel *tunnel_new(uv_loop_t *uv, int inside, int outside, void (*ended)(
         close(outside);
         return NULL;
     }
-    /* It cannot fail: the descriptor is valid and not watched. If it does, both ends close at the first event. */
+    /* It cannot fail: the descriptor is valid and not watched. If it does, both ends close at the
+     * first event. */
     uv_poll_init(uv, &t->ends[1].poll, outside);
     uv_timer_init(uv, &t->idle);
     t->idle.data = t;

@@ -7,9 +7,10 @@
 
 struct tunnel;
 
-/* Takes both descriptors (connected, non-blocking), also on failure (NULL). `ended` comes once, later, after
- * which the tunnel is gone. */
-struct tunnel *tunnel_new(uv_loop_t *uv, int inside, int outside, void (*ended)(void *data), void *data);
+/* Takes both descriptors (connected, non-blocking), also on failure (NULL). `ended` comes once,
+ * later, after which the tunnel is gone. */
+struct tunnel *tunnel_new(uv_loop_t *uv, int inside, int outside, void (*ended)(void *data),
+                          void *data);
 void tunnel_close(struct tunnel *tunnel);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* way_out.c - who may go where: workspaces with their connections, and the rules that allow them. */
+/* way_out.c - who may go where: workspaces with their connections, and the rules that allow
+ * them. */
 #include "plugins/serve/way-out/way_out.h"
 
 #include <stdlib.h>
@@ -77,7 +78,9 @@ static struct space *find_space(struct way_out *out, const char *id)
         free(space);
         return NULL;
     }
-    struct net_server_options options = { .request = on_request, .connections = on_connections, .data = space,
+    struct net_server_options options = { .request = on_request,
+                                          .connections = on_connections,
+                                          .data = space,
                                           .limits.connections = out->options.connections };
     struct nt_error ignored = NT_ERROR_INIT;
     if (net_server_new(out->uv, -1, &options, &space->server, &ignored) < 0) {
@@ -91,7 +94,8 @@ static struct space *find_space(struct way_out *out, const char *id)
     return space;
 }
 
-int way_out_new(uv_loop_t *uv, const struct way_out_options *options, struct way_out **ret, struct nt_error *reterr)
+int way_out_new(uv_loop_t *uv, const struct way_out_options *options, struct way_out **ret,
+                struct nt_error *reterr)
 {
     struct way_out *out = calloc(1, sizeof(*out));
     if (!out)
@@ -129,7 +133,8 @@ void way_out_accept(struct way_out *out, const char *workspace_id, int fd)
 {
     struct nt_error ignored = NT_ERROR_INIT;
     struct space *space = out->is_freed ? NULL : find_space(out, workspace_id);
-    if (!space || net_server_connections(space->server) + space->tunnels >= out->options.connections) {
+    if (!space
+        || net_server_connections(space->server) + space->tunnels >= out->options.connections) {
         if (out->options.debug)
             out->options.debug(out->options.data, "way_out.full", workspace_id);
         close(fd);
@@ -139,8 +144,8 @@ void way_out_accept(struct way_out *out, const char *workspace_id, int fd)
         space_settle(space);
 }
 
-struct way_out_rule *way_out_allow(struct way_out *out, const char *workspace_id, const char *host, uint16_t port,
-                                   bool private_too, struct nt_error *reterr)
+struct way_out_rule *way_out_allow(struct way_out *out, const char *workspace_id, const char *host,
+                                   uint16_t port, bool private_too, struct nt_error *reterr)
 {
     uint32_t count = 0;
     for (struct way_out_rule *r = out->rules; r; r = r->next)
@@ -190,7 +195,8 @@ enum verdict way_out_ask(struct space *space, const char *host, uint16_t port)
     struct way_out *out = space->out;
     enum verdict verdict = DENIED;
     for (struct way_out_rule *r = out->rules; r; r = r->next)
-        if (r->port == port && strcasecmp(r->host, host) == 0 && strcmp(r->workspace_id, space->id) == 0) {
+        if (r->port == port && strcasecmp(r->host, host) == 0
+            && strcmp(r->workspace_id, space->id) == 0) {
             if (r->private_too)
                 return ANYWHERE;
             verdict = PUBLIC_ONLY;

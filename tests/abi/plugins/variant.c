@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* variant.c - one plugin in many forms, compiled against the headers of 1.0: good, old, new, wrong and hostile ones.
- * Each form is a macro of its own; NAME is that of the plugin. */
+/* variant.c - one plugin in many forms, compiled against the headers of 1.0: good, old, new, wrong
+ * and hostile ones. Each form is a macro of its own; NAME is that of the plugin. */
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -29,13 +29,23 @@ static int run(struct nt_call *call, struct nt_error *reterr)
 }
 
 static const struct nt_opt opts[] = {
-    { .name = "times", .letter = 't', .type = NT_INT, .arg = "n", .fallback = "1", .min = 1, .max = 9,
+    { .name = "times",
+      .letter = 't',
+      .type = NT_INT,
+      .arg = "n",
+      .fallback = "1",
+      .min = 1,
+      .max = 9,
       .help = "How often" },
 };
 static const struct nt_example examples[] = { { PATH, "Once" } };
 static const uint32_t codes[] = { NT_E_NOT_FOUND, NT_E_PLUGIN_FIRST + 1 };
 static const struct nt_error_row errors[] = {
-    { .text = "test.lost", .kind = "api", .help = "Look again", .number = NT_E_PLUGIN_FIRST + 1, .exit_status = 9 },
+    { .text = "test.lost",
+      .kind = "api",
+      .help = "Look again",
+      .number = NT_E_PLUGIN_FIRST + 1,
+      .exit_status = 9 },
 };
 #ifdef ALIAS
 static const struct nt_alias aliases[] = { { .path = ALIAS } };
@@ -44,9 +54,12 @@ static const struct nt_alias aliases[] = { { .path = ALIAS } };
 #define ALIASES
 #endif
 
-#define ROW(p, s)                                                                                        \
-    { .path = p, .summary = s, .run = run, .opts = NT_TABLE(opts), .examples = NT_TABLE(examples), ALIASES \
-      .errors = NT_TABLE(codes), .effects = NT_LOCAL, .timeout_ms = 1000 }
+#define ROW(p, s)                                                                                  \
+    {                                                                                              \
+        .path = p, .summary = s, .run = run, .opts = NT_TABLE(opts),                               \
+        .examples = NT_TABLE(examples), ALIASES.errors = NT_TABLE(codes), .effects = NT_LOCAL,     \
+        .timeout_ms = 1000                                                                         \
+    }
 
 #ifdef LONG_ROWS /* a newer plugin: its rows end with members that this nanoterm does not know */
 struct row {
@@ -56,7 +69,11 @@ struct row {
 static const struct nt_example more_examples[] = { { NAME " more", "Again" } };
 static const struct row commands[] = {
     { ROW(PATH, SUMMARY), { ~0ull, ~0ull } },
-    { { .path = NAME " more", .summary = "Say more", .run = run, .examples = NT_TABLE(more_examples) }, { ~0ull, 1 } },
+    { { .path = NAME " more",
+        .summary = "Say more",
+        .run = run,
+        .examples = NT_TABLE(more_examples) },
+      { ~0ull, 1 } },
 };
 #else
 #ifndef COMMAND_PATH
@@ -65,7 +82,9 @@ static const struct row commands[] = {
 static const struct nt_command commands[] = { ROW(COMMAND_PATH, SUMMARY) };
 #endif
 
-static const struct nt_group groups[] = { { .name = GROUP, .summary = "A group", .flags = GROUP_FLAGS } };
+static const struct nt_group groups[] = {
+    { .name = GROUP, .summary = "A group", .flags = GROUP_FLAGS }
+};
 
 #ifdef SERVICE
 static const struct nt_service services[] = { { SERVICE, INSTANCE, commands } };
@@ -81,7 +100,8 @@ static int start(const struct nt_host *host, struct nt_error *reterr)
 }
 #endif
 
-#ifdef LONG_DESCRIPTOR /* a newer plugin: its descriptor ends with members that this nanoterm does not know */
+#ifdef LONG_DESCRIPTOR /* a newer plugin: its descriptor ends with members that this nanoterm does \
+                          not know */
 struct descriptor {
     struct nt_plugin known;
     uint64_t newer[4];
@@ -141,8 +161,8 @@ const struct nt_plugin *nt_plugin_v1(void)
 
 #ifdef CONSTRUCTOR
 #define CRASH raise(SIGSEGV)
-#define HANG       \
-    for (;;)       \
+#define HANG                                                                                       \
+    for (;;)                                                                                       \
     pause()
 #define PRINT puts("{\"failure\":\"printed\"}"), fflush(stdout)
 __attribute__((constructor)) static void before(void)
