@@ -54,13 +54,22 @@ struct finding {
     char wanted[44];
 };
 
+static void answer_not_found(struct exchange *x, const char *wanted)
+{
+    struct nt_error error = NT_ERROR_INIT;
+    nt_fail(&error, NT_E_NOT_FOUND, "there is no workspace %s", wanted);
+    nt_hint(&error, "see which there are: nanoterm ws list");
+    nt_copy_text(error.server_code, sizeof(error.server_code), "sandbox_not_found");
+    exchange_fail_error(x, &error);
+}
+
 static void on_found(void *data, const struct workspace *ws, const struct nt_error *error)
 {
     struct finding *f = data;
     if (error)
         exchange_fail_error(f->x, error);
     else if (!ws)
-        exchange_fail(f->x, 404, "sandbox_not_found", "there is no workspace %s", f->wanted);
+        answer_not_found(f->x, f->wanted);
     else
         f->found(f->x, ws, f->data);
     free(f);
