@@ -166,6 +166,13 @@ static int transfer_wait(struct transfer *t, struct nt_error *reterr)
     return result;
 }
 
+/* Kept while its stream is open: a late callback finds it. */
+static void transfer_free(struct transfer *t)
+{
+    if (!t->stream)
+        free(t);
+}
+
 /* --- a URL --------------------------------------------------------------------------------- */
 
 static int clone_failed(int exit_code, const char *url, struct nt_error *reterr)
@@ -205,9 +212,11 @@ static int clone_url(struct nt_call *call, const char *id, const char *url, cons
         return -1;
     t->stream->ops->finish(t->stream);
     t->stream->ops->grant(t->stream, CREDIT);
-    if (transfer_wait(t, reterr) < 0)
+    int waited = transfer_wait(t, reterr), exit_code = t->exit_code;
+    transfer_free(t);
+    if (waited < 0)
         return -1;
-    return t->exit_code == 0 ? 0 : clone_failed(t->exit_code, url, reterr);
+    return exit_code == 0 ? 0 : clone_failed(exit_code, url, reterr);
 }
 
 /* --- a local repository -------------------------------------------------------------------- */
@@ -296,7 +305,9 @@ static int upload(struct nt_call *call, const char *id, int fd, struct nt_error 
         return -1;
     t->stream->ops->grant(t->stream, CREDIT);
     feed(t);
-    return transfer_wait(t, reterr);
+    int waited = transfer_wait(t, reterr);
+    transfer_free(t);
+    return waited;
 }
 
 /* Runs a short program inside without our standard streams; its standard error makes the message
