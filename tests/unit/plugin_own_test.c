@@ -30,6 +30,8 @@ static const char *const words[] = {
     "ssh",        "stop",    "tail",
     "template",   "trust",   "volume",
     "why",        "wrap",    "ws",
+    "enforce",    "guest",   "engine-native",
+    "engine-lxd", "update",  "engine-podman",
 };
 
 static void the_words_of_the_trees_are_reserved(void **state)
