@@ -10,6 +10,7 @@
 #include "core/plugin/check.h"
 #include "core/plugin/child.h"
 #include "core/plugin/registry.h"
+#include "core/plugin/reserved.h"
 #include "core/plugin/shape.h"
 #include "core/plugin/trust.h"
 #include "sdk/buf.h"
@@ -19,6 +20,8 @@
 #define LOAD_MS 5000
 #define FILES_MAX 256u
 #define FOLDERS_MAX 16u
+
+static const char machines_folder[] = "/usr/local/lib/nanoterm/plugins";
 
 /* A folder that was looked into, so that none is looked into twice. */
 struct seen {
@@ -172,6 +175,13 @@ static bool is_seen(const struct discovery *d, const struct stat *st)
     return false;
 }
 
+/* Another nanoterm may be installed where the whole machine's plugins are. Its own are not ours, and
+ * that is nothing to warn of. */
+static bool is_of_another_nanoterm(const char *path, enum plugin_rank rank, const char *base)
+{
+    return rank == RANK_OTHER && path == machines_folder && reserved_is_word(base, strlen(base) - 3);
+}
+
 /* Looks into one folder. What is wrong with the folder is a skipped plugin without a name. */
 static int look_into(struct discovery *d, const char *path, enum plugin_rank rank,
                      struct nt_error *reterr)
@@ -201,7 +211,7 @@ static int look_into(struct discovery *d, const char *path, enum plugin_rank ran
         return 0;
     int result = 0;
     for (unsigned i = 0; i < count; i++) {
-        if (result == 0)
+        if (result == 0 && !is_of_another_nanoterm(path, rank, names[i]))
             result = add_file(d, rank, path, folder, names[i], reterr);
         free(names[i]);
     }
@@ -278,7 +288,7 @@ int discover(struct plugins *plugins, struct nt_error *reterr)
     if (result == 0)
         result = look_into_users(&d, reterr);
     if (result == 0)
-        result = look_into(&d, "/usr/local/lib/nanoterm/plugins", RANK_OTHER, reterr);
+        result = look_into(&d, machines_folder, RANK_OTHER, reterr);
     if (result == 0 && d.installation)
         result = look_into(&d, d.installation, RANK_INSTALLED, reterr);
     free(d.installation);
