@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -499,7 +500,8 @@ static void folders_follow_xdg(void **state)
     assert_string_equal(config_path(NT_PATH_RUNTIME), path);
     setenv("HOME", "relative", 1);
     config_paths_reset();
-    assert_int_equal(config_path(NT_PATH_CONFIG)[0], '/');
+    const char *folder = config_path(NT_PATH_CONFIG); /* NULL for a user who is in no list */
+    assert_true(getpwuid(getuid()) ? folder && folder[0] == '/' : !folder);
     assert_null(config_path(99));
     assert_non_null(strstr(config_path(NT_PATH_LIBEXEC), "/libexec/nanoterm"));
     setenv("HOME", home, 1);

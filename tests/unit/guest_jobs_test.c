@@ -93,8 +93,11 @@ static void kill_reaches_daemons(void **state)
 {
     (void)state;
     char script[192], text[32];
-    snprintf(text, sizeof(text), "8671%d", (int)getpid());
-    snprintf(script, sizeof(script), "(setsid sh -c 'sleep %s & sleep %s' &) ; exit 0", text, text);
+    int me = (int)getpid();
+    snprintf(text, sizeof(text), "8671%d", me);
+    /* Quoted, so that only the daemons have the text itself and not the shells before them. */
+    snprintf(script, sizeof(script),
+             "(setsid sh -c 'sleep 86\"\"71%d & sleep 86\"\"71%d' &) ; exit 0", me, me);
     struct heard h;
     uint64_t pid = start_job(script, 0);
     for (int i = 0; i < 1000 && !has_process(text); i++)
