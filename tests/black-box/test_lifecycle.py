@@ -196,3 +196,14 @@ def test_a_new_server_knows_how_firmly_limits_hold(fresh):
     assert before["pids"] != "none"
     os.kill(nanoterm.server_pid(), signal.SIGKILL)
     assert row_of(nanoterm, ws)["limits"] == before
+
+
+def test_an_idle_server_leaves_and_the_next_command_starts_another(fresh):
+    nanoterm = fresh()
+    nanoterm.ok("config", "set", "server.idle_ms", "300")
+    ws = nanoterm.create("--no-internet")
+    first = nanoterm.server_pid()
+    wait_until(lambda: not is_alive(first), 30, "the idle server to leave")
+    assert not (nanoterm.runtime / "sock").exists()
+    assert nanoterm.ok("exec", ws, "--", "echo", "here").stdout == b"here\n"
+    assert nanoterm.server_pid() != first
