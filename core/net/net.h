@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* net.h - one HTTP/1.1 and WebSocket connection on libuv, both sides, over Unix sockets, TCP and (client) https.
+/* net.h - one HTTP/1.1 and WebSocket connection on libuv, both sides, over Unix sockets, TCP and
+ * (client) https.
  *
- * The one public header of this library (nt_net, linked by the core and by plugins/serve). One loop, one thread:
- * every function and every callback belongs to the loop's thread. Callbacks run later, never inside the call
- * that caused them, and never after the last one of their list. Everything is bounded (struct net_limits).
- * Sources: RFC 9110, RFC 9112, RFC 6455. */
+ * The one public header of this library (nt_net, linked by the core and by plugins/serve). One
+ * loop, one thread: every function and every callback belongs to the loop's thread. Callbacks run
+ * later, never inside the call that caused them, and never after the last one of their list.
+ * Everything is bounded (struct net_limits). Sources: RFC 9110, RFC 9112, RFC 6455. */
 #ifndef NT_CORE_NET_H
 #define NT_CORE_NET_H
 
@@ -16,26 +17,31 @@
 #include "nanoterm/error.h"
 #include "nanoterm/stream.h"
 
-/* --- the loop lent to plugins ------------------------------------------------------------------------------ */
+/* --- the loop lent to plugins -------------------------------------------------------------- */
 
-/* A struct nt_loop on top of a uv loop (borrowed). Free it after its timers and watches were ended. */
+/* A struct nt_loop on top of a uv loop (borrowed). Free it after its timers and watches were
+ * ended. */
 struct nt_loop *net_loop_new(uv_loop_t *uv, struct nt_error *reterr);
 /* Closes what is left; needs one more uv_run to finish; then calls freed (may be NULL). */
 void net_loop_free(struct nt_loop *loop, void (*freed)(void *data), void *data);
 uv_loop_t *net_loop_uv(struct nt_loop *loop);
 
-/* --- limits, headers ---------------------------------------------------------------------------------------- */
+/* --- limits, headers ----------------------------------------------------------------------- */
 
 struct net_limits {
-    uint32_t head_bytes;      /* request line or status line with all headers; more is 431. 0: 32 KiB */
-    uint32_t header_count;    /* more is 431. 0: 100 */
-    uint32_t connections;     /* server: accepted at once; more wait in the backlog. 0: 1024 */
-    uint32_t message_bytes;   /* largest WebSocket message that may come in; more is close 1009. 0: 1 MiB */
+    /* request line or status line with all headers; more is 431. 0: 32 KiB */
+    uint32_t head_bytes;
+    uint32_t header_count; /* more is 431. 0: 100 */
+    uint32_t connections;  /* server: accepted at once; more wait in the backlog. 0: 1024 */
+    /* largest WebSocket message that may come in; more is close 1009. 0: 1 MiB */
+    uint32_t message_bytes;
     uint32_t write_queue_bytes; /* credit of a writer: what may wait to be sent. 0: 1 MiB */
     uint32_t reserved;
-    int64_t head_ms;          /* from the first byte to the whole head; slower is 408 and closed. 0: 30 s */
-    int64_t idle_ms;          /* keep-alive without a request. 0: 75 s */
-    int64_t stall_ms;         /* a peer that takes nothing of what waits for so long is dropped. 0: 120 s; -1: never */
+    /* from the first byte to the whole head; slower is 408 and closed. 0: 30 s */
+    int64_t head_ms;
+    int64_t idle_ms; /* keep-alive without a request. 0: 75 s */
+    /* a peer that takes nothing of what waits for so long is dropped. 0: 120 s; -1: never */
+    int64_t stall_ms;
 };
 
 struct net_header {
@@ -43,7 +49,7 @@ struct net_header {
     const char *value;
 };
 
-/* --- server -------------------------------------------------------------------------------------------------- */
+/* --- server -------------------------------------------------------------------------------- */
 
 struct net_server;
 struct net_request; /* one request and its answer; lives until its `done` callback has returned */
@@ -55,32 +61,35 @@ struct net_request_events {
     void (*body)(void *data, struct net_request *req, struct nt_bytes bytes);
     /* The body is complete. Not called when it had none. */
     void (*body_end)(void *data, struct net_request *req);
-    /* The answer may be written again, up to `credit` bytes (after net_respond_write returned less room). */
+    /* The answer may be written again, up to `credit` bytes (after net_respond_write returned less
+     * room). */
     void (*writable)(void *data, struct net_request *req, uint64_t credit);
-    /* Last one, exactly once: answered and flushed, or lost (reason not NULL: peer gone, body cut, limit). After it
-     * req is freed. It also comes when the peer closes while a handler is still at work. */
+    /* Last one, exactly once: answered and flushed, or lost (reason not NULL: peer gone, body cut,
+     * limit). After it req is freed. It also comes when the peer closes while a handler is still at
+     * work. */
     void (*done)(void *data, struct net_request *req, const struct nt_error *reason);
 };
 
 struct net_server_options {
     struct net_limits limits;
-    /* A request's head is there and is well-formed (ambiguous lengths were answered 400, long heads 431).
-     * The handler must, now or later, answer it exactly once (net_respond*, net_ws_accept, net_upgrade).
-     * It sets its callbacks with net_request_handle, in this call. */
+    /* A request's head is there and is well-formed (ambiguous lengths were answered 400, long heads
+     * 431). The handler must, now or later, answer it exactly once (net_respond*, net_ws_accept,
+     * net_upgrade). It sets its callbacks with net_request_handle, in this call. */
     void (*request)(void *data, struct net_request *req);
     /* A connection came or went; `open` is how many there are now. May be NULL. */
     void (*connections)(void *data, uint32_t open);
     void *data;
 };
 
-/* Serves the listening descriptor (takes it; bound and listening already, Unix or TCP). -1: no listener, only
- * what net_server_take brings. */
+/* Serves the listening descriptor (takes it; bound and listening already, Unix or TCP). -1: no
+ * listener, only what net_server_take brings. */
 int net_server_new(uv_loop_t *uv, int listen_fd, const struct net_server_options *options,
                    struct net_server **ret, struct nt_error *reterr);
 /* Serves one connected descriptor (takes it), accepted elsewhere. */
 int net_server_take(struct net_server *server, int fd, struct nt_error *reterr);
-/* Takes no more connections and tells keep-alive peers to close; what was accepted is finished. The descriptor is
- * closed unless `keep` is set: then it is returned for a hand-over (else -1). Call once. */
+/* Takes no more connections and tells keep-alive peers to close; what was accepted is finished. The
+ * descriptor is closed unless `keep` is set: then it is returned for a hand-over (else -1). Call
+ * once. */
 int net_server_stop(struct net_server *server, bool keep);
 /* Closes every connection at once (after stop), then calls freed. */
 void net_server_free(struct net_server *server, void (*freed)(void *data), void *data);
@@ -96,7 +105,8 @@ bool net_request_header_at(const struct net_request *req, uint32_t index, struct
 /* Bytes of the body by Content-Length; -1: chunked; 0: none. */
 int64_t net_request_length(const struct net_request *req);
 bool net_request_is_websocket(const struct net_request *req);
-/* What is known of the peer. is_unix: uid and pid are from SO_PEERCRED. address: "127.0.0.1:4242", "unix". */
+/* What is known of the peer. is_unix: uid and pid are from SO_PEERCRED. address: "127.0.0.1:4242",
+ * "unix". */
 struct net_peer {
     bool is_unix;
     uid_t uid;
@@ -105,66 +115,79 @@ struct net_peer {
 };
 const struct net_peer *net_request_peer(const struct net_request *req);
 
-/* Sets who hears about it. Without it (or a NULL member) the event is dropped and the body is drained. When it is set
- * anew and the body has ended before, body_end comes (again) later: an empty body of unknown length needs no credit. */
-void net_request_handle(struct net_request *req, const struct net_request_events *events, void *data);
+/* Sets who hears about it. Without it (or a NULL member) the event is dropped and the body is
+ * drained. When it is set anew and the body has ended before, body_end comes (again) later: an
+ * empty body of unknown length needs no credit. */
+void net_request_handle(struct net_request *req, const struct net_request_events *events,
+                        void *data);
 /* Allows `bytes` more of the body. "Expect: 100-continue" is answered at the first grant. */
 void net_request_grant(struct net_request *req, uint64_t bytes);
 
-/* Whole answer. Content-Length, Date, Connection and (with a body) Content-Type unless given are added; HEAD, 204 and
- * 304 get no body. Bytes are copied. */
-void net_respond(struct net_request *req, uint32_t status, const struct net_header *headers, uint32_t count,
-                 struct nt_bytes body);
+/* Whole answer. Content-Length, Date, Connection and (with a body) Content-Type unless given are
+ * added; HEAD, 204 and 304 get no body. Bytes are copied. */
+void net_respond(struct net_request *req, uint32_t status, const struct net_header *headers,
+                 uint32_t count, struct nt_bytes body);
 /* Head of a streamed answer; length -1: chunked (to an HTTP/1.0 peer: until close). */
-void net_respond_head(struct net_request *req, uint32_t status, const struct net_header *headers, uint32_t count,
-                      int64_t length);
-/* A piece; copied. Returns the credit left; 0: wait for writable before the next one (this one was taken). */
+void net_respond_head(struct net_request *req, uint32_t status, const struct net_header *headers,
+                      uint32_t count, int64_t length);
+/* A piece; copied. Returns the credit left; 0: wait for writable before the next one (this one was
+ * taken). */
 uint64_t net_respond_write(struct net_request *req, struct nt_bytes bytes);
 /* The same without a copy: `sent` is called (later) when the bytes may be reused. */
-uint64_t net_respond_write_borrowed(struct net_request *req, struct nt_bytes bytes, void (*sent)(void *data),
-                                    void *data);
+uint64_t net_respond_write_borrowed(struct net_request *req, struct nt_bytes bytes,
+                                    void (*sent)(void *data), void *data);
 /* The answer is complete. */
 void net_respond_end(struct net_request *req);
-/* The answer cannot be completed: the connection is closed so that the peer sees a broken answer. */
+/* The answer cannot be completed: the connection is closed so that the peer sees a broken
+ * answer. */
 void net_respond_abort(struct net_request *req);
 
-/* Answers 101 (protocol NULL: 200, for CONNECT) and, when it is flushed, calls taken with the connection's descriptor (close-on-exec, non-blocking;
- * the caller's), or with -1. Bytes that came behind the head are a violation: -1 and closed. `done` follows. */
-void net_upgrade(struct net_request *req, const char *protocol, void (*taken)(void *data, int fd), void *data);
+/* Answers 101 (protocol NULL: 200, for CONNECT) and, when it is flushed, calls taken with the
+ * connection's descriptor (close-on-exec, non-blocking; the caller's), or with -1. Bytes that came
+ * behind the head are a violation: -1 and closed. `done` follows. */
+void net_upgrade(struct net_request *req, const char *protocol, void (*taken)(void *data, int fd),
+                 void *data);
 
-/* --- WebSocket, both sides ----------------------------------------------------------------------------------- */
+/* --- WebSocket, both sides ----------------------------------------------------------------- */
 
 struct net_ws_events {
-    /* A piece of a message, in order; text is checked to be UTF-8. last: the message is complete. The granted
-     * credit (net_ws_grant, in bytes of payload) is never exceeded; a connection starts with none. */
+    /* A piece of a message, in order; text is checked to be UTF-8. last: the message is complete.
+     * The granted credit (net_ws_grant, in bytes of payload) is never exceeded; a connection starts
+     * with none. */
     void (*message)(void *data, struct net_ws *ws, struct nt_bytes bytes, bool is_text, bool last);
     void (*writable)(void *data, struct net_ws *ws, uint64_t credit);
-    /* Last one, exactly once. code: of the peer's close frame, 1005 none, 1006 lost. reason NULL: clean. */
+    /* Last one, exactly once. code: of the peer's close frame, 1005 none, 1006 lost. reason NULL:
+     * clean. */
     void (*closed)(void *data, struct net_ws *ws, uint16_t code, const struct nt_error *reason);
 };
 
-/* Server: accepts the upgrade. The request's `done` comes after; the connection is ws's from then on. */
-struct net_ws *net_ws_accept(struct net_request *req, const struct net_ws_events *events, void *data);
+/* Server: accepts the upgrade. The request's `done` comes after; the connection is ws's from then
+ * on. */
+struct net_ws *net_ws_accept(struct net_request *req, const struct net_ws_events *events,
+                             void *data);
 void net_ws_grant(struct net_ws *ws, uint64_t bytes);
 /* One whole message, copied. Returns the credit left; 0: wait for writable. */
 uint64_t net_ws_send(struct net_ws *ws, struct nt_bytes message, bool is_text);
-/* One binary message of a first byte and borrowed bytes: `sent` is called (later) when they may be reused. The
- * client side masks (RFC 6455 section 5.3) and therefore copies. */
-uint64_t net_ws_send_borrowed(struct net_ws *ws, uint8_t first, struct nt_bytes bytes, void (*sent)(void *data),
-                              void *data);
-/* Starts the closing handshake; a peer that does not answer in 5 s is dropped. May be called twice. */
+/* One binary message of a first byte and borrowed bytes: `sent` is called (later) when they may be
+ * reused. The client side masks (RFC 6455 section 5.3) and therefore copies. */
+uint64_t net_ws_send_borrowed(struct net_ws *ws, uint8_t first, struct nt_bytes bytes,
+                              void (*sent)(void *data), void *data);
+/* Starts the closing handshake; a peer that does not answer in 5 s is dropped. May be called
+ * twice. */
 void net_ws_close(struct net_ws *ws, uint16_t code, const char *reason);
-/* Sends a ping every interval; without any byte for two of them the connection counts as lost. 0: off (default). */
+/* Sends a ping every interval; without any byte for two of them the connection counts as lost. 0:
+ * off (default). */
 void net_ws_keepalive(struct net_ws *ws, int64_t interval_ms);
 
-/* --- client --------------------------------------------------------------------------------------------------- */
+/* --- client -------------------------------------------------------------------------------- */
 
 struct net_client; /* one connection, requests one after the other */
 
 enum {
-    NET_UNIX = 1,  /* address.host is the socket's path (any length) */
+    NET_UNIX = 1, /* address.host is the socket's path (any length) */
     NET_TCP = 2,
-    NET_HTTPS = 3, /* libcurl is opened for this one only; it makes the connection (TLS, proxies), we speak HTTP */
+    /* libcurl is opened for this one only; it makes the connection (TLS, proxies), we speak HTTP */
+    NET_HTTPS = 3,
 };
 
 struct net_address {
@@ -174,44 +197,51 @@ struct net_address {
     const char *host; /* name or address; borrowed for the call */
 };
 
-/* Splits "http://host:port/prefix" or "https://…"; ret_prefix gets the path without trailing slashes ("").
- * The texts live in `memory`. NT_E_USAGE: not such a URL, or with user, query or fragment. */
-int net_parse_url(const char *url, char *memory, size_t size, struct net_address *ret, const char **ret_prefix,
-                  struct nt_error *reterr);
+/* Splits "http://host:port/prefix" or "https://…"; ret_prefix gets the path without trailing
+ * slashes (""). The texts live in `memory`. NT_E_USAGE: not such a URL, or with user, query or
+ * fragment. */
+int net_parse_url(const char *url, char *memory, size_t size, struct net_address *ret,
+                  const char **ret_prefix, struct nt_error *reterr);
 
 struct net_client_events {
     /* Connected; requests may have been queued before. */
     void (*connected)(void *data, struct net_client *client);
     /* The answer's head. status 101 only for net_client_ws and net_client_upgrade. */
     void (*head)(void *data, struct net_client *client, uint32_t status);
-    /* A piece of the decoded body, at most what was granted (net_client_grant; starts with none). */
+    /* A piece of the decoded body, at most what was granted (net_client_grant; starts with
+     * none). */
     void (*body)(void *data, struct net_client *client, struct nt_bytes bytes);
     /* The answer is complete; the next request may be sent when `reusable`. */
     void (*answered)(void *data, struct net_client *client, bool reusable);
     void (*writable)(void *data, struct net_client *client, uint64_t credit);
-    /* Last one, exactly once, also after net_client_close (NT_E_CANCELLED). NT_E_CONNECT: never connected. In the error
-     * request_sent says whether a byte of the current request was handed to the kernel, upstream names the errno. */
+    /* Last one, exactly once, also after net_client_close (NT_E_CANCELLED). NT_E_CONNECT: never
+     * connected. In the error request_sent says whether a byte of the current request was handed to
+     * the kernel, upstream names the errno. */
     void (*closed)(void *data, struct net_client *client, const struct nt_error *reason);
 };
 
 /* Connects; all outcomes come as events. connect_ms 0: 10 s. */
-int net_client_new(uv_loop_t *uv, const struct net_address *address, const struct net_limits *limits,
-                   int64_t connect_ms, const struct net_client_events *events, void *data,
-                   struct net_client **ret, struct nt_error *reterr);
+int net_client_new(uv_loop_t *uv, const struct net_address *address,
+                   const struct net_limits *limits, int64_t connect_ms,
+                   const struct net_client_events *events, void *data, struct net_client **ret,
+                   struct nt_error *reterr);
 
 struct net_client_request {
     const char *method;
-    const char *target;               /* "/v1/…" as it goes on the wire */
-    const struct net_header *headers; /* Host, Content-Length, Transfer-Encoding, Connection are made here */
+    const char *target; /* "/v1/…" as it goes on the wire */
+    /* Host, Content-Length, Transfer-Encoding, Connection are made here */
+    const struct net_header *headers;
     uint32_t count;
     uint32_t reserved;
-    int64_t length;                   /* of the body; -1: chunked; 0: none */
-    struct nt_bytes body;             /* when all of it is known (size == length); copied */
+    int64_t length;       /* of the body; -1: chunked; 0: none */
+    struct nt_bytes body; /* when all of it is known (size == length); copied */
 };
 
 /* Sends a request; one at a time. */
-int net_client_request(struct net_client *client, const struct net_client_request *request, struct nt_error *reterr);
-uint64_t net_client_write(struct net_client *client, struct nt_bytes bytes); /* like net_respond_write */
+int net_client_request(struct net_client *client, const struct net_client_request *request,
+                       struct nt_error *reterr);
+uint64_t net_client_write(struct net_client *client,
+                          struct nt_bytes bytes); /* like net_respond_write */
 void net_client_write_end(struct net_client *client);
 void net_client_grant(struct net_client *client, uint64_t bytes);
 /* Header of the current answer; NULL: none. Valid until `answered`. */
@@ -220,21 +250,26 @@ bool net_client_header_at(const struct net_client *client, uint32_t index, struc
 /* True when a byte of the current request was handed to the kernel (or to TLS). */
 bool net_client_was_sent(const struct net_client *client);
 
-/* Asks for a WebSocket. On 101 `head` comes with 101 and *the client's further events stop*: the connection is ws's,
- * and ws gets them. On any other status the answer comes as of a request. The ws object is made by the call. */
+/* Asks for a WebSocket. On 101 `head` comes with 101 and *the client's further events stop*: the
+ * connection is ws's, and ws gets them. On any other status the answer comes as of a request. The
+ * ws object is made by the call. */
 int net_client_ws(struct net_client *client, const struct net_client_request *request,
-                  const struct net_ws_events *events, void *data, struct net_ws **ret, struct nt_error *reterr);
-/* Asks for another protocol. On 101 `head` comes with 101; in it net_client_take gives the descriptor. */
-int net_client_upgrade(struct net_client *client, const struct net_client_request *request, const char *protocol,
-                       struct nt_error *reterr);
-/* In `head` with 101 only: the connection's descriptor (the caller's) and the bytes that came behind the head (valid
- * until the callback returns). The client is gone afterwards, without `closed`. */
+                  const struct net_ws_events *events, void *data, struct net_ws **ret,
+                  struct nt_error *reterr);
+/* Asks for another protocol. On 101 `head` comes with 101; in it net_client_take gives the
+ * descriptor. */
+int net_client_upgrade(struct net_client *client, const struct net_client_request *request,
+                       const char *protocol, struct nt_error *reterr);
+/* In `head` with 101 only: the connection's descriptor (the caller's) and the bytes that came
+ * behind the head (valid until the callback returns). The client is gone afterwards, without
+ * `closed`. */
 int net_client_take(struct net_client *client, struct nt_bytes *ret_early);
 /* Ends it; `closed` still comes. May be called twice. */
 void net_client_close(struct net_client *client);
 
-/* Connects or binds a Unix socket of any path length (through /proc/self/fd when it is longer than sun_path).
- * Blocking connect is immediate for Unix sockets. Close-on-exec. -1 with errno as error. */
+/* Connects or binds a Unix socket of any path length (through /proc/self/fd when it is longer than
+ * sun_path). Blocking connect is immediate for Unix sockets. Close-on-exec. -1 with errno as
+ * error. */
 int net_unix_connect(const char *path, struct nt_error *reterr);
 int net_unix_listen(const char *path, struct nt_error *reterr); /* mode 0600, backlog 512 */
 

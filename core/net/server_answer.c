@@ -12,7 +12,8 @@
 
 enum { DRAIN_MAX = 256 * 1024 }; /* a rest of a body that is worth reading to keep the connection */
 
-static const char *const our_headers[] = { "content-length", "transfer-encoding", "connection", "date", NULL };
+static const char *const our_headers[] = { "content-length", "transfer-encoding", "connection",
+                                           "date", NULL };
 
 const char *net_request_method(const struct net_request *req)
 {
@@ -49,7 +50,8 @@ const struct net_peer *net_request_peer(const struct net_request *req)
     return &req->conn->peer;
 }
 
-void net_request_handle(struct net_request *req, const struct net_request_events *events, void *data)
+void net_request_handle(struct net_request *req, const struct net_request_events *events,
+                        void *data)
 {
     req->is_handled = true;
     req->events = *events;
@@ -98,8 +100,8 @@ static bool can_keep_alive(const struct net_request *req)
 }
 
 /* The head of an answer; length -1: unknown. */
-static bool send_head(struct net_request *req, uint32_t status, const struct net_header *headers, uint32_t count,
-                      int64_t length, bool has_type)
+static bool send_head(struct net_request *req, uint32_t status, const struct net_header *headers,
+                      uint32_t count, int64_t length, bool has_type)
 {
     struct peer_conn *p = req->conn;
     if (req->answer != ANSWER_NONE)
@@ -136,8 +138,8 @@ static void end_answer(struct net_request *req)
     conn_kick(req->conn->c); /* to finish also when nothing waits to be sent any more */
 }
 
-void net_respond(struct net_request *req, uint32_t status, const struct net_header *headers, uint32_t count,
-                 struct nt_bytes body)
+void net_respond(struct net_request *req, uint32_t status, const struct net_header *headers,
+                 uint32_t count, struct nt_bytes body)
 {
     if (!send_head(req, status, headers, count, (int64_t)body.size, body.size > 0))
         return;
@@ -146,15 +148,16 @@ void net_respond(struct net_request *req, uint32_t status, const struct net_head
     end_answer(req);
 }
 
-void net_respond_head(struct net_request *req, uint32_t status, const struct net_header *headers, uint32_t count,
-                      int64_t length)
+void net_respond_head(struct net_request *req, uint32_t status, const struct net_header *headers,
+                      uint32_t count, int64_t length)
 {
     send_head(req, status, headers, count, length, false);
 }
 
 static uint64_t credit_left(struct net_request *req)
 {
-    uint64_t credit = conn_credit(req->conn->c, req->conn->server->options.limits.write_queue_bytes);
+    uint64_t credit =
+        conn_credit(req->conn->c, req->conn->server->options.limits.write_queue_bytes);
     req->wants_writable = req->wants_writable || credit == 0;
     return credit;
 }
@@ -193,8 +196,8 @@ uint64_t net_respond_write(struct net_request *req, struct nt_bytes bytes)
     return credit_left(req);
 }
 
-uint64_t net_respond_write_borrowed(struct net_request *req, struct nt_bytes bytes, void (*sent)(void *data),
-                                    void *data)
+uint64_t net_respond_write_borrowed(struct net_request *req, struct nt_bytes bytes,
+                                    void (*sent)(void *data), void *data)
 {
     struct conn *c = req->conn->c;
     size_t n = admit(req, bytes.size);
@@ -228,7 +231,8 @@ void net_respond_abort(struct net_request *req)
     conn_kick(req->conn->c);
 }
 
-void net_upgrade(struct net_request *req, const char *protocol, void (*taken)(void *data, int fd), void *data)
+void net_upgrade(struct net_request *req, const char *protocol, void (*taken)(void *data, int fd),
+                 void *data)
 {
     struct conn *c = req->conn->c;
     if (req->answer != ANSWER_NONE)
@@ -248,12 +252,13 @@ void net_upgrade(struct net_request *req, const char *protocol, void (*taken)(vo
     end_answer(req);
 }
 
-struct net_ws *net_ws_accept(struct net_request *req, const struct net_ws_events *events, void *data)
+struct net_ws *net_ws_accept(struct net_request *req, const struct net_ws_events *events,
+                             void *data)
 {
     struct peer_conn *p = req->conn;
     char accept[32];
-    if (req->answer != ANSWER_NONE || !req->is_websocket ||
-        !ws_key_accept(http_parse_header(p->parse, "sec-websocket-key"), accept))
+    if (req->answer != ANSWER_NONE || !req->is_websocket
+        || !ws_key_accept(http_parse_header(p->parse, "sec-websocket-key"), accept))
         return NULL;
     struct net_ws *ws = ws_new(p->c, false, &p->server->options.limits, events, data);
     if (!ws)
@@ -272,14 +277,18 @@ struct net_ws *net_ws_accept(struct net_request *req, const struct net_ws_events
 
 void answer_bad(struct peer_conn *p, uint32_t status)
 {
-    const char *body = status == 408   ? "{\"error\":\"the request took too long\",\"code\":\"timeout\"}"
-                       : status == 431 ? "{\"error\":\"the request head is too large\",\"code\":\"limit\"}"
-                       : status == 417 ? "{\"error\":\"the expectation is not supported\",\"code\":\"not_supported\"}"
-                       : status == 505 ? "{\"error\":\"only HTTP/1.1 and HTTP/1.0\",\"code\":\"not_supported\"}"
-                                       : "{\"error\":\"not a proper HTTP request\",\"code\":\"invalid_request\"}";
+    const char *body =
+        status == 408   ? "{\"error\":\"the request took too long\",\"code\":\"timeout\"}"
+        : status == 431 ? "{\"error\":\"the request head is too large\",\"code\":\"limit\"}"
+        : status == 417
+            ? "{\"error\":\"the expectation is not supported\",\"code\":\"not_supported\"}"
+        : status == 505 ? "{\"error\":\"only HTTP/1.1 and HTTP/1.0\",\"code\":\"not_supported\"}"
+                        : "{\"error\":\"not a proper HTTP request\",\"code\":\"invalid_request\"}";
     nt_auto(nt_buf_done) struct nt_buf b = NT_BUF(HTTP_TEXT_MAX);
     add_status(&b, status);
-    nt_buf_addf(&b, "Content-Length: %zu\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n", strlen(body));
+    nt_buf_addf(
+        &b, "Content-Length: %zu\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n",
+        strlen(body));
     nt_buf_add(&b, body);
     conn_due(p->c, DUE_HEAD, -1);
     conn_due(p->c, DUE_IDLE, -1);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* server_conn.c - one accepted connection: requests strictly one after the other, their bodies by credit. */
+/* server_conn.c - one accepted connection: requests strictly one after the other, their bodies by
+ * credit. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -56,13 +57,16 @@ static void lose_closed(struct peer_conn *p, int sys)
     else
         nt_fail_sys(&reason, sys, "the client's connection was lost");
     if (sys != 0)
-        reason.code = sys == ETIMEDOUT ? NT_E_TIMEOUT : sys == ECANCELED ? NT_E_CANCELLED : NT_E_CLOSED;
-    nt_copy_text(reason.upstream, sizeof(reason.upstream), sys ? nt_errno_name(sys, name, sizeof(name)) : "");
+        reason.code = sys == ETIMEDOUT   ? NT_E_TIMEOUT
+                      : sys == ECANCELED ? NT_E_CANCELLED
+                                         : NT_E_CLOSED;
+    nt_copy_text(reason.upstream, sizeof(reason.upstream),
+                 sys ? nt_errno_name(sys, name, sizeof(name)) : "");
     lose(p, &reason);
 }
 
-/* Nothing is answered any more: the sending side ends now, what still comes is dropped. Closing at once would reset
- * the connection, and the answer could be lost on its way. */
+/* Nothing is answered any more: the sending side ends now, what still comes is dropped. Closing at
+ * once would reset the connection, and the answer could be lost on its way. */
 static void linger(struct peer_conn *p)
 {
     if (p->c->out_first || p->has_shut)
@@ -76,10 +80,11 @@ static bool is_websocket(struct http_parse *parse)
 {
     const char *version = http_parse_header(parse, "sec-websocket-version");
     const char *key = http_parse_header(parse, "sec-websocket-key");
-    return strcmp(http_parse_method(parse), "GET") == 0 && http_parse_minor(parse) == 1 &&
-           http_parse_length(parse) == 0 && http_list_has(http_parse_header(parse, "upgrade"), "websocket") &&
-           http_list_has(http_parse_header(parse, "connection"), "upgrade") && version && strcmp(version, "13") == 0 &&
-           key && ws_key_is_valid(key);
+    return strcmp(http_parse_method(parse), "GET") == 0 && http_parse_minor(parse) == 1
+           && http_parse_length(parse) == 0
+           && http_list_has(http_parse_header(parse, "upgrade"), "websocket")
+           && http_list_has(http_parse_header(parse, "connection"), "upgrade") && version
+           && strcmp(version, "13") == 0 && key && ws_key_is_valid(key);
 }
 
 static void begin_request(struct peer_conn *p)
@@ -101,7 +106,8 @@ static void begin_request(struct peer_conn *p)
     p->server->options.request(p->server->options.data, req);
 }
 
-/* The answer is out; true: the next request may come (or the connection is gone: p must not be touched). */
+/* The answer is out; true: the next request may come (or the connection is gone: p must not be
+ * touched). */
 static bool finish_request(struct peer_conn *p)
 {
     struct net_request *req = &p->req;
@@ -287,7 +293,8 @@ static void on_flushed(void *owner)
         return;
     uint32_t limit = p->server->options.limits.write_queue_bytes;
     uint64_t credit = conn_credit(p->c, limit);
-    if (req->is_active && req->wants_writable && req->answer == ANSWER_BODY && credit >= limit / 2) {
+    if (req->is_active && req->wants_writable && req->answer == ANSWER_BODY
+        && credit >= limit / 2) {
         req->wants_writable = false;
         if (req->events.writable)
             req->events.writable(req->data, req, credit);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* server_private.h - what the files of the server side share: one connection and its current request. */
+/* server_private.h - what the files of the server side share: one connection and its current
+ * request. */
 #ifndef NT_NET_SERVER_PRIVATE_H
 #define NT_NET_SERVER_PRIVATE_H
 
@@ -35,8 +36,9 @@ struct peer_conn {
     struct http_parse *parse;
     struct net_request req;
     struct net_peer peer;
-    bool has_shut;   /* its sending side has ended */
-    bool is_closing; /* an answer went out whose rest of the request is dropped until the peer ends */
+    bool has_shut; /* its sending side has ended */
+    /* an answer went out whose rest of the request is dropped until the peer ends */
+    bool is_closing;
     uint64_t dropped;
 };
 

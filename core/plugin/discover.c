@@ -175,11 +175,12 @@ static bool is_seen(const struct discovery *d, const struct stat *st)
     return false;
 }
 
-/* Another nanoterm may be installed where the whole machine's plugins are. Its own are not ours, and
- * that is nothing to warn of. */
+/* Another nanoterm may be installed where the whole machine's plugins are. Its own are not ours,
+ * and that is nothing to warn of. */
 static bool is_of_another_nanoterm(const char *path, enum plugin_rank rank, const char *base)
 {
-    return rank == RANK_OTHER && path == machines_folder && reserved_is_word(base, strlen(base) - 3);
+    return rank == RANK_OTHER && path == machines_folder
+           && reserved_is_word(base, strlen(base) - 3);
 }
 
 /* Looks into one folder. What is wrong with the folder is a skipped plugin without a name. */

@@ -29,7 +29,8 @@ struct echo {
 static void echo_answer(struct echo *e, struct net_request *req)
 {
     struct nt_buf b = NT_BUF(1 << 20);
-    nt_buf_addf(&b, "%s %s [%s]", net_request_method(req), net_request_target(req), nt_buf_text(&e->seen));
+    nt_buf_addf(&b, "%s %s [%s]", net_request_method(req), net_request_target(req),
+                nt_buf_text(&e->seen));
     nt_buf_reset(&e->seen);
     struct net_header h = { "Content-Type", "text/plain" };
     net_respond(req, 200, &h, 1, (struct nt_bytes){ b.data, b.size });
@@ -60,7 +61,9 @@ static void echo_done(void *data, struct net_request *req, const struct nt_error
 
 static void echo_request(void *data, struct net_request *req)
 {
-    static const struct net_request_events events = { .body = echo_body, .body_end = echo_end, .done = echo_done };
+    static const struct net_request_events events = { .body = echo_body,
+                                                      .body_end = echo_end,
+                                                      .done = echo_done };
     struct echo *e = data;
     e->requests++;
     e->req = req;
@@ -76,13 +79,17 @@ static void echo_request(void *data, struct net_request *req)
 /* Hears the end of the body before the one who shall answer is there. */
 static void early_end(void *data, struct net_request *req)
 {
-    static const struct net_request_events events = { .body = echo_body, .body_end = echo_end, .done = echo_done };
+    static const struct net_request_events events = { .body = echo_body,
+                                                      .body_end = echo_end,
+                                                      .done = echo_done };
     net_request_handle(req, &events, data);
 }
 
 static void early_request(void *data, struct net_request *req)
 {
-    static const struct net_request_events events = { .body = echo_body, .body_end = early_end, .done = echo_done };
+    static const struct net_request_events events = { .body = echo_body,
+                                                      .body_end = early_end,
+                                                      .done = echo_done };
     net_request_handle(req, &events, data);
 }
 
@@ -128,8 +135,9 @@ static void an_end_that_was_early_is_told_again(void **state)
     struct nt_buf b = NT_BUF(1 << 20);
     struct net_server_options o = { .request = early_request, .data = &e };
     net_peer_start(&t, &o);
-    static const char two[] = "PUT /empty HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
-                              "PUT /again HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    static const char two[] =
+        "PUT /empty HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        "PUT /again HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
     net_peer_send(&t, two, sizeof(two) - 1);
     net_peer_read_until(&t, &b, "PUT /again []");
     assert_non_null(strstr(nt_buf_text(&b), "PUT /empty []"));
@@ -207,7 +215,8 @@ static void ambiguous_or_broken_requests_are_refused(void **state)
         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5 \r\nhello\r\n0\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloXX0\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n",
-        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n11111111111111111\r\nhello",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+        "chunked\r\n\r\n11111111111111111\r\nhello",
         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n bad\r\n\r\n",
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
@@ -269,7 +278,8 @@ static void continue_is_said_at_the_first_grant(void **state)
     struct net_peer_test t;
     struct nt_buf b = NT_BUF(1 << 20);
     start(&t, &e);
-    static const char head[] = "POST /c HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
+    static const char head[] =
+        "POST /c HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
     net_peer_send(&t, head, sizeof(head) - 1);
     net_peer_read_until(&t, &b, "HTTP/1.1 100 Continue\r\n\r\n");
     net_peer_send(&t, "ok", 2);
@@ -325,7 +335,7 @@ static void a_peer_that_goes_ends_the_request(void **state)
     stop(&t, &e);
 }
 
-/* --- streamed answers ------------------------------------------------------------------------------------------ */
+/* --- streamed answers ---------------------------------------------------------------------- */
 
 struct streamer {
     struct net_request *req;
@@ -371,7 +381,8 @@ static void streamer_done(void *data, struct net_request *req, const struct nt_e
 
 static void streamer_request(void *data, struct net_request *req)
 {
-    static const struct net_request_events events = { .writable = streamer_writable, .done = streamer_done };
+    static const struct net_request_events events = { .writable = streamer_writable,
+                                                      .done = streamer_done };
     struct streamer *s = data;
     s->req = req;
     net_request_handle(req, &events, s);
@@ -610,7 +621,8 @@ static void connect_hands_over_the_descriptor(void **state)
     /* Bytes that were sent before the answer could be smuggled past the new owner. */
     was_taken = false;
     net_peer_start(&t, &o);
-    static const char early[] = "CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\nearly";
+    static const char early[] =
+        "CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\nearly";
     net_peer_send(&t, early, sizeof(early) - 1);
     net_run_until(&t.uv, &was_taken);
     assert_int_equal(taken_fd, -1);
@@ -623,17 +635,21 @@ static void urls_are_taken_apart(void **state)
     struct net_address a;
     const char *prefix;
     char memory[256];
-    assert_int_equal(net_parse_url("https://api.example.org/v2/", memory, sizeof(memory), &a, &prefix, &e), 0);
+    assert_int_equal(
+        net_parse_url("https://api.example.org/v2/", memory, sizeof(memory), &a, &prefix, &e), 0);
     assert_int_equal(a.kind, NET_HTTPS);
     assert_int_equal(a.port, 443);
     assert_string_equal(a.host, "api.example.org");
     assert_string_equal(prefix, "/v2");
-    assert_int_equal(net_parse_url("http://[::1]:8080", memory, sizeof(memory), &a, &prefix, &e), 0);
+    assert_int_equal(net_parse_url("http://[::1]:8080", memory, sizeof(memory), &a, &prefix, &e),
+                     0);
     assert_string_equal(a.host, "::1");
     assert_int_equal(a.port, 8080);
     assert_string_equal(prefix, "");
-    static const char *const bad[] = { "ftp://a", "http://", "http://a:0", "http://a:99999", "http://u@a", "http://a?x",
-                                       "http://a#x", "http://a b", "http://[::1", "http://a\r\nb", "http:///x" };
+    static const char *const bad[] = { "ftp://a",        "http://",    "http://a:0",
+                                       "http://a:99999", "http://u@a", "http://a?x",
+                                       "http://a#x",     "http://a b", "http://[::1",
+                                       "http://a\r\nb",  "http:///x" };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_int_equal(net_parse_url(bad[i], memory, sizeof(memory), &a, &prefix, &e), -1);
 }
