@@ -16,7 +16,7 @@
 static void none_probe(struct limits_strength *ret)
 {
     *ret = (struct limits_strength){ .cpu = NT_LIMIT_SOFT,
-                                     .memory = NT_LIMIT_NONE,
+                                     .memory = NT_LIMIT_SOFT,
                                      .pids = NT_LIMIT_SOFT };
 }
 
@@ -51,6 +51,9 @@ static void none_apply(const struct limits *limits, pid_t pid, struct limits_str
     *ret = (struct limits_strength){ 0 };
     if (limits->cpu_millis && narrow_affinity(pid, limits->cpu_millis))
         ret->cpu = NT_LIMIT_SOFT;
+    /* The guest looks, and kills what has grown too large (plugins/guest/watchdog.c). */
+    if (limits->memory_bytes)
+        ret->memory = NT_LIMIT_SOFT;
     if (limits->pids) {
         /* One uid per namespace: the count starts at zero there. */
         struct rlimit limit = { limits->pids, limits->pids };

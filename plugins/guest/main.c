@@ -24,6 +24,7 @@
 #include "plugins/guest/jobs.h"
 #include "plugins/guest/program.h"
 #include "plugins/guest/state.h"
+#include "plugins/guest/watchdog.h"
 
 #define OVERFLOW_UID 65534u /* what host root looks like from inside */
 #define TERM_MS 2000        /* between SIGTERM and SIGKILL at the end of the time to live */
@@ -99,6 +100,7 @@ static void on_idle(struct timer *timer)
 void guest_busy(void)
 {
     end_when_alone();
+    watchdog_wake();
     if (!guest.idle_ms)
         return;
     if (conn_count || programs_alive())
@@ -421,6 +423,13 @@ static int read_arguments(int argc, char **argv)
                 return -1;
             if (ms)
                 loop_timer(&guest.ttl, ms, on_ttl);
+        } else if (strcmp(argv[i], "--memory-bytes") == 0 && i + 1 < argc) {
+            char *end;
+            errno = 0;
+            unsigned long long bytes = strtoull(argv[++i], &end, 10);
+            if (errno || *end)
+                return -1;
+            watchdog_init(bytes);
         } else {
             return -1;
         }

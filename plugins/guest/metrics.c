@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "plugins/guest/helper.h"
+#include "plugins/guest/watchdog.h"
 
 #define CGROUP "/sys/fs/cgroup/"
 
@@ -163,5 +164,5 @@ bool was_killed_for_memory(void)
     uint64_t now = number_of(slurp(CGROUP "memory.events", text, sizeof(text)), "oom_kill ");
     bool more = now > last;
     last = now;
-    return more;
+    return watchdog_has_killed() || more;
 }

@@ -272,8 +272,17 @@ static int child_exec(struct launch *l)
     }
     char id[48];
     snprintf(id, sizeof(id), "%.40s", l->id);
-    char *arguments[] = { (char[]){ "nanoterm-guest" }, (char[]){ "--workspace" }, id,
-                          l->listener_fd >= 0 ? (char[]){ "--listener" } : NULL, NULL };
+    static char listener[] = "--listener", memory[] = "--memory-bytes";
+    char bytes[24];
+    char *arguments[8] = { (char[]){ "nanoterm-guest" }, (char[]){ "--workspace" }, id };
+    size_t words = 3;
+    if (l->listener_fd >= 0)
+        arguments[words++] = listener;
+    if (l->watched_bytes) {
+        snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long)l->watched_bytes);
+        arguments[words++] = memory;
+        arguments[words++] = bytes;
+    }
     if (chdir("/") < 0 || prctl(PR_SET_PDEATHSIG, 0) < 0)
         return errno;
     syscall(SYS_execveat, l->guest_fd, "", arguments, environment, AT_EMPTY_PATH);

@@ -24,6 +24,7 @@ struct launch {
     const char *layers[LAYERS_MAX]; /* folders of "/" with an overlay of their own */
     uint32_t layer_count;
     uint32_t flags;
+    uint64_t watched_bytes; /* memory limit that the guest itself must watch; 0: none */
     uid_t uid;
     gid_t gid;
     struct limits limits;

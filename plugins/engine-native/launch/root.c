@@ -15,7 +15,18 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define TMP_OPTIONS "mode=1777,size=50%,nr_inodes=1000000"
+/* A file system in memory may take so much of the workspace's memory, or of the machine's: what
+ * lies there is held by nobody who could be killed for it. Together they leave room for programs.
+ */
+static void memory_options(const struct launch *l, const char *mode, unsigned percent, char *ret,
+                           size_t size)
+{
+    if (l->limits.memory_bytes)
+        snprintf(ret, size, "mode=%s,size=%llu,nr_inodes=1000000", mode,
+                 (unsigned long long)(l->limits.memory_bytes / 100 * percent));
+    else
+        snprintf(ret, size, "mode=%s,size=%u%%,nr_inodes=1000000", mode, percent);
+}
 
 /* Where the tree stands until it becomes the root: any folder that every host has. */
 static const char *const places[] = { "/tmp", "/mnt", "/usr" };
@@ -133,7 +144,6 @@ static int bind_device(const char *name)
 
 int root_devices(struct launch *l)
 {
-    (void)l;
     static const char *const devices[] = { "null", "zero", "full", "random", "urandom", "tty" };
     static const char *const links[][2] = {
         { "/proc/self/fd", "dev/fd" },       { "/proc/self/fd/0", "dev/stdin" },
@@ -156,7 +166,9 @@ int root_devices(struct launch *l)
               "newinstance,ptmxmode=0666,mode=620,max=256")
         < 0)
         return errno;
-    return mount("tmpfs", "dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, TMP_OPTIONS) < 0 ? errno : 0;
+    char options[96];
+    memory_options(l, "1777", 25, options, sizeof(options));
+    return mount("tmpfs", "dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, options) < 0 ? errno : 0;
 }
 
 int root_kernel(struct launch *l)
@@ -171,10 +183,12 @@ int root_kernel(struct launch *l)
 
 int root_temporary(struct launch *l)
 {
-    if (mount("tmpfs", "tmp", "tmpfs", MS_NOSUID | MS_NODEV, TMP_OPTIONS) < 0)
+    char options[96];
+    memory_options(l, "1777", 50, options, sizeof(options));
+    if (mount("tmpfs", "tmp", "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
         return errno;
-    if (mount("tmpfs", "run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=10%,nr_inodes=100000")
-        < 0)
+    memory_options(l, "755", 10, options, sizeof(options));
+    if (mount("tmpfs", "run", "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
         return errno;
     if (mkdir("run/nanoterm", 0755) < 0 || mkdir("run/lock", 01777) < 0)
         return errno;
