@@ -4,11 +4,14 @@
 #include "ws.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 
 #include "nanoterm/guest.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
+
+const int exec_signals[EXEC_SIGNALS] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
 
 int exec_ended(struct nt_call *call, uint32_t reason, uint32_t status, struct nt_error *reterr)
 {

@@ -25,11 +25,7 @@
 #include "sdk/error.h"
 
 #define PIPE_BYTES (1024 * 1024)
-#define SIGNALS 4
 #define SEND_MS 5000 /* for a frame of at most 256 KiB to a guest on this machine */
-#define IMPATIENT 3  /* so many Ctrl-C end it without asking the program */
-
-static const int forwarded[SIGNALS] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
 
 struct local {
     struct nt_call *call;
@@ -43,7 +39,7 @@ struct local {
     struct pump *pumps[3];
     unsigned pumping; /* outputs that still flow */
     unsigned interrupts;
-    struct nt_watch *watch, *signals[SIGNALS];
+    struct nt_watch *watch, *signals[EXEC_SIGNALS];
     uint8_t *in;
     size_t in_size;
     bool greeted, exited, failed;
@@ -354,7 +350,7 @@ static void on_signal(void *data, int signo, uint32_t zero)
     (void)zero;
     struct local *l = data;
     uint8_t memory[64];
-    if (signo == SIGINT && ++l->interrupts >= IMPATIENT) {
+    if (signo == SIGINT && ++l->interrupts >= EXEC_IMPATIENT) {
         fail(l, NT_E_CANCELLED, "interrupted; the program was killed");
         check_done(l);
         return;
@@ -372,7 +368,7 @@ static void local_done(struct local *l)
         if (l->made[i])
             close_fd(&l->give[i]);
     }
-    for (unsigned i = 0; i < SIGNALS; i++)
+    for (unsigned i = 0; i < EXEC_SIGNALS; i++)
         l->loop->ops->watch_end(l->signals[i]);
     if (l->watch)
         l->loop->ops->watch_end(l->watch);
@@ -390,8 +386,8 @@ static int converse(struct local *l, struct nt_bytes early, struct nt_error *ret
     l->watch = l->loop->ops->watch(l->loop, l->fd, NT_READABLE, on_readable, l);
     if (!l->watch)
         return nt_fail(reterr, NT_E_MEMORY, "cannot watch the connection to the workspace");
-    for (unsigned i = 0; i < SIGNALS; i++)
-        l->signals[i] = l->loop->ops->signal(l->loop, forwarded[i], on_signal, l);
+    for (unsigned i = 0; i < EXEC_SIGNALS; i++)
+        l->signals[i] = l->loop->ops->signal(l->loop, exec_signals[i], on_signal, l);
     if (early.size > 0) {
         memcpy(l->in, early.data, early.size);
         l->in_size = early.size;

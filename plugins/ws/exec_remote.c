@@ -23,10 +23,6 @@
 #define STDIN_PIECE (32 * 1024)
 #define OUTPUT_CREDIT (4u * 1024 * 1024)
 #define CONTROL_MAX (64 * 1024)
-#define SIGNALS 4
-#define IMPATIENT 3
-
-static const int forwarded[SIGNALS] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
 
 struct remote {
     struct nt_call *call;
@@ -35,7 +31,7 @@ struct remote {
     struct nt_error *reterr;
     struct nt_stream *stream;
     struct nt_reader *input;
-    struct nt_watch *signals[SIGNALS];
+    struct nt_watch *signals[EXEC_SIGNALS];
     struct nt_buf control; /* a text message that came in pieces */
     uint64_t credit;       /* what we may send */
     uint64_t received[3];  /* bytes of stdout and stderr */
@@ -249,7 +245,7 @@ static void on_signal(void *data, int signo, uint32_t zero)
 {
     (void)zero;
     struct remote *r = data;
-    if (signo == SIGINT && ++r->interrupts >= IMPATIENT) {
+    if (signo == SIGINT && ++r->interrupts >= EXEC_IMPATIENT) {
         fail(r, NT_E_CANCELLED, "interrupted; the program was killed");
         return;
     }
@@ -287,8 +283,8 @@ static int converse(struct remote *r, struct nt_error *reterr)
         nt_auto_json json_t *end = json_pack("{s:s}", "type", "stdin_end");
         send_text(r, end);
     }
-    for (unsigned i = 0; i < SIGNALS; i++)
-        r->signals[i] = r->loop->ops->signal(r->loop, forwarded[i], on_signal, r);
+    for (unsigned i = 0; i < EXEC_SIGNALS; i++)
+        r->signals[i] = r->loop->ops->signal(r->loop, exec_signals[i], on_signal, r);
     feed(r);
     if (r->stream)
         r->stream->ops->grant(r->stream, OUTPUT_CREDIT);
@@ -327,7 +323,7 @@ int exec_remote(struct nt_call *call, const struct exec_spec *spec, struct nt_er
     r->credit = CONTROL_MAX; /* until the stream says how much */
     int result = converse(r, reterr);
     nt_reader_free(r->input);
-    for (unsigned i = 0; i < SIGNALS; i++)
+    for (unsigned i = 0; i < EXEC_SIGNALS; i++)
         r->loop->ops->watch_end(r->signals[i]);
     if (!r->stream) {
         remote_free(r);

@@ -38,6 +38,11 @@ int exec_run(struct nt_call *call, const struct exec_spec *spec, struct nt_error
 int exec_local(struct nt_call *call, const struct exec_spec *spec, struct nt_error *reterr);
 int exec_remote(struct nt_call *call, const struct exec_spec *spec, struct nt_error *reterr);
 
+/* Signals that go on to the program, and how many Ctrl-C end it without asking it. */
+#define EXEC_SIGNALS 4
+#define EXEC_IMPATIENT 3
+extern const int exec_signals[EXEC_SIGNALS];
+
 /* How a program ended, for exec_local and exec_remote alike: sets the exit status of the call, or
  * makes the error of a program that did not end by itself. reason is NT_GR_* of guest.h. */
 int exec_ended(struct nt_call *call, uint32_t reason, uint32_t status, struct nt_error *reterr);
