@@ -11,15 +11,18 @@
  *
  * After the 101 the client sends nothing until the first frame (NT_G_HELLO, guest.h) has come: by
  * then the server has handed the connection to the guest of that workspace and has left. From there
- * the frames of guest.h are spoken on it, as adopted connection: exactly one NT_G_EXEC (not
- * NT_GX_BACKGROUND), and what belongs to it. The connection is the lifeline of that exec: when it
- * closes, the process tree is killed.
+ * the frames of guest.h are spoken on it, as adopted connection: exactly one request, and what
+ * belongs to it. NT_G_EXEC (not NT_GX_BACKGROUND) always; where the bits of NT_GT_CAPS say so also
+ * NT_G_ATTACH (NT_GC_JOBS), NT_G_READ and NT_G_WRITE (NT_GC_PASS_FD), NT_G_TREE_READ and
+ * NT_G_TREE_WRITE (NT_GC_TREES), NT_G_CONNECT (NT_GC_PORTS). The connection is the lifeline of an
+ * exec: when it closes, the process tree is killed, unless NT_GX_KEEP was asked for.
  *
- * Descriptors: NT_G_EXEC may carry up to three (SCM_RIGHTS, with the first byte of the frame),
+ * Descriptors in: NT_G_EXEC may carry up to three (SCM_RIGHTS, with the first byte of the frame),
  * named by the flags NT_GX_FD_STDIN, _STDOUT, _STDERR in that order. Each must be a pipe opened in
  * the right direction; the guest checks with fstat and F_GETFL and refuses all else
  * (NT_GE_BAD_DESCRIPTOR). A stream without a descriptor travels in frames. NT_G_EXIT counts only
- * the bytes of frames.
+ * the bytes of frames. Descriptors out: NT_GF_PASS_FD gives the client the regular file itself. The
+ * client trusts it no further than fstat and F_GETFL say.
  *
  * Versioned by the protocol's name; a newer one is offered under a new name, never by changing this
  * one. All that it can do, /v1 can do more slowly. */

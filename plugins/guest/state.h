@@ -56,16 +56,16 @@ void guest_busy(void);
 /* The request as read: the last of each tag; text is borrowed, not NUL-terminated. fields.c */
 struct request {
     uint16_t type;
-    uint64_t number[64]; /* by tag */
-    uint64_t has;        /* bit per tag */
-    const char *text[64];
-    uint32_t text_size[64];
+    uint64_t number[NT_GT_LAST + 1]; /* by tag */
+    const char *text[NT_GT_LAST + 1];
+    uint32_t text_size[NT_GT_LAST + 1];
+    bool has[NT_GT_LAST + 1];
 };
 /* -1: malformed, a number of another size, or a NUL in a text. */
 int request_read(struct request *r, const struct nt_g_frame *frame);
 static inline bool request_has(const struct request *r, unsigned tag)
 {
-    return r->has >> tag & 1;
+    return r->has[tag];
 }
 static inline uint64_t request_number(const struct request *r, unsigned tag, uint64_t fallback)
 {

@@ -7,7 +7,7 @@
 /* What may come for a request: `first` once (0: nothing of the kind), then any of `middle`, then
  * `last`. */
 struct row {
-    uint16_t request, first, middle[2], last;
+    uint16_t request, first, middle[3], last;
 };
 
 static const struct row rows[] = {
@@ -18,6 +18,12 @@ static const struct row rows[] = {
     { NT_G_LIST, 0, { NT_G_ENTRY, 0 }, NT_G_END },
     { NT_G_READ, NT_G_OK, { NT_G_DATA, 0 }, NT_G_END },
     { NT_G_WRITE, NT_G_OK, { 0, 0 }, NT_G_OK },
+    { NT_G_GREP, 0, { NT_G_ENTRY, 0 }, NT_G_END },
+    { NT_G_GLOB, 0, { NT_G_ENTRY, 0 }, NT_G_END },
+    { NT_G_WATCH, NT_G_OK, { NT_G_ENTRY, 0 }, NT_G_END },
+    { NT_G_TREE_READ, NT_G_OK, { NT_G_ENTRY, NT_G_DATA, NT_G_HOLE }, NT_G_END },
+    { NT_G_TREE_WRITE, NT_G_OK, { NT_G_ENTRY, 0 }, NT_G_OK },
+    { NT_G_PORTS, 0, { NT_G_ENTRY, 0 }, NT_G_END },
 };
 
 int guest_order_init(struct guest_order *o, const uint8_t *request, size_t size)
@@ -44,6 +50,8 @@ int guest_order_next(struct guest_order *o, uint16_t type, bool *ret_last)
     }
     if (o->stage == 3 || type == 0)
         return -1;
+    if (type == NT_G_BEAT)
+        return 0;
     static const struct row simple = { 0, 0, { 0, 0 }, NT_G_OK };
     const struct row *r = &simple;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
@@ -58,7 +66,7 @@ int guest_order_next(struct guest_order *o, uint16_t type, bool *ret_last)
         *ret_last = o->background;
     } else if (type == r->last) {
         *ret_last = true;
-    } else if (type != r->middle[0] && type != r->middle[1]) {
+    } else if (type != r->middle[0] && type != r->middle[1] && type != r->middle[2]) {
         return -1;
     }
     if (*ret_last)
@@ -66,25 +74,10 @@ int guest_order_next(struct guest_order *o, uint16_t type, bool *ret_last)
     return 0;
 }
 
-/* Tags that are numbers: all but the texts and the nonce. Unknown tags may be anything. */
+/* Unknown tags may be anything. */
 static bool is_number(uint16_t tag)
 {
-    switch (tag) {
-    case NT_GT_NONCE:
-    case NT_GT_MESSAGE:
-    case NT_GT_ARG:
-    case NT_GT_ENV:
-    case NT_GT_CWD:
-    case NT_GT_COMMAND:
-    case NT_GT_PATH:
-    case NT_GT_PATH2:
-    case NT_GT_OWNER:
-    case NT_GT_GROUP:
-    case NT_GT_TARGET:
-        return false;
-    default:
-        return tag >= NT_GT_VERSION && tag <= NT_GT_NET_TX;
-    }
+    return tag >= NT_GT_VERSION && tag <= NT_GT_LAST && !nt_g_is_text(tag);
 }
 
 bool guest_fields_ok(const uint8_t *payload, size_t size)
