@@ -42,8 +42,9 @@ enum {
      * → ARG… ENV… CWD FLAGS(NT_GX_*) TIMEOUT_MS ID LOG COLS ROWS BEAT_MS
      * ← STARTED STDOUT/STDERR… EXIT
      * ID names it for ATTACH, LOGS, KILL, FEED ("job_…", "pty_…"; the server's choice; not given:
-     * the guest makes one). LOG: a file of the workspace that gets both outputs as well; when the
-     * tree has ended, `LOG.exit` is written exactly once: the status in decimal and a newline. */
+     * the guest makes one). LOG: a file of the workspace that gets both outputs as well (emptied
+     * first); when the program has ended, `LOG.exit` is written exactly once: the status in decimal
+     * and a newline. */
     NT_G_EXEC = 16,
     NT_G_STARTED = 17,   /* ← PID ID; after ATTACH also FLAGS OFFSET COLS ROWS */
     NT_G_STDIN = 18,     /* → bytes */
@@ -61,12 +62,13 @@ enum {
      * live; EXIT. Never kills it. With a terminal STDIN and RESIZE are taken, unless read-only, and
      * what comes first makes the screen right: modes, then the output kept. */
     NT_G_ATTACH = 24,
-    /* → PID or ID, OFFSET ← STDOUT/STDERR… in the order written, END: RUNNING, OFFSET (of what
-     * comes next); fields of EXIT when it has ended */
+    /* → PID or ID, OFFSET SIZE(at the most) ← STDOUT/STDERR… in the order written, END: RUNNING,
+     * OFFSET (of what comes next), OUT_BYTES ERR_BYTES (kept from 0 on), MESSAGE when not all was
+     * kept; fields of EXIT when it has ended */
     NT_G_LOGS = 25,
     /* ← ENTRY…: PID ID COMMAND RUNNING FLAGS STARTED_MS OUT_BYTES ERR_BYTES, LOG, COLS ROWS with a
-     * terminal, ENDED_MS STATUS REASON SIGNAL HITS when it has ended: programs started by EXEC,
-     * ended ones too; END */
+     * terminal, ENDED_MS STATUS REASON SIGNAL HITS when it has ended, MESSAGE when not all of its
+     * output was kept: programs started by EXEC, ended ones too; END */
     NT_G_PROCS = 26,
     /* → PID or ID, SIGNAL FLAGS(NT_GX_TREE) ← OK; the process is one of PROCS. TREE: OK when none
      * is left */
@@ -264,7 +266,8 @@ enum {
     NT_GT_LAST = 63,
 };
 /* Output has one numbering: OFFSET counts the bytes of both streams in the order in which they were
- * read, from 0. */
+ * read, from 0. EXIT after ATTACH counts what was kept, from 0: OFFSET of STARTED and what came
+ * after it are OUT_BYTES and ERR_BYTES together. */
 /* Entry fields: PATH MODE SIZE MTIME_NS UID GID OWNER GROUP, TARGET for a symbolic link. */
 
 /* NT_GT_CAPS */

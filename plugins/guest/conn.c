@@ -17,6 +17,8 @@
 #define RX_FIRST 4096u
 #define RX_MAX (NT_G_HEAD + NT_G_FRAME_MAX)
 #define TX_MAX (4u * 1024u * 1024u)
+#define BEAT_MIN_MS 50
+#define BEAT_MAX_MS 3600000
 
 unsigned conn_count;
 static struct conn *dead;
@@ -28,7 +30,8 @@ static void send_hello(struct conn *c)
     uint8_t memory[128];
     struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), NT_G_HELLO);
     nt_g_add_number(&w, NT_GT_VERSION, NT_G_VERSION);
-    nt_g_add_number(&w, NT_GT_CAPS, NT_GC_EXEC | NT_GC_FILES | NT_GC_ADOPT);
+    nt_g_add_number(&w, NT_GT_CAPS,
+                    NT_GC_EXEC | NT_GC_FILES | NT_GC_ADOPT | NT_GC_JOBS | NT_GC_BEAT);
     nt_g_add(&w, NT_GT_NONCE, guest.nonce, sizeof(guest.nonce));
     nt_g_add_number(&w, NT_GT_PID, (uint64_t)getpid());
     conn_send_writer(c, &w);
@@ -76,6 +79,7 @@ void conn_close(struct conn *c)
     if (ops && ops->lost)
         ops->lost(c);
     loop_close(&c->source);
+    loop_timer_end(&c->beat);
     drop_fds(c);
     c->next = dead;
     dead = c;
@@ -147,9 +151,34 @@ void conn_send(struct conn *c, const void *head, size_t head_size, const void *b
             return; /* EPOLLHUP tells the rest */
         sent = n < 0 ? 0 : (size_t)n;
     }
+    if (c->beat_ms)
+        c->sent_ms = loop_now_ms();
     size_t head_sent = sent < head_size ? sent : head_size;
     keep(c, (const uint8_t *)head + head_sent, head_size - head_sent);
     keep(c, (const uint8_t *)bytes + (sent - head_sent), size - (sent - head_sent));
+}
+
+static void on_beat(struct timer *timer)
+{
+    struct conn *c = (struct conn *)(void *)((char *)timer - offsetof(struct conn, beat));
+    int64_t quiet_ms = loop_now_ms() - c->sent_ms;
+    /* what waits to be sent says as much, as soon as the peer reads it */
+    if (quiet_ms >= c->beat_ms && conn_can_send(c) && !c->is_ending) {
+        conn_send_raw(c, NT_G_BEAT, NULL, 0);
+        quiet_ms = 0;
+    }
+    loop_timer(&c->beat, quiet_ms < c->beat_ms ? c->beat_ms - quiet_ms : c->beat_ms, on_beat);
+}
+
+void conn_beat(struct conn *c, uint64_t every_ms)
+{
+    if (!every_ms || c->is_dead)
+        return;
+    c->beat_ms = every_ms < BEAT_MIN_MS   ? BEAT_MIN_MS
+                 : every_ms > BEAT_MAX_MS ? BEAT_MAX_MS
+                                          : (int64_t)every_ms;
+    c->sent_ms = loop_now_ms();
+    loop_timer(&c->beat, c->beat_ms, on_beat);
 }
 
 void conn_send_raw(struct conn *c, uint16_t type, const void *bytes, size_t size)

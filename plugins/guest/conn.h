@@ -36,13 +36,16 @@ struct conn {
     size_t tx_at, tx_size;
     int fds[CONN_FDS_MAX];
     unsigned fd_count;
-    bool is_adopted; /* may do one foreground EXEC, and nothing else */
-    bool is_ending;  /* closes when all is sent */
-    bool is_blocked; /* the operation does not take frames now */
-    bool is_eof;     /* the peer writes no more */
-    bool wants_turn; /* `writable` is called though nothing waits */
-    bool is_dead;    /* closed; freed at the end of the turn */
-    bool bad_fds;    /* descriptors came that nothing asked for, or too many */
+    struct timer beat; /* BEAT_MS of its request */
+    int64_t beat_ms;   /* 0: none */
+    int64_t sent_ms;   /* when something was sent; only with beat_ms */
+    bool is_adopted;   /* may do what local.h says, and nothing else */
+    bool is_ending;    /* closes when all is sent */
+    bool is_blocked;   /* the operation does not take frames now */
+    bool is_eof;       /* the peer writes no more */
+    bool wants_turn;   /* `writable` is called though nothing waits */
+    bool is_dead;      /* closed; freed at the end of the turn */
+    bool bad_fds;      /* descriptors came that nothing asked for, or too many */
 };
 
 extern unsigned conn_count;
@@ -53,6 +56,9 @@ struct conn *conn_new(int fd, bool is_adopted);
 /* Sends one frame: at once, as far as it goes; the rest is kept. */
 void conn_send(struct conn *c, const void *head, size_t head_size, const void *bytes, size_t size);
 void conn_send_raw(struct conn *c, uint16_t type, const void *bytes, size_t size);
+/* BEAT frames from here to its end, whenever nothing else was sent for that long; 0: none, and no
+ * timer runs. */
+void conn_beat(struct conn *c, uint64_t every_ms);
 /* Whether nothing waits: more should be sent only then. */
 bool conn_can_send(const struct conn *c);
 void conn_send_writer(struct conn *c, struct nt_g_writer *w);

@@ -241,6 +241,19 @@ static void give_listener(struct conn *c)
     conn_end(c);
 }
 
+/* What a client that has no server in its path may ask for (local.h). */
+static bool is_allowed_when_adopted(uint16_t type)
+{
+    static const uint16_t types[] = {
+        NT_G_EXEC,
+        NT_G_ATTACH,
+    };
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+        if (types[i] == type)
+            return true;
+    return false;
+}
+
 void guest_request(struct conn *c, const struct nt_g_frame *frame, const uint8_t *more,
                    size_t more_size)
 {
@@ -249,8 +262,8 @@ void guest_request(struct conn *c, const struct nt_g_frame *frame, const uint8_t
         conn_close(c);
         return;
     }
-    if (c->is_adopted && r.type != NT_G_EXEC) {
-        conn_error(c, NT_GE_NOT_ALLOWED, 0, "only a program can be run on this connection");
+    if (c->is_adopted && !is_allowed_when_adopted(r.type)) {
+        conn_error(c, NT_GE_NOT_ALLOWED, 0, "this request is not allowed on this connection");
         return;
     }
     switch (r.type) {

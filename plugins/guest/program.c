@@ -33,6 +33,7 @@ static uint8_t chunk[NT_G_CHUNK];
 
 static void drain(struct program *p);
 static void pump(struct program *p, struct output *o);
+static void listen_to(struct output *o, bool on);
 static void maybe_tell(struct program *p);
 
 /* --- commands to the supervisor ------------------------------------------------------------ */
@@ -148,9 +149,13 @@ static void maybe_tell(struct program *p)
     if (c) {
         job_send_exit(c, &end);
         conn_end(c);
-        /* A process that lives on has nobody to write to. A job's outputs go on to its log. */
-        close_output(&p->out[0]);
-        close_output(&p->out[1]);
+    }
+    /* A process that lives on has nobody to write to. A job's outputs go on to its log. */
+    for (int i = 0; i < 2; i++) {
+        if (!job_has_log(p->job))
+            close_output(&p->out[i]);
+        else if (c)
+            listen_to(&p->out[i], true);
     }
     job_ended(p->job, &end);
 }
@@ -190,8 +195,10 @@ void programs_sweep(void)
         close_output(&p->out[1]);
         if (p->feeder)
             conn_close(p->feeder);
-        if (p->job)
+        if (p->job) {
             p->job->program = NULL;
+            job_log_ended(p->job);
+        }
         free(p);
     }
 }
@@ -234,7 +241,8 @@ static void pump(struct program *p, struct output *o)
     for (int i = 0; o->fd >= 0; i++) {
         if (o->left == 0)
             o->is_done = true;
-        if (!to_job && (o->is_done || (p->conn && !conn_can_send(p->conn)))) {
+        /* whose stream lives, waits for it, also when its output is kept */
+        if ((!to_job && o->is_done) || (p->conn && (o->is_done || !conn_can_send(p->conn)))) {
             listen_to(o, false);
             return;
         }
@@ -259,7 +267,9 @@ static void pump(struct program *p, struct output *o)
             o->left -= (int)n < o->left ? (int)n : o->left;
         if (to_job)
             job_append(p->job, o->type, chunk, (size_t)n);
-        else if (p->conn)
+        else if (p->job)
+            p->job->bytes[o->type == NT_G_STDERR] += (uint64_t)n;
+        if (p->conn)
             conn_send_raw(p->conn, o->type, chunk, (size_t)n);
         o->bytes += (uint64_t)n;
     }
@@ -349,6 +359,14 @@ static void exec_lost(struct conn *c)
 {
     struct program *p = c->op;
     p->conn = NULL;
+    if (p->job && p->job->flags & NT_GX_KEEP) {
+        p->in_at = 0;
+        loop_remove(&p->input);
+        for (int i = 0; i < 2; i++)
+            listen_to(&p->out[i], true);
+        maybe_tell(p);
+        return;
+    }
     close_output(&p->out[0]);
     close_output(&p->out[1]);
     program_close_input(p);
@@ -368,11 +386,12 @@ static void on_started(struct program *p, int pid)
     job_started(p->job, pid);
     struct conn *c = p->conn;
     if (c) {
-        uint8_t memory[64];
+        uint8_t memory[128];
         struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), NT_G_STARTED);
         nt_g_add_number(&w, NT_GT_PID, (uint64_t)pid);
+        nt_g_add_text(&w, NT_GT_ID, p->job->id);
         conn_send_writer(c, &w);
-        if (job_has_log(p->job)) {
+        if (p->job->flags & NT_GX_BACKGROUND) {
             p->conn = NULL;
             conn_end(c);
         }
@@ -483,6 +502,10 @@ void program_exec(struct conn *c, const struct request *r, const struct nt_g_fra
                    "a program in the background cannot be run on this connection");
         return;
     }
+    if (flags & NT_GX_KEEP && flags & (NT_GX_FD_STDOUT | NT_GX_FD_STDERR)) {
+        conn_error(c, NT_GE_INVALID, 0, "output that is kept cannot go to descriptors");
+        return;
+    }
     if (alive >= PROGRAMS_MAX || guest.is_ending) {
         conn_error(c, NT_GE_LIMIT, 0,
                    guest.is_ending ? "the workspace is ending" : "too many programs are running");
@@ -493,8 +516,13 @@ void program_exec(struct conn *c, const struct request *r, const struct nt_g_fra
     struct job *job = NULL;
     if (launch_read(&l, c, r, frame) == 0 && launch_streams(&l, c, flags) == 0) {
         p = calloc(1, sizeof(*p));
-        job = job_new(l.argv, background);
-        if (p && job) {
+        job = job_new(c, r, l.argv);
+        if (!job) {
+            free(p);
+            launch_done(&l);
+            return;
+        }
+        if (p) {
             *p = (struct program){ .control.fd = -1,
                                    .input.fd = -1,
                                    .in_fd = -1,
@@ -507,7 +535,7 @@ void program_exec(struct conn *c, const struct request *r, const struct nt_g_fra
                                              .left = -1,
                                              .type = i ? NT_G_STDERR : NT_G_STDOUT };
         }
-        if (!p || !job || start(p, &l, c) < 0) {
+        if (!p || start(p, &l, c) < 0) {
             conn_error(c, NT_GE_SYSTEM, errno, "the program cannot be started: %s",
                        strerror(errno));
             job_failed(job);
@@ -531,6 +559,7 @@ void program_exec(struct conn *c, const struct request *r, const struct nt_g_fra
                        on_timeout);
         c->op = p;
         c->ops = &exec_ops;
+        conn_beat(c, request_number(r, NT_GT_BEAT_MS, 0));
         guest_busy();
     }
     launch_done(&l);

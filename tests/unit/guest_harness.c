@@ -217,6 +217,8 @@ static void take_fields(struct heard *h, const uint8_t *payload, size_t size)
         h->has[f.tag] = true;
         int ok = 1;
         h->number[f.tag] = nt_g_number(&f, &ok);
+        if (f.tag == NT_GT_ID)
+            snprintf(h->id, sizeof(h->id), "%.*s", (int)f.size, (const char *)f.data);
         if (f.tag == NT_GT_MESSAGE)
             snprintf(h->message, sizeof(h->message), "%.*s", (int)f.size, (const char *)f.data);
     }

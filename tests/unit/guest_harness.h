@@ -53,6 +53,7 @@ struct heard {
     uint64_t number[64]; /* the last of each tag */
     bool has[64];
     char message[256];
+    char id[64];
     uint8_t *bytes[2]; /* of STDOUT and DATA; of STDERR */
     size_t size[2];
 };

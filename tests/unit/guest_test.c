@@ -496,7 +496,7 @@ static void unknown_requests_are_unsupported(void **state)
     (void)state;
     struct heard h;
     int fd = guest_connect();
-    say(fd, frame_text(frame_new(4711), 63, "of a newer version"));
+    say(fd, frame_text(frame_new(4711), 4000, "of a newer version"));
     hear(fd, &h);
     assert_int_equal(h.number[NT_GT_CODE], NT_GE_UNSUPPORTED);
     heard_done(&h);
