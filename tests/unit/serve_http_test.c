@@ -123,7 +123,8 @@ static void only_routes_without_secrets_need_no_credential(void **state)
     for (const struct routes *const *table = router_tables; *table; table++)
         for (size_t i = 0; i < (*table)->count; i++)
             if ((*table)->rows[i].flags & ROUTE_OPEN)
-                assert_string_equal((*table)->rows[i].pattern, "/healthz");
+                assert_true(strcmp((*table)->rows[i].pattern, "/healthz") == 0
+                            || strcmp((*table)->rows[i].pattern, "/v1/openapi.json") == 0);
 }
 
 static void joined(const char *in, const char *out)
