@@ -15,10 +15,9 @@
 #include <unistd.h>
 
 #include "plugins/guest/program.h"
+#include "plugins/guest/sidecar.h"
 
 #define JOBS_MAX 1000
-/* A request may not fill the answer of PROCS with one path. */
-#define LOG_PATH_MAX 1024
 
 static struct job *jobs;
 static unsigned job_count;
@@ -105,6 +104,27 @@ static int take_id(struct job *job, struct conn *c, const struct request *r)
     return 0;
 }
 
+/* LOG, when there is one, absolute. Answers the error itself: -1. */
+static int take_log_path(struct job *job, struct conn *c, const struct request *r)
+{
+    char text[SIDECAR_PATH_MAX], path[2 * SIDECAR_PATH_MAX];
+    if (!request_has(r, NT_GT_LOG))
+        return 0;
+    int n = -1;
+    if (request_text(r, NT_GT_LOG, text, sizeof(text)))
+        n = snprintf(path, sizeof(path), "%s%s%s", text[0] == '/' ? "" : guest.base,
+                     text[0] == '/' ? "" : "/", text);
+    if (n < 0 || n >= SIDECAR_PATH_MAX) {
+        conn_error(c, NT_GE_INVALID, r->text_size[NT_GT_LOG] ? ENAMETOOLONG : EINVAL,
+                   "the path of the log file is empty or too long");
+        return -1;
+    }
+    job->log_path = strdup(path);
+    if (!job->log_path)
+        conn_error(c, NT_GE_SYSTEM, ENOMEM, "out of memory");
+    return job->log_path ? 0 : -1;
+}
+
 static void describe(struct job *job, char *const *argv)
 {
     size_t at = 0;
@@ -127,12 +147,13 @@ struct job *job_new(struct conn *c, const struct request *r, char *const *argv)
     job->flags = request_number(r, NT_GT_FLAGS, 0);
     job->started_ms = unix_ms();
     describe(job, argv);
-    if (take_id(job, c, r) < 0) {
+    if (take_id(job, c, r) < 0 || take_log_path(job, c, r) < 0) {
         free(job);
         return NULL;
     }
     if (job->flags & (NT_GX_BACKGROUND | NT_GX_KEEP) && job_log_make(job) < 0) {
         conn_error(c, NT_GE_SYSTEM, errno, "the output cannot be kept: %s", strerror(errno));
+        free(job->log_path);
         free(job);
         return NULL;
     }
@@ -198,7 +219,7 @@ static void add_entry(struct nt_g_writer *w, const struct job *j)
 
 void job_list(struct conn *c)
 {
-    uint8_t memory[LOG_PATH_MAX + 1024];
+    uint8_t memory[SIDECAR_PATH_MAX + 1024];
     unsigned left = JOBS_MAX;
     for (struct job *j = jobs; j && left; j = j->next, left--) {
         struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), NT_G_ENTRY);

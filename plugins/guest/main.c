@@ -23,6 +23,7 @@
 
 #include "plugins/guest/jobs.h"
 #include "plugins/guest/program.h"
+#include "plugins/guest/sidecar.h"
 #include "plugins/guest/state.h"
 #include "plugins/guest/watchdog.h"
 
@@ -51,7 +52,7 @@ static const struct conn_ops shutdown_ops = { .lost = shutdown_lost };
 
 static void end_when_alone(void)
 {
-    if (!guest.is_ending || programs_alive() || guest.exit_status >= 0)
+    if (!guest.is_ending || programs_alive() || sidecars_busy() || guest.exit_status >= 0)
         return;
     guest.exit_status = ending_status;
     if (shutdown_conn)
@@ -103,7 +104,7 @@ void guest_busy(void)
     watchdog_wake();
     if (!guest.idle_ms)
         return;
-    if (conn_count || programs_alive())
+    if (conn_count || programs_alive() || sidecars_busy())
         loop_timer_end(&guest.idle);
     else if (!guest.idle.fn)
         loop_timer(&guest.idle, guest.idle_ms, on_idle);
@@ -357,7 +358,7 @@ static void on_signal(struct source *source, uint32_t events)
         pid_t pid = waitpid(-1, &status, WNOHANG);
         if (pid <= 0)
             break;
-        if (!helper_reaped(pid))
+        if (!helper_reaped(pid) && !sidecar_reaped(pid))
             program_reaped(pid);
     }
     programs_sweep_orphans();

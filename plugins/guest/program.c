@@ -17,6 +17,7 @@
 
 #include "plugins/guest/jobs.h"
 #include "plugins/guest/launch.h"
+#include "plugins/guest/sidecar.h"
 #include "plugins/guest/supervisor.h"
 #include "plugins/guest/tree.h"
 
@@ -146,6 +147,8 @@ static void maybe_tell(struct program *p)
     struct job_end end = end_of(p);
     struct conn *c = p->conn;
     p->conn = NULL;
+    if (p->side)
+        sidecar_status(p->side, (unsigned)end.status);
     if (c) {
         job_send_exit(c, &end);
         conn_end(c);
@@ -195,6 +198,7 @@ void programs_sweep(void)
         close_output(&p->out[1]);
         if (p->feeder)
             conn_close(p->feeder);
+        sidecar_close(p->side);
         if (p->job) {
             p->job->program = NULL;
             job_log_ended(p->job);
@@ -246,6 +250,10 @@ static void pump(struct program *p, struct output *o)
             listen_to(o, false);
             return;
         }
+        if (p->side && !sidecar_can_write(p->side)) {
+            listen_to(o, false);
+            return;
+        }
         if (i == READS_A_TURN)
             break;
         size_t want = !o->is_done && o->left > 0 && o->left < (int)sizeof(chunk) ? (size_t)o->left
@@ -271,6 +279,8 @@ static void pump(struct program *p, struct output *o)
             p->job->bytes[o->type == NT_G_STDERR] += (uint64_t)n;
         if (p->conn)
             conn_send_raw(p->conn, o->type, chunk, (size_t)n);
+        if (p->side)
+            sidecar_write(p->side, chunk, (size_t)n);
         o->bytes += (uint64_t)n;
     }
     listen_to(o, true);
@@ -493,76 +503,181 @@ static int start(struct program *p, struct launch *l, struct conn *c)
     return 0;
 }
 
+/* Frees what never ran, with its launch. */
+static void program_drop(struct program *p, struct launch *l)
+{
+    sidecar_close(p->side);
+    job_failed(p->job);
+    launch_done(l);
+    if (l == p->launch)
+        free(l);
+    free(p);
+}
+
+/* Starts it, or answers why not. */
+static void begin(struct program *p, struct launch *l, struct conn *c)
+{
+    if (start(p, l, c) < 0) {
+        conn_error(c, NT_GE_SYSTEM, errno, "the program cannot be started: %s", strerror(errno));
+        program_drop(p, l);
+        return;
+    }
+    p->job->program = p;
+    p->in_fd = l->own[0];
+    for (int i = 0; i < 2; i++) {
+        p->out[i].fd = l->own[i + 1];
+        p->out[i].is_done = p->out[i].fd < 0;
+    }
+    l->own[0] = l->own[1] = l->own[2] = -1;
+    p->next = programs;
+    if (programs)
+        programs->prev = p;
+    programs = p;
+    alive++;
+    /* From here: a hostile program can stop its supervisor before that says anything. */
+    if (p->timeout_ms)
+        loop_timer(&p->timeout, p->timeout_ms > INT64_MAX ? INT64_MAX : (int64_t)p->timeout_ms,
+                   on_timeout);
+    c->op = p;
+    c->ops = &exec_ops;
+    conn_beat(c, p->beat_ms);
+    launch_done(l);
+    if (l == p->launch)
+        free(l);
+    p->launch = NULL;
+    guest_busy();
+}
+
+/* --- its log file -------------------------------------------------------------------------- */
+
+static void on_side_opened(void *data, int sys)
+{
+    struct program *p = data;
+    struct conn *c = p->conn;
+    if (sys)
+        p->side = NULL;
+    if (!sys && !guest.is_ending && alive < PROGRAMS_MAX) {
+        begin(p, p->launch, c);
+        conn_resume(c);
+        return;
+    }
+    if (sys)
+        conn_error(c, NT_GE_INVALID, sys, "the log file cannot be written: %s", strerror(sys));
+    else
+        conn_error(c, NT_GE_LIMIT, 0, "the workspace is ending, or too many programs are running");
+    program_drop(p, p->launch);
+}
+
+static void on_side_writable(void *data)
+{
+    struct program *p = data;
+    for (int i = 0; i < 2; i++)
+        if (p->pid && p->out[i].fd >= 0)
+            pump(p, &p->out[i]);
+    maybe_tell(p);
+}
+
+static void on_side_failed(void *data, int sys)
+{
+    struct program *p = data;
+    if (p->job)
+        p->job->trouble = sys == ENOSPC || sys == EDQUOT
+                              ? "the disk is full: the log file lacks the rest of the output"
+                              : "the log file took no more: it lacks the rest of the output";
+}
+
+static const struct sidecar_events side_events = { .opened = on_side_opened,
+                                                   .writable = on_side_writable,
+                                                   .failed = on_side_failed };
+
+static int opening_frame(struct conn *c, const struct nt_g_frame *frame)
+{
+    (void)c;
+    (void)frame;
+    return 0;
+}
+
+static void opening_lost(struct conn *c)
+{
+    struct program *p = c->op;
+    program_drop(p, p->launch);
+}
+
+static const struct conn_ops opening_ops = { .frame = opening_frame, .lost = opening_lost };
+
+static void open_side(struct program *p, const struct launch *l, struct conn *c)
+{
+    p->conn = c;
+    p->launch = malloc(sizeof(*l));
+    if (p->launch) {
+        *p->launch = *l;
+        p->side = sidecar_open(p->job->log_path, p->job->id, &side_events, p);
+    }
+    if (p->side) {
+        c->op = p;
+        c->ops = &opening_ops;
+        return;
+    }
+    struct launch *mine = p->launch;
+    struct launch rest = *l;
+    conn_error(c, NT_GE_SYSTEM, errno, "the log file cannot be written: %s", strerror(errno));
+    program_drop(p, mine ? mine : &rest);
+}
+
+/* --- the request --------------------------------------------------------------------------- */
+
+/* Whether the flags fit together. Answers the error itself. */
+static bool is_possible(struct conn *c, const struct request *r, uint64_t flags)
+{
+    bool is_passed = flags & (NT_GX_FD_STDOUT | NT_GX_FD_STDERR);
+    if (c->is_adopted && flags & NT_GX_BACKGROUND)
+        conn_error(c, NT_GE_NOT_ALLOWED, 0,
+                   "a program in the background cannot be run on this connection");
+    else if (is_passed && (flags & NT_GX_KEEP || request_has(r, NT_GT_LOG)))
+        conn_error(c, NT_GE_INVALID, 0, "output that is kept cannot go to descriptors");
+    else if (guest.is_ending)
+        conn_error(c, NT_GE_LIMIT, 0, "the workspace is ending");
+    else if (alive >= PROGRAMS_MAX)
+        conn_error(c, NT_GE_LIMIT, 0, "too many programs are running");
+    else
+        return true;
+    return false;
+}
+
 void program_exec(struct conn *c, const struct request *r, const struct nt_g_frame *frame)
 {
     uint64_t flags = request_number(r, NT_GT_FLAGS, 0);
-    bool background = flags & NT_GX_BACKGROUND;
-    if (c->is_adopted && background) {
-        conn_error(c, NT_GE_NOT_ALLOWED, 0,
-                   "a program in the background cannot be run on this connection");
+    if (!is_possible(c, r, flags))
         return;
-    }
-    if (flags & NT_GX_KEEP && flags & (NT_GX_FD_STDOUT | NT_GX_FD_STDERR)) {
-        conn_error(c, NT_GE_INVALID, 0, "output that is kept cannot go to descriptors");
-        return;
-    }
-    if (alive >= PROGRAMS_MAX || guest.is_ending) {
-        conn_error(c, NT_GE_LIMIT, 0,
-                   guest.is_ending ? "the workspace is ending" : "too many programs are running");
-        return;
-    }
     struct launch l = { .child = { -1, -1, -1 }, .own = { -1, -1, -1 } };
-    struct program *p = NULL;
     struct job *job = NULL;
-    if (launch_read(&l, c, r, frame) == 0 && launch_streams(&l, c, flags) == 0) {
-        p = calloc(1, sizeof(*p));
+    if (launch_read(&l, c, r, frame) == 0 && launch_streams(&l, c, flags) == 0)
         job = job_new(c, r, l.argv);
-        if (!job) {
-            free(p);
-            launch_done(&l);
-            return;
-        }
-        if (p) {
-            *p = (struct program){ .control.fd = -1,
-                                   .input.fd = -1,
-                                   .in_fd = -1,
-                                   .job = job,
-                                   .timeout_ms = request_number(r, NT_GT_TIMEOUT_MS, 0) };
-            for (int i = 0; i < 2; i++)
-                p->out[i] = (struct output){ .source.fd = -1,
-                                             .fd = -1,
-                                             .is_done = l.own[i + 1] < 0,
-                                             .left = -1,
-                                             .type = i ? NT_G_STDERR : NT_G_STDOUT };
-        }
-        if (!p || start(p, &l, c) < 0) {
-            conn_error(c, NT_GE_SYSTEM, errno, "the program cannot be started: %s",
-                       strerror(errno));
-            job_failed(job);
-            free(p);
-            launch_done(&l);
-            return;
-        }
-        job->program = p;
-        p->in_fd = l.own[0];
-        for (int i = 0; i < 2; i++)
-            p->out[i].fd = l.own[i + 1];
-        l.own[0] = l.own[1] = l.own[2] = -1;
-        p->next = programs;
-        if (programs)
-            programs->prev = p;
-        programs = p;
-        alive++;
-        /* From here: a hostile program can stop its supervisor before that says anything. */
-        if (p->timeout_ms)
-            loop_timer(&p->timeout, p->timeout_ms > INT64_MAX ? INT64_MAX : (int64_t)p->timeout_ms,
-                       on_timeout);
-        c->op = p;
-        c->ops = &exec_ops;
-        conn_beat(c, request_number(r, NT_GT_BEAT_MS, 0));
-        guest_busy();
+    if (!job) {
+        launch_done(&l);
+        return;
     }
-    launch_done(&l);
+    struct program *p = calloc(1, sizeof(*p));
+    if (!p) {
+        conn_error(c, NT_GE_SYSTEM, ENOMEM, "out of memory");
+        job_failed(job);
+        launch_done(&l);
+        return;
+    }
+    *p = (struct program){ .control.fd = -1,
+                           .input.fd = -1,
+                           .in_fd = -1,
+                           .job = job,
+                           .beat_ms = request_number(r, NT_GT_BEAT_MS, 0),
+                           .timeout_ms = request_number(r, NT_GT_TIMEOUT_MS, 0) };
+    for (int i = 0; i < 2; i++)
+        p->out[i] = (struct output){
+            .source.fd = -1, .fd = -1, .left = -1, .type = i ? NT_G_STDERR : NT_G_STDOUT
+        };
+    if (job->log_path)
+        open_side(p, &l, c);
+    else
+        begin(p, &l, c);
 }
 
 /* --- all of them --------------------------------------------------------------------------- */
@@ -595,7 +710,7 @@ void program_wait_gone(struct program *p, struct conn *c)
 
 static bool is_ours(pid_t pid)
 {
-    if (helper_is(pid))
+    if (helper_is(pid) || sidecar_is(pid))
         return true;
     for (struct program *p = programs; p; p = p->next)
         if (p->supervisor == pid && !p->is_gone)

@@ -9,6 +9,8 @@
 #include "plugins/guest/state.h"
 
 struct job;
+struct launch;
+struct sidecar;
 
 /* One of its outputs. */
 struct output {
@@ -41,6 +43,9 @@ struct program {
     struct conn *conn; /* whose foreground program it is; NULL: nobody's, or it has ended */
     struct conn *feeder;
     struct job *job;
+    struct sidecar *side;  /* writes its LOG; NULL: none */
+    struct launch *launch; /* while it waits for side; else NULL */
+    uint64_t beat_ms;
     struct waiter *waiters;
     struct timer timeout;
     struct timer rescue; /* the supervisor does not obey: it may have been stopped by a program */
