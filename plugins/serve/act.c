@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plugins/serve/health.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
+#define UNREACHABLE_MS 1000
 #define ENGINE_MS 180000 /* the first workspace of a user makes the skeleton of the host image */
 
 struct act {
@@ -18,6 +20,7 @@ struct act {
     struct workspace ws; /* as it will be written */
     struct act_options options;
     struct nt_error error; /* of the engine, kept while it is undone */
+    bool is_health_known;
     char key[80];
     char hostname[44];
 };
@@ -280,6 +283,25 @@ static struct nt_engine_op *engine_create(struct act *act)
     return server->engine_ops->create(server->engine, &call, &spec);
 }
 
+/* A guest that does not answer cannot ask its programs to end. It gets a moment: perhaps it was
+ * only slow. */
+static int64_t grace_of(const struct act *act)
+{
+    int64_t ms = act->options.grace_ms;
+    return ms > UNREACHABLE_MS && health_is_unreachable(act->server, act->ws.id) ? UNREACHABLE_MS
+                                                                                 : ms;
+}
+
+static void on_intent(void *data, const struct nt_error *error);
+
+/* Whether its guest answers is known now. */
+static void on_health(void *data)
+{
+    struct act *act = data;
+    act->is_health_known = true;
+    on_intent(act, NULL);
+}
+
 static void on_intent(void *data, const struct nt_error *error)
 {
     struct act *act = data;
@@ -299,8 +321,11 @@ static void on_intent(void *data, const struct nt_error *error)
         op = server->engine_ops->start(server->engine, &call, act->ws.id);
         break;
     case ACT_STOP:
+        if (act->options.grace_ms > UNREACHABLE_MS && !act->is_health_known
+            && health_ask(server, &(const char *){ act->ws.id }, 1, on_health, act))
+            return;
         call = call_of(act, "stop", on_stopped);
-        op = server->engine_ops->stop(server->engine, &call, act->ws.id, act->options.grace_ms);
+        op = server->engine_ops->stop(server->engine, &call, act->ws.id, grace_of(act));
         break;
     case ACT_REMOVE:
     case ACT_UNDO_CREATE:

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "plugins/serve/act.h"
+#include "plugins/serve/health.h"
 #include "sdk/buf.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
@@ -17,6 +18,7 @@ struct ask {
     struct guest_op *op;
     struct nt_timer *deadline;
     bool timed_out;
+    char ws_id[44];
     void (*frame)(void *data, const struct nt_g_frame *frame);
     void (*done)(void *data, const struct nt_error *error);
     void *data;
@@ -39,6 +41,8 @@ static void on_end(void *data, const struct nt_error *error)
     }
     ask->server->loop->ops->timer_end(ask->deadline);
     ask->server->guest_ops--;
+    if (!error)
+        health_heard(ask->server, ask->ws_id);
     ask->done(ask->data, error);
     free(ask);
 }
@@ -60,6 +64,7 @@ int guest_ask(struct server *server, const char *ws_id, struct nt_bytes request,
     if (!ask)
         return nt_fail(reterr, NT_E_MEMORY, "no memory to ask the guest");
     *ask = (struct ask){ .server = server, .frame = frame, .done = done, .data = data };
+    nt_copy_text(ask->ws_id, sizeof(ask->ws_id), ws_id);
     ask->deadline = server->loop->ops->timer(server->loop, ANSWER_MS, 0, on_deadline, ask);
     if (!ask->deadline)
         return nt_fail(reterr, NT_E_MEMORY, "no memory to ask the guest");

@@ -21,6 +21,7 @@
 
 #include "plugins/serve/act.h"
 #include "plugins/serve/handover.h"
+#include "plugins/serve/health.h"
 #include "plugins/serve/listen.h"
 #include "plugins/serve/store/store.h"
 #include "plugins/serve/way-out/way_out.h"
@@ -350,6 +351,7 @@ static void close_parts(struct life *life)
         way_out_free(server->way_out, on_part_closed, life);
         run_until_closed(life);
     }
+    health_close(server);
     if (server->engine)
         server->engine_ops->close(server->engine);
     if (server->store) {

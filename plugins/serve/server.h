@@ -38,7 +38,9 @@ struct server {
     struct creation *creations;      /* creates in flight (api/sandbox_create.c) */
     /* running workspaces that may use the internet (workspaces.c) */
     struct internet_row *internet;
-    uint32_t guest_ops; /* of this room, in flight */
+    struct health_row *health;          /* which guests answer (health.c) */
+    struct health_check *health_checks; /* the questions in flight */
+    uint32_t guest_ops;                 /* of this room, in flight */
     int64_t idle_since_ms;
     bool reconciled;
     bool stopping;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "plugins/serve/act.h"
+#include "plugins/serve/health.h"
 #include "plugins/serve/store/store.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
@@ -125,6 +126,8 @@ bool workspaces_has_internet(const struct server *server, const char *id)
 
 void workspaces_note(struct server *server, const struct workspace *ws)
 {
+    if (ws->status != WORKSPACE_RUNNING)
+        health_drop(server, ws->id);
     bool may = ws->internet && ws->status == WORKSPACE_RUNNING;
     for (struct internet_row **at = &server->internet; *at; at = &(*at)->next)
         if (strcmp((*at)->id, ws->id) == 0) {

@@ -339,7 +339,10 @@ static void on_readable(void *data, int fd, uint32_t events)
         return;
     }
     l->loop->ops->watch_set(l->watch, 0);
-    if (!l->exited)
+    if (!l->greeted) {
+        fail(l, NT_E_UNAVAILABLE, "the workspace is unreachable: its guest does not answer");
+        l->reterr->request_sent = 0;
+    } else if (!l->exited)
         fail(l, NT_E_CLOSED,
              "the connection to the workspace was lost; the program was killed with it");
     check_done(l);

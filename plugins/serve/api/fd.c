@@ -2,26 +2,40 @@
 /* fd.c - GET /v1/sandboxes/{}/fd: hands a local client's connection to the guest
  * (nanoterm/local.h). The server leaves the path: after it the client speaks guest.h with the
  * guest, for one exec. */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "nanoterm/local.h"
 #include "plugins/serve/api/answer.h"
 #include "plugins/serve/api/routes.h"
 #include "plugins/serve/server.h"
+#include "sdk/cleanup.h"
 #include "sdk/error.h"
 
 struct hand_over {
     struct server *server;
     struct workspace ws;
+    int fd; /* another number for the client's connection */
 };
 
+static void hand_over_free(struct hand_over *h)
+{
+    nt_closep(&h->fd);
+    free(h);
+}
+
+/* When the guest did not take it, the client sees the end of its connection before the first frame.
+ * Closing is not enough: it may lie in the queue of a guest that hangs. */
 static void on_end(void *data, const struct nt_error *error)
 {
-    /* Either way the descriptor is no longer ours: when the guest did not take it, it was closed
-     * with the operation, and the client sees the end of its connection before the first frame. */
+    struct hand_over *h = data;
+    if (error)
+        shutdown(h->fd, SHUT_RDWR);
+    hand_over_free(h);
 }
 
 static const struct guest_events events = { .end = on_end };
@@ -34,15 +48,16 @@ static void on_taken(void *data, int fd)
     uint8_t memory[64];
     struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), NT_G_ADOPT);
     size_t size = nt_g_done(&w);
-    if (fd >= 0) {
-        if (workspace_guest(h->server, &h->ws, (struct nt_bytes){ memory, size }, &events, NULL,
-                            &op, &error)
-            == 0)
-            guest_op_attach_fd(op, fd);
-        else
-            close(fd);
+    h->fd = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+    if (h->fd >= 0
+        && workspace_guest(h->server, &h->ws, (struct nt_bytes){ memory, size }, &events, h, &op,
+                           &error)
+               == 0) {
+        guest_op_attach_fd(op, fd);
+        return;
     }
-    free(h);
+    nt_closep(&fd);
+    hand_over_free(h);
 }
 
 static void found(struct exchange *x, const struct workspace *ws, void *data)
@@ -75,7 +90,7 @@ static void found(struct exchange *x, const struct workspace *ws, void *data)
         exchange_fail(x, 500, "internal_error", "out of memory");
         return;
     }
-    *h = (struct hand_over){ server, *ws };
+    *h = (struct hand_over){ server, *ws, -1 };
     h->ws.envs = h->ws.metadata = "{}";
     exchange_detach(x);
     net_upgrade(req, NT_LOCAL_PROTOCOL, on_taken, h);

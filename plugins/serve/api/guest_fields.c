@@ -115,6 +115,8 @@ struct guest_failure guest_failure_of(const struct nt_error *error, enum guest_s
     case NT_E_INVALID:
     case NT_E_USAGE:
         return (struct guest_failure){ 400, 0, "invalid_request" };
+    case NT_E_TIMEOUT: /* it hangs: asking again at once would only take as long again */
+        return (struct guest_failure){ 504, 0, "timeout" };
     default:
         break;
     }

@@ -8,6 +8,7 @@
 #include "plugins/serve/act.h"
 #include "plugins/serve/api/routes.h"
 #include "plugins/serve/api/sandbox.h"
+#include "plugins/serve/health.h"
 #include "plugins/serve/store/store.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
@@ -24,12 +25,15 @@ struct listing {
     json_t *metadata; /* what a row must have; NULL: anything */
     uint32_t limit, seen;
     char last[80];
+    const char **ids; /* of the items whose guests are asked; borrowed from them */
+    size_t id_count;
 };
 
 static void listing_free(struct listing *l)
 {
     json_decref(l->items);
     json_decref(l->metadata);
+    free(l->ids);
     free(l);
 }
 
@@ -51,9 +55,38 @@ static void on_row(void *data, const struct workspace *ws)
     if (l->seen++ == l->limit) /* one more than asked for: there is a next page */
         return;
     snprintf(l->last, sizeof(l->last), "%" PRId64 ":%s", ws->created_at_ms, ws->id);
-    if (has_metadata(ws, l->metadata))
-        json_array_append_new(
-            l->items, sandbox_json(ws, exchange_is_wide(l->x), exchange_query(l->x, "fields")));
+    if (!has_metadata(ws, l->metadata))
+        return;
+    json_t *item = sandbox_json(ws, exchange_is_wide(l->x), exchange_query(l->x, "fields"));
+    json_array_append_new(l->items, item);
+    /* Only the wide form says whether a guest answers. */
+    const char *id = json_string_value(json_object_get(item, "id"));
+    if (id && ws->status == WORKSPACE_RUNNING && json_object_get(item, "unreachable"))
+        l->ids[l->id_count++] = id;
+}
+
+static void listing_send(struct listing *l)
+{
+    bool has_next = l->seen > l->limit;
+    json_t *page = json_pack("{s:O, s:b}", "items", l->items, "has_next", has_next);
+    if (has_next)
+        json_object_set_new(page, "next_token", json_string(l->last));
+    exchange_send_json(l->x, 200, page);
+    listing_free(l);
+}
+
+static void on_health(void *data)
+{
+    struct listing *l = data;
+    size_t i;
+    json_t *item;
+    json_array_foreach(l->items, i, item)
+    {
+        const char *id = json_string_value(json_object_get(item, "id"));
+        if (id && health_is_unreachable(exchange_server(l->x), id))
+            json_object_set_new(item, "unreachable", json_true());
+    }
+    listing_send(l);
 }
 
 static void on_listed(void *data, const struct nt_error *error)
@@ -61,14 +94,11 @@ static void on_listed(void *data, const struct nt_error *error)
     struct listing *l = data;
     if (error) {
         exchange_fail_error(l->x, error);
-    } else {
-        bool has_next = l->seen > l->limit;
-        json_t *page = json_pack("{s:O, s:b}", "items", l->items, "has_next", has_next);
-        if (has_next)
-            json_object_set_new(page, "next_token", json_string(l->last));
-        exchange_send_json(l->x, 200, page);
+        listing_free(l);
+    } else if (!l->id_count
+               || !health_ask(exchange_server(l->x), l->ids, l->id_count, on_health, l)) {
+        listing_send(l);
     }
-    listing_free(l);
 }
 
 static int parse_states(const char *text, uint32_t *ret, struct nt_error *reterr)
@@ -106,7 +136,8 @@ static int parse_listing(struct listing *l, struct store_list *list, struct nt_e
     list->template_name = template && *template ? template : NULL;
     list->after = token && *token ? token : NULL;
     list->limit = l->limit + 1;
-    return 0;
+    l->ids = calloc(list->limit, sizeof(*l->ids));
+    return l->ids ? 0 : nt_fail(reterr, NT_E_MEMORY, "no memory for the list");
 }
 
 static void list_sandboxes(struct server *server, struct exchange *x)
@@ -133,8 +164,35 @@ static void list_sandboxes(struct server *server, struct exchange *x)
 
 /* --- get, remove --------------------------------------------------------------------------- */
 
+struct look {
+    struct exchange *x;
+    struct workspace ws;
+};
+
+static void on_looked(void *data)
+{
+    struct look *look = data;
+    struct exchange *x = look->x;
+    look->ws.unreachable |= health_is_unreachable(exchange_server(x), look->ws.id);
+    exchange_send_json(x, 200,
+                       sandbox_json(&look->ws, exchange_is_wide(x), exchange_query(x, "fields")));
+    workspace_done(&look->ws);
+    free(look);
+}
+
 static void on_get(struct exchange *x, const struct workspace *ws, void *data)
 {
+    struct nt_error error = NT_ERROR_INIT;
+    const char *id = ws->id;
+    struct look *look =
+        ws->status == WORKSPACE_RUNNING && exchange_is_wide(x) ? calloc(1, sizeof(*look)) : NULL;
+    if (look && workspace_copy(ws, &look->ws, &error) == 0) {
+        look->x = x;
+        if (health_ask(exchange_server(x), &id, 1, on_looked, look))
+            return;
+        workspace_done(&look->ws);
+    }
+    free(look);
     exchange_send_json(x, 200, sandbox_json(ws, exchange_is_wide(x), exchange_query(x, "fields")));
 }
 

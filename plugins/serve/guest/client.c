@@ -4,7 +4,11 @@
  * Two ways to the bytes: a local descriptor (NT_STREAM_FD; read here, by uv_poll) or the callbacks
  * of the stream. Both fill the same two buffers, from which frames are taken: while the consumer
  * holds bytes of one, the other is filled. Raw bytes are handed on where they lie, in pieces that
- * need not be whole frames. */
+ * need not be whole frames.
+ *
+ * A guest that hangs must not hold its caller for ever. It greets at once, or is stuck: HELLO_MS.
+ * Where the next word is its own, it may be at work for SILENCE_MS. Programs may be silent as long
+ * as they like: heartbeats (BEAT_MS) are the matter of who asks for them. */
 #include "plugins/serve/guest/client.h"
 
 #include <errno.h>
@@ -21,6 +25,8 @@
 #define TX_HIGH (256u * 1024u)       /* above it the caller should wait */
 #define TX_MAX (16u * 1024u * 1024u) /* above it the caller has a mistake */
 #define FDS_MAX 3
+#define HELLO_MS 10000
+#define SILENCE_MS 300000
 
 struct rx {
     uint8_t *data;
@@ -30,6 +36,7 @@ struct rx {
 struct guest_op {
     uv_poll_t poll;
     uv_idle_t later;
+    uv_timer_t patience;
     uv_loop_t *uv;
     struct guest_events events;
     void *data;
@@ -51,6 +58,8 @@ struct guest_op {
     unsigned open_handles;
     bool in_frame, has_poll, is_open, is_stream_open, is_generic;
     bool is_held; /* the consumer holds bytes */
+    bool is_endless;
+    bool has_said_end; /* END was sent: all that the caller had to say */
     bool is_eof, is_pumping, wants_sent, was_sent;
     bool has_ended; /* the outcome is known; `end` follows by `later` */
     bool is_closing;
@@ -153,6 +162,7 @@ static void on_later(uv_idle_t *handle)
     }
     op->is_closing = true;
     uv_close((uv_handle_t *)&op->later, on_closed);
+    uv_close((uv_handle_t *)&op->patience, on_closed);
     if (op->events.end)
         op->events.end(op->data, op->error.code ? &op->error : NULL);
 }
@@ -161,6 +171,50 @@ static void wake(struct guest_op *op)
 {
     if (!op->is_closing)
         uv_idle_start(&op->later, on_later);
+}
+
+/* --- patience ------------------------------------------------------------------------------ */
+
+/* Whether the next word is the guest's, after its HELLO. */
+static bool is_guests_turn(const struct guest_op *op)
+{
+    switch (op->order.request) {
+    case NT_G_EXEC:
+    case NT_G_ATTACH:
+    case NT_G_WATCH:
+        return false;
+    case NT_G_WRITE:
+    case NT_G_TREE_WRITE:
+    case NT_G_FEED:
+        return op->has_said_end;
+    default:
+        return !op->is_held;
+    }
+}
+
+static void on_patience(uv_timer_t *timer)
+{
+    struct guest_op *op = timer->data;
+    if (op->order.stage == 0)
+        fail(op, NT_E_TIMEOUT, "the workspace is unreachable: its guest does not answer");
+    else
+        fail(op, NT_E_TIMEOUT, "the workspace's guest has said nothing for too long");
+}
+
+/* Something has happened: how long may it take until something else does? */
+static void be_patient(struct guest_op *op)
+{
+    uint64_t ms = 0;
+    if (op->is_closing || op->is_endless)
+        return;
+    if (!op->has_ended)
+        ms = op->order.stage == 0 ? HELLO_MS : is_guests_turn(op) ? SILENCE_MS : 0;
+    if (op->order.stage == 0 && uv_is_active((uv_handle_t *)&op->patience))
+        return; /* its HELLO in drops is no better than none */
+    if (ms)
+        uv_timer_start(&op->patience, on_patience, ms, 0);
+    else
+        uv_timer_stop(&op->patience);
 }
 
 /* --- frames -------------------------------------------------------------------------------- */
@@ -350,6 +404,7 @@ static void pump(struct guest_op *op)
         fail(op, NT_E_CLOSED,
              op->order.stage ? "the guest closed the connection before the end"
                              : "the guest closed the connection at once");
+    be_patient(op);
     watch(op);
 }
 
@@ -584,9 +639,11 @@ int guest_op_new(uv_loop_t *uv, const struct nt_engine_ops *ops, struct nt_engin
         free(op);
         return -1;
     }
-    uv_idle_init(uv, &op->later); /* never fails */
-    op->later.data = op;
-    op->open_handles = 1;
+    uv_idle_init(uv, &op->later); /* never fails, nor does the timer */
+    uv_timer_init(uv, &op->patience);
+    op->later.data = op->patience.data = op;
+    op->open_handles = 2;
+    be_patient(op);
     *ret = op;
     return 0;
 }
@@ -607,8 +664,10 @@ bool guest_op_send(struct guest_op *op, uint16_t type, struct nt_bytes bytes)
     const uint8_t *at = bytes.data;
     size_t left = bytes.size;
     if (type == 0) {
+        op->has_said_end = left >= NT_G_HEAD && nt_g_load(at + 4, 2) == NT_G_END;
         nt_buf_add_bytes(&op->tx, at, left);
         left = 0;
+        be_patient(op);
     }
     while (left) {
         uint8_t head[NT_G_HEAD];
@@ -644,6 +703,13 @@ void guest_op_attach_fd(struct guest_op *op, int fd)
         return;
     }
     op->fds[op->fd_count++] = fd;
+}
+
+void guest_op_no_deadline(struct guest_op *op)
+{
+    op->is_endless = true;
+    if (!op->is_closing)
+        uv_timer_stop(&op->patience);
 }
 
 void guest_op_cancel(struct guest_op *op)

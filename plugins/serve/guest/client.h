@@ -46,6 +46,9 @@ bool guest_op_send(struct guest_op *op, uint16_t type, struct nt_bytes bytes);
 /* With NT_ENGINE_PASS_FDS, before the first frame was sent: the descriptor goes with the request
  * frame. Taken. */
 void guest_op_attach_fd(struct guest_op *op, int fd);
+/* It may take for ever: a question that is left standing. Otherwise a guest that does not greet, or
+ * leaves us waiting for its word too long, ends the operation with NT_E_TIMEOUT. */
+void guest_op_no_deadline(struct guest_op *op);
 /* Ends it now; `end` comes with NT_E_CANCELLED. May be called twice. A foreground exec's tree is
  * killed by that. */
 void guest_op_cancel(struct guest_op *op);
