@@ -31,7 +31,7 @@ static void send_hello(struct conn *c)
     struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), NT_G_HELLO);
     nt_g_add_number(&w, NT_GT_VERSION, NT_G_VERSION);
     nt_g_add_number(&w, NT_GT_CAPS,
-                    NT_GC_EXEC | NT_GC_FILES | NT_GC_ADOPT | NT_GC_JOBS | NT_GC_BEAT);
+                    NT_GC_EXEC | NT_GC_FILES | NT_GC_ADOPT | NT_GC_JOBS | NT_GC_BEAT | NT_GC_PORTS);
     nt_g_add(&w, NT_GT_NONCE, guest.nonce, sizeof(guest.nonce));
     nt_g_add_number(&w, NT_GT_PID, (uint64_t)getpid());
     conn_send_writer(c, &w);
@@ -85,6 +85,15 @@ void conn_close(struct conn *c)
     dead = c;
     conn_count--;
     guest_busy();
+}
+
+int conn_detach(struct conn *c)
+{
+    int fd = c->source.fd;
+    loop_remove(&c->source);
+    c->ops = NULL;
+    conn_close(c);
+    return fd;
 }
 
 void conn_sweep(void)

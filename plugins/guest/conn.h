@@ -71,6 +71,8 @@ void conn_error(struct conn *c, uint64_t code, int sys, const char *format, ...)
 void conn_end(struct conn *c);
 /* Closes it now. */
 void conn_close(struct conn *c);
+/* Ends it without closing its socket, which is the caller's from then on. */
+int conn_detach(struct conn *c);
 /* Gives the frames that wait to the operation again. */
 void conn_resume(struct conn *c);
 /* Takes the i-th descriptor that came with the request; -1: there is none. */

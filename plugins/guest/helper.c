@@ -15,6 +15,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "plugins/guest/ports.h"
+
 #define LOST_MS 5000
 
 struct helper {
@@ -143,6 +145,8 @@ serve(struct conn *c, const struct request *r, const uint8_t *more, size_t more_
     io.rx_size = more_size;
     if (r->type == NT_G_METRICS)
         metrics_serve(&io);
+    else if (r->type == NT_G_PORTS)
+        listeners_serve(&io);
     else if (r->type == NT_G_WRITE)
         files_write(&io, r);
     else

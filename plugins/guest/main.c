@@ -22,7 +22,9 @@
 #include <unistd.h>
 
 #include "plugins/guest/jobs.h"
+#include "plugins/guest/ports.h"
 #include "plugins/guest/program.h"
+#include "plugins/guest/relay.h"
 #include "plugins/guest/sidecar.h"
 #include "plugins/guest/state.h"
 #include "plugins/guest/watchdog.h"
@@ -104,7 +106,7 @@ void guest_busy(void)
     watchdog_wake();
     if (!guest.idle_ms)
         return;
-    if (conn_count || programs_alive() || sidecars_busy())
+    if (conn_count || relay_count || programs_alive() || sidecars_busy())
         loop_timer_end(&guest.idle);
     else if (!guest.idle.fn)
         loop_timer(&guest.idle, guest.idle_ms, on_idle);
@@ -248,6 +250,7 @@ static bool is_allowed_when_adopted(uint16_t type)
     static const uint16_t types[] = {
         NT_G_EXEC,
         NT_G_ATTACH,
+        NT_G_CONNECT,
     };
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
         if (types[i] == type)
@@ -292,7 +295,17 @@ void guest_request(struct conn *c, const struct nt_g_frame *frame, const uint8_t
     case NT_G_REMOVE:
     case NT_G_RENAME:
     case NT_G_METRICS:
+    case NT_G_PORTS:
         helper_start(c, &r, more, more_size);
+        return;
+    case NT_G_PUBLISH:
+        ports_publish(c, &r);
+        return;
+    case NT_G_UNPUBLISH:
+        ports_unpublish(c, &r);
+        return;
+    case NT_G_CONNECT:
+        relay_connect(c, &r, more_size);
         return;
     case NT_G_CONFIGURE:
         configure(c, &r, frame);
@@ -406,6 +419,9 @@ static int take_descriptors(void)
     guest.has_way_out =
         getsockopt(GUEST_FD_WAY_OUT, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &size) == 0
         && is_listening;
+    struct stat st;
+    if (guest.has_way_out && fstat(GUEST_FD_WAY_OUT, &st) == 0)
+        guest.way_out_inode = st.st_ino;
     fcntl(GUEST_FD_SOCKET, F_SETFL, fcntl(GUEST_FD_SOCKET, F_GETFL) | O_NONBLOCK);
     return 0;
 }

@@ -35,6 +35,7 @@ struct guest {
     struct rlimit files; /* of programs */
     bool is_test;
     bool has_way_out;
+    uint64_t way_out_inode; /* of its listener: not one of the programs */
     int oom_fd; /* /proc/self/oom_score_adj, opened before it became unreadable; -1: none */
     char oom_own[16];
     int null_fd;
