@@ -10,6 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct nt_buf {
     char *data;  /* NULL while empty */
     size_t size; /* bytes, without the NUL */
@@ -49,5 +53,9 @@ static inline bool nt_buf_ok(const struct nt_buf *b)
 const char *nt_buf_text(const struct nt_buf *b);
 /* Hands the memory over (free it); NULL when failed. Empty gives "". */
 char *nt_buf_take(struct nt_buf *b);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

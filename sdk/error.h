@@ -5,6 +5,10 @@
 
 #include "nanoterm/error.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /**
  * Makes an error: code, its row's retry, and a message; what was in reterr is lost.
  *
@@ -48,5 +52,9 @@ uint32_t nt_error_code_of_status(uint32_t status, const char *server_code);
 /* The name of an errno value ("ECONNREFUSED"); "errno N" in a buffer of the caller for an unknown
  * one. */
 const char *nt_errno_name(int sys, char *buffer, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -7,6 +7,10 @@
 
 #include "nanoterm/error.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Decimal digits only (no sign, no space). NT_E_USAGE otherwise, or outside [min, max]. */
 int nt_parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret,
                  struct nt_error *reterr);
@@ -18,5 +22,9 @@ int nt_parse_duration_ms(const char *text, int64_t min_ms, int64_t max_ms, int64
 /* "512", "64k", "10M", "2G", "1T", also with B or iB behind; powers of 1024. */
 int nt_parse_size(const char *text, uint64_t min, uint64_t max, uint64_t *ret,
                   struct nt_error *reterr);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

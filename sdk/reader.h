@@ -10,6 +10,10 @@
 
 #include "nanoterm/stream.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct nt_reader;
 
 struct nt_reader_events {
@@ -27,5 +31,9 @@ void nt_reader_resume(struct nt_reader *reader, size_t limit);
 void nt_reader_pause(struct nt_reader *reader);
 /* No callback comes after it. NULL is nothing. Not from inside `bytes`. */
 void nt_reader_free(struct nt_reader *reader);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -59,6 +59,11 @@ static bool read_shipped(struct plugin *plugin, int folder)
            && strcmp(plugin->manifest.tables.name, plugin->name) == 0;
 }
 
+int64_t registry_load_ms(const struct plugins *plugins)
+{
+    return plugins->options.load_ms > 0 ? plugins->options.load_ms : LOAD_MS;
+}
+
 /* The cache's entry; when there is none, a child makes one. NULL: reterr. */
 static const json_t *cached(struct plugins *plugins, const struct plugin *plugin, int fd,
                             struct nt_error *reterr)
@@ -68,7 +73,7 @@ static const json_t *cached(struct plugins *plugins, const struct plugin *plugin
         return entry;
     const struct plugins_options *options = &plugins->options;
     json_t *made = child_manifest(options->program ? options->program : "/proc/self/exe", fd,
-                                  options->load_ms > 0 ? options->load_ms : LOAD_MS, reterr);
+                                  registry_load_ms(plugins), reterr);
     if (!made && reterr->code != NT_E_PLUGIN_FAILED)
         return NULL; /* ours, not the plugin's: not to be remembered */
     entry = cache_put(&plugins->cache, plugin->file, &plugin->st, made, reterr->message);
@@ -235,15 +240,20 @@ static int look_into_path(struct discovery *d, const char *list, struct nt_error
     return 0;
 }
 
-static int look_into_users(struct discovery *d, struct nt_error *reterr)
+bool registry_users_folder(struct nt_buf *ret)
 {
     const char *xdg = secure_getenv("XDG_DATA_HOME"), *home = secure_getenv("HOME");
-    nt_auto(nt_buf_done) struct nt_buf path = NT_BUF(PATH_MAX);
     if (xdg && xdg[0] == '/')
-        nt_buf_addf(&path, "%s/nanoterm/plugins", xdg);
+        nt_buf_addf(ret, "%s/nanoterm/plugins", xdg);
     else if (home && home[0] == '/')
-        nt_buf_addf(&path, "%s/.nanoterm/plugins", home);
-    return path.size && nt_buf_ok(&path) ? look_into(d, nt_buf_text(&path), RANK_OTHER, reterr) : 0;
+        nt_buf_addf(ret, "%s/.nanoterm/plugins", home);
+    return ret->size && nt_buf_ok(ret);
+}
+
+static int look_into_users(struct discovery *d, struct nt_error *reterr)
+{
+    nt_auto(nt_buf_done) struct nt_buf path = NT_BUF(PATH_MAX);
+    return registry_users_folder(&path) ? look_into(d, nt_buf_text(&path), RANK_OTHER, reterr) : 0;
 }
 
 /* Where the plugins of this program are: found from its own place, so that a prefix can be

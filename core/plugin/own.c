@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* own.c - who owns which name: the first plugin keeps it, reserved words stay with the
  * installation, and a group takes commands of others only when its row says so. */
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "core/plugin/claims.h"
 #include "core/plugin/registry.h"
 #include "core/plugin/reserved.h"
+#include "sdk/cleanup.h"
 #include "sdk/error.h"
 
 static const char *file_of(const struct plugins *plugins, uint32_t index)
@@ -172,4 +174,36 @@ int own(struct plugins *plugins, struct nt_error *reterr)
     }
     claims_done(&claims);
     return result < 0 ? nt_fail(reterr, NT_E_MEMORY, "out of memory") : 0;
+}
+
+/* The user replaces what lies in the user's folder. */
+static bool is_replaced(const struct plugin *plugin, const char *name)
+{
+    nt_auto(nt_buf_done) struct nt_buf folder = NT_BUF(PATH_MAX);
+    return strcmp(plugin->name, name) == 0 && plugin->folder && registry_users_folder(&folder)
+           && strcmp(plugin->folder, nt_buf_text(&folder)) == 0;
+}
+
+int own_may_join(struct plugins *plugins, const char *name, const struct nt_plugin *tables,
+                 struct nt_error *ret_why)
+{
+    if (plugins->count >= PLUGINS_MAX)
+        return REFUSE("there are %u plugins already", PLUGINS_MAX);
+    struct claims claims = { .slots = NULL };
+    int result = 0;
+    for (uint32_t i = 0; result == 0 && i < plugins->count; i++)
+        if (!plugins->items[i]->is_skipped && !is_replaced(plugins->items[i], name))
+            result = claim_all(plugins, &claims, i);
+    struct plugin candidate = { .tables = tables, .rank = RANK_OTHER };
+    candidate.name = strdup(name);
+    if (result < 0 || !candidate.name) {
+        result = nt_fail(ret_why, NT_E_MEMORY, "out of memory");
+    } else {
+        plugins->items[plugins->count] = &candidate; /* beyond the count: for check_plugin alone */
+        result = check_plugin(plugins, &claims, plugins->count, ret_why);
+        plugins->items[plugins->count] = NULL;
+    }
+    free(candidate.name);
+    claims_done(&claims);
+    return result;
 }

@@ -10,6 +10,7 @@
 #include "core/plugin/cache.h"
 #include "core/plugin/manifest.h"
 #include "core/plugin/plugins.h"
+#include "sdk/buf.h"
 
 #define PLUGINS_MAX 256u
 
@@ -54,6 +55,14 @@ void registry_skip(struct plugins *plugins, struct plugin *plugin, const char *r
 
 /* discover.c: the plugins of all folders, in order, with their manifests. -1: out of memory. */
 int discover(struct plugins *plugins, struct nt_error *reterr);
+/* discover.c: how long a plugin may take to load. */
+int64_t registry_load_ms(const struct plugins *plugins);
+/* discover.c: the user's own folder; false: there is no home. */
+bool registry_users_folder(struct nt_buf *ret);
+/* own.c: would these tables of a plugin of others be taken? One of that name in the user's folder
+ * counts as replaced. NT_E_PLUGIN_FAILED names the owner of what is not free. */
+int own_may_join(struct plugins *plugins, const char *name, const struct nt_plugin *tables,
+                 struct nt_error *ret_why);
 /* own.c: skips those that claim what is not theirs. -1: out of memory. */
 int own(struct plugins *plugins, struct nt_error *reterr);
 

@@ -11,6 +11,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#if defined(__cplusplus) && !defined(_Static_assert)
+#define _Static_assert static_assert /* so that the headers can be read by C++ */
+#endif
+
 /* Rows are added at the end, never changed: the numbers, the texts and the exit statuses are a
  * contract with scripts. `retry` is the default of nt_error.retryable.
  * Exit statuses: 1 failure, 2 usage, 3 not found, 4 not authenticated, 5 not permitted,

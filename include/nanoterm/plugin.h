@@ -15,7 +15,11 @@
 #include "nanoterm/stream.h"
 
 #define NT_ABI 1u
+#ifdef __cplusplus
+#define NT_EXPORT extern "C" __attribute__((visibility("default")))
+#else
 #define NT_EXPORT __attribute__((visibility("default")))
+#endif
 
 struct nt_call;
 struct nt_host;
@@ -181,7 +185,7 @@ struct nt_plugin {
 #define NT_PLUGIN_HEAD .size = sizeof(struct nt_plugin), .abi = NT_ABI
 #define NT_PLUGIN(desc)                                                                            \
     NT_EXPORT const struct nt_plugin *nt_plugin_v1(void);                                          \
-    const struct nt_plugin *nt_plugin_v1(void)                                                     \
+    NT_EXPORT const struct nt_plugin *nt_plugin_v1(void)                                           \
     {                                                                                              \
         return &(desc);                                                                            \
     }                                                                                              \

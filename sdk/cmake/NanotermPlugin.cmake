@@ -13,7 +13,7 @@ function(nt_add_plugin name)
   target_include_directories(plugin_${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
   set_target_properties(plugin_${name} PROPERTIES
     PREFIX "" OUTPUT_NAME ${name}
-    LINK_DEPENDS "${NT_PLUGIN_EXPORTS};${CMAKE_BINARY_DIR}/bin/nanoterm" # a new program may write another manifest
+    LINK_DEPENDS "${NT_PLUGIN_EXPORTS};${NT_PROGRAM}" # a new program may write another manifest
     LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib/nanoterm/plugins)
   target_link_options(plugin_${name} PRIVATE
     -Wl,--exclude-libs,ALL -Wl,--build-id=sha1 -Wl,--version-script=${NT_PLUGIN_EXPORTS})

@@ -2,7 +2,9 @@
 """Every example of every help text runs as it stands: ids are replaced by real ones, nothing else."""
 import json
 import os
+import pathlib
 import shlex
+import shutil
 import subprocess
 
 import pytest
@@ -29,13 +31,38 @@ def folder(cli, tmp_path):
     return tmp_path
 
 
+HELLO = """#include "nanoterm/plugin.h"
+static int run(struct nt_call *call, struct nt_error *reterr) { (void)call, (void)reterr; return 0; }
+static const struct nt_example examples[] = { { "hello", "Say nothing" } };
+static const struct nt_command commands[] = {
+    { .path = "hello", .summary = "Say nothing", .run = run, .examples = NT_TABLE(examples) } };
+static const struct nt_plugin plugin = { NT_PLUGIN_HEAD, .name = "hello", .version = "1", .summary = "Nothing",
+                                         .commands = NT_TABLE(commands) };
+NT_PLUGIN(plugin);
+"""
+
+
+def add_plugin(cli, folder, path):
+    """What the examples of `plugin` expect: one that was just built, or was installed before."""
+    plugins = folder / "build/lib/nanoterm/plugins"
+    plugins.mkdir(parents=True)
+    (folder / "plugin.c").write_text(HELLO)
+    include = pathlib.Path(__file__).resolve().parents[2] / "include"
+    subprocess.run(["cc", "-shared", "-fPIC", "-I", include, "-o", plugins / "hello.so", folder / "plugin.c"], check=True)
+    shutil.copy(plugins / "hello.so", folder)
+    if path == "plugin remove":
+        cli.ok("plugin", "install", plugins)
+
+
 @pytest.mark.parametrize("path, line", EXAMPLES, ids=[line for _, line in EXAMPLES])
 def test_example(cli, fresh, folder, path, line):
     if path in ELSEWHERE:
         pytest.skip("has a test of its own")
-    if path.split()[0] in ("auth", "config"):
+    if path.split()[0] in ("auth", "config", "plugin"):
         cli = fresh()  # they change settings; no server is started for them
-    words = shlex.split(line)
+    if path.split()[0] == "plugin":
+        add_plugin(cli, folder, path)
+    words = [word.replace("~", str(cli.home)) if word.startswith("~/") else word for word in shlex.split(line)]
     assert words[:len(path.split())] == path.split() or path.split()[-1] in words
     if "ws_a1b2c3d4" in line:
         ws = cli.create("--no-internet")

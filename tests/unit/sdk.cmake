@@ -2,3 +2,4 @@
 foreach(name sdk_buf sdk_parse sdk_error)
   nt_add_unit_test(${name} LIBRARIES nt_sdk)
 endforeach()
+nt_add_unit_test(sdk_fake_host LIBRARIES nt_fake_host)
