@@ -15,6 +15,7 @@
 
 #include "plugins/guest/jobs.h"
 #include "plugins/guest/program.h"
+#include "plugins/guest/terminal.h"
 
 #define LOG_MAX ((uint64_t)1024 * 1024 * 1024)
 #define MARKS_MAX 256u
@@ -313,6 +314,10 @@ void job_view(struct conn *c, const struct request *r)
     bool is_live = r->type == NT_G_ATTACH;
     if (!job)
         return;
+    if (is_live && job->program && job->program->terminal) {
+        terminal_view(job->program->terminal, c, r);
+        return;
+    }
     if (is_live && !job->has_log) {
         conn_error(c, NT_GE_INVALID, 0,
                    "the output of this program is not kept: it did not run in the background");

@@ -16,6 +16,7 @@
 
 #include "plugins/guest/program.h"
 #include "plugins/guest/sidecar.h"
+#include "plugins/guest/terminal.h"
 
 #define JOBS_MAX 1000
 
@@ -178,9 +179,24 @@ void job_failed(struct job *job)
         job_free(job);
 }
 
+/* The newest that runs. */
+static struct job *find_agent(void)
+{
+    struct job *job = jobs;
+    while (job && (!(job->flags & NT_GX_AGENT) || job->has_ended))
+        job = job->next;
+    return job;
+}
+
 struct job *job_of(struct conn *c, const struct request *r)
 {
     struct job *job = NULL;
+    if (r->type == NT_G_ATTACH && !request_has(r, NT_GT_ID) && !request_has(r, NT_GT_PID)) {
+        job = find_agent();
+        if (!job)
+            conn_error(c, NT_GE_NOT_FOUND, ESRCH, "no agent runs in this workspace");
+        return job;
+    }
     if (request_has(r, NT_GT_ID)) {
         job = find(r->text[NT_GT_ID], r->text_size[NT_GT_ID]);
     } else {
@@ -202,6 +218,8 @@ static void add_entry(struct nt_g_writer *w, const struct job *j)
     nt_g_add_number(w, NT_GT_RUNNING, !j->has_ended);
     nt_g_add_number(w, NT_GT_FLAGS, j->flags);
     nt_g_add_number(w, NT_GT_STARTED_MS, (uint64_t)j->started_ms);
+    if (j->program && j->program->terminal)
+        terminal_add_size(j->program->terminal, w);
     if (j->log_path)
         nt_g_add_text(w, NT_GT_LOG, j->log_path);
     if (j->trouble)

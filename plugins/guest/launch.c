@@ -9,6 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "plugins/guest/pty.h"
+#include "plugins/guest/terminal.h"
+
 #define PIPE_SIZE (1024 * 1024)
 
 extern char **environ;
@@ -31,6 +34,20 @@ static void put(char **env, size_t *count, char *entry)
     env[(*count)++] = entry;
 }
 
+/* What a terminal without a command runs. */
+static char *const login_bash[] = { (char *)"bash", (char *)"-l", NULL };
+static char *const login_sh[] = { (char *)"sh", (char *)"-l", NULL };
+
+/* TERM names a file of the terminal's description: anything but a name is replaced. */
+static void set_term(char **env, size_t *count)
+{
+    static char fallback[] = "TERM=xterm-256color";
+    for (size_t i = 0; i < *count; i++)
+        if (strncmp(env[i], "TERM=", 5) == 0 && pty_is_term(env[i] + 5))
+            return;
+    put(env, count, fallback);
+}
+
 int launch_read(struct launch *l, struct conn *c, const struct request *r,
                 const struct nt_g_frame *frame)
 {
@@ -48,12 +65,13 @@ int launch_read(struct launch *l, struct conn *c, const struct request *r,
         if (f.tag == NT_GT_ARG || f.tag == NT_GT_ENV || f.tag == NT_GT_CWD)
             bytes += f.size + 1;
     }
-    if (!args) {
+    bool is_terminal = request_number(r, NT_GT_FLAGS, 0) & NT_GX_TTY;
+    if (!args && !is_terminal) {
         conn_error(c, NT_GE_INVALID, 0, "the program is missing");
         return -1;
     }
     l->argv = calloc(args + 1, sizeof(*l->argv));
-    l->env = calloc(envs + 1, sizeof(*l->env));
+    l->env = calloc(envs + 2, sizeof(*l->env));
     l->text = malloc(bytes + 1);
     l->cwd = guest.base;
     if (!l->argv || !l->env || !l->text) {
@@ -80,8 +98,19 @@ int launch_read(struct launch *l, struct conn *c, const struct request *r,
             l->cwd = text;
         text += f.size + 1;
     }
-    (void)r;
+    if (is_terminal)
+        set_term(l->env, &envs);
+    if (!args) {
+        free(l->argv);
+        l->argv = NULL;
+        l->argv_else = login_sh;
+    }
     return 0;
+}
+
+char *const *launch_argv(const struct launch *l)
+{
+    return l->argv ? l->argv : login_bash;
 }
 
 /* A pipe opened in the right direction, and nothing else: a file, a folder, a terminal or a socket
@@ -139,6 +168,16 @@ int launch_streams(struct launch *l, struct conn *c, uint64_t flags)
         return -1;
     }
     return 0;
+}
+
+struct terminal *launch_terminal(struct launch *l, struct conn *c, const struct request *r)
+{
+    static const uint64_t passed = NT_GX_FD_STDIN | NT_GX_FD_STDOUT | NT_GX_FD_STDERR;
+    if (c->bad_fds || c->fd_count || request_number(r, NT_GT_FLAGS, 0) & passed) {
+        conn_error(c, NT_GE_BAD_DESCRIPTOR, 0, "a program with a terminal takes no descriptors");
+        return NULL;
+    }
+    return terminal_new(c, r, l->child);
 }
 
 void launch_done(struct launch *l)

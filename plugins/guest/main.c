@@ -24,9 +24,11 @@
 #include "plugins/guest/jobs.h"
 #include "plugins/guest/ports.h"
 #include "plugins/guest/program.h"
+#include "plugins/guest/pty.h"
 #include "plugins/guest/relay.h"
 #include "plugins/guest/sidecar.h"
 #include "plugins/guest/state.h"
+#include "plugins/guest/terminal.h"
 #include "plugins/guest/watchdog.h"
 
 #define OVERFLOW_UID 65534u /* what host root looks like from inside */
@@ -519,6 +521,7 @@ int main(int argc, char **argv)
     if (take_descriptors() < 0)
         return give_up("descriptors");
     protect();
+    pty_init();
     if (getrandom(guest.nonce, sizeof(guest.nonce), 0) != sizeof(guest.nonce))
         return give_up("random numbers");
     if (loop_init() < 0 || watch_signals() < 0
@@ -532,6 +535,7 @@ int main(int argc, char **argv)
         loop_turn();
         conn_sweep();
         programs_sweep();
+        terminals_sweep();
     }
     leave_reason();
     return guest.exit_status;

@@ -19,11 +19,13 @@
 #include "plugins/guest/launch.h"
 #include "plugins/guest/sidecar.h"
 #include "plugins/guest/supervisor.h"
+#include "plugins/guest/terminal.h"
 #include "plugins/guest/tree.h"
 
 #define PROGRAMS_MAX 1024
 #define READS_A_TURN 4
 #define RESCUE_MS 2000
+#define HANG_UP_MS 1000
 #define OOM_OF_PROGRAMS "300"
 
 static struct program *programs;
@@ -145,6 +147,11 @@ static void maybe_tell(struct program *p)
     loop_timer_end(&p->timeout);
     program_close_input(p);
     struct job_end end = end_of(p);
+    if (p->terminal) {
+        end.bytes[0] = terminal_bytes(p->terminal);
+        terminal_ended(p->terminal, &end);
+        p->terminal = NULL;
+    }
     struct conn *c = p->conn;
     p->conn = NULL;
     if (p->side)
@@ -196,6 +203,7 @@ void programs_sweep(void)
         program_close_input(p);
         close_output(&p->out[0]);
         close_output(&p->out[1]);
+        terminal_free(p->terminal);
         if (p->feeder)
             conn_close(p->feeder);
         sidecar_close(p->side);
@@ -289,6 +297,8 @@ static void pump(struct program *p, struct output *o)
 /* The program has ended: only the rest is still its own. */
 static void drain(struct program *p)
 {
+    if (p->terminal)
+        terminal_drain(p->terminal);
     for (int i = 0; i < 2; i++) {
         count_rest(&p->out[i]);
         if (p->out[i].fd >= 0 && !p->out[i].is_done)
@@ -388,6 +398,31 @@ static const struct conn_ops exec_ops = { .frame = exec_frame,
                                           .writable = exec_writable,
                                           .lost = exec_lost };
 
+/* --- its terminal -------------------------------------------------------------------------- */
+
+void program_terminal_done(struct program *p)
+{
+    p->out[0].is_done = true;
+    maybe_tell(p);
+}
+
+static void on_hung_up(struct timer *timer)
+{
+    program_kill(OWNER(timer, struct program, timeout), NT_GR_KILLED);
+}
+
+/* As when a line is dropped: SIGHUP, and a moment for the shell to write its history. */
+void program_terminal_lost(struct program *p)
+{
+    p->conn = NULL;
+    if (p->is_gone || p->is_told || (p->job && p->job->flags & (NT_GX_KEEP | NT_GX_BACKGROUND)))
+        return;
+    p->is_hung_up = true;
+    loop_timer_end(&p->timeout);
+    loop_timer(&p->timeout, HANG_UP_MS, on_hung_up);
+    terminal_hang_up(p->terminal);
+}
+
 /* --- what the supervisor says -------------------------------------------------------------- */
 
 static void on_started(struct program *p, int pid)
@@ -401,10 +436,13 @@ static void on_started(struct program *p, int pid)
         nt_g_add_number(&w, NT_GT_PID, (uint64_t)pid);
         nt_g_add_text(&w, NT_GT_ID, p->job->id);
         conn_send_writer(c, &w);
-        if (p->job->flags & NT_GX_BACKGROUND) {
-            p->conn = NULL;
+        bool is_background = p->job->flags & NT_GX_BACKGROUND;
+        if (p->terminal)
+            terminal_started(p->terminal, !is_background);
+        if (p->terminal || is_background)
+            p->conn = NULL; /* the terminal's now, or nobody's */
+        if (is_background)
             conn_end(c);
-        }
     }
     for (int i = 0; i < 2; i++)
         listen_to(&p->out[i], true);
@@ -448,6 +486,8 @@ static void on_control(struct source *source, uint32_t events)
             p->wait_status = m.value;
             loop_timer_end(&p->timeout);
             drain(p);
+            if (p->is_hung_up)
+                program_kill(p, NT_GR_KILLED);
             maybe_tell(p);
         } else if (m.kind == SUPERVISOR_BORN) {
             p->born = m.value;
@@ -484,9 +524,14 @@ static int start(struct program *p, struct launch *l, struct conn *c)
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return -1;
-    struct supervisor_plan plan = { l->argv,      l->env,
-                                    l->cwd,       { l->child[0], l->child[1], l->child[2] },
-                                    &guest.files, pair[1] };
+    struct supervisor_plan plan = { .argv = launch_argv(l),
+                                    .argv_else = l->argv_else,
+                                    .env = l->env,
+                                    .cwd = l->cwd,
+                                    .fds = { l->child[0], l->child[1], l->child[2] },
+                                    .files = &guest.files,
+                                    .control = pair[1],
+                                    .is_terminal = p->terminal != NULL };
     /* Inherited by the program. /proc/self of the child could not be written: it is not
      * dumpable. */
     oom_adjust(OOM_OF_PROGRAMS);
@@ -508,6 +553,7 @@ static void program_drop(struct program *p, struct launch *l)
 {
     sidecar_close(p->side);
     job_failed(p->job);
+    terminal_free(p->terminal);
     launch_done(l);
     if (l == p->launch)
         free(l);
@@ -528,6 +574,8 @@ static void begin(struct program *p, struct launch *l, struct conn *c)
         p->out[i].fd = l->own[i + 1];
         p->out[i].is_done = p->out[i].fd < 0;
     }
+    if (p->terminal)
+        p->out[0].is_done = false;
     l->own[0] = l->own[1] = l->own[2] = -1;
     p->next = programs;
     if (programs)
@@ -540,6 +588,8 @@ static void begin(struct program *p, struct launch *l, struct conn *c)
                    on_timeout);
     c->op = p;
     c->ops = &exec_ops;
+    if (p->terminal)
+        terminal_begin(p->terminal, p, c);
     conn_beat(c, p->beat_ms);
     launch_done(l);
     if (l == p->launch)
@@ -571,6 +621,8 @@ static void on_side_opened(void *data, int sys)
 static void on_side_writable(void *data)
 {
     struct program *p = data;
+    if (p->terminal)
+        terminal_resume(p->terminal);
     for (int i = 0; i < 2; i++)
         if (p->pid && p->out[i].fd >= 0)
             pump(p, &p->out[i]);
@@ -651,9 +703,13 @@ void program_exec(struct conn *c, const struct request *r, const struct nt_g_fra
         return;
     struct launch l = { .child = { -1, -1, -1 }, .own = { -1, -1, -1 } };
     struct job *job = NULL;
-    if (launch_read(&l, c, r, frame) == 0 && launch_streams(&l, c, flags) == 0)
-        job = job_new(c, r, l.argv);
+    struct terminal *terminal = NULL;
+    if (launch_read(&l, c, r, frame) == 0
+        && (flags & NT_GX_TTY ? (terminal = launch_terminal(&l, c, r)) != NULL
+                              : launch_streams(&l, c, flags) == 0))
+        job = job_new(c, r, launch_argv(&l));
     if (!job) {
+        terminal_free(terminal);
         launch_done(&l);
         return;
     }
@@ -661,6 +717,7 @@ void program_exec(struct conn *c, const struct request *r, const struct nt_g_fra
     if (!p) {
         conn_error(c, NT_GE_SYSTEM, ENOMEM, "out of memory");
         job_failed(job);
+        terminal_free(terminal);
         launch_done(&l);
         return;
     }
@@ -668,6 +725,7 @@ void program_exec(struct conn *c, const struct request *r, const struct nt_g_fra
                            .input.fd = -1,
                            .in_fd = -1,
                            .job = job,
+                           .terminal = terminal,
                            .beat_ms = request_number(r, NT_GT_BEAT_MS, 0),
                            .timeout_ms = request_number(r, NT_GT_TIMEOUT_MS, 0) };
     for (int i = 0; i < 2; i++)

@@ -11,6 +11,7 @@
 struct job;
 struct launch;
 struct sidecar;
+struct terminal;
 
 /* One of its outputs. */
 struct output {
@@ -46,6 +47,7 @@ struct program {
     struct sidecar *side;  /* writes its LOG; NULL: none */
     struct launch *launch; /* while it waits for side; else NULL */
     uint64_t beat_ms;
+    struct terminal *terminal; /* NULL: it has none, or has ended */
     struct waiter *waiters;
     struct timer timeout;
     struct timer rescue; /* the supervisor does not obey: it may have been stopped by a program */
@@ -57,6 +59,7 @@ struct program {
     bool is_gone;    /* no process of the tree is left */
     bool is_told;    /* its end was announced */
     bool is_failed;  /* it did not start */
+    bool is_hung_up; /* its terminal was closed: what does not end is killed */
 };
 
 void program_exec(struct conn *c, const struct request *r, const struct nt_g_frame *frame);
@@ -69,6 +72,10 @@ void program_wait_gone(struct program *p, struct conn *c);
 /* Writes to its stdin: 1 all taken, 0 the pipe is full (the conn is resumed later). */
 int program_feed(struct program *p, struct conn *c, const uint8_t *bytes, size_t size);
 void program_close_input(struct program *p);
+/* Its terminal was read to the end. */
+void program_terminal_done(struct program *p);
+/* Who started it in a terminal has gone. */
+void program_terminal_lost(struct program *p);
 
 /* A child that is no helper was reaped. */
 void program_reaped(pid_t pid);

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -83,6 +84,8 @@ static void __attribute__((noreturn)) become_program(const struct supervisor_pla
     sigemptyset(&none);
     signal(SIGPIPE, SIG_DFL); /* all others are at their default since the guest started */
     setsid();
+    if (plan->is_terminal)
+        ioctl(0, TIOCSCTTY, 0);
     /* the program may stop or kill us before we tell that it has started */
     tell(SUPERVISOR_BORN, getpid());
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -91,6 +94,8 @@ static void __attribute__((noreturn)) become_program(const struct supervisor_pla
         failed_kind = SUPERVISOR_NO_CWD;
     } else {
         failed_sys = exec_in_path(plan->argv, plan->env);
+        if (failed_sys == ENOENT && plan->argv_else)
+            failed_sys = exec_in_path(plan->argv_else, plan->env);
         failed_kind = SUPERVISOR_NO_EXEC;
     }
     _exit(127);

@@ -4,17 +4,20 @@
 #ifndef GUEST_SUPERVISOR_H
 #define GUEST_SUPERVISOR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/resource.h>
 #include <sys/types.h>
 
 struct supervisor_plan {
     char *const *argv;
+    char *const *argv_else; /* when that one is not there; NULL: none */
     char *const *env;
     const char *cwd;
     int fds[3];                 /* become 0, 1, 2 of the program */
     const struct rlimit *files; /* RLIMIT_NOFILE of the program */
     int control;                /* SOCK_SEQPACKET to the guest */
+    bool is_terminal;           /* 0 is its controlling terminal */
 };
 
 /* One packet, either way. */
