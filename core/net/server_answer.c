@@ -277,19 +277,22 @@ struct net_ws *net_ws_accept(struct net_request *req, const struct net_ws_events
 
 void answer_bad(struct peer_conn *p, uint32_t status)
 {
-    const char *body =
-        status == 408   ? "{\"error\":\"the request took too long\",\"code\":\"timeout\"}"
-        : status == 431 ? "{\"error\":\"the request head is too large\",\"code\":\"limit\"}"
-        : status == 417
-            ? "{\"error\":\"the expectation is not supported\",\"code\":\"not_supported\"}"
-        : status == 505 ? "{\"error\":\"only HTTP/1.1 and HTTP/1.0\",\"code\":\"not_supported\"}"
-                        : "{\"error\":\"not a proper HTTP request\",\"code\":\"invalid_request\"}";
+    const char *why = status == 408   ? "the request took too long"
+                      : status == 431 ? "the request head is too large"
+                      : status == 417 ? "the expectation is not supported"
+                      : status == 505 ? "only HTTP/1.1 and HTTP/1.0"
+                                      : "not a proper HTTP request";
+    /* The envelope of every error of the API; there is no id, as the request could not be read. */
+    nt_auto(nt_buf_done) struct nt_buf body = NT_BUF(512);
+    nt_buf_addf(&body, "{\"error\":\"%s\",\"code\":\"%s\",\"request_id\":\"\",\"retryable\":%s}",
+                why, status == 408 ? "timeout" : "invalid_request",
+                status == 408 ? "true" : "false");
     nt_auto(nt_buf_done) struct nt_buf b = NT_BUF(HTTP_TEXT_MAX);
     add_status(&b, status);
     nt_buf_addf(
         &b, "Content-Length: %zu\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n",
-        strlen(body));
-    nt_buf_add(&b, body);
+        body.size);
+    nt_buf_add(&b, nt_buf_text(&body));
     conn_due(p->c, DUE_HEAD, -1);
     conn_due(p->c, DUE_IDLE, -1);
     p->is_closing = true;

@@ -123,6 +123,11 @@ static void assert_refused(const char *bytes, size_t size, const char *status)
         print_error("for [%.200s] wanted %s, got [%s]\n", bytes, status, nt_buf_text(&b));
     assert_int_equal(strncmp(nt_buf_text(&b), status, strlen(status)), 0);
     assert_non_null(strstr(nt_buf_text(&b), "Connection: close"));
+    /* clients read the reason where they read that of every error */
+    static const char *const members[] = { "\"error\":", "\"code\":", "\"request_id\":",
+                                           "\"retryable\":" };
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+        assert_non_null(strstr(nt_buf_text(&b), members[i]));
     assert_int_equal(e.requests, e.done);
     stop(&t, &e);
     nt_buf_done(&b);
