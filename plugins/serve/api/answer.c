@@ -23,16 +23,23 @@ void answer_guest_error(struct exchange *x, const struct nt_error *error,
                   error->message[0] ? error->message : "the workspace did not answer");
 }
 
-void answer_raw_json(struct net_request *req, uint32_t status, json_t *body)
+static void raw_json(struct net_request *req, uint32_t status, const char *request_id, json_t *body)
 {
     nt_autofree char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
     json_decref(body);
-    static const struct net_header head[] = { { "Content-Type", "application/json" } };
+    struct net_header head[] = { { "Content-Type", "application/json" },
+                                 { "Cache-Control", "no-store" },
+                                 { "X-Request-Id", request_id } };
     if (!text) {
         net_respond_abort(req);
         return;
     }
-    net_respond(req, status, head, 1, (struct nt_bytes){ text, strlen(text) });
+    net_respond(req, status, head, request_id ? 3 : 2, (struct nt_bytes){ text, strlen(text) });
+}
+
+void answer_raw_json(struct net_request *req, uint32_t status, json_t *body)
+{
+    raw_json(req, status, NULL, body);
 }
 
 void answer_raw_error(struct net_request *req, const char *request_id, uint32_t status,
@@ -43,7 +50,7 @@ void answer_raw_error(struct net_request *req, const char *request_id, uint32_t 
     json_object_set_new(body, "code", json_string(code));
     json_object_set_new(body, "request_id", json_string(request_id));
     json_object_set_new(body, "retryable", json_boolean(status == 503));
-    answer_raw_json(req, status, body);
+    raw_json(req, status, request_id, body);
 }
 
 uint64_t answer_pid(struct exchange *x, unsigned index)
