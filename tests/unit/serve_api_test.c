@@ -410,6 +410,14 @@ static void bad_bodies_are_refused_in_one_form(void **state)
     assert_int_equal(read_answer(fd, &large, NULL, 0), 413);
     assert_code(large, "invalid_request");
     assert_int_equal(ask(f, "GET", "/v1/sandboxes?limit=x", "", NULL, &limit), 400);
+    nt_auto_json json_t *mode = NULL, *custom = NULL;
+    assert_int_equal(
+        ask(f, "POST", "/v1/sandboxes", "", "{\"network\":{\"egress\":{\"mode\":\"x\"}}}", &mode),
+        400);
+    assert_int_equal(ask(f, "POST", "/v1/sandboxes", "",
+                         "{\"network\":{\"egress\":{\"mode\":\"custom\"}}}", &custom),
+                     501);
+    assert_code(custom, "not_implemented");
     assert_int_equal(ask(f, "POST", "/v1/sandboxes/ws_1/host", "", "{\"port\":80}", &host), 501);
     assert_code(host, "not_implemented");
 }
@@ -420,7 +428,8 @@ static void the_same_create_is_done_once(void **state)
     fake.create_ms = 150;
     assert_true(start(f));
     char headers[256];
-    snprintf(headers, sizeof(headers), "X-Nanoterm-Local-Token: %s\r\nIdempotency-Key: abc\r\n",
+    snprintf(headers, sizeof(headers),
+             "X-Nanoterm-Local-Token: %s\r\nIdempotency-Key: abc\r\nX-Nanoterm-Wire: 1\r\n",
              f->token);
     nt_auto_json json_t *first = NULL, *second = NULL, *third = NULL, *other = NULL;
     int one = dial(f), two = dial(f);
@@ -437,6 +446,12 @@ static void the_same_create_is_done_once(void **state)
     assert_int_equal(
         ask(f, "POST", "/v1/sandboxes", "Idempotency-Key: abc\r\n", "{\"vcpus\":2}", &other), 409);
     assert_code(other, "conflict");
+    /* the other form of the wire means other defaults and has another answer */
+    snprintf(headers, sizeof(headers), "X-Nanoterm-Local-Token: %s\r\nIdempotency-Key: abc\r\n",
+             f->token);
+    int narrow = dial(f);
+    send_request(f, narrow, "POST", "/v1/sandboxes", headers, "{\"vcpus\":1,\"memory_mb\":256}");
+    assert_int_equal(read_answer(narrow, NULL, NULL, 0), 409);
     assert_int_equal(fake.creates, 1);
 }
 
@@ -468,7 +483,8 @@ static void a_peer_that_leaves_does_not_stop_its_create(void **state)
     fake.create_ms = 100;
     assert_true(start(f));
     char headers[256];
-    snprintf(headers, sizeof(headers), "X-Nanoterm-Local-Token: %s\r\nIdempotency-Key: gone\r\n",
+    snprintf(headers, sizeof(headers),
+             "X-Nanoterm-Local-Token: %s\r\nIdempotency-Key: gone\r\nX-Nanoterm-Wire: 1\r\n",
              f->token);
     int fd = dial(f);
     send_request(f, fd, "POST", "/v1/sandboxes", headers, "{}");

@@ -199,8 +199,11 @@ static int take_network(const json_t *body, bool *internet, struct nt_error *ret
         || json_array_size(member(egress, "deny_cidrs")) > 0 || member(egress, "rate_limit"))
         return not_built("network: rules for single addresses", reterr);
     const char *mode = nt_json_text(egress, "mode");
+    if (mode && strcmp(mode, "custom") == 0)
+        return not_built("network.egress: custom", reterr);
     if (egress && (!mode || (strcmp(mode, "allow_all") != 0 && strcmp(mode, "deny_all") != 0)))
-        return not_built("network.egress other than allow_all and deny_all", reterr);
+        return nt_fail(reterr, NT_E_INVALID,
+                       "network.egress.mode must be allow_all, deny_all or custom");
     if (mode && strcmp(mode, "deny_all") == 0)
         *internet = false;
     return 0;

@@ -159,13 +159,18 @@ static void begin(struct creation *c)
         fail_all(c, &error);
 }
 
-/* What was asked, whatever the order of its members. */
-static void hash_request(const json_t *body, uint8_t ret[STORE_KEY_HASH])
+/* What was asked, whatever the order of its members. The form of the wire is a part of it: it
+ * decides what is meant by what was left out, and what the answer has. */
+static void hash_request(const json_t *body, bool is_wide, uint8_t ret[STORE_KEY_HASH])
 {
     nt_autofree char *text =
         body ? json_dumps(body, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY) : NULL;
     const char *bytes = text ? text : "";
-    crypto_generichash(ret, STORE_KEY_HASH, (const unsigned char *)bytes, strlen(bytes), NULL, 0);
+    crypto_generichash_state state;
+    crypto_generichash_init(&state, NULL, 0, STORE_KEY_HASH);
+    crypto_generichash_update(&state, (const unsigned char *)(is_wide ? "1" : "0"), 1);
+    crypto_generichash_update(&state, (const unsigned char *)bytes, strlen(bytes));
+    crypto_generichash_final(&state, ret, STORE_KEY_HASH);
 }
 
 /* Waits for the same request when it is at work: true. */
@@ -195,7 +200,7 @@ void sandbox_create(struct server *server, struct exchange *x)
         return;
     }
     uint8_t request[STORE_KEY_HASH];
-    hash_request(exchange_json(x), request);
+    hash_request(exchange_json(x), exchange_is_wide(x), request);
     if (key && join(server, x, key, request))
         return;
     if (server->stopping) {
