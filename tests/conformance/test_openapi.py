@@ -1,0 +1,331 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the server answers against the document that it serves: success and refusal of every route, in both forms.
+
+A route without an entry in ASKS fails test_every_operation_is_asked: write a function that asks for it."""
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import quote
+
+import pytest
+
+from websockets.sync.client import connect
+
+from openapi_form import Document
+
+ASKS = {}  # operationId: function(api)
+FORMS = ("narrow", "wide")
+# What carries no plain answer, or is for the server in the background (tests/black-box).
+NOT_HERE = {"openChannel", "openDescriptors", "handOver"}
+WIDE_ONLY = {"cloneRepository"}
+
+
+def asks(operation):
+    def keep(function):
+        ASKS[operation] = function
+        return function
+
+    return keep
+
+
+class Api:
+    """Asks the server, and compares each answer with the document."""
+
+    def __init__(self, server, document, workspace):
+        self.server, self.document, self.workspace = server, document, workspace
+        self.seen = {}
+
+    def __call__(self, operation, *params, query="", body=None, data=None, headers=()):
+        method, path, _ = self.document.operations[operation]
+        for param in params or (self.workspace,):
+            start, end = path.find("{"), path.find("}")
+            path = path[:start] + quote(str(param), safe="") + path[end + 1:] if start >= 0 else path
+        more = dict(headers)
+        if self.document.wire == "wide":
+            more["X-Nanoterm-Wire"] = "1"
+        if body is not None:
+            data = json.dumps(body).encode()
+        status, got, text = self.server.request(method, path + (f"?{query}" if query else ""), data, more)
+        self.document.check(operation, status, got, text)
+        self.seen.setdefault(operation, set()).add(status)
+        is_json = got.get("Content-Type") == "application/json" and text
+        return status, json.loads(text) if is_json else text
+
+    def ok(self, operation, *params, **more):
+        status, answer = self(operation, *params, **more)
+        assert status < 300, (operation, status, answer)
+        return answer
+
+    def refused(self, operation, wanted, *params, **more):
+        status, answer = self(operation, *params, **more)
+        assert status == wanted, (operation, status, answer)
+        return answer
+
+    def strict(self, schema, value):
+        """A whole thing: every member that is always there."""
+        self.document.validator({"$ref": f"#/components/schemas/{schema}"}).validate(value)
+
+
+@pytest.fixture(scope="module")
+def text(server):
+    status, headers, text = server.request("GET", "/v1/openapi.json")
+    assert status == 200 and headers["Content-Type"] == "application/json"
+    return json.loads(text)
+
+
+@pytest.fixture(scope="module")
+def workspace(server):
+    status, made = server.json("POST", "/v1/sandboxes", {})
+    assert status == 201
+    yield made["id"]
+    server.request("DELETE", f"/v1/sandboxes/{made['id']}")
+
+
+@pytest.fixture(params=FORMS)
+def api(request, server, text, workspace):
+    return Api(server, Document(text, request.param), workspace)
+
+
+# --- one function for each operation: at least one success and one refusal -----------------------
+
+
+@asks("getHealth")
+def health(api):
+    api.ok("getHealth")
+
+
+@asks("getOpenapi")
+def openapi(api):
+    assert api.ok("getOpenapi")["openapi"].startswith("3.1")
+
+
+@asks("createSandbox")
+def create(api):
+    made = api.ok("createSandbox", body={"metadata": {"a": [1]}, "envs": {"A": "b"}, "timeout_ms": 60000, "cwd": "/tmp"})
+    api.strict("Sandbox", made)
+    api.ok("removeSandbox", made["id"])
+    for wrong in ({"size": "huge"}, {"vcpus": 0}, {"cwd": "x"}, {"envs": {"a=": "b"}}, {"name": "ws_x"}, []):
+        api.refused("createSandbox", 400, body=wrong)
+    api.refused("createSandbox", 404, body={"template": "nothing"})
+    api.refused("createSandbox", 403, body={"image": "file:/etc/passwd"})
+    api.refused("createSandbox", 501, body={"desktop": True})
+    api.refused("createSandbox", 400, data=b"{")
+
+
+@asks("listSandboxes")
+def list_sandboxes(api):
+    page = api.ok("listSandboxes", query="limit=1")
+    api.strict("Sandbox", page["items"][0])
+    assert api.ok("listSandboxes", query="fields=id")["items"][0].keys() == {"id"}
+    api.refused("listSandboxes", 400, query="limit=x")
+    api.refused("listSandboxes", 400, query="state=lost")
+
+
+@asks("getSandbox")
+def get_sandbox(api):
+    api.strict("Sandbox", api.ok("getSandbox"))
+    assert api.ok("getSandbox", query="fields=status") == {"status": "running"}
+    api.refused("getSandbox", 404, "ws_nothing")
+
+
+@asks("removeSandbox")
+def remove(api):
+    made = api.ok("createSandbox", body={})
+    assert api.ok("removeSandbox", made["id"])["status"] == "destroyed"
+    api.refused("removeSandbox", 404, made["id"])
+
+
+@asks("stopSandbox")
+@asks("startSandbox")
+@asks("hibernateSandbox")
+@asks("resumeSandbox")
+def states(api):
+    made = api.ok("createSandbox", body={})["id"]
+    api.strict("Sandbox", api.ok("stopSandbox", made, body={"grace_ms": 0}))
+    assert api.ok("getSandboxMetrics", made) == []
+    api.refused("exec", 409, made, body={"command": "true"})
+    api.refused("listFiles", 409, made)
+    api.strict("Sandbox", api.ok("startSandbox", made))
+    snapshot = api.ok("hibernateSandbox", made)
+    api.strict("Sandbox", api.ok("resumeSandbox", snapshot["id"]))
+    api.refused("stopSandbox", 400, made, body={"grace_ms": -1})
+    api.ok("removeSandbox", made)
+    for operation in ("stopSandbox", "startSandbox", "hibernateSandbox", "resumeSandbox"):
+        api.refused(operation, 404, made)
+
+
+@asks("setTimeout")
+def timeout(api):
+    assert api.ok("setTimeout", body={"timeout_ms": 3600000, "timeout_action": "hibernate"})["remaining_ms"] > 0
+    assert api.ok("setTimeout", body={"timeout_ms": 0})["timeout_at"] is None
+    api.refused("setTimeout", 400, body={})
+
+
+@asks("getSandboxMetrics")
+def metrics(api):
+    assert len(api.ok("getSandboxMetrics")) == 1
+    api.refused("getSandboxMetrics", 404, "ws_nothing")
+
+
+@asks("publishPort")
+def host(api):
+    api.refused("publishPort", 501, body={"port": 80})
+
+
+@asks("exec")
+def exec_(api):
+    assert api.ok("exec", body={"command": "sh", "args": ["-c", "exit 3"]})["exit_code"] == 3
+    assert api.ok("exec", body={"command": "echo a; kill $$", "shell": True})["exit_code"] == 143
+    assert api.ok("exec", body={"command": "/nothing"})["exit_code"] == 127
+    api.refused("exec", 400, body={"command": ""})
+    api.refused("exec", 404, "ws_nothing", body={"command": "true"})
+
+
+@asks("listProcesses")
+@asks("getProcessLogs")
+@asks("killProcess")
+@asks("writeProcessStdin")
+def processes(api):
+    pid = api.ok("exec", body={"command": "cat", "background": True})["pid"]
+    assert pid in [row["pid"] for row in api.ok("listProcesses")]
+    api.ok("writeProcessStdin", api.workspace, pid, body={"data": "a"})
+    assert api.ok("getProcessLogs", api.workspace, pid)["stderr"] == ""
+    api.ok("killProcess", api.workspace, pid)
+    api.refused("listProcesses", 404, "ws_nothing")
+    api.refused("getProcessLogs", 404, api.workspace, 2147483647)
+    api.refused("getProcessLogs", 400, api.workspace, "x")
+    api.refused("killProcess", 404, api.workspace, 2147483647)
+    api.refused("writeProcessStdin", 400, api.workspace, pid, body={"data": 1})
+
+
+@asks("cloneRepository")
+def clone(api):
+    class NoRepository(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_error(404)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), NoRepository) as peer:
+        threading.Thread(target=peer.serve_forever, daemon=True).start()
+        # only this user's own commands may name an address of this machine: git ends with its message
+        lines = api.ok("cloneRepository", body={"url": f"http://127.0.0.1:{peer.server_port}/a", "path": "/tmp/clone"})
+        peer.shutdown()
+    assert json.loads(lines.splitlines()[-1])["exit_code"] != 0
+    api.refused("cloneRepository", 400, body={"url": "file:///etc"})
+
+
+@asks("writeFile")
+@asks("readFile")
+@asks("getFileInfo")
+@asks("fileExists")
+@asks("listFiles")
+@asks("renameFile")
+@asks("removeFile")
+@asks("makeFolder")
+def files(api):
+    folder = f"/workspace/{api.document.wire}"
+    api.ok("makeFolder", body={"path": folder})
+    api.strict("FileInfo", api.ok("writeFile", body={"path": f"{folder}/a", "content": "b"}))
+    api.ok("exec", body={"command": "ln -s a link; touch -d 1990-01-01 old", "shell": True, "cwd": folder})
+    assert api.ok("readFile", body={"path": f"{folder}/a"})["content"] == "b"
+    api.strict("FileInfo", api.ok("getFileInfo", body={"path": f"{folder}/a"}))
+    assert api.ok("fileExists", body={"path": f"{folder}/nothing"}) == {"exists": False}
+    assert len(api.ok("listFiles", query=f"path={folder}")) == 3
+    assert len(api.ok("listFiles", query="path=/proc&depth=2")) > 10
+    api.strict("FileInfo", api.ok("renameFile", body={"old_path": f"{folder}/a", "new_path": f"{folder}/b"}))
+    api.ok("removeFile", body={"path": folder})
+    api.refused("readFile", 404, body={"path": folder})
+    api.refused("getFileInfo", 404, body={"path": folder})
+    api.refused("listFiles", 404, query=f"path={folder}")
+    api.refused("removeFile", 404, body={"path": folder})
+    api.refused("renameFile", 404, body={"old_path": folder, "new_path": "/workspace/x"})
+    api.refused("makeFolder", 404, body={"path": "/etc/passwd/x"})
+    api.refused("writeFile", 400, body={"path": "/workspace/x", "content": 1})
+    api.refused("readFile", 400, body={"path": "/dev"})
+    api.refused("fileExists", 400, body={"path": "a\0b"})
+    api.refused("getFileInfo", 400, body={"path": "/", "user": "root"})
+
+
+@asks("uploadFile")
+@asks("downloadFile")
+@asks("describeFile")
+def raw_file(api):
+    path = f"path=/workspace/raw-{api.document.wire}"
+    api.ok("uploadFile", query=path + "&mode=640", data=b"\0\xff")
+    assert api.ok("downloadFile", query=path) == b"\0\xff"
+    api.ok("describeFile", query=path)
+    api.refused("uploadFile", 400, query=path + "&mode=8", data=b"")
+    api.refused("downloadFile", 404, query="path=/workspace/nothing")
+    api.refused("downloadFile", 400, query="path=/workspace")
+    api.refused("describeFile", 404, query="path=/workspace/nothing")
+
+
+# --- the tests ------------------------------------------------------------------------------------
+
+
+def test_every_operation_is_asked(text):
+    there = set(Document(text, "wide").operations) - NOT_HERE
+    assert set(ASKS) == there, (
+        f"not asked: {sorted(there - set(ASKS))}; not in the document: {sorted(set(ASKS) - there)}. "
+        "Each operation needs a function under @asks(operationId) in this file")
+
+
+@pytest.mark.parametrize("function", sorted(set(ASKS.values()), key=lambda one: one.__name__),
+                         ids=lambda one: one.__name__)
+def test_answers_are_as_described(api, function):
+    names = [name for name, one in ASKS.items() if one is function]
+    if set(names) <= WIDE_ONLY and api.document.wire == "narrow":
+        assert not set(names) & set(api.document.operations)
+        return
+    function(api)
+    for name in names:
+        responses = api.document.operations[name][2]["responses"]
+        can_succeed = any(status[0] == "2" for status in responses)
+        can_refuse = any(status[0] == "4" for status in responses)
+        assert not can_succeed or any(status < 300 for status in api.seen[name]), f"{name} did not succeed"
+        assert not can_refuse or any(status >= 400 for status in api.seen[name]), f"{name} was not refused"
+
+
+@pytest.mark.parametrize("wire", FORMS)
+def test_without_a_key_every_route_refuses(server, text, wire):
+    document = Document(text, wire)
+    for name, (method, path, operation) in document.operations.items():
+        path = path.replace("{id}", "ws_x").replace("{pid}", "1")
+        if operation.get("security") == [] or "x-nanoterm-websocket" in operation:
+            continue
+        status, headers, answer = server.request(method, path, None, {"Authorization": "Bearer nt_wrong"})
+        assert status == 401, name
+        document.check(name, status, headers, answer)
+
+
+def test_the_other_form_has_no_member_more(server, text, workspace):
+    """The comparison can fail: an answer of one form is not one of the other."""
+    for wire, header in (("narrow", {"X-Nanoterm-Wire": "1"}), ("wide", {})):
+        status, headers, answer = server.request("GET", f"/v1/sandboxes/{workspace}", None, header)
+        schema = Document(text, wire).validator({"$ref": "#/components/schemas/Sandbox"})
+        assert list(schema.iter_errors(json.loads(answer))), wire
+
+
+@pytest.mark.parametrize("wire", FORMS)
+def test_messages_of_a_websocket_are_as_described(server, text, workspace, wire):
+    document = Document(text, wire)
+    messages = document.operations["openChannel"][2]["x-nanoterm-websocket"]["exec"][wire]
+    first = {"narrow": {"type": "exec_start", "command": "sh", "args": ["-c", "echo a; echo b >&2; exit 3"], "id": "x"},
+             "wide": {"type": "exec", "argv": ["sh", "-c", "echo a; echo b >&2; exit 3"], "stdin": False}}[wire]
+    bad = {"narrow": {"type": "exec_start", "command": "/nothing"}, "wide": {"type": "exec", "argv": ["/nothing"]}}[wire]
+    seen = set()
+    for ask in (first, bad):
+        with connect(server.url.replace("http", "ws") + f"/v1/sandboxes/{workspace}/ws?channel=exec",
+                     additional_headers={"Authorization": f"Bearer {server.key}",
+                                         **({"X-Nanoterm-Wire": "1"} if wire == "wide" else {})},
+                     compression=None, proxy=None) as socket:
+            socket.send(json.dumps(ask))
+            for message in socket:
+                if isinstance(message, bytes):
+                    assert wire == "wide" and message[0] in (1, 2)
+                    continue
+                document.validator({"anyOf": messages["server"]}).validate(json.loads(message))
+                seen.add(json.loads(message)["type"])
+    assert seen >= ({"started", "exit", "error"} if wire == "wide" else {"exec_started", "exec_stdout", "exec_exit"})
