@@ -65,6 +65,15 @@ void limits_apply(const struct limits *limits, pid_t pid, struct limits_strength
     }
 }
 
+void limits_open_counters(const char *id, int ret[LIMITS_COUNTERS])
+{
+    for (int i = 0; i < LIMITS_COUNTERS; i++)
+        ret[i] = -1;
+    for (size_t i = 0; i < BACKENDS; i++)
+        if (backends[i]->open_counters)
+            backends[i]->open_counters(id, ret);
+}
+
 void limits_clear(const char *id, int64_t wait_ms)
 {
     for (int64_t waited = 0;; waited += 5) {

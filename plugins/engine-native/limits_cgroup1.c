@@ -115,6 +115,29 @@ static void cgroup1_enter(const struct limits *limits, struct limits_strength *r
     }
 }
 
+static void cgroup1_open_counters(const char *id, int ret[LIMITS_COUNTERS])
+{
+    static const struct {
+        const char *controller, *file;
+    } files[LIMITS_COUNTERS] = {
+        [LIMITS_MEMORY_EVENTS] = { "memory", "memory.oom_control" },
+        [LIMITS_PIDS_EVENTS] = { "pids", "pids.events" },
+        [LIMITS_MEMORY_USED] = { "memory", "memory.usage_in_bytes" },
+        [LIMITS_PIDS_USED] = { "pids", "pids.current" },
+    };
+    for (int i = 0; i < LIMITS_COUNTERS && geteuid() == 0; i++) {
+        int group = ret[i] < 0 ? open_group(files[i].controller, false) : -1;
+        int dir =
+            group < 0 ? -1 : openat(group, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (dir >= 0)
+            ret[i] = openat(dir, files[i].file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        if (dir >= 0)
+            close(dir);
+        if (group >= 0)
+            close(group);
+    }
+}
+
 static bool cgroup1_clear(const char *id)
 {
     bool clear = true;
@@ -131,5 +154,6 @@ static bool cgroup1_clear(const char *id)
     return clear;
 }
 
-const struct limits_backend limits_cgroup1 = { "cgroup v1", cgroup1_probe, cgroup1_enter, NULL,
-                                               cgroup1_clear };
+const struct limits_backend limits_cgroup1 = {
+    "cgroup v1", cgroup1_probe, cgroup1_enter, cgroup1_open_counters, NULL, cgroup1_clear
+};

@@ -145,6 +145,25 @@ static void cgroup2_enter(const struct limits *limits, struct limits_strength *r
     *ret_group = dir;
 }
 
+static void cgroup2_open_counters(const char *id, int ret[LIMITS_COUNTERS])
+{
+    static const char *const files[LIMITS_COUNTERS] = {
+        [LIMITS_MEMORY_EVENTS] = "memory.events",
+        [LIMITS_PIDS_EVENTS] = "pids.events",
+        [LIMITS_MEMORY_USED] = "memory.current",
+        [LIMITS_PIDS_USED] = "pids.current",
+    };
+    int group = open_group();
+    int dir = group < 0 ? -1 : openat(group, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    for (int i = 0; i < LIMITS_COUNTERS && dir >= 0; i++)
+        if (ret[i] < 0)
+            ret[i] = openat(dir, files[i], O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (dir >= 0)
+        close(dir);
+    if (group >= 0)
+        close(group);
+}
+
 static bool cgroup2_clear(const char *id)
 {
     int group = open_group();
@@ -155,5 +174,6 @@ static bool cgroup2_clear(const char *id)
     return clear;
 }
 
-const struct limits_backend limits_cgroup2 = { "cgroup v2", cgroup2_probe, cgroup2_enter, NULL,
-                                               cgroup2_clear };
+const struct limits_backend limits_cgroup2 = {
+    "cgroup v2", cgroup2_probe, cgroup2_enter, cgroup2_open_counters, NULL, cgroup2_clear
+};

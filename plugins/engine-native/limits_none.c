@@ -62,4 +62,4 @@ static void none_apply(const struct limits *limits, pid_t pid, struct limits_str
     }
 }
 
-const struct limits_backend limits_none = { "none", none_probe, NULL, none_apply, NULL };
+const struct limits_backend limits_none = { "none", none_probe, NULL, NULL, none_apply, NULL };

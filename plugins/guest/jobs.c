@@ -266,11 +266,12 @@ void job_add_exit(struct nt_g_writer *w, const struct job_end *end)
     nt_g_add_number(w, NT_GT_SIGNAL, end->signal);
     nt_g_add_number(w, NT_GT_OUT_BYTES, end->bytes[0]);
     nt_g_add_number(w, NT_GT_ERR_BYTES, end->bytes[1]);
+    nt_g_add_number(w, NT_GT_HITS, end->hits);
 }
 
 void job_send_exit(struct conn *c, const struct job_end *end)
 {
-    uint8_t memory[128];
+    uint8_t memory[160];
     struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), NT_G_EXIT);
     job_add_exit(&w, end);
     conn_send_writer(c, &w);

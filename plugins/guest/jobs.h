@@ -16,7 +16,7 @@ struct job_mark;
 
 /* How a program ended, as in NT_G_EXIT. */
 struct job_end {
-    uint64_t status, reason, signal;
+    uint64_t status, reason, signal, hits;
     uint64_t bytes[2];
 };
 

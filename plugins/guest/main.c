@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "plugins/guest/counters.h"
 #include "plugins/guest/jobs.h"
 #include "plugins/guest/ports.h"
 #include "plugins/guest/program.h"
@@ -296,8 +297,11 @@ void guest_request(struct conn *c, const struct nt_g_frame *frame, const uint8_t
     case NT_G_MKDIR:
     case NT_G_REMOVE:
     case NT_G_RENAME:
-    case NT_G_METRICS:
     case NT_G_PORTS:
+        helper_start(c, &r, more, more_size);
+        return;
+    case NT_G_METRICS:
+        counters_note_usage();
         helper_start(c, &r, more, more_size);
         return;
     case NT_G_PUBLISH:
@@ -338,7 +342,7 @@ static void on_connection(struct source *source, uint32_t events)
     /* given up to refuse a peer when no descriptor is left: else it would wait, and we spin */
     static int spare = -1;
     if (spare < 0)
-        spare = fcntl(guest.null_fd, F_DUPFD_CLOEXEC, GUEST_FD_LOGS + 1);
+        spare = fcntl(guest.null_fd, F_DUPFD_CLOEXEC, GUEST_FD_COUNT);
     int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC);
     if (fd < 0 && (errno == EMFILE || errno == ENFILE) && spare >= 0) {
         close(spare);
@@ -406,15 +410,15 @@ static int take_descriptors(void)
     guest.null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (guest.null_fd < 0)
         return -1;
-    int high = fcntl(guest.null_fd, F_DUPFD_CLOEXEC, GUEST_FD_LOGS + 1);
+    int high = fcntl(guest.null_fd, F_DUPFD_CLOEXEC, GUEST_FD_COUNT);
     close(guest.null_fd);
     guest.null_fd = high;
     if (high < 0)
         return -1;
-    for (int i = 0; i <= GUEST_FD_LOGS; i++)
+    for (int i = 0; i < GUEST_FD_COUNT; i++)
         if (fcntl(i, F_GETFD) < 0)
             dup2(guest.null_fd, i);
-    for (int i = GUEST_FD_SOCKET; i <= GUEST_FD_LOGS; i++)
+    for (int i = GUEST_FD_SOCKET; i < GUEST_FD_COUNT; i++)
         fcntl(i, F_SETFD, FD_CLOEXEC);
     int is_listening = 0;
     socklen_t size = sizeof(is_listening);
@@ -425,6 +429,7 @@ static int take_descriptors(void)
     if (guest.has_way_out && fstat(GUEST_FD_WAY_OUT, &st) == 0)
         guest.way_out_inode = st.st_ino;
     fcntl(GUEST_FD_SOCKET, F_SETFL, fcntl(GUEST_FD_SOCKET, F_GETFL) | O_NONBLOCK);
+    counters_init();
     return 0;
 }
 

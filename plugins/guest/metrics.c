@@ -11,8 +11,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "plugins/guest/counters.h"
 #include "plugins/guest/helper.h"
-#include "plugins/guest/watchdog.h"
 
 #define CGROUP "/sys/fs/cgroup/"
 
@@ -65,12 +65,12 @@ static uint64_t stat_field(const char *text, int n)
 }
 
 struct sums {
-    uint64_t cpu_ticks, pages;
+    uint64_t cpu_ticks, pages, count;
 };
 
 static struct sums sum_processes(void)
 {
-    struct sums s = { 0, 0 };
+    struct sums s = { 0, 0, 0 };
     char path[300], text[1024];
     DIR *dir = opendir("/proc");
     for (struct dirent *d; dir && (d = readdir(dir));) {
@@ -80,6 +80,7 @@ static struct sums sum_processes(void)
         slurp(path, text, sizeof(text));
         for (int field = 11; field <= 14; field++) /* own user, system; those of reaped children */
             s.cpu_ticks += stat_field(text, field);
+        s.count++;
         s.pages += stat_field(text, 21);
     }
     if (dir)
@@ -129,9 +130,10 @@ void metrics_serve(struct helper_io *io)
     uint64_t mem_limit = number_at(slurp(CGROUP "memory.max", text, sizeof(text)));
     uint64_t mem_used = number_at(slurp(CGROUP "memory.current", text, sizeof(text)));
     uint64_t cpu_us = number_of(slurp(CGROUP "cpu.stat", text, sizeof(text)), "usage_usec");
-    struct sums sums = { 0, 0 };
-    if (!mem_used || !cpu_us)
-        sums = sum_processes();
+    const struct usage *usage = &counters_usage;
+    if (!mem_used)
+        mem_used = usage->memory_bytes;
+    struct sums sums = sum_processes();
     if (!mem_used)
         mem_used = sums.pages * (uint64_t)sysconf(_SC_PAGESIZE);
     if (!cpu_us)
@@ -154,15 +156,9 @@ void metrics_serve(struct helper_io *io)
     nt_g_add_number(&w, NT_GT_DISK_TOTAL, disk.f_blocks * disk.f_frsize);
     nt_g_add_number(&w, NT_GT_NET_RX, rx);
     nt_g_add_number(&w, NT_GT_NET_TX, tx);
+    /* The group counts threads as well; without one the processes are counted. */
+    nt_g_add_number(&w, NT_GT_PIDS_USED, usage->pids ? usage->pids : sums.count);
+    nt_g_add_number(&w, NT_GT_OOM_KILLS, usage->counters.oom_kills);
+    nt_g_add_number(&w, NT_GT_PIDS_REFUSED, usage->counters.pids_refused);
     io_send(io, &w);
-}
-
-bool was_killed_for_memory(void)
-{
-    static uint64_t last;
-    char text[1024];
-    uint64_t now = number_of(slurp(CGROUP "memory.events", text, sizeof(text)), "oom_kill ");
-    bool more = now > last;
-    last = now;
-    return watchdog_has_killed() || more;
 }

@@ -131,11 +131,13 @@ static struct job_end end_of(const struct program *p)
         end.reason = NT_GR_SIGNALED;
         if (end.signal == SIGKILL && p->killed)
             end.reason = p->killed;
-        else if (end.signal == SIGKILL && was_killed_for_memory())
+        else if (end.signal == SIGKILL && (counters_hits(&p->counters) & NT_GH_MEMORY))
             end.reason = NT_GR_MEMORY;
     } else {
         end.status = (uint64_t)WEXITSTATUS(status);
     }
+    if (end.status) /* why, perhaps; who has succeeded is not asked */
+        end.hits = counters_hits(&p->counters);
     return end;
 }
 
@@ -726,6 +728,7 @@ void program_exec(struct conn *c, const struct request *r, const struct nt_g_fra
                            .in_fd = -1,
                            .job = job,
                            .terminal = terminal,
+                           .counters = counters_now(),
                            .beat_ms = request_number(r, NT_GT_BEAT_MS, 0),
                            .timeout_ms = request_number(r, NT_GT_TIMEOUT_MS, 0) };
     for (int i = 0; i < 2; i++)

@@ -6,6 +6,7 @@
 
 #include <sys/types.h>
 
+#include "plugins/guest/counters.h"
 #include "plugins/guest/state.h"
 
 struct job;
@@ -52,7 +53,8 @@ struct program {
     struct timer timeout;
     struct timer rescue; /* the supervisor does not obey: it may have been stopped by a program */
     uint64_t timeout_ms;
-    uint64_t killed; /* NT_GR_* of our own kill; 0: none */
+    struct counters counters; /* when it started */
+    uint64_t killed;          /* NT_GR_* of our own kill; 0: none */
     int wait_status;
     bool has_exited; /* wait_status is known */
     bool is_lost;    /* the supervisor was killed */

@@ -16,6 +16,12 @@ enum {
     GUEST_FD_WAY_OUT = 4,
     GUEST_FD_READY = 5,
     GUEST_FD_LOGS = 6,
+    /* Files of the workspace's control group, open for reading; each may be missing. */
+    GUEST_FD_MEMORY_EVENTS = 7, /* memory.events, or memory.oom_control: "oom_kill N" */
+    GUEST_FD_PIDS_EVENTS = 8,   /* pids.events: "max N" */
+    GUEST_FD_MEMORY_USED = 9,   /* memory.current, memory.usage_in_bytes */
+    GUEST_FD_PIDS_USED = 10,    /* pids.current */
+    GUEST_FD_COUNT = 11,
 };
 
 /* Exit statuses by which the engine names the reason. */
@@ -81,9 +87,5 @@ void helper_start(struct conn *c, const struct request *r, const uint8_t *more, 
 /* A helper ended. */
 bool helper_reaped(int pid);
 bool helper_is(int pid);
-
-/* metrics.c: whether the kernel has killed a process of this workspace for memory since the last
- * call. */
-bool was_killed_for_memory(void);
 
 #endif

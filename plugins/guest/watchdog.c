@@ -27,7 +27,7 @@
 static struct {
     uint64_t limit_bytes;
     struct timer timer;
-    bool has_killed;
+    uint64_t kills;
 } watchdog;
 
 /* What is in use, and who has the most of it. */
@@ -96,7 +96,7 @@ static void on_time(struct timer *timer)
     if (use.bytes > watchdog.limit_bytes)
         use = look(true);
     if (use.bytes > watchdog.limit_bytes && use.largest) {
-        watchdog.has_killed |= kill(use.largest, SIGKILL) == 0;
+        watchdog.kills += kill(use.largest, SIGKILL) == 0;
         next_ms = AGAIN_MS;
     }
     if (programs_alive())
@@ -114,9 +114,7 @@ void watchdog_wake(void)
         loop_timer(&watchdog.timer, LOOK_MS, on_time);
 }
 
-bool watchdog_has_killed(void)
+uint64_t watchdog_kills(void)
 {
-    bool has_killed = watchdog.has_killed;
-    watchdog.has_killed = false;
-    return has_killed;
+    return watchdog.kills;
 }

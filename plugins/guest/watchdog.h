@@ -11,7 +11,7 @@
 void watchdog_init(uint64_t memory_bytes);
 /* Programs came or went. */
 void watchdog_wake(void);
-/* Whether it has killed since the last call. */
-bool watchdog_has_killed(void);
+/* Processes that it has killed. */
+uint64_t watchdog_kills(void);
 
 #endif

@@ -20,7 +20,8 @@ int exec_ended(struct nt_call *call, uint32_t reason, uint32_t status, struct nt
         return nt_fail(reterr, NT_E_TIMEOUT,
                        "the program did not end in time; it was killed with all it had started");
     case NT_GR_MEMORY:
-        nt_fail(reterr, NT_E_RUNTIME, "the program was killed: the workspace ran out of memory");
+        nt_fail(reterr, WS_E_OUT_OF_MEMORY,
+                "the program was killed: the workspace ran out of memory");
         return nt_hint(reterr, "make a larger workspace: nanoterm ws create --size large");
     case NT_GR_LOST:
         return nt_fail(reterr, NT_E_RUNTIME,

@@ -44,6 +44,7 @@ struct local {
     size_t in_size;
     bool greeted, exited, failed;
     uint32_t done, status, reason;
+    uint64_t hits; /* NT_GH_* */
 };
 
 /* --- the three streams --------------------------------------------------------------------- */
@@ -245,7 +246,7 @@ static int send_exec(struct local *l, struct nt_error *reterr)
 }
 
 static int read_fields(const struct nt_g_frame *frame, uint64_t *status, uint64_t *reason,
-                       uint64_t *sys, uint64_t *code, char *message, size_t size)
+                       uint64_t *hits, uint64_t *sys, uint64_t *code, char *message, size_t size)
 {
     size_t at = 0;
     struct nt_g_field field;
@@ -255,6 +256,8 @@ static int read_fields(const struct nt_g_frame *frame, uint64_t *status, uint64_
             *status = nt_g_number(&field, &ok);
         else if (field.tag == NT_GT_REASON)
             *reason = nt_g_number(&field, &ok);
+        else if (field.tag == NT_GT_HITS)
+            *hits = nt_g_number(&field, &ok);
         else if (field.tag == NT_GT_ERRNO)
             *sys = nt_g_number(&field, &ok);
         else if (field.tag == NT_GT_CODE)
@@ -269,9 +272,9 @@ static int read_fields(const struct nt_g_frame *frame, uint64_t *status, uint64_
 
 static int on_frame(struct local *l, const struct nt_g_frame *frame)
 {
-    uint64_t status = 1, reason = NT_GR_EXITED, sys = 0, code = 0;
+    uint64_t status = 1, reason = NT_GR_EXITED, hits = 0, sys = 0, code = 0;
     char message[256] = "";
-    if (read_fields(frame, &status, &reason, &sys, &code, message, sizeof(message)) < 0)
+    if (read_fields(frame, &status, &reason, &hits, &sys, &code, message, sizeof(message)) < 0)
         return fail(l, NT_E_RESPONSE, "the workspace's guest broke the protocol");
     switch (frame->type) {
     case NT_G_HELLO:
@@ -289,6 +292,7 @@ static int on_frame(struct local *l, const struct nt_g_frame *frame)
         l->exited = true;
         l->status = (uint32_t)status;
         l->reason = (uint32_t)reason;
+        l->hits = hits;
         for (unsigned i = 1; i < 3; i++)
             if (l->pumps[i] && l->keep[i] >= 0)
                 pump_drain(l->pumps[i]);
@@ -398,6 +402,8 @@ static int converse(struct local *l, struct nt_bytes early, struct nt_error *ret
     }
     if (l->call->host->wait(l->call, &l->done, reterr) < 0)
         return -1;
+    if (!l->failed)
+        exec_tell_limits(l->call, l->spec->id, l->reason, l->hits);
     return l->failed ? -1 : exec_ended(l->call, l->reason, l->status, reterr);
 }
 

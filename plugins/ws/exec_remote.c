@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "nanoterm/guest.h"
+#include "exec_limits.h"
 #include "sdk/error.h"
 #include "sdk/json.h"
 #include "sdk/reader.h"
@@ -42,6 +43,7 @@ struct remote {
     /* exec_remote has returned; only the close of the stream is still to come */
     bool abandoned;
     uint32_t status, reason, done;
+    uint64_t hits; /* NT_GH_* */
 };
 
 static void fail(struct remote *r, uint32_t code, const char *text)
@@ -143,6 +145,7 @@ static void on_exit_message(struct remote *r, const json_t *message)
     r->exited = true;
     r->status = (uint32_t)json_integer_value(json_object_get(message, "status"));
     r->reason = (uint32_t)json_integer_value(json_object_get(message, "reason"));
+    r->hits = exec_hits_of(json_object_get(message, "limits_hit"));
     if (!r->output_lost && ((uint64_t)out != r->received[1] || (uint64_t)err != r->received[2]))
         fail(r, NT_E_RESPONSE, "bytes of the program's output were lost on the way");
     r->done = 1;
@@ -290,6 +293,8 @@ static int converse(struct remote *r, struct nt_error *reterr)
         r->stream->ops->grant(r->stream, OUTPUT_CREDIT);
     if (r->call->host->wait(r->call, &r->done, reterr) < 0)
         return -1;
+    if (!r->failed)
+        exec_tell_limits(r->call, r->spec->id, r->reason, r->hits);
     return r->failed ? -1 : exec_ended(r->call, r->reason, r->status, reterr);
 }
 

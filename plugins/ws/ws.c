@@ -163,10 +163,10 @@ static const struct nt_example exec_examples[] = {
     { "exec --cwd /workspace/api ws_a1b2c3d4 -- ls -la", "In another folder" },
     { "exec ws_a1b2c3d4 -- bash -lc \"ls -la | head\"", "A pipeline needs a shell" },
 };
-static const uint32_t exec_errors[] = {
-    NT_E_NOT_FOUND, NT_E_CONFLICT,  NT_E_TIMEOUT,           NT_E_RUNTIME,       NT_E_AUTH,
-    NT_E_CONNECT,   NT_E_NOT_BUILT, WS_E_COMMAND_NOT_FOUND, WS_E_NOT_EXECUTABLE
-};
+static const uint32_t exec_errors[] = { WS_E_OUT_OF_MEMORY, NT_E_NOT_FOUND, NT_E_CONFLICT,
+                                        NT_E_TIMEOUT,       NT_E_RUNTIME,   NT_E_AUTH,
+                                        NT_E_CONNECT,       NT_E_NOT_BUILT, WS_E_COMMAND_NOT_FOUND,
+                                        WS_E_NOT_EXECUTABLE };
 
 static const struct nt_error_row errors[] = {
     { .number = WS_E_COMMAND_NOT_FOUND,
@@ -189,6 +189,11 @@ static const struct nt_error_row errors[] = {
       .kind = "usage",
       .exit_status = 2,
       .help = "Give the URL of a repository (https://… or http://…), or a folder that is one" },
+    { .number = WS_E_OUT_OF_MEMORY,
+      .text = "nanoterm.out_of_memory",
+      .kind = "runtime",
+      .exit_status = 8,
+      .help = "Make a larger workspace: nanoterm ws create --size large" },
 };
 
 static const struct nt_command commands[] = {

@@ -12,6 +12,7 @@ enum {
     WS_E_NOT_EXECUTABLE,
     WS_E_CLONE_FAILED,
     WS_E_REPOSITORY,
+    WS_E_OUT_OF_MEMORY,
 };
 
 int ws_create(struct nt_call *call, struct nt_error *reterr);
@@ -46,6 +47,9 @@ extern const int exec_signals[EXEC_SIGNALS];
 /* How a program ended, for exec_local and exec_remote alike: sets the exit status of the call, or
  * makes the error of a program that did not end by itself. reason is NT_GR_* of guest.h. */
 int exec_ended(struct nt_call *call, uint32_t reason, uint32_t status, struct nt_error *reterr);
+/* A program has failed, and the workspace ran into limits meanwhile (NT_GH_* of guest.h): says
+ * which, how large they are, and what helps. Before exec_ended. */
+void exec_tell_limits(struct nt_call *call, const char *id, uint32_t reason, uint64_t hits);
 /* The error of a program that did not start: sys is the errno value of exec or chdir. */
 int exec_not_started(const struct exec_spec *spec, int sys, const char *message,
                      struct nt_error *reterr);

@@ -89,3 +89,25 @@ def test_what_is_asked_of_a_frozen_guest_ends(cli, frozen):
     cli.ok("ws", "start", ws)
     frozen(ws)
     cli.ok("ws", "rm", ws)
+
+
+def test_a_limit_that_was_hit_is_named(cli):
+    ws = cli.create("--no-internet")
+    hard = rows_of(cli)[ws]["limits"]
+    done = cli("--json", "exec", ws, "--", "tail", "/dev/zero", timeout=120)
+    assert done.status == 8 and done.error["code"] == "nanoterm.out_of_memory", done
+    # A program whose child was killed has a status of its own; the line says why it failed.
+    done = cli("exec", ws, "--", "sh", "-c", "tail /dev/zero; exit 3", timeout=120)
+    assert done.status == 3 and b"out of memory (limit 2048 MiB)" in done.stderr, done
+    if hard["pids"] == "hard":
+        done = cli("exec", ws, "--", "dash", "-c",
+                   "i=0; while [ $i -lt 1200 ]; do sleep 1000 </dev/null >/dev/null 2>&1 & i=$((i + 1)); done", timeout=120)
+        assert done.status == 2 and b"no more processes allowed" in done.stderr, done
+        cli.ok("ws", "stop", ws)
+        cli.ok("ws", "start", ws)
+    done = cli("exec", ws, "--", "sh", "-c", "cat /dev/zero > /tmp/a", timeout=120)
+    assert done.status == 1 and b"no space left on the disk" in done.stderr, done
+    # Who succeeds, or fails without a limit, hears nothing of it.
+    done = cli("exec", ws, "--", "sh", "-c", "rm /tmp/a; exit 4")
+    assert done.status == 4 and done.stderr == b"", done
+    cli.ok("ws", "rm", ws)

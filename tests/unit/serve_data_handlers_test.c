@@ -588,7 +588,7 @@ static void wire_passes_bytes_both_ways(void **state)
     assert_string_equal(
         nt_buf_text(&stage.texts),
         "{\"type\":\"started\",\"pid\":7}\n{\"type\":\"exit\",\"status\":3,\"reason\":1,"
-        "\"signal\":0,\"stdout_bytes\":3,\"stderr_bytes\":0}\n");
+        "\"signal\":0,\"stdout_bytes\":3,\"stderr_bytes\":0,\"limits_hit\":[]}\n");
     assert_int_equal(stage.ws_close_code, 1000);
     stage_ws_closed();
 }

@@ -168,10 +168,11 @@ static int child_descriptors(struct launch *l)
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null < 0)
         return errno;
-    /* Out of the way first: numbers 3 to 8 are sources and targets. */
-    int from[] = { LAUNCH_FD_SOCKET, l->listener_fd, LAUNCH_FD_READY,
-                   l->jobs_fd,       l->guest_fd,    l->status_fd };
-    for (size_t i = 0; i < 6; i++)
+    /* Out of the way first: numbers 3 to 10 are sources and targets. */
+    int from[6 + LIMITS_COUNTERS] = { LAUNCH_FD_SOCKET, l->listener_fd, LAUNCH_FD_READY,
+                                      l->jobs_fd,       l->guest_fd,    l->status_fd };
+    memcpy(from + 6, l->counters, sizeof(l->counters));
+    for (size_t i = 0; i < 6 + LIMITS_COUNTERS; i++)
         if (from[i] >= 0 && (from[i] = fcntl(from[i], F_DUPFD_CLOEXEC, 32)) < 0)
             return errno;
     int sys = 0;
@@ -194,7 +195,10 @@ static int child_descriptors(struct launch *l)
         sys = errno;
     if (!sys)
         sys = place(jobs, 6);
-    if (!sys && syscall(SYS_close_range, 7, ~0u, 4u /* CLOSE_RANGE_CLOEXEC */) < 0)
+    for (int i = 0; i < LIMITS_COUNTERS && !sys; i++)
+        sys = place(from[6 + i], 7 + i);
+    if (!sys
+        && syscall(SYS_close_range, 7 + LIMITS_COUNTERS, ~0u, 4u /* CLOSE_RANGE_CLOEXEC */) < 0)
         sys = errno;
     return sys;
 }

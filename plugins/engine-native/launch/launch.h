@@ -41,6 +41,7 @@ struct launch {
     int go_fd;     /* child: reads one byte when the maps are written */
     int status_fd; /* child: writes a struct launch_report when a step fails; closes on exec */
     int listener_fd;
+    int counters[LIMITS_COUNTERS]; /* for the guest; -1: there is none */
     struct sock_fprog filter;
     const char *at; /* mount point while the tree is built */
 };

@@ -322,6 +322,7 @@ int main(void)
     struct limits_strength strength = { 0 };
     int group = -1;
     limits_enter(&l.limits, &strength, &group);
+    limits_open_counters(l.id, l.counters);
     l.watched_bytes = strength.memory == NT_LIMIT_HARD ? 0 : l.limits.memory_bytes;
     long pid = clone_child(NAMESPACES, &pidfd, group);
     if (pid < 0)

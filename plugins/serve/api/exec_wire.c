@@ -94,6 +94,7 @@ static void send_exit(struct wire *w, const struct guest_fields *f)
     json_object_set_new(m, "signal", json_integer((json_int_t)(f->signal & 0xFF)));
     json_object_set_new(m, "stdout_bytes", json_integer((json_int_t)(f->out_bytes & INT64_MAX)));
     json_object_set_new(m, "stderr_bytes", json_integer((json_int_t)(f->err_bytes & INT64_MAX)));
+    json_object_set_new(m, "limits_hit", guest_hits_json(f->hits));
     exec_ws_send(w->sock, m);
 }
 

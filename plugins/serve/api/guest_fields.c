@@ -35,6 +35,8 @@ static uint64_t *number_of(struct guest_fields *f, uint16_t tag)
         return &f->uid;
     case NT_GT_GID:
         return &f->gid;
+    case NT_GT_HITS:
+        return &f->hits;
     default:
         return NULL;
     }
@@ -102,6 +104,17 @@ int guest_not_started_status(const struct nt_error *error)
     if (error->attempt != NT_GE_NOT_STARTED)
         return 0;
     return error->sys == ENOENT ? 127 : 126;
+}
+
+json_t *guest_hits_json(uint64_t hits)
+{
+    static const char *const names[] = { "memory", "pids", "disk" };
+    _Static_assert(NT_GH_MEMORY == 1 && NT_GH_PIDS == 2 && NT_GH_DISK == 4, "names by bit");
+    json_t *list = json_array();
+    for (unsigned i = 0; i < 3; i++)
+        if (hits & (UINT64_C(1) << i))
+            json_array_append_new(list, json_string(names[i]));
+    return list;
 }
 
 struct guest_failure guest_failure_of(const struct nt_error *error, enum guest_subject subject)

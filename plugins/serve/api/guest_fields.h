@@ -15,7 +15,7 @@
 struct guest_fields {
     uint64_t has; /* bit n: tag n was there */
     uint64_t pid, status, reason, signal, out_bytes, err_bytes, running;
-    uint64_t size, mode, mtime_ns, uid, gid;
+    uint64_t size, mode, mtime_ns, uid, gid, hits;
     struct nt_bytes path, command, owner, group, target;
 };
 
@@ -31,6 +31,9 @@ static inline int guest_fields_has(const struct guest_fields *f, unsigned tag)
 /* Exit status of a program as a shell would say it: 128 + n for a signal, 124 after its time
  * limit. */
 int guest_exit_code(const struct guest_fields *exit);
+
+/* NT_GH_* as a list of words: "memory", "pids", "disk". */
+json_t *guest_hits_json(uint64_t hits);
 
 /* What was asked of the guest; decides which codes its errors get. */
 enum guest_subject {
