@@ -6,7 +6,9 @@
 
 int request_read(struct request *r, const struct nt_g_frame *frame)
 {
-    *r = (struct request){ .type = frame->type };
+    *r = (struct request){ .type = frame->type,
+                           .payload = frame->payload,
+                           .payload_size = frame->size };
     struct nt_g_field f;
     size_t at = 0;
     int rc;

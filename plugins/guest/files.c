@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* files.c - STAT, LIST, READ, MKDIR, REMOVE, RENAME; runs in a helper process (helper.h), so it may
- * block. Programs may change the tree at any time: what is walked is opened by descriptor and never
- * followed. */
+/* files.c - STAT, LIST, READ, MKDIR, REMOVE, RENAME, CHMOD; runs in a helper process (helper.h), so
+ * it may block. Programs may change the tree at any time: what is walked is opened by descriptor
+ * and never followed. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -258,6 +258,19 @@ static void serve_rename(struct helper_io *io, const struct request *r)
     entry_send(io, to);
 }
 
+/* A link is followed, as by chmod(1); a mode above 7777 is a mistake, not a request. */
+static void serve_chmod(struct helper_io *io, const struct request *r)
+{
+    char path[PATH_MAX];
+    io_path(io, r, NT_GT_PATH, path);
+    uint64_t mode = request_number(r, NT_GT_MODE, UINT64_MAX);
+    if (mode > 07777)
+        io_refuse(io, NT_GE_INVALID, EINVAL, "the mode is missing or out of range");
+    if (chmod(path, (mode_t)mode) < 0)
+        io_fail(io, errno, "cannot change the permissions");
+    send_ok(io);
+}
+
 static void serve_stat(struct helper_io *io, const struct request *r)
 {
     char path[PATH_MAX];
@@ -273,6 +286,7 @@ void files_serve(struct helper_io *io, const struct request *r)
     } rows[] = {
         { NT_G_STAT, serve_stat },   { NT_G_LIST, serve_list },     { NT_G_READ, serve_read },
         { NT_G_MKDIR, serve_mkdir }, { NT_G_REMOVE, serve_remove }, { NT_G_RENAME, serve_rename },
+        { NT_G_CHMOD, serve_chmod },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         if (rows[i].type == r->type)

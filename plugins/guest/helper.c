@@ -16,18 +16,21 @@
 #include <unistd.h>
 
 #include "plugins/guest/ports.h"
+#include "plugins/guest/search.h"
 
 #define LOST_MS 5000
+#define WATCHES_MAX 64u /* they last: others must find a place */
 
 struct helper {
     struct helper *next;
     struct conn *conn; /* NULL: the peer has gone */
     struct timer lost;
     pid_t pid;
+    bool is_watch;
 };
 
 static struct helper *helpers;
-static unsigned helper_count;
+static unsigned helper_count, watch_count;
 
 /* --- in the child -------------------------------------------------------------------------- */
 
@@ -149,6 +152,12 @@ serve(struct conn *c, const struct request *r, const uint8_t *more, size_t more_
         listeners_serve(&io);
     else if (r->type == NT_G_WRITE)
         files_write(&io, r);
+    else if (r->type == NT_G_GREP || r->type == NT_G_GLOB)
+        search_serve(&io, r);
+    else if (r->type == NT_G_REPLACE)
+        replace_serve(&io, r);
+    else if (r->type == NT_G_WATCH)
+        watch_serve(&io, r);
     else
         files_serve(&io, r);
     _exit(0);
@@ -181,11 +190,17 @@ static const struct conn_ops helper_ops = { .frame = helper_frame, .lost = helpe
 
 void helper_start(struct conn *c, const struct request *r, const uint8_t *more, size_t more_size)
 {
+    bool is_watch = r->type == NT_G_WATCH;
+    if (is_watch && watch_count >= WATCHES_MAX) {
+        conn_error(c, NT_GE_LIMIT, EBUSY, "a workspace has %u watches at the most", WATCHES_MAX);
+        return;
+    }
     struct helper *h = helper_count < GUEST_HELPERS_MAX ? calloc(1, sizeof(*h)) : NULL;
     if (!h) {
         conn_error(c, NT_GE_LIMIT, EBUSY, "too many file operations at a time");
         return;
     }
+    h->is_watch = is_watch;
     h->pid = fork();
     if (h->pid == 0)
         serve(c, r, more, more_size);
@@ -202,6 +217,7 @@ void helper_start(struct conn *c, const struct request *r, const uint8_t *more, 
     h->next = helpers;
     helpers = h;
     helper_count++;
+    watch_count += is_watch;
 }
 
 bool helper_is(int pid)
@@ -224,8 +240,9 @@ bool helper_reaped(int pid)
             h->conn->ops = NULL;
             conn_close(h->conn);
         }
-        free(h);
         helper_count--;
+        watch_count -= h->is_watch;
+        free(h);
         return true;
     }
     return false;

@@ -297,6 +297,11 @@ void guest_request(struct conn *c, const struct nt_g_frame *frame, const uint8_t
     case NT_G_MKDIR:
     case NT_G_REMOVE:
     case NT_G_RENAME:
+    case NT_G_CHMOD:
+    case NT_G_GREP:
+    case NT_G_GLOB:
+    case NT_G_REPLACE:
+    case NT_G_WATCH:
     case NT_G_PORTS:
         helper_start(c, &r, more, more_size);
         return;

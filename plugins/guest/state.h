@@ -63,6 +63,8 @@ void guest_busy(void);
 /* The request as read: the last of each tag; text is borrowed, not NUL-terminated. fields.c */
 struct request {
     uint16_t type;
+    const uint8_t *payload; /* for tags that are repeated; borrowed */
+    uint32_t payload_size;
     uint64_t number[NT_GT_LAST + 1]; /* by tag */
     const char *text[NT_GT_LAST + 1];
     uint32_t text_size[NT_GT_LAST + 1];

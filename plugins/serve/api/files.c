@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* files.c - /v1/sandboxes/{}/files: the file calls whose requests and answers are JSON. Whole files
  * as bytes are in file_raw.c. All paths are looked up by the guest, inside the workspace; a
- * relative one starts at /workspace. */
+ * relative one is made whole in
+ * file_request.c. */
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "plugins/serve/api/answer.h"
 #include "plugins/serve/api/routes.h"
 #include "plugins/serve/api/file_json.h"
+#include "plugins/serve/api/file_request.h"
 #include "plugins/serve/api/utf8_text.h"
 #include "plugins/serve/server.h"
 #include "sdk/cleanup.h"
@@ -186,28 +188,6 @@ static void on_lost(void *data)
 
 /* --- requests ------------------------------------------------------------------------------ */
 
-/* A path of the request: text without NUL, not empty. NULL: the exchange was answered. */
-static const char *path_of(struct exchange *x, const char *key)
-{
-    json_t *value = json_object_get(exchange_json(x), key);
-    const char *path = json_string_value(value);
-    if (path && *path && strlen(path) == json_string_length(value) && strlen(path) < 4096)
-        return path;
-    exchange_fail(x, 400, "invalid_request", "%s must be a path of 1 to 4095 bytes", key);
-    return NULL;
-}
-
-/* Programs and file calls of a workspace run as one user, so only that one can be named. */
-static bool is_user_fine(struct exchange *x)
-{
-    json_t *value = json_object_get(exchange_json(x), "user");
-    const char *user = json_string_value(value);
-    if (!value || json_is_null(value) || (user && (!*user || !strcmp(user, "agent"))))
-        return true;
-    exchange_fail(x, 400, "invalid_request", "a workspace has one user: agent");
-    return false;
-}
-
 /* Sends the frame. content may be NULL (taken). */
 static void call_start(struct exchange *x, const struct workspace *ws, enum kind kind,
                        struct nt_g_writer *w, struct nt_buf *content)
@@ -237,15 +217,14 @@ static void call_start(struct exchange *x, const struct workspace *ws, enum kind
     exchange_on_lost(x, on_lost, c);
 }
 
-#define FRAME_MEMORY 16384 /* two paths and a few numbers */
-
 /* The calls with one path and nothing else. */
 static void one_path(struct exchange *x, const struct workspace *ws, uint16_t type, enum kind kind)
 {
-    const char *path = path_of(x, "path");
-    if (!path || !is_user_fine(x))
+    char where[FILE_PATH_MAX];
+    const char *path = file_path_of(x, ws, "path", where);
+    if (!path || !file_user_check(x))
         return;
-    uint8_t memory[FRAME_MEMORY];
+    uint8_t memory[FILE_FRAME_MEMORY];
     struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), type);
     nt_g_add_text(&w, NT_GT_PATH, path);
     call_start(x, ws, kind, &w, NULL);
@@ -268,23 +247,62 @@ static void remove_found(struct exchange *x, const struct workspace *ws, void *d
 
 static void mkdir_found(struct exchange *x, const struct workspace *ws, void *data)
 {
-    const char *path = path_of(x, "path");
-    if (!path || !is_user_fine(x))
+    char where[FILE_PATH_MAX];
+    const char *path = file_path_of(x, ws, "path", where);
+    if (!path || !file_user_check(x))
         return;
-    uint8_t memory[FRAME_MEMORY];
+    uint8_t memory[FILE_FRAME_MEMORY];
     struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), NT_G_MKDIR);
     nt_g_add_text(&w, NT_GT_PATH, path);
     nt_g_add_number(&w, NT_GT_MODE, 0755);
     call_start(x, ws, KIND_EMPTY, &w, NULL);
 }
 
+/* Octal permissions ("644", "0644", "0o644"): what FileInfo says can be sent back. -1: not that. */
+static int mode_of(const char *text, size_t size)
+{
+    int mode = 0;
+    if (size > 2 && text[0] == '0' && text[1] == 'o') {
+        text += 2;
+        size -= 2;
+    }
+    for (size_t i = 0; i < size && size <= 5; i++) {
+        if (text[i] < '0' || text[i] > '7')
+            return -1;
+        mode = mode * 8 + (text[i] - '0');
+    }
+    return size >= 1 && size <= 5 && mode <= 07777 ? mode : -1;
+}
+
+static void permissions_found(struct exchange *x, const struct workspace *ws, void *data)
+{
+    char where[FILE_PATH_MAX];
+    json_t *value = json_object_get(exchange_json(x), "permissions");
+    const char *path = file_path_of(x, ws, "path", where);
+    if (!path || !file_user_check(x))
+        return;
+    int mode =
+        json_is_string(value) ? mode_of(json_string_value(value), json_string_length(value)) : -1;
+    if (mode < 0) {
+        exchange_fail(x, 400, "invalid_request",
+                      "permissions must be octal text, \"0000\" to \"7777\"");
+        return;
+    }
+    uint8_t memory[FILE_FRAME_MEMORY];
+    struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), NT_G_CHMOD);
+    nt_g_add_text(&w, NT_GT_PATH, path);
+    nt_g_add_number(&w, NT_GT_MODE, (uint64_t)mode);
+    call_start(x, ws, KIND_EMPTY, &w, NULL);
+}
+
 static void rename_found(struct exchange *x, const struct workspace *ws, void *data)
 {
-    const char *from = path_of(x, "old_path");
-    const char *to = from ? path_of(x, "new_path") : NULL;
-    if (!to || !is_user_fine(x))
+    char where[2][FILE_PATH_MAX];
+    const char *from = file_path_of(x, ws, "old_path", where[0]);
+    const char *to = from ? file_path_of(x, ws, "new_path", where[1]) : NULL;
+    if (!to || !file_user_check(x))
         return;
-    uint8_t memory[FRAME_MEMORY];
+    uint8_t memory[FILE_FRAME_MEMORY];
     struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), NT_G_RENAME);
     nt_g_add_text(&w, NT_GT_PATH, from);
     nt_g_add_text(&w, NT_GT_PATH2, to);
@@ -346,15 +364,16 @@ static int content_of(struct exchange *x, struct nt_buf *ret)
 
 static void write_found(struct exchange *x, const struct workspace *ws, void *data)
 {
-    const char *path = path_of(x, "path");
-    if (!path || !is_user_fine(x))
+    char where[FILE_PATH_MAX];
+    const char *path = file_path_of(x, ws, "path", where);
+    if (!path || !file_user_check(x))
         return;
     struct nt_buf content = NT_BUF(WRITE_MAX);
     if (content_of(x, &content) < 0) {
         nt_buf_done(&content);
         return;
     }
-    uint8_t memory[FRAME_MEMORY];
+    uint8_t memory[FILE_FRAME_MEMORY];
     struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), NT_G_WRITE);
     nt_g_add_text(&w, NT_GT_PATH, path);
     nt_g_add_number(&w, NT_GT_FLAGS, NT_GF_PARENTS);
@@ -373,12 +392,17 @@ static void list_found(struct exchange *x, const struct workspace *ws, void *dat
         exchange_fail(x, 400, "invalid_request", "depth must be a number");
         return;
     }
-    if ((user && *user && strcmp(user, "agent")) || strlen(path) >= 4096) {
-        exchange_fail(x, 400, "invalid_request",
-                      user ? "a workspace has one user: agent" : "the path is too long");
+    if (!file_user_is_fine(user)) {
+        exchange_fail(x, 400, "invalid_request", "a workspace has one user: agent");
         return;
     }
-    uint8_t memory[FRAME_MEMORY];
+    char where[FILE_PATH_MAX];
+    path = file_path_resolve(ws, path, strlen(path), user, where);
+    if (!path) {
+        exchange_fail(x, 400, "invalid_request", "path must have 1 to 4095 bytes");
+        return;
+    }
+    uint8_t memory[FILE_FRAME_MEMORY];
     struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), NT_G_LIST);
     nt_g_add_text(&w, NT_GT_PATH, path);
     nt_g_add_number(&w, NT_GT_DEPTH, levels == 0 ? 1 : levels < DEPTH_MAX ? levels : DEPTH_MAX);
@@ -395,6 +419,7 @@ HANDLER(exists)
 HANDLER(remove)
 HANDLER(mkdir)
 HANDLER(rename)
+HANDLER(permissions)
 HANDLER(read)
 HANDLER(write)
 HANDLER(list)
@@ -408,5 +433,6 @@ static const struct route rows[] = {
     { "POST", "/v1/sandboxes/{}/files/remove", remove_handler, ROUTE_JSON, 0 },
     { "POST", "/v1/sandboxes/{}/files/rename", rename_handler, ROUTE_JSON, 0 },
     { "POST", "/v1/sandboxes/{}/files/mkdir", mkdir_handler, ROUTE_JSON, 0 },
+    { "POST", "/v1/sandboxes/{}/files/permissions", permissions_handler, ROUTE_JSON, 0 },
 };
 const struct routes files_routes = { rows, sizeof(rows) / sizeof(rows[0]) };

@@ -37,6 +37,12 @@ static uint64_t *number_of(struct guest_fields *f, uint16_t tag)
         return &f->gid;
     case NT_GT_HITS:
         return &f->hits;
+    case NT_GT_COUNT:
+        return &f->count;
+    case NT_GT_LINE:
+        return &f->line;
+    case NT_GT_EVENT:
+        return &f->event;
     default:
         return NULL;
     }
@@ -55,6 +61,10 @@ static struct nt_bytes *text_of(struct guest_fields *f, uint16_t tag)
         return &f->group;
     case NT_GT_TARGET:
         return &f->target;
+    case NT_GT_TEXT:
+        return &f->text;
+    case NT_GT_NAME:
+        return &f->name;
     default:
         return NULL;
     }

@@ -16,7 +16,9 @@ struct guest_fields {
     uint64_t has; /* bit n: tag n was there */
     uint64_t pid, status, reason, signal, out_bytes, err_bytes, running;
     uint64_t size, mode, mtime_ns, uid, gid, hits;
+    uint64_t count, line, event;
     struct nt_bytes path, command, owner, group, target;
+    struct nt_bytes text, name;
 };
 
 /* NT_E_RESPONSE: malformed. */

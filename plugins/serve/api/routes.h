@@ -11,13 +11,14 @@ extern const struct routes openapi_routes; /* openapi.c */
 extern const struct routes
     sandbox_routes; /* sandboxes.c: create, list, get, remove, timeout, metrics */
 extern const struct routes
-    sandbox_state_routes;                  /* sandbox_state.c: stop, start, hibernate, resume */
-extern const struct routes exec_routes;    /* exec.c */
-extern const struct routes exec_ws_routes; /* exec_ws.c */
-extern const struct routes process_routes; /* processes.c */
-extern const struct routes files_routes;   /* files.c: JSON */
-extern const struct routes file_routes;    /* file_raw.c: bytes */
-extern const struct routes fd_routes;      /* fd.c */
-extern const struct routes clone_routes;   /* clone.c */
+    sandbox_state_routes;                      /* sandbox_state.c: stop, start, hibernate, resume */
+extern const struct routes exec_routes;        /* exec.c */
+extern const struct routes exec_ws_routes;     /* exec_ws.c */
+extern const struct routes process_routes;     /* processes.c */
+extern const struct routes files_routes;       /* files.c: JSON */
+extern const struct routes file_search_routes; /* file_search.c: find, search, replace */
+extern const struct routes file_routes;        /* file_raw.c: bytes */
+extern const struct routes fd_routes;          /* fd.c */
+extern const struct routes clone_routes;       /* clone.c */
 
 #endif

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files of a sandbox with the unmodified SDK and its command line, and what hostile trees do to them."""
+import pytest
+from nullspace.errors import NotFoundError, SandboxError
+
+
+@pytest.fixture
+def run(sandbox):
+    def run(line):
+        done = sandbox.commands.run(line, shell=True)
+        assert done.exit_code == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_every_small_call(sandbox, run):
+    files = sandbox.files
+    files.make_dir("/workspace/d/e")
+    info = files.write("/workspace/d/a.txt", "text")
+    assert (info.name, info.path, info.size, info.is_dir) == ("a.txt", "/workspace/d/a.txt", 4, False)
+    assert files.read("/workspace/d/a.txt") == "text"
+    assert [row.name for row in files.list("/workspace", depth=1)] == ["d"]
+    assert sorted(row.path for row in files.list("/workspace", depth=3)) == [
+        "/workspace/d", "/workspace/d/a.txt", "/workspace/d/e"]
+    assert files.exists("/workspace/d/a.txt") and not files.exists("/workspace/d/a.txt/x")
+    assert files.rename("/workspace/d/a.txt", "/workspace/d/b.txt").path == "/workspace/d/b.txt"
+    files.set_permissions("/workspace/d/b.txt", "0600")
+    assert run("stat -c %a /workspace/d/b.txt") == "600\n"
+    assert files.info("/workspace/d/b.txt", user="agent").permissions == "0600"
+    files.remove("/workspace/d")
+    assert not files.exists("/workspace/d")
+
+
+@pytest.mark.parametrize("user", ["root", "nobody", "0"])
+def test_a_workspace_has_one_user(sandbox, user):
+    with pytest.raises(SandboxError) as refused:
+        sandbox.files.read("/etc/hostname", user=user)
+    assert refused.value.code == "invalid_request"
+    with pytest.raises(SandboxError):
+        sandbox.files.list("/", user=user)
+
+
+def test_a_relative_path_of_a_user_starts_at_home(sandbox):
+    sandbox.files.write("of-user", "x", user="agent")
+    sandbox.files.write("of-nobody", "y")
+    assert sandbox.files.read("/home/agent/of-user") == "x"
+    assert sandbox.files.read("/workspace/of-nobody") == "y"
+
+
+@pytest.mark.parametrize("text", ["", "rwx", "8", "77777", "-1", "0o"])
+def test_permissions_are_octal(sandbox, text):
+    sandbox.files.write("/workspace/a", "")
+    with pytest.raises(SandboxError) as refused:
+        sandbox.files.set_permissions("/workspace/a", text)
+    assert refused.value.code == "invalid_request"
+
+
+def test_find_looks_into_files(sandbox, run):
+    run("mkdir -p src && printf 'one\\ntwo(\\n' > src/a && printf 'one\\0' > src/bin && printf 'x\\none' > src/b")
+    rows = sandbox.files.find_files("/workspace", "^one$")
+    assert sorted((row.file, row.line, row.content) for row in rows) == [
+        ("/workspace/src/a", 1, "one"), ("/workspace/src/b", 2, "one")]
+    assert [row.line for row in sandbox.files.find_files("src/a", "two(")] == [2]
+    assert sandbox.files.find_files("/workspace", "not there") == []
+    with pytest.raises(NotFoundError):
+        sandbox.files.find_files("/workspace/none", "x")
+
+
+def test_search_looks_at_names(sandbox, run):
+    run("mkdir -p src/deep .hidden && touch src/a.py src/deep/b.py .hidden/c.py")
+    assert sorted(sandbox.files.search_files("/workspace", "*.py")) == [
+        "/workspace/.hidden/c.py", "/workspace/src/a.py", "/workspace/src/deep/b.py"]
+    assert sandbox.files.search_files("/workspace", "src/*.py") == ["/workspace/src/a.py"]
+    assert len(sandbox.files.search_files("/workspace", "src/**/*.py")) == 2
+
+
+def test_replace_keeps_what_it_does_not_touch(sandbox, run):
+    run("printf 'a one one\\n' > a; chmod 751 a; printf 'one\\0' > bin; ln -s a link")
+    done = sandbox.files.replace_in_files(["/workspace/a", "/workspace/bin"], "one", "\\1&")
+    assert done == 2
+    assert sandbox.files.read("/workspace/a") == "a \\1& \\1&\n"
+    assert run("stat -c %a a; ls -A") == "751\na\nbin\nlink\n"
+    with pytest.raises(SandboxError):
+        sandbox.files.replace_in_files(["/workspace/a", "/workspace/link"], "a", "b")
+    assert sandbox.files.read("/workspace/a") == "a \\1& \\1&\n"
+
+
+def test_hostile_trees_do_not_stop_a_search(sandbox, run):
+    run("mkdir t && cd t && mkfifo fifo && truncate -s 1G sparse && echo needle > f && ln -s / root && ln -s /dev/zero zero")
+    rows = sandbox.files.find_files("/workspace/t", "needle")
+    assert [row.file for row in rows] == ["/workspace/t/f"]
+    assert sandbox.files.search_files("/workspace/t", "hostname") == []
+    assert sandbox.files.search_files("/", "kmsg*") == []  # what the kernel makes up is left out
+
+
+def test_a_hostile_expression_is_ended(sandbox, run):
+    run("head -c 20000 /dev/zero | tr '\\0' a > a")
+    for pattern in ["((a{1,255}){1,255}){1,255}", "(a*)*(a*)*(a*)*\\1\\2\\3b"]:
+        try:
+            assert sandbox.files.find_files("/workspace/a", pattern) is not None
+        except SandboxError as error:
+            assert error.code in ("file_error", "sandbox_unavailable"), error
+    assert sandbox.files.read("/workspace/a")[:3] == "aaa"  # and the workspace has not been harmed
+
+
+def test_results_are_bounded(sandbox, run):
+    run("seq 1 20000 > many; mkdir names && cd names && seq 1 20000 | xargs touch")
+    for call in (sandbox.files.find_files, sandbox.files.search_files):
+        with pytest.raises(SandboxError) as refused:
+            call("/workspace", "*" if call == sandbox.files.search_files else ".")
+        assert refused.value.code == "file_error" and "10000" in str(refused.value)
+    assert len(sandbox.files.search_files("/workspace/names", "19999")) == 1
+
+
+def test_the_command_line(sandbox, cli):
+    def ok(*args, input=None):
+        done = cli("sandbox", "file", *args, input=input)
+        assert done.returncode == 0, done.stderr + done.stdout
+        return done.stdout
+
+    sandbox.files.write("/workspace/src/a.py", "needle\n")
+    assert "needle" in ok("find", sandbox.id, "/workspace", "needle")
+    assert "/workspace/src/a.py" in ok("search", sandbox.id, "/workspace", "*.py")
+    ok("chmod", sandbox.id, "/workspace/src/a.py", "0600")
+    ok("replace", sandbox.id, "needle", "pin", "/workspace/src/a.py")
+    info = sandbox.files.info("/workspace/src/a.py")
+    assert (info.permissions, info.size) == ("0600", 4)
