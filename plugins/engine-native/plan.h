@@ -48,9 +48,9 @@ enum {
 /* The one user inside. */
 #define INSIDE_UID 1000u
 #define INSIDE_GID 1000u
-/* As host root: owner, on disk, of skeletons, images and layers. Nobody's: in no passwd and no
- * subuid range that distributions hand out. Never mapped into a workspace but through an idmapped
- * mount. */
+/* As host root (one below it is the API process's, plugins/serve/monitor/drop.h): owner, on disk,
+ * of skeletons, images and layers. Nobody's: in no passwd and no subuid range that distributions
+ * hand out. Never mapped into a workspace but through an idmapped mount. */
 #define DISK_UID 1879048191u
 /* As host root: the first host uid of workspaces; one each. */
 #define FIRST_UID 1879048192u

@@ -58,6 +58,18 @@ int folder_make(const char *path, struct nt_error *reterr)
     return 0;
 }
 
+int folder_lock(const char *data_dir, struct nt_error *reterr)
+{
+    nt_auto(nt_buf_done) struct nt_buf path = NT_BUF(4200);
+    nt_buf_addf(&path, "%s/lock", data_dir);
+    nt_autoclose int fd = open(nt_buf_text(&path), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return nt_fail_sys(reterr, errno, "cannot open %s", nt_buf_text(&path));
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return nt_fail(reterr, NT_E_CONFLICT, "another server uses %s", data_dir);
+    return nt_take_fd(fd);
+}
+
 /* --- the lock ------------------------------------------------------------------------------ */
 
 static int take_lock(struct embedded *e, struct nt_error *reterr)
@@ -206,30 +218,29 @@ void embedded_failed(struct embedded *e, const struct nt_error *error)
     tell(e, nt_buf_ok(&line) ? nt_buf_text(&line) : "the server did not start\n");
 }
 
-int embedded_listen(struct embedded *e, struct server *server, int listen_fd,
-                    struct nt_error *reterr)
+int embedded_bind(struct embedded *e, const char *runtime_dir, int listen_fd,
+                  struct listener *ret_like, struct nt_error *reterr)
 {
-    struct listener like = { .is_unix = true, .is_embedded = true };
-    snprintf(like.text, sizeof(like.text), "unix:%.270s", e->path);
-    nt_auto(nt_buf_done) struct nt_buf path = NT_BUF(4096);
-    char name[32];
-    snprintf(name, sizeof(name), NT_LOCAL_SOCKET ".%d", (int)getpid());
-    nt_buf_addf(&path, "%s/%s", server->options->runtime_dir, name);
-    if (listen_fd < 0) {
-        unlinkat(e->dir_fd, name, 0);
-        listen_fd = net_unix_listen(nt_buf_text(&path), reterr);
-        if (listen_fd < 0)
-            return -1;
-    } else {
-        snprintf(name, sizeof(name), NT_LOCAL_SOCKET);
-        if (fcntl(listen_fd, F_SETFD, FD_CLOEXEC) < 0)
-            return nt_fail_sys(reterr, errno, "the listener was not handed over");
+    *ret_like = (struct listener){ .is_unix = true, .is_embedded = true };
+    snprintf(ret_like->text, sizeof(ret_like->text), "unix:%.270s", e->path);
+    if (listen_fd >= 0) {
+        snprintf(e->name, sizeof(e->name), NT_LOCAL_SOCKET);
+        return fcntl(listen_fd, F_SETFD, FD_CLOEXEC) < 0
+                   ? nt_fail_sys(reterr, errno, "the listener was not handed over")
+                   : listen_fd;
     }
-    if (listen_serve(server, listen_fd, &like, reterr) < 0)
-        return -1;
+    nt_auto(nt_buf_done) struct nt_buf path = NT_BUF(4096);
+    snprintf(e->name, sizeof(e->name), NT_LOCAL_SOCKET ".%d", (int)getpid());
+    nt_buf_addf(&path, "%s/%s", runtime_dir, e->name);
+    unlinkat(e->dir_fd, e->name, 0);
+    return net_unix_listen(nt_buf_text(&path), reterr);
+}
+
+int embedded_name(struct embedded *e, struct nt_error *reterr)
+{
     struct stat st;
-    if ((strcmp(name, NT_LOCAL_SOCKET) != 0
-         && renameat(e->dir_fd, name, e->dir_fd, NT_LOCAL_SOCKET) < 0)
+    if ((strcmp(e->name, NT_LOCAL_SOCKET) != 0
+         && renameat(e->dir_fd, e->name, e->dir_fd, NT_LOCAL_SOCKET) < 0)
         || fstatat(e->dir_fd, NT_LOCAL_SOCKET, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return nt_fail_sys(reterr, errno, "cannot name the socket");
     e->is_bound = true;

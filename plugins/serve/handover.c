@@ -40,14 +40,15 @@ void handover_keep_listener(int fd)
     kept_listener = fd;
 }
 
-int handover_exec(struct server *server, int lock_fd, struct nt_error *reterr)
+int handover_exec(const struct server_options *options, int program_fd, int lock_fd,
+                  struct nt_error *reterr)
 {
     if (kept_listener < 0)
         return nt_fail(reterr, NT_E_INTERNAL, "there is no listener to hand over");
     /* 3 and 4 have a meaning (local.h); the listener goes above, the program's own descriptor
      * closes at exec. */
     int listener = fcntl(kept_listener, F_DUPFD, 10);
-    int program = fcntl(server->handover_fd, F_DUPFD_CLOEXEC, 10);
+    int program = fcntl(program_fd, F_DUPFD_CLOEXEC, 10);
     if (listener < 0 || program < 0)
         return nt_fail_sys(reterr, errno, "cannot hand the listener over");
     if (lock_fd != NT_LOCAL_FD_LOCK && dup2(lock_fd, NT_LOCAL_FD_LOCK) < 0)
@@ -56,11 +57,11 @@ int handover_exec(struct server *server, int lock_fd, struct nt_error *reterr)
         return nt_fail_sys(reterr, errno, "cannot hand the lock over");
     char listen_fd[16], idle[32];
     snprintf(listen_fd, sizeof(listen_fd), "%d", listener);
-    snprintf(idle, sizeof(idle), "%" PRId64 "ms", server->options->idle_ms);
-    const char *arguments[] = { "nanoterm",       "serve",    "--embedded",
-                                "--listen-fd",    listen_fd,  "--data",
-                                server->data_dir, "--engine", server->engine_name,
-                                "--idle-exit",    idle,       NULL };
+    snprintf(idle, sizeof(idle), "%" PRId64 "ms", options->idle_ms);
+    const char *arguments[] = { "nanoterm",        "serve",    "--embedded",
+                                "--listen-fd",     listen_fd,  "--data",
+                                options->data_dir, "--engine", options->engine_name,
+                                "--idle-exit",     idle,       NULL };
     char *argv[sizeof(arguments) / sizeof(arguments[0])];
     memcpy(argv, arguments, sizeof(arguments)); /* execveat does not write to them */
     execveat(program, "", argv, environ, AT_EMPTY_PATH);

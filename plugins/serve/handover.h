@@ -10,7 +10,8 @@
 int handover_open(const char *path, struct nt_error *reterr);
 /* The listener that the next program gets (taken). */
 void handover_keep_listener(int fd);
-/* Becomes server->handover_fd; returns only when that fails. */
-int handover_exec(struct server *server, int lock_fd, struct nt_error *reterr);
+/* Becomes the program of that descriptor; returns only when that fails. */
+int handover_exec(const struct server_options *options, int program_fd, int lock_fd,
+                  struct nt_error *reterr);
 
 #endif

@@ -65,16 +65,15 @@ static int remove_stale(const char *path, struct nt_error *reterr)
                : nt_fail_sys(reterr, errno, "cannot remove %s", path);
 }
 
-static int add_unix(struct server *server, const char *path, struct nt_error *reterr)
+static int bind_unix(const char *path, struct listener *ret_like, struct nt_error *reterr)
 {
-    struct listener like = { .is_unix = true };
+    *ret_like = (struct listener){ .is_unix = true };
     if (path[0] != '/')
         return nt_fail(reterr, NT_E_USAGE, "--listen unix:PATH needs an absolute path");
     if (remove_stale(path, reterr) < 0)
         return -1;
-    snprintf(like.text, sizeof(like.text), "unix:%s", path);
-    int fd = net_unix_listen(path, reterr);
-    return fd < 0 ? -1 : listen_serve(server, fd, &like, reterr);
+    snprintf(ret_like->text, sizeof(ret_like->text), "unix:%s", path);
+    return net_unix_listen(path, reterr);
 }
 
 struct tcp_address {
@@ -136,7 +135,8 @@ static int bind_tcp(const struct tcp_address *address, const char *where, struct
     return nt_take_fd(fd);
 }
 
-static int add_tcp(struct server *server, const char *where, bool insecure, struct nt_error *reterr)
+static int bind_checked(const char *where, bool insecure, struct listener *ret_like,
+                        struct nt_error *reterr)
 {
     struct tcp_address address;
     if (parse_tcp(where, &address, reterr) < 0)
@@ -147,23 +147,24 @@ static int add_tcp(struct server *server, const char *where, bool insecure, stru
         return nt_hint(reterr,
                        "put a TLS proxy before a loopback listener, or say --insecure-listen");
     }
-    struct listener like = { .is_loopback = address.is_loopback };
+    *ret_like = (struct listener){ .is_loopback = address.is_loopback };
     nt_autoclose int fd = bind_tcp(&address, where, reterr);
     if (fd < 0)
         return -1;
     socklen_t size = sizeof(address.u);
     if (getsockname(fd, &address.u.any, &size) < 0)
         return nt_fail_sys(reterr, errno, "cannot listen on %s", where);
-    like.port =
+    ret_like->port =
         ntohs(address.u.any.sa_family == AF_INET6 ? address.u.v6.sin6_port : address.u.v4.sin_port);
-    snprintf(like.text, sizeof(like.text), "http://%.*s:%u", (int)(strrchr(where, ':') - where),
-             where, like.port);
-    return listen_serve(server, nt_take_fd(fd), &like, reterr);
+    snprintf(ret_like->text, sizeof(ret_like->text), "http://%.*s:%u",
+             (int)(strrchr(where, ':') - where), where, ret_like->port);
+    return nt_take_fd(fd);
 }
 
-int listen_add(struct server *server, const char *where, bool insecure, struct nt_error *reterr)
+int listen_bind(const char *where, bool insecure, struct listener *ret_like,
+                struct nt_error *reterr)
 {
     if (strncmp(where, "unix:", 5) == 0)
-        return add_unix(server, where + 5, reterr);
-    return add_tcp(server, where, insecure, reterr);
+        return bind_unix(where + 5, ret_like, reterr);
+    return bind_checked(where, insecure, ret_like, reterr);
 }

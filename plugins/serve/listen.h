@@ -8,9 +8,10 @@
 
 struct server_options; /* server.h */
 
-/* Binds one --listen value and serves it. Beyond loopback is NT_E_FORBIDDEN unless insecure is
- * set. */
-int listen_add(struct server *server, const char *where, bool insecure, struct nt_error *reterr);
+/* Binds one --listen value and says what it is. Beyond loopback is NT_E_FORBIDDEN unless insecure
+ * is set. A listening descriptor, or -1. */
+int listen_bind(const char *where, bool insecure, struct listener *ret_like,
+                struct nt_error *reterr);
 /* Serves a listening descriptor (takes it). */
 int listen_serve(struct server *server, int fd, const struct listener *like,
                  struct nt_error *reterr);
@@ -22,6 +23,7 @@ struct embedded {
     int ready_fd;  /* -1: nobody waits */
     bool is_bound; /* `sock` is ours */
     uint64_t socket_inode, socket_device;
+    char name[32];  /* under which it was bound */
     char path[300]; /* of `sock`, for people */
 };
 
@@ -36,10 +38,12 @@ void embedded_claim(struct embedded *e);
  * Nothing listens yet. */
 int embedded_begin(struct embedded *e, const struct server_options *options, char ret_token[68],
                    struct nt_error *reterr);
-/* Binds sock.<pid>, serves it, renames it to sock, and tells the one who waits. listen_fd >= 0: it
- * is bound already. */
-int embedded_listen(struct embedded *e, struct server *server, int listen_fd,
-                    struct nt_error *reterr);
+/* Binds sock.<pid> and says what it is; listen_fd >= 0: `sock` is bound already. The listening
+ * descriptor, or -1. */
+int embedded_bind(struct embedded *e, const char *runtime_dir, int listen_fd,
+                  struct listener *ret_like, struct nt_error *reterr);
+/* Renames it to sock, and tells the one who waits. */
+int embedded_name(struct embedded *e, struct nt_error *reterr);
 /* Takes `sock` away, if it is ours: clients begin again with the next server. The lock stays. */
 void embedded_unlink(struct embedded *e);
 /* Tells the one who waits why there will be no server. */
@@ -48,6 +52,9 @@ void embedded_done(struct embedded *e);
 
 /* True inside a workspace: its PID 1 is the guest. */
 bool embedded_is_in_workspace(void);
+/* One server per data folder, whatever it listens on; the lock goes when the process does, or
+ * becomes another program. A descriptor, or -1. */
+int folder_lock(const char *data_dir, struct nt_error *reterr);
 /* Makes a folder with its parents; the last one must be ours and 0700. */
 int folder_make(const char *path, struct nt_error *reterr);
 

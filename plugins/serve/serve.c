@@ -7,6 +7,8 @@
 #include "nanoterm/engine.h"
 #include "nanoterm/host.h"
 #include "nanoterm/plugin.h"
+#include "plugins/serve/monitor/api_process.h"
+#include "plugins/serve/monitor/supervise.h"
 #include "plugins/serve/server.h"
 #include "sdk/buf.h"
 #include "sdk/cleanup.h"
@@ -48,6 +50,10 @@ static const struct nt_opt serve_opts[] = {
       .type = NT_FLAG,
       .flags = NT_HIDDEN,
       .help = "Started by a command, in the background" },
+    { .name = "api-process",
+      .type = NT_FLAG,
+      .flags = NT_HIDDEN,
+      .help = "Started by a server of root: reads the network, without privilege" },
     { .name = "listen-fd",
       .type = NT_INT,
       .arg = "number",
@@ -146,6 +152,8 @@ static const struct nt_engine_ops *find_engine(struct nt_call *call, const char 
 static int serve_run(struct nt_call *call, struct nt_error *reterr)
 {
     const struct nt_host *host = call->host;
+    if (host->number(call, "api-process"))
+        return api_process_run(debug, call, reterr);
     const char *listens[LISTEN_MAX];
     uint32_t listen_count = host->count(call, "listen");
     if (listen_count > LISTEN_MAX)
@@ -183,7 +191,7 @@ static int serve_run(struct nt_call *call, struct nt_error *reterr)
         options.say = NULL;
     options.engine_ops = find_engine(call, options.engine_name, reterr);
     if (options.engine_ops)
-        return server_run(&options, reterr);
+        return geteuid() == 0 ? supervise_run(&options, reterr) : server_run(&options, reterr);
     if (options.embedded && options.listen_fd < 0)
         server_refuse(reterr);
     return -1;

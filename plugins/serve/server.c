@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -157,9 +156,11 @@ void server_stop(struct server *server)
         return;
     server->stopping = true;
     debug(life, "serve.stopping", "");
-    bool keep = server->handover_fd >= 0;
-    if (!keep)
-        /* before the listener goes: whoever comes now begins again */
+    bool keep = server->handing_over && !life->options.given;
+    /* before the listener goes: whoever comes now begins again */
+    if (!server->handing_over && life->options.given)
+        life->options.given->leave();
+    else if (!server->handing_over)
         embedded_unlink(&life->embedded);
     life->drain = server->loop->ops->timer(server->loop, DRAIN_MS, 0, on_drain_over, life);
     if (!life->drain)
@@ -170,6 +171,21 @@ void server_stop(struct server *server)
             handover_keep_listener(fd);
     }
     server_wake(server);
+}
+
+int server_hand_over(struct server *server, const char *program, struct nt_error *reterr)
+{
+    const struct server_given *given = server->options->given;
+    if (given) {
+        if (given->handover(program, reterr) < 0)
+            return -1;
+    } else {
+        server->handover_fd = handover_open(program, reterr);
+        if (server->handover_fd < 0)
+            return -1;
+    }
+    server->handing_over = true;
+    return 0;
 }
 
 static void on_signal(void *data, int signo, uint32_t zero)
@@ -227,8 +243,9 @@ static int open_engine(struct life *life, struct nt_error *reterr)
                  server->engine_name)
         >= (int)sizeof(life->engine_dir))
         return nt_fail(reterr, NT_E_LIMIT, "the path of the data folder is too long");
-    if (folder_make(life->engine_dir, reterr) < 0
-        || folder_make(life->options.runtime_dir, reterr) < 0)
+    if (!life->options.given
+        && (folder_make(life->engine_dir, reterr) < 0
+            || folder_make(life->options.runtime_dir, reterr) < 0))
         return -1;
     struct nt_engine_host host = {
         .size = sizeof(host),
@@ -248,37 +265,29 @@ static void tell_store(const struct life *life, const struct store_opened *opene
 {
     if (opened->origin == STORE_REBUILT)
         say(life,
-            "The database was damaged: it is now %s, and a new one is made from the workspaces on "
-            "the disk.",
-            opened->moved_to);
+            "The database was damaged: it is now %s%s, and a new one is made from the workspaces "
+            "on the disk.",
+            life->options.given ? "store/" : "", opened->moved_to);
     if (!life->options.embedded)
         say(life, "The owner's API key is in %s/owner.key%s", life->options.data_dir,
             opened->made_owner_key ? " (new)" : "");
-}
-
-/* One server per data folder, whatever it listens on; the lock goes when the process does, or
- * becomes another program. */
-static int lock_data(struct life *life, struct nt_error *reterr)
-{
-    char path[4200];
-    snprintf(path, sizeof(path), "%s/lock", life->options.data_dir);
-    life->data_lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (life->data_lock < 0)
-        return nt_fail_sys(reterr, errno, "cannot open %s", path);
-    if (flock(life->data_lock, LOCK_EX | LOCK_NB) < 0)
-        return nt_fail(reterr, NT_E_CONFLICT, "another server uses %s", life->options.data_dir);
-    return 0;
 }
 
 static int open_parts(struct life *life, struct nt_error *reterr)
 {
     struct server *server = &life->server;
     struct store_opened opened;
-    if (folder_make(life->options.data_dir, reterr) < 0)
+    const struct server_given *given = life->options.given;
+    if (!given && folder_make(life->options.data_dir, reterr) < 0)
         return nt_wrap(reterr, "the data folder");
-    if (lock_data(life, reterr) < 0)
-        return -1;
-    if (store_open(&life->uv, life->options.data_dir, &server->store, &opened, reterr) < 0)
+    if (!given) {
+        life->data_lock = folder_lock(life->options.data_dir, reterr);
+        if (life->data_lock < 0)
+            return -1;
+    }
+    struct store_place place = { .dir = given ? STORE_HERE : life->options.data_dir,
+                                 .owner_key = given ? given->owner_key : NULL };
+    if (store_open(&life->uv, &place, &server->store, &opened, reterr) < 0)
         return -1;
     snprintf(server->owner_org, sizeof(server->owner_org), "%s", opened.owner_org);
     tell_store(life, &opened);
@@ -310,18 +319,42 @@ static int reconcile(struct life *life, struct nt_error *reterr)
     return nt_wrap(reterr, "looking for the workspaces there are");
 }
 
-static int listen_all(struct life *life, struct nt_error *reterr)
+static int listen_given(struct server *server, const struct server_given *given,
+                        struct nt_error *reterr)
+{
+    for (uint32_t i = 0; i < given->listener_count; i++)
+        if (listen_serve(server, given->listener_fds[i], &given->listeners[i], reterr) < 0)
+            return -1;
+    given->ready();
+    return 0;
+}
+
+static int listen_own(struct life *life, struct nt_error *reterr)
 {
     struct server *server = &life->server;
-    for (uint32_t i = 0; i < life->options.listen_count; i++)
-        if (listen_add(server, life->options.listens[i], life->options.insecure_listen, reterr) < 0)
+    struct listener like;
+    for (uint32_t i = 0; i < life->options.listen_count; i++) {
+        int fd =
+            listen_bind(life->options.listens[i], life->options.insecure_listen, &like, reterr);
+        if (fd < 0 || listen_serve(server, fd, &like, reterr) < 0)
             return -1;
-    if (life->options.listen_count == 0
-        && embedded_listen(&life->embedded, server, life->options.listen_fd, reterr) < 0)
-        return -1;
-    for (const struct listener *l = server->listeners; l; l = l->next)
+    }
+    if (life->options.listen_count > 0)
+        return 0;
+    int fd = embedded_bind(&life->embedded, life->options.runtime_dir, life->options.listen_fd,
+                           &like, reterr);
+    return fd < 0 || listen_serve(server, fd, &like, reterr) < 0
+               ? -1
+               : embedded_name(&life->embedded, reterr);
+}
+
+static int listen_all(struct life *life, struct nt_error *reterr)
+{
+    int status = life->options.given ? listen_given(&life->server, life->options.given, reterr)
+                                     : listen_own(life, reterr);
+    for (const struct listener *l = life->server.listeners; status == 0 && l; l = l->next)
         say(life, "Listening on %s", l->text);
-    return 0;
+    return status;
 }
 
 /* --- the end ------------------------------------------------------------------------------- */
@@ -359,6 +392,8 @@ static void close_parts(struct life *life)
         store_close(server->store, on_part_closed, life);
         run_until_closed(life);
     }
+    if (life->options.given)
+        life->options.given->end();
     exchange_bury(&server->dead_exchanges);
     while (server->listeners) {
         struct listener *next = server->listeners->next;
@@ -427,6 +462,9 @@ static int open_loop(struct life *life, struct nt_error *reterr)
 static int serve(struct life *life, struct nt_error *reterr)
 {
     struct server *server = &life->server;
+    const struct server_given *given = life->options.given;
+    if (given && given->begin(server->loop, server_stop, server, reterr) < 0)
+        return -1;
     if (watch_signals(life, reterr) < 0 || open_parts(life, reterr) < 0
         || reconcile(life, reterr) < 0 || listen_all(life, reterr) < 0
         || watch_idle(life, reterr) < 0)
@@ -461,17 +499,21 @@ int server_run(const struct server_options *options, struct nt_error *reterr)
         .embedded = options->embedded,
         .options = &life->options,
         .handover_fd = -1,
+        .owner = options->given ? options->given->owner : geteuid(),
     };
+    const struct server_given *given = options->given;
     umask(077);
-    if (options->embedded && options->listen_fd < 0)
+    if (given)
+        nt_copy_text(life->server.local_token, sizeof(life->server.local_token), given->token);
+    else if (options->embedded && options->listen_fd < 0)
         embedded_claim(&life->embedded);
-    bool has_socket = options->listen_count == 0;
+    bool has_socket = options->listen_count == 0 && !given;
     int status = 0;
-    if (embedded_is_in_workspace())
+    if (!given && embedded_is_in_workspace())
         status = nt_fail(reterr, NT_E_FORBIDDEN, "a server cannot run inside a workspace");
     if (status == 0 && has_socket)
         status = embedded_begin(&life->embedded, options, life->server.local_token, reterr);
-    if (status == 0 && chdir("/") < 0)
+    if (status == 0 && !given && chdir("/") < 0)
         status = nt_fail_sys(reterr, errno, "cannot go to /");
     if (status == 0)
         status = open_loop(life, reterr);
@@ -484,7 +526,8 @@ int server_run(const struct server_options *options, struct nt_error *reterr)
         close_parts(life);
         close_loop(life);
         if (status == 0 && life->server.handover_fd >= 0)
-            status = handover_exec(&life->server, life->embedded.lock_fd, reterr);
+            status = handover_exec(&life->options, life->server.handover_fd, life->embedded.lock_fd,
+                                   reterr);
         if (status < 0)
             embedded_unlink(&life->embedded);
     } else {

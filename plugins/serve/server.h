@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <uv.h>
 
 #include "nanoterm/engine.h"
@@ -42,9 +43,29 @@ struct server {
     struct health_check *health_checks; /* the questions in flight */
     uint32_t guest_ops;                 /* of this room, in flight */
     int64_t idle_since_ms;
+    uid_t owner; /* whose commands the embedded socket serves */
     bool reconciled;
     bool stopping;
-    int handover_fd; /* the program to go on with; -1: none */
+    bool handing_over;
+    int handover_fd; /* the program to go on with; -1: none, or the monitor has it */
+};
+
+/* What a server that gave its privilege up gets from its monitor (monitor/), instead of doing it
+ * itself. Its cwd is the folder of the store. */
+struct server_given {
+    const char *token; /* of the embedded socket; empty: there is none */
+    uid_t owner;
+    const struct listener *listeners; /* what each is like; with listener_fds (taken) */
+    const int *listener_fds;
+    uint32_t listener_count;
+    /* Once there is a loop; stop may be called from then on. Before end. */
+    int (*begin)(struct nt_loop *loop, void (*stop)(struct server *server), struct server *server,
+                 struct nt_error *reterr);
+    void (*end)(void);
+    int (*owner_key)(void *data, uint8_t ret_hash[32], bool *ret_made, struct nt_error *reterr);
+    void (*ready)(void); /* serving: the socket may have its name */
+    void (*leave)(void); /* draining: it may lose it */
+    int (*handover)(const char *program, struct nt_error *reterr);
 };
 
 /* How a server is to run. Texts are borrowed while it lives. */
@@ -62,6 +83,7 @@ struct server_options {
     int listen_fd;        /* embedded, after a hand-over: the socket is bound already; else -1 */
     int64_t idle_ms;      /* 0: never leaves by itself */
     int64_t list_ms;      /* how long the engine may take to list its workspaces; 0: 20 s */
+    const struct server_given *given;          /* NULL: this process has what it needs */
     void (*say)(void *data, const char *line); /* what a person should know; NULL: nobody listens */
     void (*debug)(void *data, const char *event, const char *fields);
     void *data;
@@ -74,6 +96,8 @@ void server_refuse(const struct nt_error *error);
 /* Begins to stop: takes no more, finishes what was accepted (10 s at the most), then server_run
  * returns. Twice is fine. */
 void server_stop(struct server *server);
+/* Finishes, then goes on as another program. -1: it goes on as it is. */
+int server_hand_over(struct server *server, const char *program, struct nt_error *reterr);
 /* Makes the loop go round once more soon (and bury what is dead). */
 void server_wake(struct server *server);
 int64_t server_unix_ms(void);

@@ -51,7 +51,7 @@ static int setup(void **state)
 
 static void open_it(struct fixture *f)
 {
-    if (store_open(&f->uv, f->dir, &f->store, &f->opened, &f->error) < 0)
+    if (store_open(&f->uv, &(struct store_place){ .dir = f->dir }, &f->store, &f->opened, &f->error) < 0)
         fail_msg("%s", f->error.message);
 }
 
@@ -432,7 +432,7 @@ static void a_newer_schema_is_refused_and_left_alone(void **state)
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 999", NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(db);
-    assert_int_equal(store_open(&f->uv, f->dir, &f->store, &f->opened, &f->error), -1);
+    assert_int_equal(store_open(&f->uv, &(struct store_place){ .dir = f->dir }, &f->store, &f->opened, &f->error), -1);
     assert_int_equal(f->error.code, NT_E_CONFIG);
     assert_non_null(strstr(f->error.message, "999"));
     f->store = NULL;
@@ -445,7 +445,7 @@ static void a_link_in_place_of_the_database_is_refused(void **state)
     char path[128];
     snprintf(path, sizeof(path), "%s/nanoterm.db", f->dir);
     assert_int_equal(symlink("/tmp/nt-elsewhere", path), 0);
-    assert_int_equal(store_open(&f->uv, f->dir, &f->store, &f->opened, &f->error), -1);
+    assert_int_equal(store_open(&f->uv, &(struct store_place){ .dir = f->dir }, &f->store, &f->opened, &f->error), -1);
     assert_int_not_equal(access("/tmp/nt-elsewhere", F_OK), 0);
     f->store = NULL;
 }

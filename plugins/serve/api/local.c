@@ -3,7 +3,6 @@
  * newer program. */
 #include "nanoterm/local.h"
 #include "plugins/serve/api/routes.h"
-#include "plugins/serve/handover.h"
 #include "plugins/serve/server.h"
 #include "sdk/error.h"
 #include "sdk/json.h"
@@ -26,12 +25,10 @@ static void post_handover(struct server *server, struct exchange *x)
                       "\"binary\" must be the absolute path of a nanoterm program");
         return;
     }
-    int fd = handover_open(binary, &error);
-    if (fd < 0) {
+    if (server_hand_over(server, binary, &error) < 0) {
         exchange_fail_error(x, &error);
         return;
     }
-    server->handover_fd = fd;
     exchange_send_json(x, 202, json_pack("{s:s}", "status", "handing_over"));
     server_stop(server);
 }

@@ -73,7 +73,7 @@ static bool is_local_user(const struct exchange *x, const char *token)
 {
     const struct net_peer *peer = net_request_peer(x->req);
     const char *ours = x->server->local_token;
-    return x->listener->is_embedded && peer->is_unix && peer->uid == geteuid() && ours[0]
+    return x->listener->is_embedded && peer->is_unix && peer->uid == x->server->owner && ours[0]
            && strlen(token) == strlen(ours) && sodium_memcmp(token, ours, strlen(ours)) == 0;
 }
 

@@ -27,8 +27,8 @@ int store_submit(struct store *store, struct store_job *job, struct nt_error *re
 int store_migrate(sqlite3 *db, struct nt_error *reterr);
 /* owner.c: makes organisation, owner and key when there are none; *ret_org gets the owner's
  * organisation. */
-int store_make_owner(sqlite3 *db, const char *dir, char ret_org[44], bool *ret_made_key,
-                     struct nt_error *reterr);
+int store_make_owner(sqlite3 *db, const struct store_place *place, char ret_org[44],
+                     bool *ret_made_key, struct nt_error *reterr);
 /* open.c: opens, checks and migrates; moves a broken database aside. */
 int store_open_database(const char *dir, sqlite3 **ret, struct store_opened *ret_opened,
                         struct nt_error *reterr);

@@ -50,17 +50,40 @@ static int check(sqlite3 *db, const char *path, struct nt_error *reterr)
     return 0;
 }
 
+/* As it is: a process that may not walk the path of its folder can open what is in it. */
+static int here_path(sqlite3_vfs *vfs, const char *name, int size, char *ret)
+{
+    (void)vfs;
+    return snprintf(ret, (size_t)size, "%s", name) < size ? SQLITE_OK : SQLITE_CANTOPEN;
+}
+
+/* The usual files of SQLite, but for names that stay relative. Its name; NULL: the usual ones. */
+static const char *files_of(const char *path)
+{
+    static sqlite3_vfs here;
+    if (path[0] == '/')
+        return NULL;
+    if (!here.zName) {
+        here = *sqlite3_vfs_find(NULL);
+        here.zName = "nanoterm-here";
+        here.xFullPathname = here_path;
+        sqlite3_vfs_register(&here, 0);
+    }
+    return here.zName;
+}
+
 static int open_one(const char *path, sqlite3 **ret, struct nt_error *reterr)
 {
     nt_auto(database_closep) sqlite3 *db = NULL;
     int flags =
         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
-    int status = sqlite3_open_v2(path, &db, flags, NULL);
+    int status = sqlite3_open_v2(path, &db, flags, files_of(path));
     if (status == SQLITE_OK)
         status = sqlite3_busy_timeout(db, BUSY_MS);
     static const char *const settings[] = { "PRAGMA journal_mode = WAL",
                                             "PRAGMA synchronous = FULL", "PRAGMA foreign_keys = ON",
-                                            "PRAGMA trusted_schema = OFF" };
+                                            "PRAGMA trusted_schema = OFF",
+                                            "PRAGMA temp_store = MEMORY" };
     for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]) && status == SQLITE_OK; i++)
         status = sqlite3_exec(db, settings[i], NULL, NULL, NULL);
     if (status != SQLITE_OK)
@@ -94,7 +117,9 @@ int store_open_database(const char *dir, sqlite3 **ret, struct store_opened *ret
                         struct nt_error *reterr)
 {
     char path[3900];
-    if (snprintf(path, sizeof(path), "%s/nanoterm.db", dir) >= (int)sizeof(path))
+    bool is_here = strcmp(dir, STORE_HERE) == 0;
+    if (snprintf(path, sizeof(path), "%s%snanoterm.db", is_here ? "" : dir, is_here ? "" : "/")
+        >= (int)sizeof(path))
         return nt_fail(reterr, NT_E_LIMIT, "the path of the data folder is too long");
     struct stat st;
     ret_opened->origin = lstat(path, &st) == 0 ? STORE_FOUND : STORE_MADE;

@@ -158,13 +158,14 @@ static void database_closep(sqlite3 **db)
     sqlite3_close(*db);
 }
 
-int store_open(uv_loop_t *uv, const char *dir, struct store **ret, struct store_opened *ret_opened,
-               struct nt_error *reterr)
+int store_open(uv_loop_t *uv, const struct store_place *place, struct store **ret,
+               struct store_opened *ret_opened, struct nt_error *reterr)
 {
     *ret_opened = (struct store_opened){ 0 };
     nt_auto(database_closep) sqlite3 *db = NULL;
-    if (store_open_database(dir, &db, ret_opened, reterr) < 0
-        || store_make_owner(db, dir, ret_opened->owner_org, &ret_opened->made_owner_key, reterr) < 0
+    if (store_open_database(place->dir, &db, ret_opened, reterr) < 0
+        || store_make_owner(db, place, ret_opened->owner_org, &ret_opened->made_owner_key, reterr)
+               < 0
         || forget_old(db, reterr) < 0)
         return -1;
     nt_autofree struct store *store = calloc(1, sizeof(*store));

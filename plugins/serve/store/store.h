@@ -40,10 +40,24 @@ struct store_opened {
     char moved_to[4096]; /* STORE_REBUILT: where the broken one is */
 };
 
+#define STORE_HERE "." /* the current folder, whose path this process may not walk */
+
+/* Where a store is, and who keeps the owner's key. */
+struct store_place {
+    const char *dir;
+    /* Finds the owner's key or makes one, and gives its hash; NULL: owner_key_file for dir. */
+    int (*owner_key)(void *data, uint8_t ret_hash[STORE_KEY_HASH], bool *ret_made,
+                     struct nt_error *reterr);
+    void *data;
+};
+
 /* Opens or makes DIR/nanoterm.db and brings it to STORE_SCHEMA. *Waits.* NT_E_CONFIG: it is newer
  * than this program. */
-int store_open(uv_loop_t *uv, const char *dir, struct store **ret, struct store_opened *ret_opened,
-               struct nt_error *reterr);
+int store_open(uv_loop_t *uv, const struct store_place *place, struct store **ret,
+               struct store_opened *ret_opened, struct nt_error *reterr);
+/* The key in DIR/owner.key, or a new one: written and on the disk before it returns. */
+int owner_key_file(const char *dir, uint8_t ret_hash[STORE_KEY_HASH], bool *ret_made,
+                   struct nt_error *reterr);
 /* Finishes what was asked (callbacks are not called any more), closes the database, then calls
  * closed. */
 void store_close(struct store *store, void (*closed)(void *data), void *data);

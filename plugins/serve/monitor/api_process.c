@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* api_process.c - the API process: started by the monitor, told what to do, privilege given up,
+ * then the same server as everybody's. */
+#include "api_process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "plugins/serve/http/router.h"
+#include "plugins/serve/monitor/client.h"
+#include "plugins/serve/monitor/drop.h"
+#include "sdk/cleanup.h"
+#include "sdk/error.h"
+
+#define ENVIRONMENT_MAX 256
+
+/* --- in the monitor ------------------------------------------------------------------------ */
+
+/* Credentials of other APIs are no business of what reads the network. */
+static bool is_passed(const char *entry)
+{
+    static const char *const starts[] = { "PATH=",
+                                          "HOME=",
+                                          "LANG=",
+                                          "TZ=",
+                                          "XDG_",
+                                          "ASAN_",
+                                          "UBSAN_",
+                                          "TSAN_",
+                                          "NANOTERM_PLUGIN_PATH=",
+                                          "NANOTERM_DEBUG=" };
+    for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++)
+        if (strncmp(entry, starts[i], strlen(starts[i])) == 0)
+            return true;
+    return false;
+}
+
+/* In the child: system calls only. */
+static _Noreturn void become_api(int fd, int null_fd, char *const *environment)
+{
+    static const char *const words[] = { "nanoterm", "serve", "--api-process", NULL };
+    char *argv[sizeof(words) / sizeof(words[0])];
+    memcpy(argv, words, sizeof(words)); /* execve does not write to them */
+    sigset_t none;
+    sigemptyset(&none);
+    for (int signo = 1; signo < NSIG; signo++)
+        signal(signo, SIG_DFL); /* fails for those that cannot be changed */
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    /* Away from a terminal: what is typed there by ioctl would be typed by root. */
+    setsid();
+    bool has_terminal = isatty(2);
+    if (dup2(null_fd, 0) < 0 || dup2(null_fd, 1) < 0 || (has_terminal && dup2(null_fd, 2) < 0)
+        || dup2(fd, WIRE_FD) < 0)
+        _exit(127);
+    close_range(WIRE_FD + 1, ~0u, 0);
+    execve("/proc/self/exe", argv, environment);
+    _exit(127);
+}
+
+int api_process_spawn(int fd, pid_t *ret, struct nt_error *reterr)
+{
+    char *environment[ENVIRONMENT_MAX + 1];
+    uint32_t count = 0;
+    for (char **entry = environ; *entry && count < ENVIRONMENT_MAX; entry++)
+        if (is_passed(*entry))
+            environment[count++] = *entry;
+    environment[count] = NULL;
+    /* Above the descriptors that it gets. */
+    nt_autoclose int null_low = open("/dev/null", O_RDWR | O_CLOEXEC);
+    nt_autoclose int null_fd = fcntl(null_low, F_DUPFD_CLOEXEC, 10);
+    nt_autoclose int high = fcntl(fd, F_DUPFD_CLOEXEC, 10);
+    if (null_fd < 0 || high < 0)
+        return nt_fail_sys(reterr, errno, "cannot arrange descriptors");
+    sigset_t all, before;
+    sigfillset(&all); /* no handler of ours may run in the child */
+    sigprocmask(SIG_SETMASK, &all, &before);
+    pid_t pid = fork();
+    if (pid == 0)
+        become_api(high, null_fd, environment);
+    int sys = errno;
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    if (pid < 0)
+        return nt_fail_sys(reterr, sys, "cannot start the API process");
+    *ret = pid;
+    return 0;
+}
+
+/* --- in the API process -------------------------------------------------------------------- */
+
+struct api {
+    struct wire_plan plan;
+    struct listener listeners[WIRE_LISTENERS];
+    int fds[WIRE_LISTENERS];
+    uint32_t count;
+    int store_fd;
+    bool is_ready;
+    void (*debug)(void *data, const char *event, const char *fields);
+    void *debug_data;
+};
+
+static struct api api; /* one per process; the server's functions carry no data of it */
+
+/* One message of the monitor, waited for. Its size; 0: the monitor is gone. */
+static size_t receive(void *ret, size_t size, int *ret_fd)
+{
+    struct iovec iov = { ret, size };
+    union {
+        struct cmsghdr head;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+    };
+    ssize_t n;
+    *ret_fd = -1;
+    do
+        n = recvmsg(WIRE_FD, &msg, MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    struct cmsghdr *head = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+    if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS)
+        memcpy(ret_fd, CMSG_DATA(head), sizeof(int));
+    return n > 0 ? (size_t)n : 0;
+}
+
+static int read_plan(struct nt_error *reterr)
+{
+    size_t size = receive(&api.plan, sizeof(api.plan), &api.store_fd);
+    if (size != sizeof(api.plan) || api.plan.head.kind != WIRE_PLAN || api.store_fd < 0)
+        return nt_fail(reterr, NT_E_USAGE,
+                       "--api-process is for nanoterm itself: no plan came from a monitor");
+    for (;;) {
+        struct wire_listener word;
+        int fd;
+        size = receive(&word, sizeof(word), &fd);
+        if (size == sizeof(word.head) && word.head.kind == WIRE_BEGIN)
+            return 0;
+        if (size != sizeof(word) || fd < 0 || api.count == WIRE_LISTENERS)
+            return nt_fail(reterr, NT_E_INTERNAL, "the monitor sent an unknown plan");
+        struct listener *l = &api.listeners[api.count];
+        *l = (struct listener){ .is_unix = word.is_unix,
+                                .is_embedded = word.is_embedded,
+                                .is_loopback = word.is_loopback,
+                                .port = (uint16_t)word.port };
+        nt_copy_text(l->text, sizeof(l->text), word.text);
+        api.fds[api.count++] = fd;
+    }
+}
+
+static void (*stop_server)(struct server *server);
+
+static void on_stop(void *data)
+{
+    stop_server(data);
+}
+
+static void on_ended(void *data)
+{
+    (void)data;
+    /* Without the monitor there is no engine and nobody to drain for. What was acknowledged is on
+     * the disk. */
+    _exit(1);
+}
+
+static int begin(struct nt_loop *loop, void (*stop)(struct server *server), struct server *server,
+                 struct nt_error *reterr)
+{
+    static const struct client_events events = { .stop = on_stop, .ended = on_ended };
+    stop_server = stop;
+    int fd = fcntl(WIRE_FD, F_DUPFD_CLOEXEC, 10); /* WIRE_FD stays, for the last word */
+    return fd < 0 ? nt_fail_sys(reterr, errno, "cannot speak with the monitor")
+                  : client_begin(loop, fd, &api.plan, &events, server, reterr);
+}
+
+static int owner_key(void *data, uint8_t ret_hash[32], bool *ret_made, struct nt_error *reterr)
+{
+    (void)data;
+    return client_owner_key(ret_hash, ret_made, reterr);
+}
+
+static void ready(void)
+{
+    api.is_ready = true;
+    client_ready();
+}
+
+static void say(void *data, const char *line)
+{
+    (void)data;
+    client_note(line);
+}
+
+static void debug(void *data, const char *event, const char *fields)
+{
+    (void)data;
+    api.debug(api.debug_data, event, fields);
+}
+
+static void tell_failed(const struct nt_error *error)
+{
+    struct wire_error word = { .head = { .kind = WIRE_FAILED }, .error = *error };
+    if (word.error.code >= NT_E_PLUGIN_FIRST)
+        word.error.code = NT_E_INTERNAL;
+    (void)send(WIRE_FD, &word, sizeof(word), MSG_NOSIGNAL);
+}
+
+static int serve(struct nt_error *reterr)
+{
+    struct drop drop = { api.plan.uid, api.plan.gid, api.store_fd };
+    if (fchdir(api.store_fd) < 0)
+        return nt_fail_sys(reterr, errno, "cannot go to the store's folder");
+    if (drop_privileges(&drop, reterr) < 0)
+        return -1;
+    nt_closep(&api.store_fd);
+    struct server_given given = {
+        .token = api.plan.token,
+        .owner = 0,
+        .listeners = api.listeners,
+        .listener_fds = api.fds,
+        .listener_count = api.count,
+        .begin = begin,
+        .end = client_end,
+        .owner_key = owner_key,
+        .ready = ready,
+        .leave = client_leave,
+        .handover = client_handover,
+    };
+    struct server_options options = {
+        .engine_ops = client_engine_ops(&api.plan),
+        .engine_name = api.plan.engine_name,
+        .data_dir = api.plan.data_dir,
+        .runtime_dir = "",
+        .libexec_dir = "",
+        .embedded = api.plan.is_embedded,
+        .listen_fd = -1,
+        .idle_ms = api.plan.idle_ms,
+        .list_ms = api.plan.list_ms,
+        .given = &given,
+        .say = api.plan.is_embedded ? NULL : say,
+        .debug = debug,
+    };
+    return server_run(&options, reterr);
+}
+
+int api_process_run(void (*report)(void *data, const char *event, const char *fields), void *data,
+                    struct nt_error *reterr)
+{
+    api.debug = report;
+    api.debug_data = data;
+    prctl(PR_SET_NAME, "nanoterm-api");
+    if (fcntl(WIRE_FD, F_SETFD, FD_CLOEXEC) < 0)
+        return nt_fail(reterr, NT_E_USAGE, "--api-process is for nanoterm itself");
+    if (read_plan(reterr) < 0)
+        return -1;
+    int status = serve(reterr);
+    if (status < 0 && !api.is_ready)
+        tell_failed(reterr);
+    return status;
+}
