@@ -257,13 +257,37 @@ static void on_signal(void *data, int signo, uint32_t zero)
         send_text(r, message);
 }
 
+/* Bytes as text: a character of U+0000 to U+00FF for each. */
+static json_t *latin1(const char *text)
+{
+    nt_auto(nt_buf_done) struct nt_buf b = NT_BUF(2 * NT_G_FRAME_MAX);
+    for (; *text; text++) {
+        uint8_t byte = (uint8_t)*text;
+        if (byte >= 0x80)
+            nt_buf_add_char(&b, (char)(0xC0 | byte >> 6));
+        nt_buf_add_char(&b, (char)(byte >= 0x80 ? 0x80 | (byte & 0x3F) : byte));
+    }
+    return nt_buf_ok(&b) ? json_stringn(nt_buf_text(&b), b.size) : NULL;
+}
+
+static json_t *words_of(const struct exec_spec *spec, json_t *(*text_of)(const char *text))
+{
+    nt_auto_json json_t *words = json_array();
+    for (uint32_t i = 0; i < spec->count; i++)
+        if (json_array_append_new(words, text_of(spec->argv[i])) < 0)
+            return NULL;
+    return nt_take(words);
+}
+
 static json_t *first_message(struct remote *r)
 {
-    nt_auto_json json_t *argv = json_array();
-    for (uint32_t i = 0; i < r->spec->count; i++)
-        if (json_array_append_new(argv, json_string(r->spec->argv[i])) < 0)
-            return NULL;
-    json_t *message = json_pack("{s:s, s:O, s:s*, s:b}", "type", "exec", "argv", argv, "cwd",
+    const char *key = "argv";
+    nt_auto_json json_t *argv = words_of(r->spec, json_string);
+    if (!argv) { /* file names and data need not be UTF-8, JSON must be */
+        key = "argv_latin1";
+        argv = words_of(r->spec, latin1);
+    }
+    json_t *message = json_pack("{s:s, s:O, s:s*, s:b}", "type", "exec", key, argv, "cwd",
                                 r->spec->cwd, "stdin", 1);
     int64_t left = r->call->host->left_ms(r->call);
     if (message && left >= 0)

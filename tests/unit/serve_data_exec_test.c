@@ -114,6 +114,20 @@ static void wrong_requests_are_refused(void **state)
     json_decref(json);
 }
 
+static void words_that_are_not_utf8_come_as_latin1(void **state)
+{
+    (void)state;
+    expect_frame("{\"argv_latin1\":[\"ls\",\"a\\u00ff\\u0080\\u00c3b\",\"\"]}", true, NULL,
+                 "8:ls 8:a\xff\x80\xc3"
+                 "b 8: 10:/srv 11=3 ");
+    struct nt_error error = NT_ERROR_INIT;
+    struct exec_spec spec;
+    json_t *json = json_loads("{\"argv_latin1\":[\"\\u0100\"]}", 0, NULL);
+    assert_int_equal(exec_spec_read_wide(json, &spec, &error), -1);
+    assert_int_equal(error.code, NT_E_INVALID);
+    json_decref(json);
+}
+
 static void a_frame_too_long_is_an_error(void **state)
 {
     struct nt_error error = NT_ERROR_INIT;
@@ -207,6 +221,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arguments_stay_arguments),
         cmocka_unit_test(wrong_requests_are_refused),
+        cmocka_unit_test(words_that_are_not_utf8_come_as_latin1),
         cmocka_unit_test(a_frame_too_long_is_an_error),
         cmocka_unit_test(the_next_shell_only_when_one_is_missing),
         cmocka_unit_test(exit_codes_are_what_a_shell_says),

@@ -14,6 +14,7 @@
 #include "sdk/buf.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
+#include "sdk/json.h"
 
 #define TIMEOUT_MAX_S (INT64_C(30) * 24 * 3600)
 
@@ -125,10 +126,40 @@ int exec_spec_read(json_t *json, struct exec_spec *ret, struct nt_error *reterr)
     return 0;
 }
 
+/* Bytes that came as text, a character of U+0001 to U+00FF for each. */
+static json_t *bytes_of(const char *text)
+{
+    nt_auto(nt_buf_done) struct nt_buf b = NT_BUF(NT_G_FRAME_MAX);
+    for (; *text; text++) {
+        uint8_t first = (uint8_t)*text;
+        if (first > 0xC3) /* jansson has checked that it is UTF-8 */
+            return NULL;
+        nt_buf_add_char(&b,
+                        (char)(first < 0x80 ? first : first << 6 | ((uint8_t) * ++text & 0x3F)));
+    }
+    return nt_buf_ok(&b) ? json_stringn_nocheck(nt_buf_text(&b), b.size) : NULL;
+}
+
+/* Puts what argv_latin1 means in the place of argv. */
+static int read_latin1(json_t *json, struct nt_error *reterr)
+{
+    json_t *list;
+    if (texts_of(json, "argv_latin1", &list, reterr) < 0)
+        return -1;
+    if (!list)
+        return 0;
+    nt_auto_json json_t *argv = json_array();
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (json_array_append_new(argv, bytes_of(json_string_value(json_array_get(list, i)))) < 0)
+            return nt_fail(reterr, NT_E_INVALID, "argv_latin1: a character stands for a byte");
+    json_object_set(json, "argv", argv);
+    return 0;
+}
+
 int exec_spec_read_wide(json_t *json, struct exec_spec *ret, struct nt_error *reterr)
 {
     struct exec_spec spec = { 0 };
-    if (texts_of(json, "argv", &spec.argv, reterr) < 0
+    if (read_latin1(json, reterr) < 0 || texts_of(json, "argv", &spec.argv, reterr) < 0
         || text_of(json, "cwd", &spec.cwd, reterr) < 0
         || envs_of(json, "env", &spec.envs, reterr) < 0
         || limit_of(json, "timeout_ms", 1, 0, &spec.timeout_ms, reterr) < 0)

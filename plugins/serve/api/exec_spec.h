@@ -30,7 +30,7 @@ struct exec_spec {
 
 /* Narrow form: {command, args, cwd, envs, shell, timeout_secs, background}. NT_E_INVALID. */
 int exec_spec_read(json_t *json, struct exec_spec *ret, struct nt_error *reterr);
-/* Wide form: {argv, cwd, env, timeout_ms}. NT_E_INVALID. */
+/* Wide form: {argv or argv_latin1, cwd, env, timeout_ms}. NT_E_INVALID. */
 int exec_spec_read_wide(json_t *json, struct exec_spec *ret, struct nt_error *reterr);
 
 /* The shells that are tried for spec.shell, in this order; NULL behind the last one. */
