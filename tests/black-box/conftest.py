@@ -7,12 +7,14 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
 import struct
 import subprocess
 import tempfile
+import threading
 import time
 
 import pytest
@@ -212,3 +214,39 @@ def cli():
 def ws(cli):
     """One workspace for the tests of a file that leave it as it was."""
     return cli.create("--name", "shared")
+
+
+@pytest.fixture(scope="module")
+def remote(cli):
+    """The same workspaces through a TCP listener: the environment that makes the client go there."""
+    data = cli.home / "remote"
+    server = cli.start("serve", "--listen", "127.0.0.1:0", "--data", data)
+    url = None
+    for line in server.stderr:
+        match = re.search(rb"http://127\.0\.0\.1:\d+", line)
+        if match:
+            url = match.group().decode()
+            break
+    assert url, "the server did not say where it listens"
+    threading.Thread(target=server.stderr.read, daemon=True).start()
+    env = {**cli.env, "NANOTERM_API_URL": url, "NANOTERM_API_KEY": (data / "owner.key").read_text().strip()}
+    ws = cli.ok("--json", "ws", "create", env=env, timeout=120).json["id"]
+    yield env, ws
+    cli.ok("ws", "rm", ws, env=env)
+    server.send_signal(signal.SIGTERM)
+    assert server.wait(30) == 0
+
+
+@pytest.fixture(params=["local", "remote"])
+def run(request, cli):
+    """run(*command, …): an exec with that command on either way."""
+    if request.param == "local":
+        ws, env = request.getfixturevalue("ws"), cli.env
+    else:
+        env, ws = request.getfixturevalue("remote")
+
+    def run(*command, options=(), **how):
+        return cli("exec", *options, ws, "--", *command, env=env, **how)
+
+    run.ws, run.env = ws, env
+    return run

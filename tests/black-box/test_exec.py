@@ -3,50 +3,12 @@
 import hashlib
 import json
 import os
-import re
 import signal
 import subprocess
-import threading
 
 import pytest
 
 from conftest import BIN, wait_until
-
-
-@pytest.fixture(scope="module")
-def remote(cli):
-    """The same workspaces through a TCP listener: the environment that makes the client go there."""
-    data = cli.home / "remote"
-    server = cli.start("serve", "--listen", "127.0.0.1:0", "--data", data)
-    url = None
-    for line in server.stderr:
-        match = re.search(rb"http://127\.0\.0\.1:\d+", line)
-        if match:
-            url = match.group().decode()
-            break
-    assert url, "the server did not say where it listens"
-    threading.Thread(target=server.stderr.read, daemon=True).start()
-    env = {**cli.env, "NANOTERM_API_URL": url, "NANOTERM_API_KEY": (data / "owner.key").read_text().strip()}
-    ws = cli.ok("--json", "ws", "create", env=env, timeout=120).json["id"]
-    yield env, ws
-    cli.ok("ws", "rm", ws, env=env)
-    server.send_signal(signal.SIGTERM)
-    assert server.wait(30) == 0
-
-
-@pytest.fixture(params=["local", "remote"])
-def run(request, cli):
-    """run(*command, …): an exec with that command on either way."""
-    if request.param == "local":
-        ws, env = request.getfixturevalue("ws"), cli.env
-    else:
-        env, ws = request.getfixturevalue("remote")
-
-    def run(*command, options=(), **how):
-        return cli("exec", *options, ws, "--", *command, env=env, **how)
-
-    run.ws, run.env = ws, env
-    return run
 
 
 @pytest.mark.parametrize("status", [0, 1, 2, 125, 126, 127, 137, 255])
