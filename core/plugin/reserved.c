@@ -67,6 +67,7 @@ static const char *const words[] = {
     "stop",
     "tail",
     "template",
+    "top",
     "trust",
     "undo",
     "update",

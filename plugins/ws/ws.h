@@ -20,6 +20,8 @@ int ws_list(struct nt_call *call, struct nt_error *reterr);
 int ws_stop(struct nt_call *call, struct nt_error *reterr);
 int ws_start(struct nt_call *call, struct nt_error *reterr);
 int ws_rm(struct nt_call *call, struct nt_error *reterr);
+int ws_stats(struct nt_call *call, struct nt_error *reterr);
+int ws_top(struct nt_call *call, struct nt_error *reterr);
 int ws_exec(struct nt_call *call, struct nt_error *reterr);
 
 /* Writes "/v1/sandboxes/{id}{rest}" into a buffer; id is escaped, rest is not. NT_E_USAGE for an

@@ -6,6 +6,8 @@
 #include "plugins/serve/http/exchange.h"
 
 extern const struct routes health_routes;  /* health.c: /healthz */
+extern const struct routes metrics_routes; /* metrics.c: /metrics */
+extern const struct routes stats_routes;   /* stats.c: /v1/stats */
 extern const struct routes local_routes;   /* local.c: /v1/local/... */
 extern const struct routes openapi_routes; /* openapi.c */
 extern const struct routes

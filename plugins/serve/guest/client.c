@@ -66,6 +66,8 @@ struct guest_op {
     struct nt_error error;
 };
 
+static uint32_t in_flight; /* loop's thread, as all of this file */
+
 static void pump(struct guest_op *op);
 static void flush(struct guest_op *op);
 
@@ -86,6 +88,7 @@ static void op_free_when_unused(struct guest_op *op)
     free(op->rx[1].data);
     nt_buf_done(&op->tx);
     nt_buf_done(&op->fields);
+    in_flight--;
     free(op);
 }
 
@@ -644,6 +647,7 @@ int guest_op_new(uv_loop_t *uv, const struct nt_engine_ops *ops, struct nt_engin
     op->later.data = op->patience.data = op;
     op->open_handles = 2;
     be_patient(op);
+    in_flight++;
     *ret = op;
     return 0;
 }
@@ -703,6 +707,11 @@ void guest_op_attach_fd(struct guest_op *op, int fd)
         return;
     }
     op->fds[op->fd_count++] = fd;
+}
+
+uint32_t guest_ops_in_flight(void)
+{
+    return in_flight;
 }
 
 void guest_op_no_deadline(struct guest_op *op)

@@ -49,6 +49,8 @@ void guest_op_attach_fd(struct guest_op *op, int fd);
 /* It may take for ever: a question that is left standing. Otherwise a guest that does not greet, or
  * leaves us waiting for its word too long, ends the operation with NT_E_TIMEOUT. */
 void guest_op_no_deadline(struct guest_op *op);
+/* Operations that have not ended, of all engines. */
+uint32_t guest_ops_in_flight(void);
 /* Ends it now; `end` comes with NT_E_CANCELLED. May be called twice. A foreground exec's tree is
  * killed by that. */
 void guest_op_cancel(struct guest_op *op);

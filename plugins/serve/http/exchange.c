@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "plugins/serve/http/router.h"
+#include "plugins/serve/measure.h"
 #include "plugins/serve/server.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
@@ -29,6 +30,7 @@ struct exchange *exchange_new(const struct listener *listener, struct net_reques
     x->server = listener->server;
     x->listener = listener;
     x->req = req;
+    x->begun_ns = uv_hrtime();
     const char *wire = net_request_header(req, "X-Nanoterm-Wire");
     x->is_wide = wire && strcmp(wire, "1") == 0;
     const char *id = net_request_header(req, "X-Request-Id");
@@ -167,6 +169,7 @@ static void answer(struct exchange *x, uint32_t status, json_t *body, const stru
         return;
     }
     x->answered = true;
+    measure_request(x->route, status, (uv_hrtime() - x->begun_ns) / 1000);
     x->lost = NULL;
     if (x->drip)
         x->server->loop->ops->timer_end(nt_take(x->drip));
@@ -193,6 +196,20 @@ void exchange_send_json(struct exchange *x, uint32_t status, json_t *body)
         return;
     }
     answer(x, status, body, NULL);
+}
+
+void exchange_send_text(struct exchange *x, uint32_t status, const char *content_type,
+                        struct nt_bytes text)
+{
+    if (x->answered)
+        return;
+    x->answered = true;
+    measure_request(x->route, status, (uv_hrtime() - x->begun_ns) / 1000);
+    x->lost = NULL;
+    if (x->req)
+        respond(x, status, content_type, text, NULL);
+    else
+        bury_later(x);
 }
 
 void exchange_send_empty(struct exchange *x, uint32_t status)
@@ -312,6 +329,7 @@ void exchange_detach(struct exchange *x)
         return;
     x->detached = true;
     x->answered = true;
+    measure_request(x->route, 101, (uv_hrtime() - x->begun_ns) / 1000);
     x->lost = NULL;
     if (x->drip)
         x->server->loop->ops->timer_end(nt_take(x->drip));

@@ -63,6 +63,9 @@ void exchange_on_lost(struct exchange *x, void (*lost)(void *data), void *data);
 
 /* Answers: takes the reference of `body`. */
 void exchange_send_json(struct exchange *x, uint32_t status, json_t *body);
+/* Text of another kind than JSON; copied. */
+void exchange_send_text(struct exchange *x, uint32_t status, const char *content_type,
+                        struct nt_bytes text);
 void exchange_send_empty(struct exchange *x, uint32_t status);
 /* The flat error envelope {"error","code","request_id","retryable"[,"suggested_action"]}. */
 void exchange_fail(struct exchange *x, uint32_t status, const char *code, const char *format, ...)

@@ -33,6 +33,7 @@ struct exchange {
     const char *params[TARGET_PARAMS];
     struct principal principal;
     char request_id[68];
+    uint64_t begun_ns; /* uv_hrtime */
     struct nt_buf body;
     json_t *json;
     struct nt_timer *drip; /* exchange_hold_open */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plugins/serve/measure.h"
 #include "plugins/serve/store/db.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
@@ -26,6 +27,7 @@ struct store {
     struct store_job *done, **done_end;   /* under mutex */
     bool stopping;                        /* under mutex */
     uint32_t in_flight;                   /* loop's thread */
+    struct measure commits;
     void (*closed)(void *data);
     void *closed_data;
 };
@@ -47,8 +49,9 @@ static void run_job(sqlite3 *db, struct store_job *job)
     }
 }
 
-static void run_batch(sqlite3 *db, struct store_job *batch)
+static void run_batch(struct store *store, struct store_job *batch)
 {
+    sqlite3 *db = store->db;
     struct nt_error error = NT_ERROR_INIT;
     bool writes = false;
     for (struct store_job *job = batch; job; job = job->next)
@@ -64,8 +67,11 @@ static void run_batch(sqlite3 *db, struct store_job *batch)
     bool is_open = db_run(db, "BEGIN IMMEDIATE", &error) == 0;
     for (struct store_job *job = batch; job && is_open; job = job->next)
         run_job(db, job);
-    if (is_open && db_run(db, "COMMIT", &error) == 0)
+    uint64_t begun_ns = uv_hrtime();
+    if (is_open && db_run(db, "COMMIT", &error) == 0) {
+        measure_add(&store->commits, (uv_hrtime() - begun_ns) / 1000);
         return;
+    }
     sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
     for (struct store_job *job = batch; job; job = job->next)
         if ((job->writes || !is_open) && !job->failed) { /* nothing of it is on the disk */
@@ -91,7 +97,7 @@ static void work(void *data)
             store->queue_end = &store->queue;
         last->next = NULL;
         uv_mutex_unlock(&store->mutex);
-        run_batch(store->db, batch);
+        run_batch(store, batch);
         uv_mutex_lock(&store->mutex);
         *store->done_end = batch;
         store->done_end = &last->next;
@@ -132,6 +138,11 @@ int store_submit(struct store *store, struct store_job *job, struct nt_error *re
     uv_mutex_unlock(&store->mutex);
     store->in_flight++;
     return 0;
+}
+
+struct measure *store_commits(struct store *store)
+{
+    return &store->commits;
 }
 
 uint32_t store_in_flight(const struct store *store)

@@ -103,6 +103,15 @@ int store_workspace_list(struct store *store, const struct store_list *list,
                          void (*each)(void *data, const struct workspace *ws), store_done *done,
                          void *data, struct nt_error *reterr);
 
+#define STORE_STATES 5u
+/* How many workspaces of all organisations are in each enum workspace_status. */
+int store_workspace_counts(struct store *store,
+                           void (*done)(void *data, const uint64_t counts[STORE_STATES],
+                                        const struct nt_error *error),
+                           void *data, struct nt_error *reterr);
+/* How long commits took; written by the store's thread. */
+struct measure *store_commits(struct store *store);
+
 /* An answer that is kept for a repeated request. */
 struct store_answer {
     const char *key;        /* Idempotency-Key; NULL: none, nothing is kept */

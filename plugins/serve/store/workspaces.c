@@ -214,6 +214,57 @@ int store_workspace_list(struct store *store, const struct store_list *list,
     return 0;
 }
 
+/* --- how many ------------------------------------------------------------------------------ */
+
+struct count_job {
+    struct store_job job;
+    uint64_t counts[STORE_STATES];
+    void (*done)(void *data, const uint64_t counts[STORE_STATES], const struct nt_error *error);
+    void *data;
+};
+
+static int count_run(sqlite3 *db, struct store_job *job, struct nt_error *reterr)
+{
+    struct count_job *j = (struct count_job *)job;
+    nt_auto(db_freep) sqlite3_stmt *statement = NULL;
+    if (db_query(db, &statement, reterr, "SELECT status, count(*) FROM workspaces GROUP BY status",
+                 "")
+        < 0)
+        return -1;
+    int more;
+    while ((more = db_step(db, statement, reterr)) > 0) {
+        int64_t state = sqlite3_column_int64(statement, 0);
+        if (state >= 0 && state < STORE_STATES)
+            j->counts[state] = (uint64_t)sqlite3_column_int64(statement, 1);
+    }
+    return more < 0 ? -1 : 0;
+}
+
+static void count_finish(struct store_job *job, bool quiet)
+{
+    struct count_job *j = (struct count_job *)job;
+    if (!quiet)
+        j->done(j->data, j->counts, job->failed ? &job->error : NULL);
+    free(j);
+}
+
+int store_workspace_counts(struct store *store,
+                           void (*done)(void *data, const uint64_t counts[STORE_STATES],
+                                        const struct nt_error *error),
+                           void *data, struct nt_error *reterr)
+{
+    nt_autofree struct count_job *j = calloc(1, sizeof(*j));
+    if (!j)
+        return nt_fail(reterr, NT_E_MEMORY, "no memory for the numbers");
+    *j = (struct count_job){ .job = { .run = count_run, .finish = count_finish },
+                             .done = done,
+                             .data = data };
+    if (store_submit(store, &j->job, reterr) < 0)
+        return -1;
+    (void)nt_take(j);
+    return 0;
+}
+
 /* --- intents ------------------------------------------------------------------------------- */
 
 struct intent_job {
