@@ -80,10 +80,12 @@ enum {
     /* Files. Relative paths start at /workspace. */
     NT_G_STAT = 48, /* → PATH ← OK: entry fields */
     NT_G_LIST = 49, /* → PATH DEPTH(default 1) ← ENTRY…: entry fields with full PATH; END */
-    /* → PATH OFFSET SIZE FLAGS(NT_GF_PASS_FD) ← OK: entry fields; DATA…; END: OUT_BYTES */
+    /* → PATH OFFSET SIZE FLAGS(NT_GF_PASS_FD) ← OK: entry fields, ID (of the file itself, whatever
+     * its name); DATA…; END: OUT_BYTES */
     NT_G_READ = 50,
-    /* → PATH MODE MTIME_NS FLAGS(NT_GF_*) ← OK → DATA…, END: COUNT (bytes sent) ← OK: entry fields.
-     * Written beside, synced, renamed: the old content stays until then */
+    /* → PATH NAME MODE MTIME_NS FLAGS(NT_GF_*) ← OK → DATA…, END: COUNT (bytes sent) ← OK: entry fields.
+     * NAME: its name when PATH is a folder or ends with a slash. Written beside, synced, renamed:
+     * the old content stays until then */
     NT_G_WRITE = 51,
     NT_G_MKDIR = 52,  /* → PATH MODE ← OK; parents too; done when it is there */
     NT_G_REMOVE = 53, /* → PATH ← OK; folders with all that is in them */
@@ -97,14 +99,16 @@ enum {
     /* → PATH FLAGS(NT_GF_RECURSIVE) TIMEOUT_MS BEAT_MS ← OK, ENTRY…: EVENT(NT_GW_*) NAME PATH; END
      * after TIMEOUT_MS */
     NT_G_WATCH = 59,
-    /* A tree, or one file: → PATH ← OK: entry fields of PATH; for each below it, a folder before
-     * what is in it: ENTRY: entry fields, PATH relative to the request's ("" for itself), LINK;
-     * a regular file without LINK is followed by DATA/HOLE… up to its SIZE; END: COUNT OUT_BYTES.
-     * LINK: the relative PATH, sent before, of which this is another name. An ENTRY with ERRNO:
-     * could not be read. */
+    /* A tree, or one file: → PATH ← OK: entry fields of PATH; for it and each below it, a folder
+     * directly before what is in it: ENTRY: PATH relative to the request's ("" for itself), MODE
+     * SIZE MTIME_NS UID GID, TARGET, LINK; a regular file without LINK is followed by DATA/HOLE…
+     * up to its SIZE; END: COUNT OUT_BYTES (of entries, of content with holes).
+     * LINK: the relative PATH, sent before, of which this is another name. MESSAGE: what of it is
+     * not sent. An ENTRY with ERRNO and MESSAGE is none, and not counted: what is missing. */
     NT_G_TREE_READ = 60,
-    /* → PATH FLAGS(NT_GF_*) ← OK → the same entries…, END: COUNT OUT_BYTES ← ENTRY…: PATH MESSAGE
-     * (could not be kept), OK: COUNT OUT_BYTES. PATH is replaced when all is there, by renames. */
+    /* → PATH NAME FLAGS(NT_GF_*) ← OK → the same entries…, END: COUNT OUT_BYTES ← ENTRY…: PATH
+     * MESSAGE (could not be kept; with ERRNO: is missing), OK: PATH COUNT OUT_BYTES. NAME: its name
+     * when PATH is a folder. Replaced when all is there, by renames. */
     NT_G_TREE_WRITE = 61,
 
     /* Ports. */

@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* download.c - a file of a workspace to a local path: written beside it, counted, synced, then
- * renamed over it. */
+/* download.c - a file of a workspace through the server: written beside its destination, counted,
+ * synced, then renamed over it; or to a descriptor. */
 #include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "files.h"
@@ -118,65 +113,59 @@ static int fetch(struct download *d, const char *target, struct nt_response *hea
     return 0;
 }
 
-/* Makes a file with a name of its own in the folder of the destination. The folder is held by a
- * descriptor, so that the rename at the end goes where the file was written. */
-static int open_beside(const char *local, int *ret_folder, char name[32], struct nt_error *reterr)
+/* A time in the answer; INT64_MIN: none. */
+static int64_t header_time(struct nt_call *call, const struct nt_response *head)
 {
-    nt_autofree char *copy = strdup(local);
-    if (!copy)
-        return nt_fail(reterr, NT_E_MEMORY, "no memory for the path");
-    *ret_folder = open(dirname(copy), O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (*ret_folder < 0)
-        return nt_fail_sys(reterr, errno, "cannot open the folder of %s", local);
-    unsigned long long random;
-    if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
-        return nt_fail_sys(reterr, errno, "cannot get random bytes");
-    snprintf(name, 32, ".nanoterm.%016llx", random);
-    int fd = openat(*ret_folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return nt_fail_sys(reterr, errno, "cannot write beside %s", local);
-    return fd;
+    const char *text = call->host->header(call, head, "X-Nanoterm-Mtime-Ns");
+    struct nt_error ignored = NT_ERROR_INIT;
+    int64_t value = INT64_MIN;
+    if (text)
+        nt_parse_i64(text, INT64_MIN, INT64_MAX, &value, &ignored);
+    return value;
 }
 
-static int publish(int folder, const char *name, const char *local, int fd, uint64_t mode,
-                   struct nt_error *reterr)
+static int receive(struct download *d, const char *request, const struct copy_target *target,
+                   struct files_moved *ret, struct nt_error *reterr)
 {
-    nt_autofree char *copy = strdup(local);
-    if (!copy)
-        return nt_fail(reterr, NT_E_MEMORY, "no memory for the path");
+    struct nt_response head = { .size = sizeof(head) };
+    struct copy_place place = { .fd = -1 };
+    struct copy_error error;
+    if (target && copy_place_open(&place, target->dir) < 0)
+        return nt_fail_sys(reterr, errno, "cannot write beside %s", target->name);
+    if (target)
+        d->fd = place.fd;
+    int rc = fetch(d, request, &head, reterr);
+    if (rc == 0 && target && copy_may_replace(target, false, &error) < 0)
+        rc = nt_fail(reterr, NT_E_CONFLICT, "%s", error.message);
     /* No set-id bit comes out of a workspace. */
-    if (fchmod(fd, (mode_t)(mode & 0777)) < 0 || fsync(fd) < 0)
-        return nt_fail_sys(reterr, errno, "cannot finish %s", local);
-    if (renameat(folder, name, folder, basename(copy)) < 0)
-        return nt_fail_sys(reterr, errno, "cannot replace %s", local);
-    return 0;
+    if (rc == 0 && target
+        && copy_place_commit(&place, target->name, header_mode(d->call, &head, 0644) & 0777,
+                             header_time(d->call, &head))
+               < 0)
+        rc = nt_fail_sys(reterr, errno, "cannot put %s in its place", target->name);
+    if (rc == 0 && header_time(d->call, &head) != INT64_MIN)
+        files_time(header_time(d->call, &head), ret->mtime);
+    if (target)
+        copy_place_done(&place);
+    ret->bytes = d->received;
+    return rc;
 }
 
-int download(struct nt_call *call, const char *id, const char *path, const char *local,
-             struct files_moved *ret, struct nt_error *reterr)
+int download(struct nt_call *call, const struct files_route *route,
+             const struct copy_target *target, int fd, struct files_moved *ret, bool *ret_is_folder,
+             struct nt_error *reterr)
 {
-    nt_auto(nt_buf_done) struct nt_buf target = NT_BUF(32 * 1024);
-    if (file_path(&target, id, path, reterr) < 0)
-        return -1;
-    nt_autoclose int folder = -1;
-    char name[32];
-    nt_autoclose int fd = open_beside(local, &folder, name, reterr);
-    if (fd < 0)
+    nt_auto(nt_buf_done) struct nt_buf request = NT_BUF(64 * 1024);
+    if (files_target(&request, "/file", route, reterr) < 0)
         return -1;
     struct download *d = calloc(1, sizeof(*d));
-    if (!d) {
-        unlinkat(folder, name, 0);
+    if (!d)
         return nt_fail(reterr, NT_E_MEMORY, "no memory for the download");
-    }
-    *d = (struct download){ .call = call, .error = NT_ERROR_INIT, .label = local, .fd = fd };
-    struct nt_response head = { .size = sizeof(head) };
-    int result = fetch(d, nt_buf_text(&target), &head, reterr);
-    if (result == 0)
-        result = publish(folder, name, local, fd, header_mode(call, &head, 0644), reterr);
-    if (result < 0)
-        unlinkat(folder, name, 0);
-    else
-        ret->bytes = d->received;
+    *d = (struct download){ .call = call, .error = NT_ERROR_INIT, .label = route->path, .fd = fd };
+    int result = receive(d, nt_buf_text(&request), target, ret, reterr);
+    *ret_is_folder = result < 0 && strcmp(reterr->server_code, "is_a_folder") == 0;
+    if (*ret_is_folder)
+        result = 0;
     if (!d->stream) {
         free(d);
         return result;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* upload.c - from a descriptor into a file of a workspace: one PUT, and the count of bytes
  * compared. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "files.h"
@@ -20,7 +21,7 @@ struct upload {
     struct nt_error error;
     const char *label;
     uint64_t credit, sent;
-    int64_t size;
+    int64_t size, mtime_ns;
     uint32_t done;
     bool input_ended, abandoned;
 };
@@ -115,8 +116,17 @@ static int compare(const struct upload *u, struct files_moved *ret, struct nt_er
     ret->bytes = (uint64_t)json_integer_value(json_object_get(answer, "bytes"));
     nt_copy_text(ret->mtime, sizeof(ret->mtime),
                  nt_json_text(answer, "mtime") ? nt_json_text(answer, "mtime") : "");
-    if (ret->bytes == u->sent)
+    const char *path = nt_json_text(answer, "path");
+    nt_copy_text(ret->path, sizeof(ret->path), path ? path : "");
+    const char *told = nt_json_text(answer, "mtime_ns");
+    char mtime[24];
+    snprintf(mtime, sizeof(mtime), "%lld", (long long)u->mtime_ns);
+    bool has_time = u->mtime_ns == INT64_MIN || (told && strcmp(told, mtime) == 0);
+    if (ret->bytes == u->sent && has_time)
         return 0;
+    if (ret->bytes == u->sent)
+        return nt_fail(reterr, NT_E_BYTE_MISMATCH,
+                       "the file that was written has another time than was sent");
     nt_fail(reterr, NT_E_BYTE_MISMATCH, "%llu bytes were sent, but the server has written %llu",
             (unsigned long long)u->sent, (unsigned long long)ret->bytes);
     reterr->request_sent = 1;
@@ -150,21 +160,24 @@ static int run(struct upload *u, const char *target, int fd, struct files_moved 
     return compare(u, ret, reterr);
 }
 
-int upload(struct nt_call *call, const char *id, const char *path, int fd, int64_t size, int mode,
-           struct files_moved *ret, struct nt_error *reterr)
+int upload(struct nt_call *call, const struct files_route *route, int fd, int64_t size, int mode,
+           int64_t mtime_ns, struct files_moved *ret, struct nt_error *reterr)
 {
-    nt_auto(nt_buf_done) struct nt_buf target = NT_BUF(32 * 1024);
-    if (file_path(&target, id, path, reterr) < 0)
+    nt_auto(nt_buf_done) struct nt_buf target = NT_BUF(64 * 1024);
+    if (files_target(&target, "/file", route, reterr) < 0)
         return -1;
     if (mode >= 0)
         nt_buf_addf(&target, "&mode=%04o", (unsigned)mode);
+    if (mtime_ns != INT64_MIN)
+        nt_buf_addf(&target, "&mtime_ns=%lld", (long long)mtime_ns);
     struct upload *u = calloc(1, sizeof(*u));
     if (!u)
         return nt_fail(reterr, NT_E_MEMORY, "no memory for the upload");
     *u = (struct upload){ .call = call,
                           .answer = NT_BUF(ANSWER_MAX),
                           .error = NT_ERROR_INIT,
-                          .label = path,
+                          .label = route->path,
+                          .mtime_ns = mtime_ns,
                           .size = size };
     int result = run(u, nt_buf_text(&target), fd, ret, reterr);
     nt_reader_free(u->reader);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "plugins/guest/copy/copy.h"
 #include "plugins/guest/helper.h"
 
 #define ENTRIES_MAX 100000u
@@ -131,6 +132,14 @@ static void serve_read(struct helper_io *io, const struct request *r)
     struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), NT_G_OK);
     if (entry_add(&w, AT_FDCWD, path, path) < 0)
         io_fail(io, errno, "cannot look at the file");
+    char id[41]; /* another file under the same name has another one */
+    snprintf(id, sizeof(id), "%llx_%llx", (unsigned long long)st.st_dev,
+             (unsigned long long)st.st_ino);
+    nt_g_add_text(&w, NT_GT_ID, id);
+    if (request_number(r, NT_GT_FLAGS, 0) & NT_GF_PASS_FD && st.st_size > 0 && copy_is_plain(fd)) {
+        io_send_fd(io, &w, fd);
+        return;
+    }
     io_send(io, &w);
     while (left) {
         ssize_t n = read(fd, content, left < sizeof(content) ? (size_t)left : sizeof(content));

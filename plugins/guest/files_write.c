@@ -3,27 +3,18 @@
  * all of them are on the disk. Runs in a helper process. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
+#include "plugins/guest/copy/copy.h"
 #include "plugins/guest/helper.h"
 
 #define LINKS_MAX 40
-#define NAMES_MAX 16
-
-struct target {
-    int dir; /* folder of the file */
-    char path[PATH_MAX];
-    const char *name; /* in path */
-    int fd;           /* the new content */
-    char temp[48];    /* its name; empty: it has none yet */
-    mode_t mode;
-};
 
 /* Splits path; "" as folder is "/". */
-static int open_parent(struct target *t, bool make)
+int destination_open(struct destination *t, bool make)
 {
     char dir[PATH_MAX];
     memcpy(dir, t->path, sizeof(dir));
@@ -43,25 +34,49 @@ static int open_parent(struct target *t, bool make)
             break;
     }
     t->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return t->dir < 0 ? -1 : 0;
+    if (t->dir < 0)
+        return -1;
+    if (t->name[0] && strcmp(t->name, ".") != 0 && strcmp(t->name, "..") != 0)
+        return 0;
+    errno = EISDIR;
+    return -1;
 }
 
-/* Where the path leads, links followed as a normal write does, also to what is not there yet. */
-static int resolve(struct target *t, bool make)
+void destination_path(struct helper_io *io, const struct request *r, bool is_tree,
+                      char ret[PATH_MAX])
+{
+    char name[NAME_MAX + 1];
+    struct stat st;
+    io_path(io, r, NT_GT_PATH, ret);
+    if (!request_has(r, NT_GT_NAME))
+        return;
+    if (!request_text(r, NT_GT_NAME, name, sizeof(name)) || strchr(name, '/')
+        || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        io_refuse(io, NT_GE_INVALID, EINVAL, "the name is not one component of a path");
+    const char *text = r->text[NT_GT_PATH];
+    bool says_folder = !is_tree && text[r->text_size[NT_GT_PATH] - 1] == '/';
+    if (!says_folder && (stat(ret, &st) < 0 || !S_ISDIR(st.st_mode)))
+        return;
+    size_t size = strlen(ret);
+    int n = snprintf(ret + size, PATH_MAX - size, "%s%s", size == 1 ? "" : "/", name);
+    if (n < 0 || (size_t)n >= PATH_MAX - size)
+        io_refuse(io, NT_GE_INVALID, ENAMETOOLONG, "the path is too long");
+}
+
+/* Where the path leads, links followed as a normal write does, also to what is not there yet.
+ * *ret_mode: of what is there; 0: nothing. */
+static int resolve(struct destination *t, bool make, mode_t *ret_mode)
 {
     for (int i = 0; i < LINKS_MAX; i++) {
         struct stat st;
         char link[PATH_MAX], joined[2 * PATH_MAX + 2];
-        if (open_parent(t, make) < 0)
+        if (destination_open(t, make) < 0)
             return -1;
-        if (!t->name[0] || strcmp(t->name, ".") == 0 || strcmp(t->name, "..") == 0) {
-            errno = EISDIR;
-            return -1;
-        }
+        *ret_mode = 0;
         if (fstatat(t->dir, t->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
             return errno == ENOENT ? 0 : -1;
         if (!S_ISLNK(st.st_mode)) {
-            t->mode = st.st_mode;
+            *ret_mode = st.st_mode;
             return 0;
         }
         ssize_t n = readlinkat(t->dir, t->name, link, sizeof(link) - 1);
@@ -82,53 +97,9 @@ static int resolve(struct target *t, bool make)
     return -1;
 }
 
-static void new_name(struct target *t)
+static void fail(struct helper_io *io, struct copy_place *p, int sys, const char *what)
 {
-    unsigned long long number = 0;
-    if (getrandom(&number, sizeof(number), 0) != sizeof(number))
-        number = (unsigned long long)getpid();
-    snprintf(t->temp, sizeof(t->temp), ".nanoterm-write-%016llx", number);
-}
-
-/* Without a name, where the file system can do that: then nothing stays behind when we are
- * killed. */
-static int open_temp(struct target *t)
-{
-    t->fd = openat(t->dir, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
-    for (int i = 0; t->fd < 0 && i < NAMES_MAX; i++) {
-        new_name(t);
-        t->fd = openat(t->dir, t->temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-        if (t->fd < 0 && errno != EEXIST)
-            break;
-    }
-    return t->fd < 0 ? -1 : 0;
-}
-
-static int name_temp(struct target *t)
-{
-    char self[40];
-    snprintf(self, sizeof(self), "/proc/self/fd/%d", t->fd);
-    int rc = -1;
-    for (int i = 0; rc < 0 && i < NAMES_MAX; i++) {
-        new_name(t);
-        rc = linkat(AT_FDCWD, self, t->dir, t->temp, AT_SYMLINK_FOLLOW);
-        if (rc < 0 && errno != EEXIST)
-            break;
-    }
-    if (rc < 0)
-        t->temp[0] = '\0';
-    return rc;
-}
-
-static void drop(struct target *t)
-{
-    if (t->temp[0])
-        unlinkat(t->dir, t->temp, 0);
-}
-
-static void fail(struct helper_io *io, struct target *t, int sys, const char *what)
-{
-    drop(t);
+    copy_place_done(p);
     io_fail(io, sys, what);
 }
 
@@ -146,52 +117,60 @@ static int write_all(int fd, const uint8_t *bytes, size_t size)
     return 0;
 }
 
-static int commit(struct target *t)
+/* Takes the bytes up to END. Returns how many were announced there. */
+static uint64_t take_content(struct helper_io *io, struct copy_place *p, uint64_t *ret_count)
 {
-    if (fchmod(t->fd, t->mode & 07777) < 0 || fsync(t->fd) < 0)
-        return -1;
-    if (!t->temp[0] && name_temp(t) < 0)
-        return -1;
-    if (renameat(t->dir, t->temp, t->dir, t->name) < 0)
-        return -1;
-    t->temp[0] = '\0';
-    fsync(t->dir); /* a file system that cannot do it for folders has no such promise to keep */
-    return 0;
+    struct nt_g_frame frame;
+    for (;;) {
+        if (io_try_next(io, &frame) < 0) {
+            copy_place_done(p);
+            _exit(1);
+        }
+        if (frame.type != NT_G_DATA)
+            break;
+        if (write_all(p->fd, frame.payload, frame.size) < 0)
+            fail(io, p, errno, "cannot write the file");
+        *ret_count += frame.size;
+    }
+    struct request end;
+    if (frame.type != NT_G_END || request_read(&end, &frame) < 0) {
+        copy_place_done(p);
+        _exit(1); /* out of order */
+    }
+    return request_number(&end, NT_GT_COUNT, UINT64_MAX);
 }
 
 void files_write(struct helper_io *io, const struct request *r)
 {
-    static struct target t = { .fd = -1 };
-    io_path(io, r, NT_GT_PATH, t.path);
-    if (resolve(&t, request_number(r, NT_GT_FLAGS, 0) & NT_GF_PARENTS) < 0)
+    static struct destination t = { .dir = -1 };
+    struct copy_place place;
+    mode_t mode = 0;
+    uint64_t flags = request_number(r, NT_GT_FLAGS, 0);
+    destination_path(io, r, false, t.path);
+    if (resolve(&t, flags & NT_GF_PARENTS, &mode) < 0)
         io_fail(io, errno, "cannot write there");
-    if (t.mode && !S_ISREG(t.mode))
-        io_refuse(io, NT_GE_INVALID, S_ISDIR(t.mode) ? EISDIR : EINVAL,
-                  "that is not a regular file");
-    if (!t.mode || request_has(r, NT_GT_MODE))
-        t.mode = (mode_t)request_number(r, NT_GT_MODE, 0644) & 07777;
-    if (open_temp(&t) < 0)
+    if (mode && !S_ISREG(mode))
+        io_refuse(io, NT_GE_INVALID, S_ISDIR(mode) ? EISDIR : EINVAL, "that is not a regular file");
+    if (!mode || request_has(r, NT_GT_MODE))
+        mode = (mode_t)request_number(r, NT_GT_MODE, 0644) & 07777;
+    if (copy_place_open(&place, t.dir) < 0)
         io_fail(io, errno, "cannot write there");
     uint8_t memory[64];
     struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), NT_G_OK);
-    io_send(io, &w);
+    bool is_passed = flags & NT_GF_PASS_FD && copy_is_plain(place.fd);
+    io_send_fd(io, &w, is_passed ? place.fd : -1);
     uint64_t count = 0;
-    struct nt_g_frame frame;
-    for (io_next(io, &frame); frame.type == NT_G_DATA; io_next(io, &frame)) {
-        if (write_all(t.fd, frame.payload, frame.size) < 0)
-            fail(io, &t, errno, "cannot write the file");
-        count += frame.size;
-    }
-    struct request end;
-    if (frame.type != NT_G_END || request_read(&end, &frame) < 0) {
-        drop(&t);
-        _exit(1); /* out of order */
-    }
-    if (request_number(&end, NT_GT_COUNT, UINT64_MAX) != count) {
-        drop(&t);
+    struct stat st;
+    uint64_t announced = take_content(io, &place, &count);
+    if (is_passed && !count && fstat(place.fd, &st) == 0)
+        count = (uint64_t)st.st_size;
+    if (announced != count) {
+        copy_place_done(&place);
         io_refuse(io, NT_GE_MISMATCH, 0, "the number of bytes is not what was announced");
     }
-    if (commit(&t) < 0)
-        fail(io, &t, errno, "cannot put the file in its place");
+    int64_t mtime_ns =
+        request_has(r, NT_GT_MTIME_NS) ? (int64_t)r->number[NT_GT_MTIME_NS] : INT64_MIN;
+    if (copy_place_commit(&place, t.name, mode, mtime_ns) < 0)
+        fail(io, &place, errno, "cannot put the file in its place");
     entry_send(io, t.path);
 }

@@ -6,6 +6,7 @@
 #include "plugins/guest/helper.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,6 +64,35 @@ void io_send(struct helper_io *io, struct nt_g_writer *w)
     send_all(io, &iov, 1);
 }
 
+void io_send_fd(struct helper_io *io, struct nt_g_writer *w, int fd)
+{
+    union {
+        char space[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = { { 0 } };
+    struct iovec iov = { w->data, nt_g_done(w) };
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+    if (fd >= 0) {
+        msg.msg_control = control.space;
+        msg.msg_controllen = sizeof(control.space);
+        struct cmsghdr *m = CMSG_FIRSTHDR(&msg);
+        m->cmsg_level = SOL_SOCKET;
+        m->cmsg_type = SCM_RIGHTS;
+        m->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(m), &fd, sizeof(int));
+    }
+    ssize_t n;
+    do
+        n = sendmsg(io->fd, &msg, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    if (n <= 0)
+        _exit(1);
+    iov.iov_base = (char *)iov.iov_base + n;
+    iov.iov_len -= (size_t)n;
+    if (iov.iov_len)
+        send_all(io, &iov, 1);
+}
+
 void io_raw(struct helper_io *io, uint16_t type, const void *bytes, size_t size)
 {
     uint8_t head[NT_G_HEAD];
@@ -91,23 +121,29 @@ void io_fail(struct helper_io *io, int sys, const char *what)
 
 void io_next(struct helper_io *io, struct nt_g_frame *ret)
 {
+    if (io_try_next(io, ret) < 0)
+        _exit(1);
+}
+
+int io_try_next(struct helper_io *io, struct nt_g_frame *ret)
+{
     memmove(io->rx, io->rx + io->used, io->rx_size - io->used);
     io->rx_size -= io->used;
     io->used = 0;
     for (;;) {
         int64_t n = nt_g_next(io->rx, io->rx_size, ret);
         if (n < 0)
-            _exit(1);
+            return -1;
         if (n > 0) {
             io->used = (size_t)n;
-            return;
+            return 0;
         }
         ssize_t got =
             recv(io->fd, io->rx + io->rx_size, NT_G_HEAD + NT_G_FRAME_MAX - io->rx_size, 0);
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0)
-            _exit(1);
+            return -1;
         io->rx_size += (size_t)got;
     }
 }
@@ -140,6 +176,9 @@ serve(struct conn *c, const struct request *r, const uint8_t *more, size_t more_
         || dup2(c->source.fd, 3) < 0) /* the listener's place: only this connection stays open */
         _exit(1);
     close_range(4, ~0u, 0);
+    /* One that was adopted came from a loop. The guest itself never waits, whatever the flag says.
+     */
+    fcntl(3, F_SETFL, fcntl(3, F_GETFL) & ~O_NONBLOCK);
     struct iovec left = { c->tx + c->tx_at, c->tx_size - c->tx_at };
     if (left.iov_len)
         send_all(&io, &left, 1);
@@ -158,6 +197,10 @@ serve(struct conn *c, const struct request *r, const uint8_t *more, size_t more_
         replace_serve(&io, r);
     else if (r->type == NT_G_WATCH)
         watch_serve(&io, r);
+    else if (r->type == NT_G_TREE_READ)
+        trees_read(&io, r);
+    else if (r->type == NT_G_TREE_WRITE)
+        trees_write(&io, r);
     else
         files_serve(&io, r);
     _exit(0);

@@ -23,8 +23,12 @@ void io_raw(struct helper_io *io, uint16_t type, const void *bytes, size_t size)
 void io_fail(struct helper_io *io, int sys, const char *what) __attribute__((noreturn));
 void io_refuse(struct helper_io *io, uint64_t code, int sys, const char *text)
     __attribute__((noreturn));
+/* The same with a descriptor; -1: none. */
+void io_send_fd(struct helper_io *io, struct nt_g_writer *w, int fd);
 /* Waits for the next frame. */
 void io_next(struct helper_io *io, struct nt_g_frame *ret);
+/* The same; -1 when the peer has gone, for whoever has to clean up. */
+int io_try_next(struct helper_io *io, struct nt_g_frame *ret);
 
 /* A path of the request, absolute; the process ends when it is missing or too long. */
 void io_path(struct helper_io *io, const struct request *r, unsigned tag, char ret[PATH_MAX]);
@@ -34,6 +38,21 @@ int entry_add(struct nt_g_writer *w, int dir, const char *name, const char *path
 /* Sends OK with the entry fields of path. files.c */
 void entry_send(struct helper_io *io, const char *path);
 
+/* Where something is written: a name in a folder that is held. */
+struct destination {
+    int dir;
+    char path[PATH_MAX];
+    const char *name; /* in path */
+};
+/* PATH of the request, or PATH/NAME when NAME is there and PATH is a folder (or, but for a tree,
+ * ends with a slash). The process ends when it is not valid. files_write.c */
+void destination_path(struct helper_io *io, const struct request *r, bool is_tree,
+                      char ret[PATH_MAX]);
+/* Opens the folder of path, made with all above it when `make`. -1: errno. files_write.c */
+int destination_open(struct destination *d, bool make);
+
+void trees_read(struct helper_io *io, const struct request *r);
+void trees_write(struct helper_io *io, const struct request *r);
 void files_serve(struct helper_io *io, const struct request *r);
 void files_write(struct helper_io *io, const struct request *r);
 void metrics_serve(struct helper_io *io);

@@ -254,6 +254,10 @@ static bool is_allowed_when_adopted(uint16_t type)
         NT_G_EXEC,
         NT_G_ATTACH,
         NT_G_CONNECT,
+        NT_G_READ,
+        NT_G_WRITE,
+        NT_G_TREE_READ,
+        NT_G_TREE_WRITE,
     };
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
         if (types[i] == type)
@@ -302,6 +306,8 @@ void guest_request(struct conn *c, const struct nt_g_frame *frame, const uint8_t
     case NT_G_GLOB:
     case NT_G_REPLACE:
     case NT_G_WATCH:
+    case NT_G_TREE_READ:
+    case NT_G_TREE_WRITE:
     case NT_G_PORTS:
         helper_start(c, &r, more, more_size);
         return;

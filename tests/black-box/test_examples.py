@@ -25,6 +25,8 @@ def folder(cli, tmp_path):
     (tmp_path / "script.sh").write_text("#!/bin/sh\n")
     (tmp_path / "hello.c").write_text("int main(void) { return 0; }\n")
     (tmp_path / "Makefile").write_text("hello: hello.c\n\tcc -o $@ $<\ntest:\n\ttrue\n")
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/index.html").write_text("<p>hello</p>\n")
     git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
     for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "first"]):
         subprocess.run([*git, *words], cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path)}, check=True)
@@ -67,6 +69,7 @@ def test_example(cli, fresh, folder, path, line):
     if "ws_a1b2c3d4" in line:
         ws = cli.create("--no-internet")
         cli.ok("files", "write", ws, "/workspace/out.txt", input=b"out\n")
+        cli.ok("files", "write", ws, "/workspace/build.log", input=b"built\n")
         cli.ok("exec", ws, "--", "sh", "-c", "mkdir /workspace/api; printf 'test:\\n\\ttrue\\n' > /workspace/Makefile")
         if path == "ws start":
             cli.ok("ws", "stop", ws)

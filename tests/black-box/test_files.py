@@ -65,8 +65,10 @@ def test_into_a_folder(cli, ws, tmp_path):
 def test_what_is_refused(cli, ws, tmp_path):
     missing = cli("--json", "files", "cp", f"{ws}:/no/such", tmp_path / "out")
     assert missing.status == 3 and not (tmp_path / "out").exists()
-    folder = cli("--json", "files", "cp", tmp_path, f"{ws}:/workspace/x")
-    assert folder.status == 2
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert cli("--json", "files", "cp", pipe, f"{ws}:/workspace/x").error["code"] == "nanoterm.not_a_file"
+    pipe.unlink()
     assert cli("files", "cp", f"{ws}:/dev/zero", tmp_path / "out", timeout=20).status != 0
     assert os.listdir(tmp_path) == []
 

@@ -416,7 +416,7 @@ static void an_adopted_connection_runs_one_program(void **state)
         else if (round == 1)
             say(pair[0], exec_frame(NT_GX_BACKGROUND, 0, argv));
         else
-            say(pair[0], frame_text(frame_new(NT_G_READ), NT_GT_PATH, "/etc/passwd"));
+            say(pair[0], frame_text(frame_new(NT_G_REMOVE), NT_GT_PATH, "/etc/passwd"));
         hear(pair[0], &h);
         if (round == 0)
             assert_string_equal((char *)h.bytes[0], "adopted\n");

@@ -12,4 +12,4 @@ nt_add_unit_test(serve_data_exec
   LIBRARIES nt_sdk PkgConfig::JANSSON PkgConfig::UV)
 nt_add_unit_test(serve_data_handlers
   SOURCES serve_data_stage.c $<TARGET_OBJECTS:nt_serve_data> ${CMAKE_SOURCE_DIR}/plugins/serve/http/json_text.c
-  LIBRARIES nt_sdk PkgConfig::JANSSON PkgConfig::UV PkgConfig::SODIUM)
+  LIBRARIES nt_copy nt_sdk PkgConfig::JANSSON PkgConfig::UV PkgConfig::SODIUM)

@@ -154,6 +154,12 @@ int workspace_guest(struct server *s, const struct workspace *ws, struct nt_byte
     return 0;
 }
 
+void guest_op_hold(struct guest_op *o)
+{
+    assert_ptr_equal(o, op);
+    op->waits = true;
+}
+
 void guest_op_consumed(struct guest_op *o)
 {
     assert_ptr_equal(o, op);

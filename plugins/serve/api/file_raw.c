@@ -3,6 +3,7 @@
  * Nothing is kept here: a piece is read from one side when the other has taken the one before.
  * There is never a Content-Encoding: clients would unpack a .gz file. A body that is cut short
  * leaves the old file. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "plugins/serve/api/utf8_text.h"
 #include "plugins/serve/server.h"
 #include "sdk/error.h"
+#include "sdk/parse.h"
 
 #define WINDOW (256u * 1024) /* bytes of an upload that are on their way */
 #define FRAME_MEMORY 8192
@@ -28,6 +30,7 @@ struct transfer {
     bool is_lent;  /* GET: bytes of op are in the socket's queue: op must stay */
     bool is_answered;
     bool has_length;
+    bool is_part;      /* GET: only some of the bytes were asked for */
     uint64_t left;     /* GET: bytes that the announced length still needs */
     unsigned oks;      /* PUT */
     bool has_room;     /* PUT: the guest's queue takes more */
@@ -55,7 +58,8 @@ static void fail(struct transfer *t, uint32_t status, const char *code, const ch
 static void fail_guest(struct transfer *t, const struct nt_error *error)
 {
     struct guest_failure f = guest_failure_of(error, GUEST_FILE);
-    fail(t, f.status, f.code, error->message);
+    bool is_folder = t->is_wide && f.status == 400 && error->sys == EISDIR;
+    fail(t, f.status, is_folder ? "is_a_folder" : f.code, error->message);
 }
 
 static void on_done(void *data, struct net_request *req, const struct nt_error *reason)
@@ -69,7 +73,7 @@ static void on_done(void *data, struct net_request *req, const struct nt_error *
 
 /* --- GET and HEAD -------------------------------------------------------------------------- */
 
-static void send_head(struct transfer *t, const struct guest_fields *f)
+static void send_head(struct transfer *t, const struct guest_fields *f, const char *id)
 {
     char mode[8], mtime[24], size[24];
     file_json_mode(f->mode, mode);
@@ -80,13 +84,28 @@ static void send_head(struct transfer *t, const struct guest_fields *f)
         { "X-Nanoterm-Mode", mode },
         { "X-Nanoterm-Mtime-Ns", mtime },
         { "X-Nanoterm-Size", size },
+        { "X-Nanoterm-File-Id", id },
     };
     /* Files of /proc have bytes and no size: their length is not announced. */
-    t->has_length = S_ISREG((mode_t)f->mode) && f->size > 0;
+    t->has_length = !t->is_part && S_ISREG((mode_t)f->mode) && f->size > 0;
     t->left = t->has_length ? f->size : 0;
     t->has_head = true;
-    net_respond_head(t->req, 200, headers, t->is_wide ? 4 : 1,
+    net_respond_head(t->req, 200, headers, t->is_wide ? (*id ? 5 : 4) : 1,
                      t->has_length ? (int64_t)f->size : -1);
+}
+
+/* The file itself, whatever its name; "" when the guest does not say. */
+static void read_id(const struct nt_g_frame *frame, char ret[41])
+{
+    struct nt_g_field f;
+    ret[0] = '\0';
+    for (size_t at = 0; nt_g_each(frame->payload, frame->size, &at, &f) > 0;)
+        if (f.tag == NT_GT_ID && f.size <= 40) {
+            memcpy(ret, f.data, f.size);
+            ret[f.size] = '\0';
+        }
+    if (strspn(ret, "abcdefghijklmnopqrstuvwxyz0123456789_") != strlen(ret))
+        ret[0] = '\0';
 }
 
 static void get_frame(void *data, const struct nt_g_frame *frame)
@@ -100,10 +119,12 @@ static void get_frame(void *data, const struct nt_g_frame *frame)
         fail(t, 502, "internal_error", "the workspace sent a malformed answer");
         guest_op_cancel(t->op);
     } else if (S_ISDIR((mode_t)f.mode)) {
-        fail(t, 400, "file_error", "it is a folder");
+        fail(t, 400, t->is_wide ? "is_a_folder" : "file_error", "it is a folder");
         guest_op_cancel(t->op);
     } else {
-        send_head(t, &f);
+        char id[41];
+        read_id(frame, id);
+        send_head(t, &f, id);
     }
 }
 
@@ -278,7 +299,7 @@ static const char *path_of(struct exchange *x)
 }
 
 static void transfer_start(struct exchange *x, const struct workspace *ws, struct nt_g_writer *w,
-                           bool is_head, const struct guest_events *events,
+                           bool is_head, bool is_part, const struct guest_events *events,
                            const struct net_request_events *request)
 {
     struct nt_error error = NT_ERROR_INIT;
@@ -292,6 +313,7 @@ static void transfer_start(struct exchange *x, const struct workspace *ws, struc
     t->req = exchange_request(x);
     t->is_wide = exchange_is_wide(x);
     t->is_head = is_head;
+    t->is_part = is_part;
     nt_copy_text(t->request_id, sizeof(t->request_id), exchange_request_id(x));
     if (workspace_guest(exchange_server(x), ws, (struct nt_bytes){ w->data, size }, events, t,
                         &t->op, &error)
@@ -304,6 +326,16 @@ static void transfer_start(struct exchange *x, const struct workspace *ws, struc
     net_request_handle(t->req, request, t);
 }
 
+/* A number of bytes in the query of the wide form: 1: there, 0: not, -1: not valid. */
+static int number_of(struct exchange *x, const char *name, uint64_t *ret)
+{
+    const char *text = exchange_is_wide(x) ? exchange_query(x, name) : NULL;
+    struct nt_error ignored = NT_ERROR_INIT;
+    if (!text)
+        return 0;
+    return nt_parse_u64(text, 0, INT64_MAX, ret, &ignored) < 0 ? -1 : 1;
+}
+
 static void get_found(struct exchange *x, const struct workspace *ws, void *data)
 {
     const char *path = path_of(x);
@@ -313,7 +345,15 @@ static void get_found(struct exchange *x, const struct workspace *ws, void *data
     uint8_t memory[FRAME_MEMORY];
     struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), is_head ? NT_G_STAT : NT_G_READ);
     nt_g_add_text(&w, NT_GT_PATH, path);
-    transfer_start(x, ws, &w, is_head, &get_events, &get_request);
+    uint64_t offset = 0, length = UINT64_MAX;
+    int has_offset = number_of(x, "offset", &offset), has_length = number_of(x, "length", &length);
+    if (has_offset < 0 || has_length < 0) {
+        exchange_fail(x, 400, "invalid_request", "offset and length are numbers of bytes");
+        return;
+    }
+    nt_g_add_number(&w, NT_GT_OFFSET, offset);
+    nt_g_add_number(&w, NT_GT_SIZE, length);
+    transfer_start(x, ws, &w, is_head, has_offset || has_length, &get_events, &get_request);
 }
 
 /* Octal permissions of the query; -1: the exchange was answered, -2: none. */
@@ -344,7 +384,19 @@ static void put_found(struct exchange *x, const struct workspace *ws, void *data
     nt_g_add_number(&w, NT_GT_FLAGS, NT_GF_PARENTS);
     if (mode >= 0)
         nt_g_add_number(&w, NT_GT_MODE, (uint64_t)mode);
-    transfer_start(x, ws, &w, false, &put_events, &put_request);
+    const char *name = exchange_is_wide(x) ? exchange_query(x, "name") : NULL;
+    const char *mtime = exchange_is_wide(x) ? exchange_query(x, "mtime_ns") : NULL;
+    int64_t mtime_ns;
+    struct nt_error ignored = NT_ERROR_INIT;
+    if (name && *name)
+        nt_g_add_text(&w, NT_GT_NAME, name);
+    if (mtime && nt_parse_i64(mtime, INT64_MIN, INT64_MAX, &mtime_ns, &ignored) < 0) {
+        exchange_fail(x, 400, "invalid_request", "mtime_ns is a number of nanoseconds");
+        return;
+    }
+    if (mtime)
+        nt_g_add_number(&w, NT_GT_MTIME_NS, (uint64_t)mtime_ns);
+    transfer_start(x, ws, &w, false, false, &put_events, &put_request);
 }
 
 static void get_handler(struct server *server, struct exchange *x)

@@ -152,6 +152,8 @@ struct guest_failure guest_failure_of(const struct nt_error *error, enum guest_s
     if (subject == GUEST_FILE) {
         if (error->attempt == NT_GE_NOT_FOUND || error->sys == ENOENT)
             return (struct guest_failure){ 404, 0, "file_not_found" };
+        if (error->attempt == NT_GE_MISMATCH)
+            return (struct guest_failure){ 400, 0, "FILE_WRITE_BYTE_MISMATCH" };
         return (struct guest_failure){ 400, 0, "file_error" };
     }
     if (subject == GUEST_PROCESS) {

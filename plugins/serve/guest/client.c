@@ -652,6 +652,11 @@ int guest_op_new(uv_loop_t *uv, const struct nt_engine_ops *ops, struct nt_engin
     return 0;
 }
 
+void guest_op_hold(struct guest_op *op)
+{
+    op->is_held = true;
+}
+
 void guest_op_consumed(struct guest_op *op)
 {
     if (!op->is_held)

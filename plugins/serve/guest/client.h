@@ -40,6 +40,8 @@ int guest_op_new(uv_loop_t *uv, const struct nt_engine_ops *ops, struct nt_engin
                  void *data, struct guest_op **ret, struct nt_error *reterr);
 /* The bytes of the last `bytes` event are done with. */
 void guest_op_consumed(struct guest_op *op);
+/* In `frame`: no more is read until guest_op_consumed, as after `bytes`. */
+void guest_op_hold(struct guest_op *op);
 /* Sends a frame of raw bytes (STDIN, DATA), or any other whole frame with type 0. Copied. Returns
  * false when the caller should wait for `sent` before the next one (this one was taken). */
 bool guest_op_send(struct guest_op *op, uint16_t type, struct nt_bytes bytes);

@@ -15,10 +15,23 @@
 #define BODY_MAX (1024u * 1024u)
 
 const struct routes *const router_tables[] = {
-    &health_routes,  &metrics_routes,       &stats_routes,       &local_routes,
-    &sandbox_routes, &sandbox_state_routes, &exec_routes,        &exec_ws_routes,
-    &process_routes, &files_routes,         &file_search_routes, &file_routes,
-    &fd_routes,      &clone_routes,         &openapi_routes,     NULL,
+    &health_routes,
+    &metrics_routes,
+    &stats_routes,
+    &local_routes,
+    &sandbox_routes,
+    &sandbox_state_routes,
+    &exec_routes,
+    &exec_ws_routes,
+    &process_routes,
+    &files_routes,
+    &file_search_routes,
+    &file_routes,
+    &tree_routes,
+    &fd_routes,
+    &clone_routes,
+    &openapi_routes,
+    NULL,
 };
 
 uint32_t router_find(const char *method, const struct target *target, const struct route **ret,
