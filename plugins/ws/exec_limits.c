@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* exec_limits.c - says which limits a failed program ran into, by the counters of its workspace, and
- * what helps. */
+/* exec_limits.c - says which limits a failed program ran into, by the counters of its workspace,
+ * and what helps. */
 #include "exec_limits.h"
 
 #include <string.h>

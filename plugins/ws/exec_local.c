@@ -23,6 +23,7 @@
 #include "pump.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
+#include "silence.h"
 
 #define PIPE_BYTES (1024 * 1024)
 #define SEND_MS 5000 /* for a frame of at most 256 KiB to a guest on this machine */
@@ -43,6 +44,9 @@ struct local {
     uint8_t *in;
     size_t in_size;
     bool greeted, exited, failed;
+    struct silence silence;
+    bool can_beat;
+    uint64_t received[2]; /* bytes of frames: a stream that is closed here has no descriptor */
     uint32_t done, status, reason;
     uint64_t hits; /* NT_GH_* */
 };
@@ -62,7 +66,7 @@ static int prepare(struct local *l, unsigned which, struct nt_error *reterr)
     int want = which == 0 ? O_RDONLY : O_WRONLY;
     struct stat st;
     if (fstat(own, &st) < 0 || (which == 0 && is_null_device(&st)))
-        return 0; /* closed: the guest opens /dev/null in its place */
+        return 0; /* an empty input; what comes for a closed output is counted and dropped */
     if (S_ISFIFO(st.st_mode) && (fcntl(own, F_GETFL) & O_ACCMODE) == want) {
         l->give[which] = own;
         return 0;
@@ -237,6 +241,8 @@ static int send_exec(struct local *l, struct nt_error *reterr)
                       tree gone */
         nt_g_add_number(&w, NT_GT_TIMEOUT_MS,
                         left > 400 ? (uint64_t)left - 200 : 1 + (uint64_t)left / 2);
+    if (l->can_beat)
+        nt_g_add_number(&w, NT_GT_BEAT_MS, SILENCE_BEAT_MS);
     size_t size = nt_g_done(&w);
     if (size == 0)
         return nt_fail(reterr, NT_E_LIMIT, "the command is longer than %u bytes", NT_G_FRAME_MAX);
@@ -245,63 +251,105 @@ static int send_exec(struct local *l, struct nt_error *reterr)
     return 0;
 }
 
-static int read_fields(const struct nt_g_frame *frame, uint64_t *status, uint64_t *reason,
-                       uint64_t *hits, uint64_t *sys, uint64_t *code, char *message, size_t size)
+/* What the frames of the guest say. */
+struct said {
+    uint64_t status, reason, hits, sys, code, caps, bytes[2];
+    char message[256];
+};
+
+static uint64_t *said_number(struct said *said, uint16_t tag)
+{
+    switch (tag) {
+    case NT_GT_STATUS:
+        return &said->status;
+    case NT_GT_REASON:
+        return &said->reason;
+    case NT_GT_HITS:
+        return &said->hits;
+    case NT_GT_ERRNO:
+        return &said->sys;
+    case NT_GT_CODE:
+        return &said->code;
+    case NT_GT_CAPS:
+        return &said->caps;
+    case NT_GT_OUT_BYTES:
+        return &said->bytes[0];
+    case NT_GT_ERR_BYTES:
+        return &said->bytes[1];
+    default:
+        return NULL;
+    }
+}
+
+static int read_fields(const struct nt_g_frame *frame, struct said *ret)
 {
     size_t at = 0;
     struct nt_g_field field;
     int more, ok = 1;
     while ((more = nt_g_each(frame->payload, frame->size, &at, &field)) > 0) {
-        if (field.tag == NT_GT_STATUS)
-            *status = nt_g_number(&field, &ok);
-        else if (field.tag == NT_GT_REASON)
-            *reason = nt_g_number(&field, &ok);
-        else if (field.tag == NT_GT_HITS)
-            *hits = nt_g_number(&field, &ok);
-        else if (field.tag == NT_GT_ERRNO)
-            *sys = nt_g_number(&field, &ok);
-        else if (field.tag == NT_GT_CODE)
-            *code = nt_g_number(&field, &ok);
-        else if (field.tag == NT_GT_MESSAGE && field.size < size) {
-            memcpy(message, field.data, field.size);
-            message[field.size] = '\0';
+        uint64_t *number = said_number(ret, field.tag);
+        if (number) {
+            *number = nt_g_number(&field, &ok);
+        } else if (field.tag == NT_GT_MESSAGE && field.size < sizeof(ret->message)) {
+            memcpy(ret->message, field.data, field.size);
+            ret->message[field.size] = '\0';
         }
     }
     return more < 0 || !ok ? -1 : 0;
 }
 
+static int on_greeting(struct local *l, const struct said *said)
+{
+    l->greeted = true;
+    l->can_beat = said->caps & NT_GC_BEAT;
+    if (!l->can_beat)
+        silence_end(&l->silence);
+    if (send_exec(l, l->reterr) < 0 || start_pumps(l, l->reterr) < 0) {
+        l->failed = true;
+        return -1;
+    }
+    return 0;
+}
+
+static int on_exit_frame(struct local *l, const struct said *said)
+{
+    if (said->bytes[0] != l->received[0] || said->bytes[1] != l->received[1])
+        return fail(l, NT_E_RESPONSE, "bytes of the program's output were lost on the way");
+    silence_end(&l->silence);
+    l->exited = true;
+    l->status = (uint32_t)said->status;
+    l->reason = (uint32_t)said->reason;
+    l->hits = said->hits;
+    for (unsigned i = 1; i < 3; i++)
+        if (l->pumps[i] && l->keep[i] >= 0)
+            pump_drain(l->pumps[i]);
+    return 0;
+}
+
 static int on_frame(struct local *l, const struct nt_g_frame *frame)
 {
-    uint64_t status = 1, reason = NT_GR_EXITED, hits = 0, sys = 0, code = 0;
-    char message[256] = "";
-    if (read_fields(frame, &status, &reason, &hits, &sys, &code, message, sizeof(message)) < 0)
+    struct said said = { .status = 1, .reason = NT_GR_EXITED };
+    if (frame->type == NT_G_STDOUT || frame->type == NT_G_STDERR) {
+        l->received[frame->type == NT_G_STDERR] += frame->size; /* that stream is closed here */
+        return 0;
+    }
+    if (read_fields(frame, &said) < 0)
         return fail(l, NT_E_RESPONSE, "the workspace's guest broke the protocol");
     switch (frame->type) {
     case NT_G_HELLO:
         if (l->greeted)
             break;
-        l->greeted = true;
-        if (send_exec(l, l->reterr) < 0 || start_pumps(l, l->reterr) < 0) {
-            l->failed = true;
-            return -1;
-        }
-        return 0;
+        return on_greeting(l, &said);
     case NT_G_STARTED:
+    case NT_G_BEAT:
         return 0;
     case NT_G_EXIT:
-        l->exited = true;
-        l->status = (uint32_t)status;
-        l->reason = (uint32_t)reason;
-        l->hits = hits;
-        for (unsigned i = 1; i < 3; i++)
-            if (l->pumps[i] && l->keep[i] >= 0)
-                pump_drain(l->pumps[i]);
-        return 0;
+        return on_exit_frame(l, &said);
     case NT_G_ERROR:
-        if (code == NT_GE_NOT_STARTED)
-            exec_not_started(l->spec, (int)sys, message, l->reterr);
+        if (said.code == NT_GE_NOT_STARTED)
+            exec_not_started(l->spec, (int)said.sys, said.message, l->reterr);
         else
-            nt_fail(l->reterr, NT_E_RUNTIME, "the workspace refused: %s", message);
+            nt_fail(l->reterr, NT_E_RUNTIME, "the workspace refused: %s", said.message);
         l->reterr->request_sent = 1;
         l->failed = true;
         return -1;
@@ -338,6 +386,7 @@ static void on_readable(void *data, int fd, uint32_t events)
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (got > 0) {
+        silence_heard(&l->silence);
         l->in_size += (size_t)got;
         take_frames(l);
         return;
@@ -349,6 +398,14 @@ static void on_readable(void *data, int fd, uint32_t events)
     } else if (!l->exited)
         fail(l, NT_E_CLOSED,
              "the connection to the workspace was lost; the program was killed with it");
+    check_done(l);
+}
+
+static void on_silent(void *data)
+{
+    struct local *l = data;
+    exec_unreachable(l->spec->id, l->reterr);
+    l->failed = true;
     check_done(l);
 }
 
@@ -369,6 +426,7 @@ static void on_signal(void *data, int signo, uint32_t zero)
 
 static void local_done(struct local *l)
 {
+    silence_end(&l->silence);
     for (unsigned i = 0; i < 3; i++) {
         pump_free(l->pumps[i]);
         close_fd(&l->keep[i]);
@@ -390,6 +448,7 @@ static int converse(struct local *l, struct nt_bytes early, struct nt_error *ret
         return nt_fail(reterr, NT_E_MEMORY, "no memory for the connection to the workspace");
     if (prepare_streams(l, reterr) < 0)
         return -1;
+    silence_start(&l->silence, l->loop, SILENCE_LIMIT_MS, on_silent, l);
     l->watch = l->loop->ops->watch(l->loop, l->fd, NT_READABLE, on_readable, l);
     if (!l->watch)
         return nt_fail(reterr, NT_E_MEMORY, "cannot watch the connection to the workspace");
@@ -402,9 +461,10 @@ static int converse(struct local *l, struct nt_bytes early, struct nt_error *ret
     }
     if (l->call->host->wait(l->call, &l->done, reterr) < 0)
         return -1;
-    if (!l->failed)
-        exec_tell_limits(l->call, l->spec->id, l->reason, l->hits);
-    return l->failed ? -1 : exec_ended(l->call, l->reason, l->status, reterr);
+    if (l->failed)
+        return -1;
+    exec_tell_limits(l->call, l->spec->id, l->reason, l->hits);
+    return exec_ended(l->call, l->spec, l->reason, l->status, reterr);
 }
 
 int exec_local(struct nt_call *call, const struct exec_spec *spec, struct nt_error *reterr)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* exec_remote.c - exec through the API: a WebSocket with text frames for control and binary frames
- * for bytes.
+/* exec_remote.c - programs through the API: a WebSocket with text frames for control and binary
+ * frames for bytes. Runs one, starts one that goes on, or looks at a job.
  *
  * Binary messages start with a byte that names the stream: 0 stdin, 1 stdout, 2 stderr. The last
  * frame says how many bytes of each the server has sent, and they are compared: what was lost on
@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@
 #include "sdk/error.h"
 #include "sdk/json.h"
 #include "sdk/reader.h"
+#include "silence.h"
 
 #define STDIN_PIECE (32 * 1024)
 #define OUTPUT_CREDIT (4u * 1024 * 1024)
@@ -39,7 +41,10 @@ struct remote {
     /* of the binary message that is coming in; -1: its first byte is still to come */
     int stream_byte;
     unsigned interrupts;
-    bool exited, failed, input_ended, end_sent, output_lost;
+    struct silence silence;
+    struct exec_started started;
+    uint64_t first; /* offset of the first byte that comes */
+    bool has_started, exited, failed, input_ended, end_sent, output_lost;
     /* exec_remote has returned; only the close of the stream is still to come */
     bool abandoned;
     uint32_t status, reason, done;
@@ -52,6 +57,31 @@ static void fail(struct remote *r, uint32_t code, const char *text)
         return;
     nt_fail(r->reterr, code, "%s", text);
     r->reterr->request_sent = 1;
+    r->failed = true;
+    r->done = 1;
+}
+
+/* A program that goes on without us, or that was killed with the connection. */
+static void fail_lost(struct remote *r)
+{
+    char text[192];
+    if (r->spec->job || (r->spec->keep && r->started.job[0])) {
+        const char *job = r->spec->job ? r->spec->job : r->started.job;
+        snprintf(text, sizeof(text), "the connection was lost; job %s goes on", job);
+        fail(r, NT_E_CLOSED, text);
+        r->reterr->retryable = 0; /* the command would start it once more */
+        nt_hint(r->reterr, "follow it with: nanoterm job logs %s %s --follow", r->spec->id, job);
+        return;
+    }
+    fail(r, NT_E_CLOSED, "the connection was lost before the program ended; it was killed with it");
+}
+
+static void on_silent(void *data)
+{
+    struct remote *r = data;
+    if (r->failed || r->exited)
+        return;
+    exec_unreachable(r->spec->id, r->reterr);
     r->failed = true;
     r->done = 1;
 }
@@ -132,23 +162,58 @@ static void put_out(struct remote *r, unsigned which, const char *data, size_t s
             r->output_lost = true;
         }
     }
-    if (r->output_lost) {
+    if (r->output_lost && r->spec->job) { /* nobody reads on: the job is not ours to end */
+        r->done = 1;
+    } else if (r->output_lost) {
         nt_auto_json json_t *kill = json_pack("{s:s}", "type", "kill");
         send_text(r, kill);
     }
 }
 
-static void on_exit_message(struct remote *r, const json_t *message)
+/* Whether all of the output came. Of a job only the sum can be compared: what lies before the
+ * offset may be of either stream. */
+static bool is_whole(const struct remote *r, const json_t *message, bool is_end)
 {
-    json_int_t out = json_integer_value(json_object_get(message, "stdout_bytes"));
-    json_int_t err = json_integer_value(json_object_get(message, "stderr_bytes"));
+    uint64_t out = (uint64_t)json_integer_value(json_object_get(message, "stdout_bytes"));
+    uint64_t err = (uint64_t)json_integer_value(json_object_get(message, "stderr_bytes"));
+    uint64_t offset = (uint64_t)json_integer_value(json_object_get(message, "offset"));
+    if (r->output_lost)
+        return true;
+    if (!r->spec->job)
+        return out == r->received[1] && err == r->received[2];
+    uint64_t got = r->first + r->received[1] + r->received[2];
+    /* what is written while the kept output is read belongs to the next question */
+    return is_end ? got == offset || (got > offset && got == r->first) : got == out + err;
+}
+
+static void on_exit_message(struct remote *r, const json_t *message, bool is_end)
+{
+    const char *notice = nt_json_text(message, "notice");
     r->exited = true;
     r->status = (uint32_t)json_integer_value(json_object_get(message, "status"));
     r->reason = (uint32_t)json_integer_value(json_object_get(message, "reason"));
     r->hits = exec_hits_of(json_object_get(message, "limits_hit"));
-    if (!r->output_lost && ((uint64_t)out != r->received[1] || (uint64_t)err != r->received[2]))
+    if (!is_whole(r, message, is_end))
         fail(r, NT_E_RESPONSE, "bytes of the program's output were lost on the way");
+    if (notice)
+        r->call->host->message(r->call, NT_SAY_WARN, notice);
     r->done = 1;
+}
+
+static void on_started_message(struct remote *r, const json_t *message)
+{
+    const char *job = nt_json_text(message, "job");
+    r->has_started = true;
+    r->started.pid = json_integer_value(json_object_get(message, "pid"));
+    nt_copy_text(r->started.job, sizeof(r->started.job), job ? job : "");
+    if (json_is_integer(json_object_get(message, "offset")))
+        r->first = (uint64_t)json_integer_value(json_object_get(message, "offset"));
+    if (!json_is_integer(json_object_get(message, "beat_ms")))
+        silence_end(&r->silence); /* an older server, or an older guest */
+    if (r->spec->detach) {
+        r->exited = true;
+        r->done = 1;
+    }
 }
 
 static void on_error_message(struct remote *r, const json_t *message)
@@ -161,7 +226,10 @@ static void on_error_message(struct remote *r, const json_t *message)
         r->done = 1;
         return;
     }
-    fail(r, nt_error_code_of_status(500, nt_json_text(message, "code")),
+    const char *code = nt_json_text(message, "code");
+    fail(r,
+         code && strcmp(code, "job_not_found") == 0 ? NT_E_NOT_FOUND
+                                                    : nt_error_code_of_status(500, code),
          text ? text : "the server refused the command");
 }
 
@@ -173,11 +241,13 @@ static void on_control(struct remote *r)
     nt_buf_reset(&r->control);
     if (!type)
         fail(r, NT_E_RESPONSE, "the server's message is not JSON with a type");
-    else if (strcmp(type, "exit") == 0)
-        on_exit_message(r, message);
+    else if (strcmp(type, "exit") == 0 || strcmp(type, "end") == 0)
+        on_exit_message(r, message, type[1] == 'n');
+    else if (strcmp(type, "started") == 0)
+        on_started_message(r, message);
     else if (strcmp(type, "error") == 0)
         on_error_message(r, message);
-    /* "started", and whatever a newer server adds, needs nothing from us. */
+    /* "beat", and whatever a newer server adds, needs nothing from us. */
 }
 
 static void on_data(void *data, struct nt_stream *stream, struct nt_bytes bytes, uint32_t flags)
@@ -188,6 +258,7 @@ static void on_data(void *data, struct nt_stream *stream, struct nt_bytes bytes,
     bool last = !(flags & NT_DATA_PARTIAL);
     if (r->failed || r->exited)
         return;
+    silence_heard(&r->silence);
     if (flags & NT_DATA_TEXT) {
         nt_buf_add_bytes(&r->control, at, size);
         if (!nt_buf_ok(&r->control))
@@ -202,7 +273,8 @@ static void on_data(void *data, struct nt_stream *stream, struct nt_bytes bytes,
         }
         if (r->stream_byte == 1 || r->stream_byte == 2) {
             r->received[r->stream_byte] += size;
-            put_out(r, (unsigned)r->stream_byte, at, size);
+            if (!r->spec->is_waited)
+                put_out(r, (unsigned)r->stream_byte, at, size);
         } else if (bytes.size > 0) {
             fail(r, NT_E_RESPONSE, "the server sent bytes of an unknown stream");
         }
@@ -236,8 +308,7 @@ static void on_close(void *data, struct nt_stream *stream, const struct nt_error
         return;
     }
     if (!r->exited && !r->failed) {
-        fail(r, NT_E_CLOSED,
-             "the connection was lost before the program ended; it was killed with it");
+        fail_lost(r);
         if (reason)
             nt_copy_text(r->reterr->upstream, sizeof(r->reterr->upstream), reason->upstream);
     }
@@ -248,8 +319,11 @@ static void on_signal(void *data, int signo, uint32_t zero)
 {
     (void)zero;
     struct remote *r = data;
-    if (signo == SIGINT && ++r->interrupts >= EXEC_IMPATIENT) {
-        fail(r, NT_E_CANCELLED, "interrupted; the program was killed");
+    bool is_leaving = r->spec->keep && (signo == SIGHUP || signo == SIGTERM);
+    if (is_leaving || (signo == SIGINT && ++r->interrupts >= EXEC_IMPATIENT)) {
+        char text[128];
+        snprintf(text, sizeof(text), "interrupted; job %s goes on", r->started.job);
+        fail(r, NT_E_CANCELLED, r->spec->keep ? text : "interrupted; the program was killed");
         return;
     }
     nt_auto_json json_t *message = json_pack("{s:s, s:i}", "type", "signal", "signal", signo);
@@ -279,18 +353,29 @@ static json_t *words_of(const struct exec_spec *spec, json_t *(*text_of)(const c
     return nt_take(words);
 }
 
+static json_t *attach_message(struct remote *r)
+{
+    return json_pack("{s:s, s:s, s:I, s:b, s:i}", "type", "attach", "job", r->spec->job, "offset",
+                     (json_int_t)r->spec->offset, "follow", !r->spec->no_follow, "beat_ms",
+                     SILENCE_BEAT_MS);
+}
+
 static json_t *first_message(struct remote *r)
 {
+    if (r->spec->job)
+        return attach_message(r);
     const char *key = "argv";
     nt_auto_json json_t *argv = words_of(r->spec, json_string);
     if (!argv) { /* file names and data need not be UTF-8, JSON must be */
         key = "argv_latin1";
         argv = words_of(r->spec, latin1);
     }
-    json_t *message = json_pack("{s:s, s:O, s:s*, s:b}", "type", "exec", key, argv, "cwd",
-                                r->spec->cwd, "stdin", 1);
+    json_t *message =
+        json_pack("{s:s, s:O, s:s*, s:b, s:b, s:b, s:s*, s:i}", "type", "exec", key, argv, "cwd",
+                  r->spec->cwd, "stdin", !r->spec->detach, "background", r->spec->detach, "keep",
+                  r->spec->keep, "log", r->spec->log, "beat_ms", SILENCE_BEAT_MS);
     int64_t left = r->call->host->left_ms(r->call);
-    if (message && left >= 0)
+    if (message && left >= 0 && !r->spec->detach)
         json_object_set_new(message, "timeout_ms",
                             json_integer(left > 400 ? left - 200 : 1 + left / 2));
     return message;
@@ -301,28 +386,34 @@ static int converse(struct remote *r, struct nt_error *reterr)
     static const struct nt_reader_events input = { .bytes = on_input, .end = on_input_end };
     int fd = r->call->host->descriptor(r->call, 0);
     nt_auto_json json_t *first = first_message(r);
+    bool is_fed = !r->spec->job && !r->spec->detach;
+    silence_start(&r->silence, r->loop, SILENCE_LIMIT_MS, on_silent, r);
     if (send_text(r, first) < 0)
         return -1;
-    if (fcntl(fd, F_GETFD) >= 0
+    if (is_fed && fcntl(fd, F_GETFD) >= 0
         && nt_reader_new(r->loop, fd, STDIN_PIECE, &input, r, &r->input, reterr) < 0)
         return -1;
-    if (!r->input) { /* a closed stdin is an empty one */
+    if (is_fed && !r->input) { /* a closed stdin is an empty one */
         nt_auto_json json_t *end = json_pack("{s:s}", "type", "stdin_end");
         send_text(r, end);
     }
-    for (unsigned i = 0; i < EXEC_SIGNALS; i++)
+    for (unsigned i = 0; is_fed && i < EXEC_SIGNALS; i++)
         r->signals[i] = r->loop->ops->signal(r->loop, exec_signals[i], on_signal, r);
     feed(r);
     if (r->stream)
         r->stream->ops->grant(r->stream, OUTPUT_CREDIT);
     if (r->call->host->wait(r->call, &r->done, reterr) < 0)
         return -1;
-    if (!r->failed)
-        exec_tell_limits(r->call, r->spec->id, r->reason, r->hits);
-    return r->failed ? -1 : exec_ended(r->call, r->reason, r->status, reterr);
+    if (r->failed)
+        return -1;
+    if (r->spec->detach || (r->spec->job && !r->spec->is_waited))
+        return 0;
+    exec_tell_limits(r->call, r->spec->id, r->reason, r->hits);
+    return exec_ended(r->call, r->spec, r->reason, r->status, reterr);
 }
 
-int exec_remote(struct nt_call *call, const struct exec_spec *spec, struct nt_error *reterr)
+int exec_remote(struct nt_call *call, const struct exec_spec *spec,
+                struct exec_started *ret_started, struct nt_error *reterr)
 {
     static const struct nt_stream_events events = {
         .size = sizeof(events), .data = on_data, .writable = on_writable, .close = on_close
@@ -337,6 +428,7 @@ int exec_remote(struct nt_call *call, const struct exec_spec *spec, struct nt_er
                           .spec = spec,
                           .reterr = reterr,
                           .stream_byte = -1,
+                          .first = spec->job ? (uint64_t)spec->offset : 0,
                           .control = NT_BUF(CONTROL_MAX),
                           .loop = call->host->loop(call) };
     struct nt_open open = { .size = sizeof(open),
@@ -351,9 +443,13 @@ int exec_remote(struct nt_call *call, const struct exec_spec *spec, struct nt_er
     }
     r->credit = CONTROL_MAX; /* until the stream says how much */
     int result = converse(r, reterr);
+    silence_end(&r->silence);
+    if (ret_started)
+        *ret_started = r->started;
     nt_reader_free(r->input);
     for (unsigned i = 0; i < EXEC_SIGNALS; i++)
-        r->loop->ops->watch_end(r->signals[i]);
+        if (r->signals[i])
+            r->loop->ops->watch_end(r->signals[i]);
     if (!r->stream) {
         remote_free(r);
         return result;

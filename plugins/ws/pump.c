@@ -17,8 +17,10 @@
 
 #define COPY_MAX (64 * 1024)
 #define SPLICE_MAX (1024 * 1024)
-#define SLOW_WRITE 4096 /* to a terminal or socket that may block: no more than it takes at once */
-#define TURNS 16        /* pieces before the loop gets its turn */
+#define SLOW_WRITE                                                                                 \
+    4096         /* to a terminal or socket that may block: no more than it takes at once          \
+                  */
+#define TURNS 16 /* pieces before the loop gets its turn */
 
 struct pump {
     struct nt_loop *loop;

@@ -2,6 +2,9 @@
 /* ws.c - the tables of the group ws and of exec: commands, options, columns, examples, errors. */
 #include "ws.h"
 
+#include <errno.h>
+#include <unistd.h>
+
 #include "nanoterm/plugin.h"
 #include "sdk/error.h"
 
@@ -152,21 +155,133 @@ static const struct nt_opt exec_opts[] = {
       .type = NT_TEXT,
       .arg = "path",
       .help = "Working directory inside the workspace (default: /workspace)" },
-    { .name = "detach", .type = NT_FLAG, .help = "Do not wait for it (not built yet)" },
+    { .name = "detach",
+      .letter = 'd',
+      .type = NT_FLAG,
+      .help = "Start it as a job, print the job's id, and do not wait for it" },
     { .name = "log",
       .type = NT_TEXT,
       .arg = "path",
-      .help = "Log file inside the workspace, with --detach (not built yet)" },
+      .help = "With --detach: file inside the workspace for its output; its status goes to "
+              "PATH.exit when it has ended" },
+    { .name = "on-disconnect",
+      .type = NT_CHOICE,
+      .choices = "kill|keep",
+      .fallback = "kill",
+      .help = "When this command is lost: kill the program, or keep it as a job" },
+};
+static const struct nt_column exec_columns[] = {
+    { .name = "id", .help = "Id of the job, with --detach", .type = NT_ID },
+    { .name = "pid", .help = "Its process id in the workspace", .type = NT_INT },
+    { .name = "workspace", .help = "The workspace", .type = NT_ID },
+    { .name = "log", .help = "Its log file", .type = NT_TEXT },
 };
 static const struct nt_example exec_examples[] = {
     { "exec ws_a1b2c3d4 -- make test", "Run a program; its exit status is ours" },
     { "exec --cwd /workspace/api ws_a1b2c3d4 -- ls -la", "In another folder" },
     { "exec ws_a1b2c3d4 -- bash -lc \"ls -la | head\"", "A pipeline needs a shell" },
+    { "exec ws_a1b2c3d4 --detach --log /tmp/build.log -- make", "A job that goes on by itself" },
 };
-static const uint32_t exec_errors[] = { WS_E_OUT_OF_MEMORY, NT_E_NOT_FOUND, NT_E_CONFLICT,
-                                        NT_E_TIMEOUT,       NT_E_RUNTIME,   NT_E_AUTH,
-                                        NT_E_CONNECT,       NT_E_NOT_BUILT, WS_E_COMMAND_NOT_FOUND,
-                                        WS_E_NOT_EXECUTABLE };
+static const uint32_t exec_errors[] = {
+    WS_E_OUT_OF_MEMORY,     NT_E_NOT_FOUND,      NT_E_CONFLICT,   NT_E_TIMEOUT,
+    NT_E_RUNTIME,           NT_E_AUTH,           NT_E_CONNECT,    NT_E_CLOSED,
+    WS_E_COMMAND_NOT_FOUND, WS_E_NOT_EXECUTABLE, WS_E_UNREACHABLE
+};
+
+static const struct nt_opt exec_wait_opts[] = {
+    { .name = "log",
+      .type = NT_TEXT,
+      .arg = "path",
+      .flags = NT_REQUIRED,
+      .help = "The log file that was given to exec --detach" },
+    { .name = "interval",
+      .type = NT_DURATION_MS,
+      .arg = "time",
+      .fallback = "1s",
+      .min = 10,
+      .max = 3600000,
+      .help = "Time between two looks" },
+};
+static const struct nt_arg exec_wait_args[] = {
+    { .name = "workspace-id",
+      .type = NT_ID,
+      .complete = "ws.ids",
+      .help = "Id or name of the workspace" },
+};
+static const struct nt_example exec_wait_examples[] = {
+    { "exec-wait ws_a1b2c3d4 --log /tmp/build.log", "Wait for the job; its exit status is ours" },
+    { "exec-wait ws_a1b2c3d4 --log /tmp/build.log --interval 5 --timeout 10m",
+      "Look every 5 seconds, for 10 minutes" },
+};
+
+static const struct nt_arg job_list_args[] = {
+    { .name = "workspace", .type = NT_ID, .complete = "ws.ids", .help = "Id or name of it" },
+};
+static const struct nt_arg job_args[] = {
+    { .name = "workspace", .type = NT_ID, .complete = "ws.ids", .help = "Id or name of it" },
+    { .name = "job", .type = NT_ID, .help = "Id of the job" },
+};
+static const struct nt_column job_columns[] = {
+    { .name = "id", .help = "Id of the job", .type = NT_ID },
+    { .name = "running", .help = "Whether it has not ended", .type = NT_BOOL },
+    { .name = "status", .help = "Its exit status", .type = NT_INT },
+    { .name = "reason",
+      .help = "How it ended: exited, signaled, timeout, killed, memory or lost",
+      .type = NT_TEXT },
+    { .name = "started_at", .help = "When it was started", .type = NT_TIME },
+    { .name = "command", .help = "What runs", .type = NT_TEXT },
+    { .name = "pid", .help = "Its process id inside", .type = NT_INT, .flags = NT_WIDE },
+    { .name = "signal", .help = "What it died of", .type = NT_INT, .flags = NT_WIDE },
+    { .name = "ended_at", .help = "When it ended", .type = NT_TIME, .flags = NT_WIDE },
+    { .name = "stdout_bytes", .help = "Its output", .type = NT_INT, .flags = NT_WIDE },
+    { .name = "stderr_bytes", .help = "Its messages", .type = NT_INT, .flags = NT_WIDE },
+    { .name = "background",
+      .help = "Whether it was started as a job",
+      .type = NT_BOOL,
+      .flags = NT_WIDE },
+    { .name = "kept", .help = "Whether its output is kept", .type = NT_BOOL, .flags = NT_WIDE },
+    { .name = "terminal", .help = "Whether it has a terminal", .type = NT_BOOL, .flags = NT_WIDE },
+    { .name = "log", .help = "Its log file in the workspace", .type = NT_TEXT, .flags = NT_WIDE },
+    { .name = "notice", .help = "Why not all is kept", .type = NT_TEXT, .flags = NT_WIDE },
+};
+static const struct nt_opt job_logs_opts[] = {
+    { .name = "follow", .letter = 'f', .type = NT_FLAG, .help = "Go on until the job ends" },
+    { .name = "offset",
+      .type = NT_INT,
+      .arg = "bytes",
+      .min = 0,
+      .max = INT64_MAX,
+      .help = "Begin at this byte of its output, both streams counted together" },
+};
+static const struct nt_opt job_kill_opts[] = {
+    { .name = "signal",
+      .letter = 's',
+      .type = NT_TEXT,
+      .arg = "signal",
+      .help = "Send only this (TERM, SIGINT, 15) to its process group; without it, the job and all "
+              "that it started is killed, and gone when this command ends" },
+};
+static const struct nt_example job_list_examples[] = {
+    { "job list ws_a1b2c3d4", "Programs of a workspace, the newest first" }
+};
+static const struct nt_example job_logs_examples[] = {
+    { "job logs ws_a1b2c3d4 job_a1b2", "Its output until now" },
+    { "job logs ws_a1b2c3d4 job_a1b2 --follow --offset 4096", "From there on, until it ends" },
+};
+static const struct nt_example job_wait_examples[] = {
+    { "job wait ws_a1b2c3d4 job_a1b2 --timeout 10m", "Its exit status is ours" }
+};
+static const struct nt_example job_kill_examples[] = {
+    { "job kill ws_a1b2c3d4 job_a1b2", "End it with all that it started" },
+    { "job kill ws_a1b2c3d4 job_a1b2 --signal TERM", "Ask it to end" },
+};
+static const uint32_t job_errors[] = { NT_E_NOT_FOUND, NT_E_CONFLICT,   NT_E_AUTH,
+                                       NT_E_CONNECT,   NT_E_TIMEOUT,    NT_E_UNAVAILABLE,
+                                       NT_E_CLOSED,    WS_E_UNREACHABLE };
+static const uint32_t wait_errors[] = {
+    NT_E_NOT_FOUND, NT_E_CONFLICT, NT_E_AUTH,   NT_E_CONNECT,
+    NT_E_TIMEOUT,   NT_E_RUNTIME,  NT_E_CLOSED, WS_E_UNREACHABLE
+};
 
 static const struct nt_column stats_columns[] = {
     { .name = "id", .help = "Id of the workspace", .type = NT_ID },
@@ -256,6 +371,12 @@ static const struct nt_error_row errors[] = {
       .kind = "runtime",
       .exit_status = 8,
       .help = "Make a larger workspace: nanoterm ws create --size large" },
+    { .number = WS_E_UNREACHABLE,
+      .text = "nanoterm.unreachable",
+      .kind = "runtime",
+      .exit_status = 8,
+      .help = "The program may still run; see: nanoterm ws list. Stop and start the workspace when "
+              "it stays so" },
 };
 
 static const struct nt_command commands[] = {
@@ -335,31 +456,100 @@ static const struct nt_command commands[] = {
       .summary = "Run a command in a workspace",
       .run = ws_exec,
       .args = NT_TABLE(exec_args),
-      .description = "Its input, output and exit status are those of this command. Options may "
-                     "stand before or after "
-                     "the workspace; -- marks the start of the command. When this command ends, so "
-                     "does the program "
-                     "with all that it started.",
+      .description =
+          "Its input, output and exit status are those of this command. Options may "
+          "stand before or after "
+          "the workspace; -- marks the start of the command. When this command ends, so "
+          "does the program "
+          "with all that it started, unless it is a job (--detach, --on-disconnect keep).",
+      .columns = NT_TABLE(exec_columns),
       .opts = NT_TABLE(exec_opts),
       .examples = NT_TABLE(exec_examples),
       .errors = NT_TABLE(exec_errors),
       .effects = NT_REMOTE | NT_RUNS,
+      .result = NT_RESULT_ONE,
       .timeout_ms = -1 },
+    { .path = "exec-wait",
+      .summary = "Wait for a job by its log file",
+      .run = ws_exec_wait,
+      .args = NT_TABLE(exec_wait_args),
+      .opts = NT_TABLE(exec_wait_opts),
+      .description = "Looks for PATH.exit, which is written once when the job of exec --detach "
+                     "--log PATH has ended, and ends with its status.",
+      .examples = NT_TABLE(exec_wait_examples),
+      .errors = NT_TABLE(wait_errors),
+      .effects = NT_REMOTE | NT_IDEMPOTENT,
+      .timeout_ms = -1 },
+    { .path = "job list",
+      .summary = "List the programs of a workspace, ended ones too",
+      .run = ws_job_list,
+      .args = NT_TABLE(job_list_args),
+      .columns = NT_TABLE(job_columns),
+      .examples = NT_TABLE(job_list_examples),
+      .errors = NT_TABLE(job_errors),
+      .effects = NT_REMOTE | NT_IDEMPOTENT,
+      .result = NT_RESULT_LIST },
+    { .path = "job logs",
+      .summary = "Print the output of a job",
+      .run = ws_job_logs,
+      .args = NT_TABLE(job_args),
+      .opts = NT_TABLE(job_logs_opts),
+      .description = "What it wrote to its standard output goes to ours, its messages to our "
+                     "standard error. The output is kept with byte offsets, also when the client "
+                     "or the server has gone meanwhile, and after its end.",
+      .examples = NT_TABLE(job_logs_examples),
+      .errors = NT_TABLE(job_errors),
+      .effects = NT_REMOTE | NT_IDEMPOTENT,
+      .timeout_ms = -1 },
+    { .path = "job wait",
+      .summary = "Wait for a job; its exit status is ours",
+      .run = ws_job_wait,
+      .args = NT_TABLE(job_args),
+      .examples = NT_TABLE(job_wait_examples),
+      .errors = NT_TABLE(wait_errors),
+      .effects = NT_REMOTE | NT_IDEMPOTENT,
+      .timeout_ms = -1 },
+    { .path = "job kill",
+      .summary = "Kill a job with all that it started, or send it a signal",
+      .run = ws_job_kill,
+      .args = NT_TABLE(job_args),
+      .opts = NT_TABLE(job_kill_opts),
+      .examples = NT_TABLE(job_kill_examples),
+      .errors = NT_TABLE(job_errors),
+      .effects = NT_REMOTE | NT_WRITES | NT_DESTROYS },
 };
 
-static const struct nt_group groups[] = { { .name = "ws", .summary = "Manage workspaces" } };
+static const struct nt_group groups[] = {
+    { .name = "ws", .summary = "Manage workspaces" },
+    { .name = "job", .summary = "Programs that go on by themselves" },
+};
 
 static const struct nt_plugin plugin = {
     NT_PLUGIN_HEAD,
     .name = "ws",
     .version = NT_VERSION,
-    .summary = "Workspaces: create, list, stop, start, remove, exec",
+    .summary = "Workspaces: create, list, stop, start, remove, exec, jobs",
     .vendor = "nanoterm",
     .groups = NT_TABLE(groups),
     .commands = NT_TABLE(commands),
     .errors = NT_TABLE(errors),
 };
 NT_PLUGIN(plugin);
+
+int ws_write(struct nt_call *call, const char *text, size_t size, struct nt_error *reterr)
+{
+    int fd = call->host->descriptor(call, 1);
+    while (size) {
+        ssize_t n = write(fd, text, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return nt_fail_sys(reterr, errno, "cannot write the result");
+        text += n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
 
 int ws_path(struct nt_buf *path, const char *id, const char *rest, struct nt_error *reterr)
 {

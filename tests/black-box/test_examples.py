@@ -73,6 +73,10 @@ def test_example(cli, fresh, folder, path, line):
         cli.ok("exec", ws, "--", "sh", "-c", "mkdir /workspace/api; printf 'test:\\n\\ttrue\\n' > /workspace/Makefile")
         if path == "ws start":
             cli.ok("ws", "stop", ws)
+        if path == "exec-wait" or path.startswith("job "):
+            program = ["sleep", "1000"] if path == "job kill" else ["true"]
+            job = cli.ok("exec", ws, "--detach", "--log", "/tmp/build.log", "--", *program).text.strip()
+            words = [word.replace("job_a1b2", job) for word in words]
         words = [word.replace("ws_a1b2c3d4", ws) for word in words]
     # The one piece of shell that examples use: a file as standard input.
     sources = [word[1:] for word in words if word.startswith("<")]

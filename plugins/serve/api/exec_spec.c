@@ -162,8 +162,14 @@ int exec_spec_read_wide(json_t *json, struct exec_spec *ret, struct nt_error *re
     if (read_latin1(json, reterr) < 0 || texts_of(json, "argv", &spec.argv, reterr) < 0
         || text_of(json, "cwd", &spec.cwd, reterr) < 0
         || envs_of(json, "env", &spec.envs, reterr) < 0
-        || limit_of(json, "timeout_ms", 1, 0, &spec.timeout_ms, reterr) < 0)
+        || limit_of(json, "timeout_ms", 1, 0, &spec.timeout_ms, reterr) < 0
+        || flag_of(json, "background", &spec.background, reterr) < 0
+        || flag_of(json, "keep", &spec.keep, reterr) < 0
+        || text_of(json, "log", &spec.log, reterr) < 0
+        || limit_of(json, "beat_ms", 1, 0, &spec.beat_ms, reterr) < 0)
         return -1;
+    if (spec.log && !*spec.log)
+        return nt_fail(reterr, NT_E_INVALID, "log must not be empty");
     if (!json_array_size(spec.argv) || !*json_string_value(json_array_get(spec.argv, 0)))
         return nt_fail(reterr, NT_E_INVALID, "argv must name a program");
     if (spec.cwd && !*spec.cwd)
@@ -236,6 +242,10 @@ int exec_spec_frame(const struct exec_spec *spec, struct server *server, const s
     if (*cwd)
         nt_g_add_text(&w, NT_GT_CWD, cwd);
     nt_g_add_number(&w, NT_GT_FLAGS, flags);
+    if (spec->log)
+        nt_g_add_text(&w, NT_GT_LOG, spec->log);
+    if (spec->beat_ms)
+        nt_g_add_number(&w, NT_GT_BEAT_MS, (uint64_t)spec->beat_ms);
     if (spec->timeout_ms)
         nt_g_add_number(&w, NT_GT_TIMEOUT_MS, (uint64_t)spec->timeout_ms);
     size_t size = nt_g_done(&w);

@@ -22,6 +22,10 @@ struct exec_spec {
     json_t *envs;        /* object of texts; NULL: none */
     bool shell;          /* command is a line for a shell */
     bool background;
+    /* wide form only */
+    bool keep;          /* it goes on when the client is lost */
+    const char *log;    /* file of the workspace; NULL: none */
+    int64_t beat_ms;    /* signs of life; 0: none */
     int64_t timeout_ms; /* 0: none */
 };
 
@@ -30,7 +34,8 @@ struct exec_spec {
 
 /* Narrow form: {command, args, cwd, envs, shell, timeout_secs, background}. NT_E_INVALID. */
 int exec_spec_read(json_t *json, struct exec_spec *ret, struct nt_error *reterr);
-/* Wide form: {argv or argv_latin1, cwd, env, timeout_ms}. NT_E_INVALID. */
+/* Wide form: {argv or argv_latin1, cwd, env, timeout_ms, background, keep, log, beat_ms}.
+ * NT_E_INVALID. */
 int exec_spec_read_wide(json_t *json, struct exec_spec *ret, struct nt_error *reterr);
 
 /* The shells that are tried for spec.shell, in this order; NULL behind the last one. */

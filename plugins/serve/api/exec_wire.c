@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* exec_wire.c - the wide form of exec over a WebSocket: bytes as they are, both ways, signals and
  * the exact result. README.md describes the messages. The connection is the lifeline of the
- * program: when it closes, the tree is killed. Output is handed from the guest's buffer to the
- * socket without a copy, one piece at a time. */
+ * program: when it closes, the tree is killed, unless it was asked to be kept, or is a job that
+ * this connection only looks at. Output is handed from the guest's buffer to the socket without a
+ * copy, one piece at a time. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,6 +34,9 @@ struct wire {
     bool is_inside;     /* of a binary message: its first byte was read */
     bool wants_stdin, stdin_ended;
     bool has_begun, is_over;
+    bool is_background; /* it ends with `started` */
+    bool can_beat;      /* the guest gives signs of life, and the client wants them */
+    int64_t beat_ms;
     bool is_lent;           /* bytes of op are in the socket's queue: op must stay */
     bool is_stalled;        /* owed is held back */
     uint64_t owed, waiting; /* to be granted; in the guest's queue since it was full */
@@ -62,7 +66,9 @@ static void wire_error(struct wire *w, uint16_t close_code, const struct nt_erro
         int status = guest_not_started_status(error);
         const char *code = status == 127   ? "not_found"
                            : status == 126 ? "not_executable"
-                                           : guest_failure_of(error, GUEST_EXEC).code;
+                           : error->attempt == NT_GE_NOT_FOUND
+                               ? "job_not_found"
+                               : guest_failure_of(error, GUEST_EXEC).code;
         json_t *m = json_object();
         json_object_set_new(m, "type", json_string("error"));
         json_object_set_new(m, "code", json_string(code));
@@ -85,17 +91,50 @@ static void wire_violation(struct wire *w, const char *what)
 
 /* --- from the guest ------------------------------------------------------------------------ */
 
-static void send_exit(struct wire *w, const struct guest_fields *f)
+static void put_exit(json_t *m, const struct guest_fields *f)
 {
-    json_t *m = json_object();
-    json_object_set_new(m, "type", json_string("exit"));
     json_object_set_new(m, "status", json_integer(guest_exit_code(f)));
     json_object_set_new(m, "reason", json_integer((json_int_t)(f->reason & 0xFF)));
     json_object_set_new(m, "signal", json_integer((json_int_t)(f->signal & 0xFF)));
+}
+
+/* "exit", or "end" of what is kept until now. */
+static void send_exit(struct wire *w, const struct guest_fields *f, bool is_end)
+{
+    json_t *m = json_object();
+    json_object_set_new(m, "type", json_string(is_end ? "end" : "exit"));
+    if (is_end) {
+        json_object_set_new(m, "running", json_boolean(f->running));
+        json_object_set_new(m, "offset", json_integer((json_int_t)(f->offset & INT64_MAX)));
+    }
+    if (!is_end || !f->running)
+        put_exit(m, f);
     json_object_set_new(m, "stdout_bytes", json_integer((json_int_t)(f->out_bytes & INT64_MAX)));
     json_object_set_new(m, "stderr_bytes", json_integer((json_int_t)(f->err_bytes & INT64_MAX)));
     json_object_set_new(m, "limits_hit", guest_hits_json(f->hits));
+    if (f->message.size)
+        json_object_set_new(m, "notice", utf8_json(f->message.data, f->message.size));
     exec_ws_send(w->sock, m);
+}
+
+static void send_started(struct wire *w, const struct guest_fields *f)
+{
+    json_t *m = json_pack("{s:s,s:I}", "type", "started", "pid", (json_int_t)(f->pid & INT32_MAX));
+    if (f->id.size)
+        json_object_set_new(m, "job", utf8_json(f->id.data, f->id.size));
+    if (guest_fields_has(f, NT_GT_OFFSET))
+        json_object_set_new(m, "offset", json_integer((json_int_t)(f->offset & INT64_MAX)));
+    if (w->can_beat)
+        json_object_set_new(m, "beat_ms", json_integer(w->beat_ms));
+    exec_ws_send(w->sock, m);
+    if (w->is_background)
+        wire_over(w, 1000, "");
+}
+
+static void on_hello(void *data, uint64_t version, uint64_t caps, const uint8_t nonce[16])
+{
+    struct wire *w = data;
+    w->can_beat = w->beat_ms && caps & NT_GC_BEAT;
 }
 
 static void on_frame(void *data, const struct nt_g_frame *frame)
@@ -108,10 +147,11 @@ static void on_frame(void *data, const struct nt_g_frame *frame)
     if (guest_fields_read(frame, &f, &error) < 0) {
         wire_error(w, 1011, &error);
     } else if (frame->type == NT_G_STARTED) {
-        exec_ws_send(w->sock, json_pack("{s:s,s:I}", "type", "started", "pid",
-                                        (json_int_t)(f.pid & INT32_MAX)));
-    } else if (frame->type == NT_G_EXIT) {
-        send_exit(w, &f);
+        send_started(w, &f);
+    } else if (frame->type == NT_G_BEAT) {
+        exec_ws_send(w->sock, json_pack("{s:s}", "type", "beat"));
+    } else if (frame->type == NT_G_EXIT || frame->type == NT_G_END) {
+        send_exit(w, &f, frame->type == NT_G_END);
         wire_over(w, 1000, "");
     }
 }
@@ -165,7 +205,7 @@ static void on_end(void *data, const struct nt_error *error)
 }
 
 static const struct guest_events guest_events = {
-    .frame = on_frame, .bytes = on_bytes, .sent = on_sent, .end = on_end
+    .hello = on_hello, .frame = on_frame, .bytes = on_bytes, .sent = on_sent, .end = on_end
 };
 
 /* --- from the client ----------------------------------------------------------------------- */
@@ -177,16 +217,47 @@ static void begin(struct wire *w, json_t *message)
     struct nt_bytes frame;
     w->has_begun = true;
     w->wants_stdin = json_is_true(json_object_get(message, "stdin"));
-    if (exec_spec_read_wide(message, &spec, &error) < 0
-        || exec_spec_frame(&spec, w->server, &w->ws, &w->principal, NULL,
-                           w->wants_stdin ? NT_GX_STDIN : 0, &frame, &error)
-               < 0) {
+    if (exec_spec_read_wide(message, &spec, &error) < 0) {
+        wire_error(w, 1000, &error);
+        return;
+    }
+    w->is_background = spec.background;
+    w->beat_ms = spec.beat_ms;
+    uint32_t flags = (w->wants_stdin ? NT_GX_STDIN : 0) | (spec.background ? NT_GX_BACKGROUND : 0)
+                     | (spec.keep ? NT_GX_KEEP : 0);
+    if (exec_spec_frame(&spec, w->server, &w->ws, &w->principal, NULL, flags, &frame, &error) < 0) {
         wire_error(w, 1000, &error);
         return;
     }
     int rc = workspace_guest(w->server, &w->ws, frame, &guest_events, w, &w->op, &error);
     free((void *)(uintptr_t)frame.data);
     if (rc < 0)
+        wire_error(w, 1000, &error);
+}
+
+/* Looks at a job: its output from `offset`, and (follow) all that comes until its end. */
+static void attach(struct wire *w, const json_t *message)
+{
+    struct nt_error error = NT_ERROR_INIT;
+    uint8_t memory[256];
+    const char *id = json_string_value(json_object_get(message, "job"));
+    json_int_t offset = json_integer_value(json_object_get(message, "offset"));
+    json_int_t beat_ms = json_integer_value(json_object_get(message, "beat_ms"));
+    bool is_following = !json_is_false(json_object_get(message, "follow"));
+    w->has_begun = true;
+    if (!id || strlen(id) > 40 || offset < 0 || beat_ms < 0) {
+        wire_violation(w, "attach needs a job, and an offset that is not negative");
+        return;
+    }
+    w->beat_ms = beat_ms;
+    struct nt_g_writer g =
+        nt_g_begin(memory, sizeof(memory), is_following ? NT_G_ATTACH : NT_G_LOGS);
+    nt_g_add_text(&g, NT_GT_ID, id);
+    nt_g_add_number(&g, NT_GT_OFFSET, (uint64_t)offset);
+    nt_g_add_number(&g, NT_GT_BEAT_MS, (uint64_t)beat_ms);
+    if (workspace_guest(w->server, &w->ws, (struct nt_bytes){ memory, nt_g_done(&g) },
+                        &guest_events, w, &w->op, &error)
+        < 0)
         wire_error(w, 1000, &error);
 }
 
@@ -218,15 +289,17 @@ static void on_text(struct wire *w)
         wire_violation(w, "a text message must be a JSON object with a type");
     else if (!strcmp(type, "exec") && !w->has_begun)
         begin(w, m);
+    else if (!strcmp(type, "attach") && !w->has_begun)
+        attach(w, m);
     else if (!w->has_begun)
-        wire_violation(w, "the first message must be exec");
+        wire_violation(w, "the first message must be exec or attach");
     else if (!strcmp(type, "stdin_end"))
         end_stdin(w);
     else if (!strcmp(type, "signal") && signal >= 1 && signal <= 64)
         send_signal(w, (uint64_t)signal, 0);
     else if (!strcmp(type, "kill"))
         send_signal(w, 9, NT_GX_TREE);
-    else if (!strcmp(type, "exec") || !strcmp(type, "signal"))
+    else if (!strcmp(type, "exec") || !strcmp(type, "attach") || !strcmp(type, "signal"))
         wire_violation(w, "the message is not right here");
     /* Types that are not known are for a later version. */
     json_decref(m);

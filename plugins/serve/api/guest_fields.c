@@ -43,6 +43,14 @@ static uint64_t *number_of(struct guest_fields *f, uint16_t tag)
         return &f->line;
     case NT_GT_EVENT:
         return &f->event;
+    case NT_GT_FLAGS:
+        return &f->flags;
+    case NT_GT_OFFSET:
+        return &f->offset;
+    case NT_GT_STARTED_MS:
+        return &f->started_ms;
+    case NT_GT_ENDED_MS:
+        return &f->ended_ms;
     default:
         return NULL;
     }
@@ -65,6 +73,12 @@ static struct nt_bytes *text_of(struct guest_fields *f, uint16_t tag)
         return &f->text;
     case NT_GT_NAME:
         return &f->name;
+    case NT_GT_ID:
+        return &f->id;
+    case NT_GT_LOG:
+        return &f->log;
+    case NT_GT_MESSAGE:
+        return &f->message;
     default:
         return NULL;
     }

@@ -19,6 +19,8 @@ struct guest_fields {
     uint64_t count, line, event;
     struct nt_bytes path, command, owner, group, target;
     struct nt_bytes text, name;
+    uint64_t flags, offset, started_ms, ended_ms;
+    struct nt_bytes id, log, message;
 };
 
 /* NT_E_RESPONSE: malformed. */

@@ -24,6 +24,7 @@ const struct routes *const router_tables[] = {
     &exec_routes,
     &exec_ws_routes,
     &process_routes,
+    &job_routes,
     &files_routes,
     &file_search_routes,
     &file_routes,
