@@ -8,3 +8,5 @@ endforeach()
 nt_add_unit_test(guest_client LIBRARIES nt_guest_client SOURCES guest_client_fake.c)
 
 nt_add_unit_test(guest_ring LIBRARIES nt_sdk SOURCES ${CMAKE_SOURCE_DIR}/plugins/guest/ring.c)
+
+nt_add_unit_test(guest_copy LIBRARIES nt_copy)

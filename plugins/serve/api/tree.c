@@ -171,28 +171,26 @@ static const struct net_request_events get_request = { .writable = get_writable,
 
 /* --- PUT ----------------------------------------------------------------------------------- */
 
-/* Passes on what is whole. */
+/* Passes on what is whole, in one piece. */
 static void pass_up(struct tree *t)
 {
     struct nt_g_frame frame;
     int64_t took = 0;
     size_t at = 0;
-    while (t->op && !t->is_answered
-           && (took = nt_g_next((const uint8_t *)nt_buf_text(&t->body) + at, t->body.size - at,
-                                &frame))
-                  > 0) {
+    const uint8_t *body = (const uint8_t *)nt_buf_text(&t->body);
+    while ((took = nt_g_next(body + at, t->body.size - at, &frame)) > 0) {
         if (!is_fine(t, &frame))
             return;
-        t->has_room =
-            guest_op_send(t->op, 0, (struct nt_bytes){ nt_buf_text(&t->body) + at, (size_t)took });
         at += (size_t)took;
     }
-    nt_buf_drop(&t->body, at);
     if (took < 0) {
         fail(t, 400, "invalid_request", "the body is no tree");
-        if (t->op)
-            guest_op_cancel(t->op);
+        guest_op_cancel(t->op);
+        return;
     }
+    if (at)
+        t->has_room = guest_op_send(t->op, 0, (struct nt_bytes){ body, at });
+    nt_buf_drop(&t->body, at);
 }
 
 static void put_body(void *data, struct net_request *req, struct nt_bytes bytes)
@@ -207,7 +205,6 @@ static void put_body(void *data, struct net_request *req, struct nt_bytes bytes)
         guest_op_cancel(t->op);
         return;
     }
-    t->has_room = true;
     pass_up(t);
     if (t->has_room && !t->is_answered) {
         uint64_t owed = t->owed;
@@ -303,7 +300,7 @@ static void start(struct exchange *x, const struct workspace *ws, struct nt_g_wr
         return;
     }
     t->req = exchange_request(x);
-    t->is_up = is_up;
+    t->is_up = t->has_room = is_up;
     t->body = (struct nt_buf)NT_BUF(NT_G_HEAD + NT_G_FRAME_MAX + 2 * WINDOW);
     t->notes = (struct nt_buf)NT_BUF(4u * 1024 * 1024);
     nt_copy_text(t->request_id, sizeof(t->request_id), exchange_request_id(x));
