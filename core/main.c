@@ -13,7 +13,9 @@
 #include "core/auth/auth.h"
 #include "core/cli/call.h"
 #include "core/cli/commands.h"
+#include "core/cli/complete_values.h"
 #include "core/cli/crash.h"
+#include "core/cli/generate.h"
 #include "core/cli/known.h"
 #include "core/cli/parse.h"
 #include "core/config/commands.h"
@@ -316,6 +318,46 @@ static uint32_t finish(struct run *run, int result, const struct nt_error *error
     return row.exit_status;
 }
 
+/* `--internal-complete words WORD…` and `line LINE`: what a shell asks for at each press of its
+ * key. Whatever is wrong, it says nothing. */
+static int print_completion(int argc, char **argv, struct nt_error *reterr)
+{
+    struct plugins_options options = { .host = &call_host, .built_in = built_in };
+    struct plugins *plugins = NULL;
+    nt_auto(known_tree_done) struct tree tree = { .commands = NULL };
+    nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(1024 * 1024);
+    nt_autofree char **split = NULL;
+    nt_autofree char *line = NULL;
+    char **words = argv + 3;
+    int count = argc - 3;
+    if (count == 1 && strcmp(argv[2], "line") == 0) {
+        count = complete_split(argv[3], &split, &line) - 1; /* without the program's name */
+        words = split + 1;
+    }
+    int result = plugins_open(&options, &plugins, reterr);
+    if (result == 0)
+        result = known_tree(plugins, &tree, reterr);
+    struct complete_source source = { complete_values, plugins };
+    if (result == 0)
+        complete_add(&text, &tree, count, words, &source);
+    plugins_free(plugins);
+    if (nt_buf_ok(&text))
+        output_write_fd(1, nt_buf_text(&text), text.size);
+    return result;
+}
+
+/* `--internal-generate FOLDER`: for the build. */
+static int write_generated(const char *folder, struct nt_error *reterr)
+{
+    struct plugins_options options = { .host = &call_host, .built_in = built_in };
+    struct plugins *plugins = NULL;
+    int result = plugins_open(&options, &plugins, reterr);
+    if (result == 0)
+        result = generate(plugins, folder, reterr);
+    plugins_free(plugins);
+    return result;
+}
+
 int main(int argc, char **argv)
 {
     struct run run = { .argc = argc, .argv = argv, .parsed = { .globals = GLOBALS_INIT } };
@@ -324,6 +366,12 @@ int main(int argc, char **argv)
     int result;
     if (argc == 4 && strcmp(argv[1], "--internal-manifest") == 0) {
         result = plugins_write_manifest(argv[2], argv[3], &error);
+    } else if (argc == 3 && strcmp(argv[1], "--internal-generate") == 0) {
+        result = write_generated(argv[2], &error);
+    } else if (argc >= 4 && strcmp(argv[1], "--internal-complete") == 0) {
+        fill_gaps();
+        print_completion(argc, argv, &error);
+        return 0;
     } else if (is_version(argc, argv, &json)) {
         result = print_version(json, &error);
     } else {

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* commands.c - the core's own commands about itself: `commands` and `help`. */
+/* commands.c - the core's own commands about itself: `commands`, `completion` and `help`. */
 #include "commands.h"
 
+#include <string.h>
+
 #include "core/cli/call_state.h"
+#include "core/cli/complete.h"
 #include "core/cli/known.h"
 #include "core/output/output.h"
 #include "sdk/cleanup.h"
@@ -52,6 +55,25 @@ static int run_help(struct nt_call *call, struct nt_error *reterr)
     return write_text(call, &text, reterr);
 }
 
+static int run_completion(struct nt_call *call, struct nt_error *reterr)
+{
+    const char *script = complete_script(call->host->text(call, "shell"));
+    if (!script) {
+        nt_fail(reterr, NT_E_USAGE, "there is no completion for '%.40s'",
+                call->host->text(call, "shell"));
+        return nt_hint(reterr, "bash, zsh and fish have one");
+    }
+    return output_write(call_of(call)->options.output, script, strlen(script), reterr);
+}
+
+static const uint32_t help_errors[] = { NT_E_USAGE };
+static const struct nt_arg completion_args[] = {
+    { .name = "shell", .help = "bash, zsh or fish", .type = NT_TEXT },
+};
+static const struct nt_example completion_examples[] = {
+    { "completion bash", "What bash needs: source <(nanoterm completion bash)" },
+    { "completion fish", "What fish needs: nanoterm completion fish | source" },
+};
 static const struct nt_example commands_examples[] = {
     { "commands", "Every command with its options, results, errors and effects" },
 };
@@ -65,9 +87,19 @@ static const struct nt_example help_examples[] = {
     { "help", "The whole tree" },
     { "help commands", "One command" },
 };
-static const uint32_t help_errors[] = { NT_E_USAGE };
 
 static const struct nt_command commands[] = {
+    { .path = "completion",
+      .summary = "Print the completion of a shell",
+      .description = "Commands, options, values, and ids of workspaces where a server runs. "
+                     "Distributions install it where the shell finds it by itself.",
+      .run = run_completion,
+      .args = NT_TABLE(completion_args),
+      .examples = NT_TABLE(completion_examples),
+      .errors = NT_TABLE(help_errors),
+      .effects = NT_IDEMPOTENT,
+      .result = NT_RESULT_NONE,
+      .timeout_ms = -1 },
     { .path = "commands",
       .summary = "Print every command as JSON",
       .description =

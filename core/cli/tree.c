@@ -116,7 +116,6 @@ const char *tree_package_of(const char *word)
         { "enforce", "sandbox-enforce" },
         { "serve", "serve" },
         { "schema", "schema" },
-        { "completion", "completion" },
         { "doctor", "doctor" },
         { "quickstart", "quickstart" },
     };

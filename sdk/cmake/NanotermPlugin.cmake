@@ -24,6 +24,7 @@ function(nt_add_plugin name)
             ${CMAKE_BINARY_DIR}/lib/nanoterm/plugins/${name}.json
     VERBATIM)
   add_dependencies(plugin_${name} nanoterm)
+  set_property(GLOBAL APPEND PROPERTY NT_PLUGINS plugin_${name})
   install(TARGETS plugin_${name} LIBRARY DESTINATION ${NT_PLUGIN_DIR})
   # Written anew for the installed file: `install --strip` changes its size. The program in the build tree does it, as
   # the installed one may lie under DESTDIR.

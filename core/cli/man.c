@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* man.c - man pages from the tables; see man.h. */
+#include "man.h"
+
+#include <string.h>
+
+#include "core/cli/globals.h"
+#include "core/cli/value.h"
+#include "sdk/cleanup.h"
+
+/* Text that roff takes as it is: no escapes, no requests, '-' as typed. */
+static void add_text(struct nt_buf *b, const char *text)
+{
+    bool at_start = true;
+    for (const char *at = text ? text : ""; *at; at++) {
+        if (at_start && (*at == '.' || *at == '\''))
+            nt_buf_add(b, "\\&");
+        if (*at == '\\')
+            nt_buf_add(b, "\\e");
+        else if (*at == '-')
+            nt_buf_add(b, "\\-");
+        else
+            nt_buf_add_char(b, *at);
+        at_start = *at == '\n';
+    }
+}
+
+static void add_title(struct nt_buf *b, const char *name, const char *version)
+{
+    nt_buf_addf(b, ".TH \"%s\" 1 \"\" \"nanoterm %s\" \"nanoterm manual\"\n.SH NAME\n", name,
+                version);
+    add_text(b, name);
+}
+
+void man_add_name(struct nt_buf *b, const struct nt_command *command)
+{
+    nt_buf_add(b, "nanoterm-");
+    for (const char *at = command->path; *at; at++)
+        nt_buf_add_char(b, *at == ' ' ? '-' : *at);
+}
+
+static void add_arg(struct nt_buf *b, const struct nt_arg *arg)
+{
+    bool is_optional = arg->flags & NT_OPTIONAL;
+    nt_buf_addf(b, "%s%s\\fI", is_optional ? "[" : "", arg->flags & NT_REST ? "\\-\\- " : "");
+    add_text(b, arg->name);
+    nt_buf_addf(b, "\\fR%s%s", arg->flags & (NT_REST | NT_MANY) ? "..." : "",
+                is_optional ? "]" : "");
+}
+
+static void add_synopsis(struct nt_buf *b, const struct nt_command *command)
+{
+    nt_buf_add(b, ".SH SYNOPSIS\n.B nanoterm ");
+    add_text(b, command->path);
+    nt_buf_add(b, "\n");
+    if (command->opts.count)
+        nt_buf_add(b, "[\\fIoptions\\fR]\n");
+    const struct nt_arg *arg;
+    for (uint32_t i = 0; (arg = tree_row(&command->args, i)); i++) {
+        add_arg(b, arg);
+        nt_buf_add_char(b, '\n');
+    }
+}
+
+static void add_opt(struct nt_buf *b, const struct nt_opt *opt)
+{
+    if (opt->flags & NT_HIDDEN)
+        return;
+    nt_buf_add(b, ".TP\n");
+    if (opt->letter)
+        nt_buf_addf(b, "\\fB\\-%c\\fR, ", (char)opt->letter);
+    nt_buf_add(b, "\\fB\\-\\-");
+    add_text(b, opt->name);
+    nt_buf_add(b, "\\fR");
+    if (opt->type != NT_FLAG) {
+        nt_buf_add(b, " \\fI");
+        add_text(b, opt->arg                                 ? opt->arg
+                    : opt->type == NT_CHOICE && opt->choices ? opt->choices
+                                                             : value_type_word(opt->type));
+        nt_buf_addf(b, "\\fR%s", opt->flags & NT_MANY ? "..." : "");
+    }
+    nt_buf_add_char(b, '\n');
+    add_text(b, opt->help);
+    if (opt->fallback) {
+        nt_buf_add(b, " (default: ");
+        add_text(b, opt->type != NT_FLAG ? opt->fallback : *opt->fallback == '1' ? "on" : "off");
+        nt_buf_add(b, ")");
+    }
+    if (opt->env)
+        nt_buf_addf(b, " (environment: %s)", opt->env);
+    nt_buf_add_char(b, '\n');
+}
+
+static void add_pair(struct nt_buf *b, const char *left, const char *right)
+{
+    nt_buf_add(b, ".TP\n\\fB");
+    add_text(b, left);
+    nt_buf_add(b, "\\fR\n");
+    add_text(b, right && *right ? right : " ");
+    nt_buf_add_char(b, '\n');
+}
+
+static void add_lists(struct nt_buf *b, const struct nt_command *command)
+{
+    const struct nt_arg *arg;
+    const struct nt_opt *opt;
+    const struct nt_column *column;
+    if (command->args.count)
+        nt_buf_add(b, ".SH ARGUMENTS\n");
+    for (uint32_t i = 0; (arg = tree_row(&command->args, i)); i++)
+        add_pair(b, arg->name, arg->help);
+    nt_buf_add(b, ".SH OPTIONS\n");
+    for (uint32_t i = 0; (opt = tree_row(&command->opts, i)); i++)
+        add_opt(b, opt);
+    nt_buf_add(b, ".SS Global options\n");
+    for (uint32_t i = 0; (opt = globals_opt(i)); i++)
+        add_opt(b, opt);
+    if (command->columns.count && command->result != NT_RESULT_NONE)
+        nt_buf_add(b, ".SH RESULT\nThe columns, which are the keys with \\fB\\-\\-json\\fR:\n");
+    for (uint32_t i = 0;
+         command->result != NT_RESULT_NONE && (column = tree_row(&command->columns, i)); i++)
+        add_pair(b, column->name, column->help);
+}
+
+static void add_statuses(struct nt_buf *b, const struct nt_command *command,
+                         const struct help_source *source)
+{
+    const uint32_t *code;
+    nt_buf_add(b, ".SH EXIT STATUS\n");
+    add_pair(b, "0", "success");
+    if (command->effects & NT_RUNS)
+        add_pair(b, "n", "the program's own; 128+n when signal n ended it");
+    add_pair(b, "2", "usage");
+    for (uint32_t i = 0; (code = tree_row(&command->errors, i)); i++) {
+        struct nt_error_row row;
+        if (*code == NT_E_USAGE || !source->error_row(source->data, command, *code, &row))
+            continue;
+        nt_buf_addf(b, ".TP\n\\fB%u\\fR\n", row.exit_status);
+        add_text(b, row.text);
+        if (row.help && *row.help) {
+            nt_buf_add(b, ": ");
+            add_text(b, row.help);
+        }
+        nt_buf_add_char(b, '\n');
+    }
+}
+
+static void add_examples(struct nt_buf *b, const struct nt_command *command)
+{
+    const struct nt_example *example;
+    nt_buf_add(b, ".SH EXAMPLES\n");
+    for (uint32_t i = 0; (example = tree_row(&command->examples, i)); i++) {
+        nt_buf_add(b, ".TP\n");
+        add_text(b, example->note && *example->note ? example->note : "Example");
+        nt_buf_add(b, "\n.B nanoterm ");
+        add_text(b, example->command);
+        nt_buf_add_char(b, '\n');
+    }
+}
+
+void man_add_command(struct nt_buf *b, const struct nt_command *command,
+                     const struct help_source *source, const char *version)
+{
+    nt_auto(nt_buf_done) struct nt_buf name = NT_BUF(256);
+    man_add_name(&name, command);
+    add_title(b, nt_buf_text(&name), version);
+    nt_buf_add(b, " \\- ");
+    add_text(b, command->summary);
+    nt_buf_add_char(b, '\n');
+    add_synopsis(b, command);
+    if (command->description && *command->description) {
+        nt_buf_add(b, ".SH DESCRIPTION\n");
+        add_text(b, command->description);
+        nt_buf_add_char(b, '\n');
+    }
+    add_lists(b, command);
+    add_statuses(b, command, source);
+    add_examples(b, command);
+    nt_buf_add(b, ".SH SEE ALSO\n.BR nanoterm (1)\n");
+}
+
+void man_add_program(struct nt_buf *b, const struct tree *tree, const char *version)
+{
+    const struct nt_opt *opt;
+    add_title(b, "nanoterm", version);
+    nt_buf_add(b, " \\- a safe place to run things\n.SH SYNOPSIS\n.B nanoterm\n[\\fIglobal "
+                  "options\\fR] \\fIcommand\\fR [\\fIoptions\\fR] [\\fIarguments\\fR]\n"
+                  ".SH COMMANDS\n");
+    for (uint32_t i = 0; i < tree->count; i++)
+        if (!(tree->commands[i]->flags & NT_HIDDEN))
+            add_pair(b, tree->commands[i]->path, tree->commands[i]->summary);
+    nt_buf_add(b, ".SH OPTIONS\n");
+    for (uint32_t i = 0; (opt = globals_opt(i)); i++)
+        add_opt(b, opt);
+    nt_buf_add(b, ".SH ENVIRONMENT\n");
+    add_pair(b, "NANOTERM_API_URL, NANOTERM_API_KEY, NANOTERM_ORG_ID",
+             "The API to talk to, the key for it, and the organisation; without a URL it is the "
+             "server of this machine, which is started when it is needed.");
+    add_pair(b, "NANOTERM_PLUGIN_PATH",
+             "Folders with plugins, looked into first, separated by colons.");
+    add_pair(b, "NO_COLOR", "Set and not empty: no colour.");
+    nt_buf_add(b, ".SH FILES\n");
+    add_pair(b, "~/.nanoterm/config.json", "Settings and credentials, readable by you alone.");
+    add_pair(b, "~/.nanoterm/server/", "What the server of this machine keeps.");
+    add_pair(b, "~/.nanoterm/plugins/", "Your own plugins.");
+    nt_buf_add(
+        b, ".SH SEE ALSO\nEach command has a page of its own: \\fBnanoterm\\-ws\\-create\\fR(1).\n"
+           "\\fBnanoterm commands\\fR prints all of it as JSON.\n");
+}
