@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "plugins/serve/health.h"
+#include "plugins/serve/ports.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
@@ -176,19 +177,39 @@ static void fail_configure(struct act *act)
         fail_start(act);
 }
 
-static void on_configured(void *data, const struct nt_error *error)
+static void on_ports(void *data)
 {
     struct act *act = data;
-    if (error) {
-        act->error = *error;
-        fail_configure(act);
-        return;
-    }
     int64_t now = server_unix_ms();
     act->ws.status = WORKSPACE_RUNNING;
     act->ws.started_at_ms = now;
     act->ws.timeout_at_ms = act->ws.timeout_ms > 0 ? now + act->ws.timeout_ms : 0;
     write_outcome(act);
+}
+
+static void on_published(void *data, const struct nt_error *error)
+{
+    struct act *act = data;
+    if (!error) {
+        on_ports(act);
+        return;
+    }
+    act->error = *error;
+    fail_configure(act);
+}
+
+static void on_configured(void *data, const struct nt_error *error)
+{
+    struct act *act = data;
+    if (error)
+        on_published(act, error);
+    else if (act->options.port_count)
+        ports_publish(act->server, act->ws.id, act->ws.org_id, act->options.ports,
+                      act->options.port_count, on_published, act);
+    else if (act->options.kind == ACT_START)
+        ports_restore(act->server, act->ws.id, on_ports, act);
+    else
+        on_ports(act);
 }
 
 static void on_started(void *data, const struct nt_engine_result *result)

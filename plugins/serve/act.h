@@ -20,10 +20,12 @@ enum act_kind {
 
 struct act_options {
     enum act_kind kind;
-    bool hibernate;      /* ACT_STOP: said so in the event */
-    uint32_t spec_flags; /* ACT_CREATE: NT_SPEC_* */
-    int64_t grace_ms;    /* ACT_STOP */
-    const char *reason;  /* why, when nobody asked: goes into the notice; NULL: none */
+    bool hibernate;          /* ACT_STOP: said so in the event */
+    uint32_t spec_flags;     /* ACT_CREATE: NT_SPEC_* */
+    int64_t grace_ms;        /* ACT_STOP */
+    struct port_wish *ports; /* ACT_CREATE: sockets to publish (ports.h); borrowed until done */
+    uint32_t port_count;
+    const char *reason; /* why, when nobody asked: goes into the notice; NULL: none */
     /* ACT_CREATE: the answer to keep, with the JSON of the finished workspace (may return -1: none
      * is kept). The act asks for it when the outcome is known. NULL: none. */
     int (*answer)(void *data, const struct workspace *ws, struct store_answer *ret);
@@ -44,6 +46,11 @@ int guest_ask(struct server *server, const char *ws_id, struct nt_bytes request,
               void (*frame)(void *data, const struct nt_g_frame *frame),
               void (*done)(void *data, const struct nt_error *error), void *data,
               struct nt_error *reterr);
+/* The same with a descriptor that goes with the request (taken, also on failure); -1: none. */
+int guest_ask_with(struct server *server, const char *ws_id, struct nt_bytes request, int given,
+                   void (*frame)(void *data, const struct nt_g_frame *frame),
+                   void (*done)(void *data, const struct nt_error *error), void *data,
+                   struct nt_error *reterr);
 /* The same for CONFIGURE: all environment variables of ws, and its time to live from now. */
 int guest_configure(struct server *server, const struct workspace *ws, int64_t ttl_ms,
                     void (*done)(void *data, const struct nt_error *error), void *data,

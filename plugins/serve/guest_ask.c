@@ -59,6 +59,15 @@ int guest_ask(struct server *server, const char *ws_id, struct nt_bytes request,
               void (*done)(void *data, const struct nt_error *error), void *data,
               struct nt_error *reterr)
 {
+    return guest_ask_with(server, ws_id, request, -1, frame, done, data, reterr);
+}
+
+int guest_ask_with(struct server *server, const char *ws_id, struct nt_bytes request, int given,
+                   void (*frame)(void *data, const struct nt_g_frame *frame),
+                   void (*done)(void *data, const struct nt_error *error), void *data,
+                   struct nt_error *reterr)
+{
+    nt_autoclose int fd = given;
     static const struct guest_events events = { .frame = on_frame, .end = on_end };
     nt_autofree struct ask *ask = calloc(1, sizeof(*ask));
     if (!ask)
@@ -74,6 +83,8 @@ int guest_ask(struct server *server, const char *ws_id, struct nt_bytes request,
         server->loop->ops->timer_end(ask->deadline);
         return -1;
     }
+    if (fd >= 0)
+        guest_op_attach_fd(ask->op, nt_take_fd(fd));
     server->guest_ops++;
     (void)nt_take(ask);
     return 0;

@@ -22,6 +22,7 @@
 #include "plugins/serve/handover.h"
 #include "plugins/serve/health.h"
 #include "plugins/serve/listen.h"
+#include "plugins/serve/ports.h"
 #include "plugins/serve/store/store.h"
 #include "plugins/serve/way-out/way_out.h"
 #include "sdk/cleanup.h"
@@ -303,6 +304,8 @@ static void on_reconciled(struct server *server, const struct nt_error *error)
 {
     if (error)
         life_of(server)->reconcile_error = *error;
+    else
+        ports_reconcile(server);
     server_wake(server);
 }
 

@@ -81,7 +81,9 @@ static const struct nt_opt create_opts[] = {
       .type = NT_TEXT,
       .arg = "mapping",
       .flags = NT_MANY,
-      .help = "host:container to pin a port, or just container (not built yet)" },
+      .help =
+          "Publish a port: host:container, just container (a free one of the host is picked), or "
+          "address:host:container beyond loopback" },
     { .name = "repo",
       .letter = 'r',
       .type = NT_TEXT,
@@ -104,6 +106,7 @@ static const struct nt_opt create_opts[] = {
 static const struct nt_example create_examples[] = {
     { "ws create", "A workspace with the programs of this machine" },
     { "ws create --size medium --name builder", "With more memory, and a name" },
+    { "ws create -p 3000", "Port 3000 inside gets a port of this machine" },
     { "ws create --repo . --no-internet",
       "A clone of the repository in this folder, without network" },
 };
@@ -123,6 +126,37 @@ static const struct nt_example list_examples[] = {
     { "ws list --state running --json", "Those that run, for a program" },
 };
 static const struct nt_alias list_aliases[] = { { .path = "ws ls" } };
+
+static const struct nt_example ports_examples[] = {
+    { "ws ports ws_a1b2c3d4", "What is published, and what listens inside" },
+};
+static const struct nt_column port_columns[] = {
+    { .name = "kind", .help = "mapped or listener", .type = NT_TEXT },
+    { .name = "port", .help = "Port inside", .type = NT_INT },
+    { .name = "host_port", .title = "HOST", .help = "Port of the host", .type = NT_INT },
+    { .name = "url", .help = "What to open", .type = NT_TEXT },
+    { .name = "address", .help = "Where it listens", .type = NT_TEXT },
+    { .name = "process", .help = "Program that listens", .type = NT_TEXT },
+    { .name = "pid", .help = "Its process id inside", .type = NT_INT, .flags = NT_WIDE },
+    { .name = "since", .help = "When that program started", .type = NT_TIME },
+    { .name = "notice", .help = "Why it is not published now", .type = NT_TEXT },
+};
+static const struct nt_arg publish_args[] = {
+    { .name = "id", .type = NT_ID, .complete = "ws.ids", .help = "Id or name of the workspace" },
+    { .name = "mapping",
+      .type = NT_TEXT,
+      .help = "container, host:container or address:host:container" },
+};
+static const struct nt_example publish_examples[] = {
+    { "ws publish ws_a1b2c3d4 8080", "Port 8080 inside gets a free port of this machine" },
+};
+static const struct nt_arg unpublish_args[] = {
+    { .name = "id", .type = NT_ID, .complete = "ws.ids", .help = "Id or name of the workspace" },
+    { .name = "host-port", .type = NT_INT, .help = "Port of the host, as ws ports shows it" },
+};
+static const struct nt_example unpublish_examples[] = {
+    { "ws unpublish ws_a1b2c3d4 13000", "That port of this machine is free again" },
+};
 
 static const struct nt_opt stop_opts[] = {
     { .name = "grace",
@@ -403,6 +437,31 @@ static const struct nt_command commands[] = {
       .errors = NT_TABLE(api_errors),
       .effects = NT_REMOTE | NT_IDEMPOTENT,
       .result = NT_RESULT_LIST },
+    { .path = "ws ports",
+      .summary = "Show published ports and what listens inside",
+      .run = ws_ports,
+      .args = NT_TABLE(id_args),
+      .columns = NT_TABLE(port_columns),
+      .examples = NT_TABLE(ports_examples),
+      .errors = NT_TABLE(api_errors),
+      .effects = NT_REMOTE | NT_IDEMPOTENT,
+      .result = NT_RESULT_LIST },
+    { .path = "ws publish",
+      .summary = "Publish a port of a running workspace",
+      .run = ws_publish,
+      .args = NT_TABLE(publish_args),
+      .columns = NT_TABLE(port_columns),
+      .examples = NT_TABLE(publish_examples),
+      .errors = NT_TABLE(api_errors),
+      .effects = NT_REMOTE | NT_WRITES,
+      .result = NT_RESULT_ONE },
+    { .path = "ws unpublish",
+      .summary = "Take a published port away and cut its connections",
+      .run = ws_unpublish,
+      .args = NT_TABLE(unpublish_args),
+      .examples = NT_TABLE(unpublish_examples),
+      .errors = NT_TABLE(api_errors),
+      .effects = NT_REMOTE | NT_WRITES | NT_IDEMPOTENT },
     { .path = "ws stop",
       .summary = "Stop a workspace; its files stay",
       .run = ws_stop,

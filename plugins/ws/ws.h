@@ -23,6 +23,9 @@ int ws_list(struct nt_call *call, struct nt_error *reterr);
 int ws_stop(struct nt_call *call, struct nt_error *reterr);
 int ws_start(struct nt_call *call, struct nt_error *reterr);
 int ws_rm(struct nt_call *call, struct nt_error *reterr);
+int ws_ports(struct nt_call *call, struct nt_error *reterr);
+int ws_publish(struct nt_call *call, struct nt_error *reterr);
+int ws_unpublish(struct nt_call *call, struct nt_error *reterr);
 int ws_stats(struct nt_call *call, struct nt_error *reterr);
 int ws_top(struct nt_call *call, struct nt_error *reterr);
 int ws_exec(struct nt_call *call, struct nt_error *reterr);
@@ -36,6 +39,9 @@ int ws_job_kill(struct nt_call *call, struct nt_error *reterr);
  * empty id. */
 int ws_path(struct nt_buf *path, const char *id, const char *rest, struct nt_error *reterr);
 
+/* A mapping as typed (container, host:container, address:host:container) as JSON text of the API.
+ */
+int port_mapping(const char *text, char **ret, struct nt_error *reterr);
 /* Writes text of our own to standard output, as a command without a table does. */
 int ws_write(struct nt_call *call, const char *text, size_t size, struct nt_error *reterr);
 

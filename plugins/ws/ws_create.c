@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +35,18 @@ static int request_body(struct nt_call *call, char **ret, struct nt_error *reter
         "{s:s, s:s, s:s*, s:b, s:b}", "image", image, "size", host->text(call, "size"), "name",
         host->text(call, "name"), "internet_access", host->number(call, "internet") != 0,
         "require_limits", host->number(call, "require-limits") != 0);
+    json_t *ports = body ? json_array() : NULL;
+    for (uint32_t i = 0; ports && i < host->count(call, "port"); i++) {
+        nt_autofree char *text = NULL;
+        if (port_mapping(host->text_at(call, "port", i), &text, reterr) < 0) {
+            json_decref(ports);
+            return -1;
+        }
+        json_array_append_new(ports, json_loads(text, 0, NULL));
+    }
+    if (json_array_size(ports) > 0)
+        json_object_set(body, "ports", ports);
+    json_decref(ports);
     *ret = body ? json_dumps(body, JSON_COMPACT) : NULL;
     return *ret ? 0 : nt_fail(reterr, NT_E_INVALID, "the name or the image is not valid UTF-8");
 }
@@ -46,6 +59,33 @@ static void remind_of_secrets(struct nt_call *call, const char *image)
     else if (strstr(image, "codex"))
         call->host->message(call, NT_SAY_NOTE,
                             "Run 'nanoterm secrets auth-codex' before the agent can sign in.");
+}
+
+/* Which ports were picked; best effort, `ws ports` says it again. */
+static void say_ports(struct nt_call *call, const char *id)
+{
+    nt_auto(nt_buf_done) struct nt_buf path = NT_BUF(512);
+    struct nt_error ignored = NT_ERROR_INIT;
+    struct nt_response response = { .size = sizeof(response) };
+    struct nt_request request = { .size = sizeof(request), .method = "GET" };
+    if (ws_path(&path, id, "/ports", &ignored) < 0)
+        return;
+    request.path = nt_buf_text(&path);
+    if (call->host->request(call, &request, &response, &ignored) < 0)
+        return;
+    nt_auto_json json_t *answer = json_loadb(response.body.data, response.body.size, 0, NULL);
+    size_t i;
+    json_t *row;
+    json_array_foreach(json_object_get(answer, "items"), i, row)
+    {
+        const char *url = nt_json_text(row, "url");
+        char line[256];
+        if (!url)
+            continue;
+        snprintf(line, sizeof(line), "Port %d is %.200s",
+                 (int)json_integer_value(json_object_get(row, "port")), url);
+        call->host->message(call, NT_SAY_NOTE, line);
+    }
 }
 
 /* A workspace without its repository is of no use: remove it, or say how. */
@@ -69,8 +109,6 @@ int ws_create(struct nt_call *call, struct nt_error *reterr)
 {
     const struct nt_host *host = call->host;
     const char *repository = host->text(call, "repo");
-    if (host->count(call, "port") > 0)
-        return nt_fail(reterr, NT_E_NOT_BUILT, "-p: published ports are not built yet");
     if (host->text(call, "branch") && !repository)
         return nt_fail(reterr, NT_E_USAGE, "--branch needs --repo");
 
@@ -92,6 +130,8 @@ int ws_create(struct nt_call *call, struct nt_error *reterr)
     if (repository && clone_into(call, id, repository, host->text(call, "branch"), reterr) < 0)
         return undo(call, id, reterr);
     host->message(call, NT_SAY_DONE, "Workspace created");
+    if (host->count(call, "port") > 0)
+        say_ports(call, id);
     remind_of_secrets(call, host->text(call, "image"));
     return host->emit_json(call, response.body, reterr);
 }

@@ -49,3 +49,8 @@ def test_the_life_of_a_sandbox(cli):
 def test_a_wrong_key_is_unauthorized(cli, monkeypatch):
     monkeypatch.setenv("NULLSPACE_API_KEY", "ns_live_wrong")
     assert cli("sandbox", "list").returncode == 4
+
+
+def test_quickstart(cli):
+    done = cli("quickstart", input="\n")
+    assert done.returncode == 0, done.stdout + done.stderr

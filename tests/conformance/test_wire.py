@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The wide forms (X-Nanoterm-Wire: 1): exec byte for byte, raw files with what a client verifies, refusals."""
+import urllib.request
 import hashlib
 import json
 import os
@@ -221,3 +222,21 @@ def test_a_clone_over_the_network_cannot_reach_this_machine(server, sandbox):
         listener.setblocking(False)
         with pytest.raises(BlockingIOError):
             listener.accept()
+
+
+def test_a_port_is_reached_and_waited_for(server, sandbox):
+    path = f"/v1/sandboxes/{sandbox.id}"
+    status, not_ready = server.json("POST", f"{path}/ports/8080/readiness", {"kind": "tcp", "timeout_secs": 0.2, "interval_ms": 50})
+    assert status == 200 and not_ready["ready"] is False and not_ready["attempts"] >= 1
+    assert {"code", "error", "suggested_action"} <= not_ready.keys()
+    server.json("POST", f"{path}/exec", {"command": "exec python3 -m http.server 8080", "shell": True, "background": True})
+    status, ready = server.json("POST", f"{path}/ports/8080/readiness", {"kind": "http", "path": "/", "timeout_secs": 20})
+    assert status == 200 and ready["ready"] is True
+    assert set(ready) == {"ready", "route_ready", "service_ready", "sandbox_id", "port", "kind", "checked_at", "elapsed_ms",
+                          "attempts", "path"}
+    status, host = server.json("POST", f"{path}/host", {"port": 8080})
+    assert status == 200 and server.json("POST", f"{path}/host", {"port": 8080})[1] == host
+    with urllib.request.urlopen(host["url"], timeout=20) as answer:
+        assert answer.status == 200
+    status, error = server.json("POST", f"{path}/ports", {"port": 8080, "address": "0.0.0.0"})
+    assert status == 403 and error["code"] == "forbidden"  # a client from elsewhere opens nothing to the world

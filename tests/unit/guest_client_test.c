@@ -105,7 +105,7 @@ static void on_end(void *data, const struct nt_error *error)
         t->error = *error;
 }
 
-static const struct guest_events events = { on_hello, on_frame, on_bytes, on_sent, on_end };
+static const struct guest_events events = { on_hello, on_frame, on_bytes, on_sent, NULL, on_end };
 
 static void talk_init(struct talk *t)
 {
@@ -380,8 +380,8 @@ static void on_bytes_never(void *data, uint16_t type, struct nt_bytes bytes)
 static void what_is_sent_arrives(void **state)
 {
     (void)state;
-    static const struct guest_events quiet = { on_hello, on_frame, on_bytes_never, on_sent,
-                                               on_end };
+    static const struct guest_events quiet = { on_hello, on_frame, on_bytes_never,
+                                               on_sent,  NULL,     on_end };
     uv_loop_t uv;
     struct fake f;
     struct talk t;

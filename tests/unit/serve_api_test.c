@@ -418,8 +418,8 @@ static void bad_bodies_are_refused_in_one_form(void **state)
                          "{\"network\":{\"egress\":{\"mode\":\"custom\"}}}", &custom),
                      501);
     assert_code(custom, "not_implemented");
-    assert_int_equal(ask(f, "POST", "/v1/sandboxes/ws_1/host", "", "{\"port\":80}", &host), 501);
-    assert_code(host, "not_implemented");
+    assert_int_equal(ask(f, "POST", "/v1/sandboxes/ws_1/host", "", "{\"port\":80}", &host), 404);
+    assert_code(host, "sandbox_not_found");
 }
 
 static void the_same_create_is_done_once(void **state)

@@ -23,6 +23,9 @@ extern const struct routes file_search_routes; /* file_search.c: find, search, r
 extern const struct routes file_routes;        /* file_raw.c: bytes */
 extern const struct routes tree_routes;        /* tree.c */
 extern const struct routes fd_routes;          /* fd.c */
-extern const struct routes clone_routes;       /* clone.c */
+extern const struct routes port_routes;        /* ports.c */
+extern const struct routes port_connect_routes; /* ports_connect.c */
+extern const struct routes port_ready_routes;   /* ports_ready.c */
+extern const struct routes clone_routes;        /* clone.c */
 
 #endif

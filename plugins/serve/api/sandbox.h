@@ -5,6 +5,7 @@
 #define NT_SERVE_API_SANDBOX_H
 
 #include "plugins/serve/http/exchange.h"
+#include "plugins/serve/ports.h"
 #include "plugins/serve/server.h"
 
 /* --- sandbox_body.c ------------------------------------------------------------------------ */
@@ -15,6 +16,8 @@ struct sandbox_body {
     char *envs, *metadata;
     bool has_name;
     uint32_t spec_flags; /* NT_SPEC_* */
+    struct port_wish ports[PORTS_MAX];
+    uint32_t port_count;
 };
 
 /* Checks and takes in the body of a create. Errors carry the code for the wire (template_not_found,
@@ -31,6 +34,10 @@ int sandbox_timeout_parse(const json_t *body, int64_t fallback_ms, int64_t *ret,
                           struct nt_error *reterr);
 /* timeout_action or lifecycle.on_timeout, when there is one. */
 int sandbox_action_parse(const json_t *body, bool *ret_hibernate, struct nt_error *reterr);
+
+/* "ports" of the body, into ret->ports; no socket is made yet. */
+int sandbox_ports_parse(const struct server *server, const json_t *body, bool is_local,
+                        struct sandbox_body *ret, struct nt_error *reterr);
 
 /* --- sandbox_json.c ------------------------------------------------------------------------ */
 

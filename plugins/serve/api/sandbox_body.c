@@ -285,6 +285,20 @@ static int take_size(const json_t *body, bool is_wide, struct workspace *ws,
     return 0;
 }
 
+int sandbox_ports_parse(const struct server *server, const json_t *body, bool is_local,
+                        struct sandbox_body *ret, struct nt_error *reterr)
+{
+    const json_t *ports = member(body, "ports");
+    if (ports && (!json_is_array(ports) || json_array_size(ports) > PORTS_MAX))
+        return nt_fail(reterr, NT_E_INVALID, "ports must be a list of at most %u", PORTS_MAX);
+    for (size_t i = 0; i < json_array_size(ports); i++) {
+        if (port_parse(server, json_array_get(ports, i), is_local, &ret->ports[i], reterr) < 0)
+            return nt_wrap(reterr, "ports");
+        ret->port_count++;
+    }
+    return 0;
+}
+
 /* --- all of it ----------------------------------------------------------------------------- */
 
 static int parse(const json_t *body, bool is_wide, bool is_local, struct sandbox_body *b,
@@ -335,6 +349,7 @@ int sandbox_body_parse(const json_t *body, bool is_wide, bool is_local, struct s
 
 void sandbox_body_done(struct sandbox_body *body)
 {
+    ports_close(body->ports, body->port_count);
     free(body->envs);
     free(body->metadata);
     *body = (struct sandbox_body){ 0 };

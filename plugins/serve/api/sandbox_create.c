@@ -30,6 +30,7 @@ struct creation {
     uint8_t request[STORE_KEY_HASH];
     char *answer; /* as it is kept */
     uint32_t tries;
+    struct nt_error error; /* why it is undone */
 };
 
 static void creation_end(struct creation *c)
@@ -89,6 +90,28 @@ static void on_made(void *data, const struct workspace *ws, const struct nt_erro
 
 static void begin(struct creation *c);
 
+static void on_undone(void *data, const struct nt_error *error)
+{
+    struct creation *c = data;
+    fail_all(c, error ? error : &c->error);
+}
+
+/* The sockets are made after the row: a repeated request would find its own ports in use. */
+static bool has_ports(struct creation *c)
+{
+    struct nt_error error = NT_ERROR_INIT;
+    c->error = error;
+    for (uint32_t i = 0; i < c->body.port_count; i++) {
+        if (port_listen(&c->body.ports[i], &c->error) == 0)
+            continue;
+        c->body.ws.status = WORKSPACE_DESTROYED;
+        if (store_workspace_undo(c->server->store, &c->body.ws, on_undone, c, &error) < 0)
+            fail_all(c, &error);
+        return false;
+    }
+    return true;
+}
+
 static void on_begun(void *data, enum store_begun begun, uint32_t status, const char *body,
                      const struct nt_error *error)
 {
@@ -100,11 +123,15 @@ static void on_begun(void *data, enum store_begun begun, uint32_t status, const 
     }
     struct act_options options = { .kind = ACT_CREATE,
                                    .spec_flags = c->body.spec_flags,
+                                   .ports = c->body.ports,
+                                   .port_count = c->body.port_count,
                                    .answer = make_answer,
                                    .done = on_made,
                                    .data = c };
     switch (begun) {
     case STORE_BEGUN:
+        if (!has_ports(c))
+            return;
         if (act_begin(c->server, &c->body.ws, &options, &failure) < 0)
             fail_all(c, &failure);
         return;
@@ -212,7 +239,12 @@ void sandbox_create(struct server *server, struct exchange *x)
     if (!c
         || sandbox_body_parse(exchange_json(x), exchange_is_wide(x),
                               exchange_principal(x)->is_local, &c->body, &error)
+               < 0
+        || sandbox_ports_parse(server, exchange_json(x), exchange_principal(x)->is_local, &c->body,
+                               &error)
                < 0) {
+        if (c)
+            sandbox_body_done(&c->body);
         free(c);
         if (!error.code)
             nt_fail(&error, NT_E_MEMORY, "no memory for the workspace");

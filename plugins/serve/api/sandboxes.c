@@ -430,13 +430,6 @@ static void get_metrics(struct server *server, struct exchange *x)
     workspace_find(x, exchange_param(x, 0), on_metrics, NULL);
 }
 
-/* --- not built yet ------------------------------------------------------------------------- */
-
-static void not_implemented(struct server *server, struct exchange *x)
-{
-    exchange_fail(x, 501, "not_implemented", "published ports are not built yet");
-}
-
 static const struct route rows[] = {
     { .method = "POST",
       .pattern = "/v1/sandboxes",
@@ -450,9 +443,5 @@ static const struct route rows[] = {
       .handler = post_timeout,
       .flags = ROUTE_JSON },
     { .method = "GET", .pattern = "/v1/sandboxes/{}/metrics", .handler = get_metrics },
-    { .method = "POST",
-      .pattern = "/v1/sandboxes/{}/host",
-      .handler = not_implemented,
-      .flags = ROUTE_JSON },
 };
 const struct routes sandbox_routes = { rows, sizeof(rows) / sizeof(rows[0]) };

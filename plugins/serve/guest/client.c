@@ -12,6 +12,7 @@
 #include "plugins/serve/guest/client.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -63,6 +64,8 @@ struct guest_op {
     bool is_eof, is_pumping, wants_sent, was_sent;
     bool has_ended; /* the outcome is known; `end` follows by `later` */
     bool is_closing;
+    /* NT_G_CONNECT: bytes without frames; our half (asked to be closed, closed), and theirs */
+    bool is_raw, wants_finish, is_finished, is_half;
     struct nt_error error;
 };
 
@@ -250,6 +253,7 @@ static int take_frame(struct guest_op *op, const struct nt_g_frame *f)
         finish(op);
         return 0;
     }
+    op->is_raw = op->order.request == NT_G_CONNECT && f->type == NT_G_OK;
     if (op->events.frame)
         op->events.frame(op->data, f);
     if (last)
@@ -312,6 +316,10 @@ static void hand_on(struct guest_op *op, struct rx *rx)
 static int parse(struct guest_op *op, struct rx *rx)
 {
     while (rx->at < rx->size && !op->is_held && !op->has_ended) {
+        if (op->is_raw && !op->left) {
+            op->left = (uint32_t)(rx->size - rx->at);
+            op->raw = NT_G_DATA;
+        }
         if (op->left) {
             hand_on(op, rx);
             continue;
@@ -375,10 +383,30 @@ static void watch(struct guest_op *op)
         events |= UV_READABLE;
     if (op->tx.size > op->tx_at)
         events |= UV_WRITABLE;
+    if (!events && op->is_raw && op->is_eof)
+        events = UV_PRIORITIZED; /* nothing of the kind comes: a hang-up is told with it */
     if (events)
         uv_poll_start(&op->poll, events, on_poll);
     else
         uv_poll_stop(&op->poll);
+}
+
+/* Whether the guest has closed all of its end, not only its half. */
+static bool is_hung_up(const struct guest_op *op)
+{
+    struct pollfd p = { .fd = op->fd, .events = 0 };
+    return op->fd >= 0 ? poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR))
+                       : !op->is_stream_open;
+}
+
+static void raw_eof(struct guest_op *op)
+{
+    bool is_first = !op->is_half;
+    op->is_half = true;
+    if (is_first && op->events.half)
+        op->events.half(op->data);
+    if (op->is_finished || is_hung_up(op))
+        finish(op);
 }
 
 /* Parses what is there, as far as the consumer lets it. */
@@ -403,7 +431,9 @@ static void pump(struct guest_op *op)
         op->cur = !op->cur;
     }
     op->is_pumping = false;
-    if (op->is_eof && !op->is_held && !op->has_ended)
+    if (op->is_raw && op->is_eof && !op->is_held && !op->has_ended)
+        raw_eof(op);
+    else if (op->is_eof && !op->is_held && !op->has_ended)
         fail(op, NT_E_CLOSED,
              op->order.stage ? "the guest closed the connection before the end"
                              : "the guest closed the connection at once");
@@ -504,6 +534,15 @@ static void flush(struct guest_op *op)
     op->tx_at = 0;
     if (op->wants_sent)
         tell_sent(op);
+    if (op->wants_finish && !op->is_finished && op->tx.size == 0) {
+        op->is_finished = true;
+        if (op->is_generic && op->stream)
+            op->stream->ops->finish(op->stream);
+        else if (op->fd >= 0)
+            shutdown(op->fd, SHUT_WR);
+        if (op->is_half)
+            finish(op);
+    }
 }
 
 /* --- what the engine says ------------------------------------------------------------------ */
@@ -701,6 +740,12 @@ bool guest_op_send(struct guest_op *op, uint16_t type, struct nt_bytes bytes)
     if (wanted && !queued)
         wake(op);
     return queued <= TX_HIGH;
+}
+
+void guest_op_finish(struct guest_op *op)
+{
+    op->wants_finish = true;
+    flush(op);
 }
 
 void guest_op_attach_fd(struct guest_op *op, int fd)

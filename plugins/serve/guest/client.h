@@ -28,6 +28,8 @@ struct guest_events {
     void (*bytes)(void *data, uint16_t type, struct nt_bytes bytes);
     /* What was queued with guest_op_send has left; more may be sent. */
     void (*sent)(void *data);
+    /* After NT_G_CONNECT: the guest sends no more bytes (half-close). */
+    void (*half)(void *data);
     /* Last: error NULL after EXIT, END or the final OK of the operation; else what went wrong
      * (NT_G_ERROR translated with its ERRNO in error->sys and its CODE in error->attempt). */
     void (*end)(void *data, const struct nt_error *error);
@@ -53,6 +55,10 @@ void guest_op_attach_fd(struct guest_op *op, int fd);
 void guest_op_no_deadline(struct guest_op *op);
 /* Operations that have not ended, of all engines. */
 uint32_t guest_ops_in_flight(void);
+/* After the OK of NT_G_CONNECT: no more bytes will be sent (half-close). When the guest has sent
+ * all as well, `end` comes. Before it, bytes go with guest_op_send and type 0, and come as `bytes`
+ * with type NT_G_DATA. */
+void guest_op_finish(struct guest_op *op);
 /* Ends it now; `end` comes with NT_E_CANCELLED. May be called twice. A foreground exec's tree is
  * killed by that. */
 void guest_op_cancel(struct guest_op *op);

@@ -24,6 +24,7 @@ static const struct row rows[] = {
     { NT_G_TREE_READ, NT_G_OK, { NT_G_ENTRY, NT_G_DATA, NT_G_HOLE }, NT_G_END },
     { NT_G_TREE_WRITE, NT_G_OK, { NT_G_ENTRY, 0 }, NT_G_OK },
     { NT_G_PORTS, 0, { NT_G_ENTRY, 0 }, NT_G_END },
+    { NT_G_CONNECT, NT_G_OK, { 0, 0 }, 0 }, /* then bytes, no frames */
 };
 
 int guest_order_init(struct guest_order *o, const uint8_t *request, size_t size)

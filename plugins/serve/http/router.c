@@ -31,6 +31,9 @@ const struct routes *const router_tables[] = {
     &tree_routes,
     &fd_routes,
     &clone_routes,
+    &port_routes,
+    &port_connect_routes,
+    &port_ready_routes,
     &openapi_routes,
     NULL,
 };

@@ -168,6 +168,9 @@ static int put_run(sqlite3 *db, struct store_job *job, struct nt_error *reterr)
     if (row_write(db, &j->ws, reterr) < 0
         || db_write(db, reterr, "DELETE FROM intents WHERE workspace_id = ?", "t", j->ws.id) < 0)
         return -1;
+    if (j->ws.status == WORKSPACE_DESTROYED
+        && db_write(db, reterr, "DELETE FROM ports WHERE workspace_id = ?", "t", j->ws.id) < 0)
+        return -1;
     if (*j->event) {
         char id[44];
         db_random_id(id, sizeof(id), "evt", 16);

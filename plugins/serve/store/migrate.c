@@ -48,6 +48,11 @@ static const char *const steps[STORE_SCHEMA] = {
     " org_id TEXT NOT NULL REFERENCES organisations(id), workspace_id TEXT NOT NULL, kind TEXT NOT "
     "NULL,"
     " at_ms INTEGER NOT NULL, delivered_at_ms INTEGER NOT NULL DEFAULT 0) STRICT;",
+    /* 2 */
+    "CREATE TABLE ports (workspace_id TEXT NOT NULL REFERENCES workspaces(id) ON DELETE CASCADE,"
+    " org_id TEXT NOT NULL REFERENCES organisations(id), port INTEGER NOT NULL, host_port INTEGER "
+    "NOT NULL,"
+    " address TEXT NOT NULL, notice TEXT NOT NULL, PRIMARY KEY (workspace_id, host_port)) STRICT;",
 };
 _Static_assert(WORKSPACE_DESTROYED == 3, "the index of names has this number in it");
 

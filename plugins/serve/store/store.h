@@ -16,7 +16,7 @@
 
 #include "nanoterm/error.h"
 
-#define STORE_SCHEMA 1 /* of this program; the newest migration */
+#define STORE_SCHEMA 2 /* of this program; the newest migration */
 #define STORE_KEY_HASH 32u
 #define STORE_LIST_MAX 500u
 
@@ -155,5 +155,26 @@ int store_intent(struct store *store, const char *ws_id, const char *what, store
 int store_intent_list(struct store *store,
                       void (*each)(void *data, const char *ws_id, const char *what),
                       store_done *done, void *data, struct nt_error *reterr);
+
+/* --- published ports ----------------------------------------------------------------------- */
+
+struct store_port {
+    char ws_id[44];
+    char org_id[44];
+    uint16_t port;      /* inside */
+    uint16_t host_port; /* a workspace has each once */
+    char address[48];
+    char notice[196]; /* why it is not published now; empty: it is, or the workspace is stopped */
+};
+
+/* Writes a row, or replaces the one of that host_port. Rows of a destroyed workspace go with it. */
+int store_port_put(struct store *store, const struct store_port *port, store_done *done, void *data,
+                   struct nt_error *reterr);
+int store_port_remove(struct store *store, const char *ws_id, uint16_t host_port, store_done *done,
+                      void *data, struct nt_error *reterr);
+/* each once per row, by workspace and port; ws_id NULL: of all. */
+int store_port_list(struct store *store, const char *ws_id,
+                    void (*each)(void *data, const struct store_port *port), store_done *done,
+                    void *data, struct nt_error *reterr);
 
 #endif

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`proxy`: embedded (straight to the guest) and through a server on TCP (a WebSocket per connection)."""
+import os
+import re
+import signal
+import subprocess
+import threading
+
+import pytest
+
+from conftest import BIN, Nanoterm
+from test_ports import ask, echo, end, free_port
+
+
+class Remote(Nanoterm):
+    """A client of a server on TCP with a home of its own."""
+
+    def __init__(self, home):
+        super().__init__(home)
+        self.serve = subprocess.Popen(
+            [BIN, "serve", "--listen", "127.0.0.1:0", "--data", str(self.home / "data")], env=self.env,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        url = None
+        for line in self.serve.stderr:
+            if found := re.search(r"(http://127\.0\.0\.1:\d+)", line):
+                url = found.group(1)
+                break
+        self.drain = threading.Thread(target=self.serve.stderr.read, daemon=True)
+        self.drain.start()
+        self.env["NANOTERM_API_URL"] = url
+        self.env["NANOTERM_API_KEY"] = (self.home / "data/owner.key").read_text().strip()
+
+    def end(self):
+        for row in self("--json", "ws", "list").json:
+            self("ws", "rm", row["id"])
+        self.serve.send_signal(signal.SIGTERM)
+        assert self.serve.wait(30) == 0
+        self.drain.join(10)
+
+
+@pytest.fixture(params=["embedded", "tcp"])
+def nanoterm(request, cli, tmp_path):
+    if request.param == "embedded":
+        yield cli
+        return
+    remote = Remote(tmp_path)
+    try:
+        yield remote
+    finally:
+        remote.end()
+
+
+def proxy(nanoterm, ws, port=3000, *words):
+    local = free_port()
+    program = nanoterm.start("--json", "proxy", ws, str(port), "--port", str(local), *words)
+    line = program.stdout.readline()
+    assert b'"url"' in line, (line, program.communicate(timeout=20))
+    return program, local
+
+
+def test_bytes_and_half_close(nanoterm):
+    ws = nanoterm.create()
+    inside = echo(nanoterm, ws)
+    program, port = proxy(nanoterm, ws)
+    data = os.urandom(3_000_001)
+    assert ask(port, data) == data
+    assert ask(port, b"") == b""
+    answers = []
+    threads = [threading.Thread(target=lambda i=i: answers.append(ask(port, b"%d" % i) == b"%d" % i)) for i in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [True] * 20
+    program.send_signal(signal.SIGINT)
+    program.communicate(timeout=20)
+    assert program.returncode == 130
+    with pytest.raises(ConnectionRefusedError):
+        ask(port)
+    end(inside)
+
+
+def test_it_goes_on_after_stop_and_start_and_ends_with_the_workspace(nanoterm):
+    ws = nanoterm.create()
+    inside = echo(nanoterm, ws)
+    program, port = proxy(nanoterm, ws)
+    assert ask(port) == b"hello"
+    nanoterm.ok("ws", "stop", ws)
+    inside.communicate(timeout=20)
+    with pytest.raises(ConnectionResetError):
+        ask(port)
+    nanoterm.ok("ws", "start", ws)
+    inside = echo(nanoterm, ws)
+    assert ask(port) == b"hello"
+    nanoterm.ok("ws", "rm", ws)
+    inside.communicate(timeout=20)
+    _, err = program.communicate(timeout=30)
+    assert program.returncode == 3 and b"nanoterm.workspace_gone" in err
+
+
+def test_nothing_listens_when_the_pre_flight_fails(nanoterm):
+    ws = nanoterm.create()
+    local = free_port()
+
+    def fails(status, code, *words, **how):
+        done = nanoterm("--json", "proxy", *words, "--port", str(local), **how)
+        assert done.status == status and done.stdout == b"" and done.error["code"] == code, done
+        with pytest.raises(ConnectionRefusedError):
+            ask(local)
+
+    fails(8, "nanoterm.port_unreachable", ws, "3999")
+    fails(3, "sandbox_not_found", "ws_doesnotexist", "3000")
+    nanoterm.ok("ws", "stop", ws)
+    done = nanoterm("--json", "proxy", ws, "3000")
+    assert done.status == 7, done
+    if "NANOTERM_API_URL" in nanoterm.env:
+        done = nanoterm("--json", "proxy", ws, "3000", env={**nanoterm.env, "NANOTERM_API_KEY": "nsk_" + "0" * 32})
+        assert done.status == 4 and done.stdout == b"", done
+
+
+def test_a_port_that_is_taken(cli):
+    ws = cli.create()
+    inside = echo(cli, ws)
+    program, port = proxy(cli, ws)
+    done = cli("--json", "proxy", ws, "3000", "--port", str(port))
+    assert done.status == 7 and done.error["code"] == "nanoterm.port_taken"
+    program.send_signal(signal.SIGINT)
+    program.communicate(timeout=20)
+    end(inside)
