@@ -3,6 +3,7 @@
 #include "reader.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -72,6 +73,16 @@ static void schedule(struct nt_reader *r)
     }
 }
 
+struct nt_watch *nt_watch_shared(struct nt_loop *loop, int fd, uint32_t events,
+                                 void (*fn)(void *data, int fd, uint32_t events), void *data)
+{
+    int flags = fcntl(fd, F_GETFL);
+    struct nt_watch *watch = loop->ops->watch(loop, fd, events, fn, data);
+    if (flags >= 0 && !(flags & O_NONBLOCK))
+        fcntl(fd, F_SETFL, flags);
+    return watch;
+}
+
 int nt_reader_new(struct nt_loop *loop, int fd, size_t max, const struct nt_reader_events *events,
                   void *data, struct nt_reader **ret, struct nt_error *reterr)
 {
@@ -83,7 +94,7 @@ int nt_reader_new(struct nt_loop *loop, int fd, size_t max, const struct nt_read
         return nt_fail(reterr, NT_E_MEMORY, "no memory to read descriptor %d", fd);
     *r = (struct nt_reader){ .loop = loop, .events = *events, .data = data, .fd = fd, .max = max };
     if (!S_ISREG(st.st_mode)) /* what still cannot be polled (/dev/null) is read like a file */
-        r->watch = loop->ops->watch(loop, fd, 0, on_watch, r);
+        r->watch = nt_watch_shared(loop, fd, 0, on_watch, r);
     *ret = r;
     return 0;
 }

@@ -23,6 +23,13 @@ struct nt_reader_events {
     void (*end)(void *data, int sys);
 };
 
+/* loop->ops->watch for a descriptor that other processes have, too (the standard streams): its
+ * flags stay as they are. The loop makes what it watches non-blocking, and that is a property of
+ * the open file: a shell that reads the same terminal after us would get EAGAIN. So read and write
+ * only what the kernel says is ready. */
+struct nt_watch *nt_watch_shared(struct nt_loop *loop, int fd, uint32_t events,
+                                 void (*fn)(void *data, int fd, uint32_t events), void *data);
+
 /* Starts paused. max: bytes of one piece at the most. Loop's thread. */
 int nt_reader_new(struct nt_loop *loop, int fd, size_t max, const struct nt_reader_events *events,
                   void *data, struct nt_reader **ret, struct nt_error *reterr);

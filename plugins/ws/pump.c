@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "sdk/error.h"
+#include "sdk/reader.h"
 
 #define COPY_MAX (64 * 1024)
 #define SPLICE_MAX (1024 * 1024)
@@ -184,9 +185,9 @@ int pump_new(struct nt_loop *loop, int from, int to, void (*end)(void *data, int
     p->to_may_block = !S_ISREG(sink.st_mode) && !(fcntl(to, F_GETFL) & O_NONBLOCK);
     if (!S_ISREG(
             source.st_mode)) /* what cannot be polled all the same (/dev/zero) counts as a file */
-        p->from_watch = loop->ops->watch(loop, from, 0, on_from, p);
+        p->from_watch = nt_watch_shared(loop, from, 0, on_from, p);
     if (!S_ISREG(sink.st_mode))
-        p->to_watch = loop->ops->watch(loop, to, 0, on_to, p);
+        p->to_watch = nt_watch_shared(loop, to, 0, on_to, p);
     wait_for(p, true, !p->from_watch);
     *ret = p;
     return 0;
