@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-foreach(test guest guest_terminal guest_jobs guest_search guest_kept guest_log guest_ports)
+foreach(test guest guest_attack guest_terminal guest_jobs guest_search guest_kept guest_log guest_ports)
   nt_add_unit_test(${test} LIBRARIES nt_abi SOURCES guest_harness.c)
   target_compile_definitions(${test}_test PRIVATE NT_TEST_GUEST="$<TARGET_FILE:nanoterm-guest>")
   add_dependencies(${test}_test nanoterm-guest)
