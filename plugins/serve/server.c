@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "plugins/serve/api/file_urls.h"
 #include "plugins/serve/act.h"
 #include "plugins/serve/handover.h"
 #include "plugins/serve/health.h"
@@ -292,6 +293,8 @@ static int open_parts(struct life *life, struct nt_error *reterr)
         return -1;
     snprintf(server->owner_org, sizeof(server->owner_org), "%s", opened.owner_org);
     tell_store(life, &opened);
+    if (file_url_key_load(life->options.data_dir, server->url_key, reterr) < 0)
+        return -1;
     struct way_out_options way_out = { .has_internet = has_internet,
                                        .debug = NULL,
                                        .data = server };
@@ -539,6 +542,7 @@ int server_run(const struct server_options *options, struct nt_error *reterr)
     nt_closep(&life->data_lock);
     nt_closep(&life->server.handover_fd);
     embedded_done(&life->embedded);
+    sodium_memzero(life->server.url_key, sizeof(life->server.url_key));
     sodium_memzero(life->server.local_token, sizeof(life->server.local_token));
     return status;
 }

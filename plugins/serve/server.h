@@ -17,6 +17,8 @@
 struct store;
 struct way_out;
 
+#define FILE_URL_KEY 32u /* bytes */
+
 struct server {
     uv_loop_t *uv;
     struct nt_loop *loop;
@@ -32,6 +34,7 @@ struct server {
     const struct server_options *options;
     struct listener *listeners;
     char local_token[68];            /* of the embedded socket; empty: there is none */
+    uint8_t url_key[FILE_URL_KEY];   /* of signed URLs (api/file_urls.c) */
     char owner_org[44];              /* the local user's organisation */
     struct exchange *dead_exchanges; /* freed between two rounds of the loop */
     uint32_t exchanges;              /* alive */

@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files of a sandbox with the unmodified SDK and its command line, and what hostile trees do to them."""
+import json
+import os
+import threading
+import urllib.error
+import urllib.request
+
 import pytest
 from nullspace.errors import NotFoundError, SandboxError
 
@@ -126,3 +132,111 @@ def test_the_command_line(sandbox, cli):
     ok("replace", sandbox.id, "needle", "pin", "/workspace/src/a.py")
     info = sandbox.files.info("/workspace/src/a.py")
     assert (info.permissions, info.size) == ("0600", 4)
+
+
+# --- many at once, signed URLs, watching ---------------------------------------------------------------------------
+
+
+def test_batch_write(sandbox, run):
+    many = [(f"/workspace/many/{i}", f"{i}\r\n--x".encode()) for i in range(40)]
+    infos = sandbox.files.write_files(many)
+    assert [info.name for info in infos] == [str(i) for i in range(40)]
+    big = os.urandom(3 * 1024 * 1024)
+    sandbox.files.write_files([("rel", big), ("/workspace/empty", b"")])
+    assert sandbox.files.read("/workspace/rel", format="bytes") == big
+    assert sandbox.files.info("/workspace/empty").size == 0
+    with pytest.raises(SandboxError):
+        sandbox.files.write_files([("/proc/none/x", b"a"), ("/workspace/ok", b"b")])
+    assert sandbox.files.read("/workspace/ok") == "b"
+
+
+def batch(server, sandbox, body, boundary="B", kind="multipart/form-data; boundary="):
+    status, _, text = server.request("POST", f"/v1/sandboxes/{sandbox.id}/files/batch-write", body,
+                                     {"Content-Type": kind + boundary})
+    return status, json.loads(text)
+
+
+def part(name, text):
+    return f'--B\r\nContent-Disposition: form-data; name="{name}"; filename="f"\r\n\r\n{text}\r\n'.encode()
+
+
+def test_hostile_batches(server, sandbox):
+    manifest = part("manifest", json.dumps({"files": [{"path": "../../../../workspace/up", "field": "a"}]}))
+    status, body = batch(server, sandbox, manifest + part("a", "x") + b"--B--\r\n")
+    assert status == 200 and body["results"][0]["status"] == "success"  # inside, like any path: no way out of it
+    assert sandbox.files.read("/workspace/up") == "x"
+    status, body = batch(server, sandbox, manifest + b"--B--\r\n")
+    assert body["results"] == [{"status": "error", "path": "../../../../workspace/up", "error": "its part is missing"}]
+    for wrong in (b"", b"--B--\r\n", part("a", "x") + b"--B--\r\n", manifest + part("a", "new")[:-2],
+                  manifest + part("b", "x") + b"--B--", manifest + part("a", "1") + part("a", "2") + b"--B--",
+                  part("manifest", "[]") + b"--B--", part("manifest", '{"files":[{"path":"","field":"a"}]}') + b"--B--",
+                  part("manifest", '{"files":[],"user":"root"}') + b"--B--", b"preamble" + manifest + b"--B--"):
+        status, body = batch(server, sandbox, wrong)
+        assert (status, body["code"]) == (400, "invalid_request"), wrong
+    assert batch(server, sandbox, manifest, boundary="x" * 71)[0] == 400
+    assert batch(server, sandbox, manifest, kind="text/plain; boundary=")[0] == 400
+    assert sandbox.files.read("/workspace/up") in ("x", "1")
+
+
+def fetch(method, url, body=None, headers=()):
+    request = urllib.request.Request(url, method=method, data=body, headers=dict(headers))
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def test_signed_urls(server, sandbox):
+    path = "/workspace/a b&c"
+    up = sandbox.files.upload_url(path).url
+    assert up.startswith(server.url + "/v1/sandboxes/")
+    assert fetch("PUT", up, b"put", {"Content-Type": "application/octet-stream"})[0] == 204
+    down = sandbox.files.download_url(path)
+    assert fetch("GET", down) == (200, b"put")
+    form = part("file", "posted") + b"--B--\r\n"
+    assert fetch("POST", up, form, {"Content-Type": "multipart/form-data; boundary=B"})[0] == 204
+    assert fetch("GET", down) == (200, b"posted")
+    # nothing else than what was signed
+    assert fetch("PUT", down, b"x")[0] == 401 and fetch("GET", up)[0] == 401
+    assert fetch("GET", down.replace("a%20b", "other"))[0] == 401
+    assert fetch("GET", down[:-1])[0] == 401 and fetch("GET", down + "&mode=7777")[0] == 401
+    assert fetch("PUT", up + "&mode=4777", b"x")[0] == 401
+    assert fetch("GET", down.replace(sandbox.id, "ws_other"))[0] == 401
+    assert fetch("DELETE", down)[0] == 405
+    assert fetch("POST", down.split("/file?")[0] + "/files/read?" + down.split("?")[1], b"{}")[0] == 401
+    assert (server.data / "url.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_watch(sandbox, run):
+    seen, came = [], threading.Condition()
+
+    def on_event(event):
+        with came:
+            seen.append(event)
+            came.notify_all()
+
+    def expect(kind, path):
+        with came:
+            assert came.wait_for(lambda: any((e.type, e.path) == (kind, path) for e in seen), 30), (kind, path, seen)
+
+    run("mkdir -p /workspace/w /tmp/out/d && echo x > /tmp/out/d/inner")
+    handle = sandbox.files.watch_dir("/workspace/w", on_event, recursive=True)
+    try:
+        run("echo x > w/a; chmod 600 w/a; mv w/a w/b; rm w/b")
+        for kind, name in (("create", "a"), ("write", "a"), ("chmod", "a"), ("rename", "a"), ("create", "b"),
+                           ("remove", "b")):
+            expect(kind, f"/workspace/w/{name}")
+        run("mkdir -p w/x/y/z && touch w/x/y/z/f && mv /tmp/out/d w/d && touch w/d/later")
+        for name in ("x", "x/y", "x/y/z", "x/y/z/f", "d", "d/inner", "d/later"):
+            expect("create", f"/workspace/w/{name}")
+    finally:
+        handle.stop()
+
+
+def test_a_watch_that_cannot_be_says_why(sandbox):
+    with pytest.raises(SandboxError) as refused:
+        sandbox.files.watch_dir("/workspace/none", lambda event: None)
+    assert "No such file" in str(refused.value)
+    with pytest.raises(SandboxError):
+        sandbox.files.watch_dir("/workspace", lambda event: None, user="root")

@@ -13,6 +13,7 @@
 #include "plugins/serve/api/answer.h"
 #include "plugins/serve/api/routes.h"
 #include "plugins/serve/api/exec_spec.h"
+#include "plugins/serve/api/file_watch.h"
 #include "plugins/serve/api/utf8_text.h"
 #include "plugins/serve/http/json_text.h"
 #include "sdk/cleanup.h"
@@ -352,6 +353,8 @@ static void ws_handler(struct server *server, struct exchange *x)
     const char *channel = exchange_query(x, "channel");
     if (channel && !strcmp(channel, "exec"))
         workspace_find(x, exchange_param(x, 0), ws_found, NULL);
+    else if (!channel)
+        file_watch_accept(x);
     else /* refused before the upgrade: clients read the status, not the body */
         exchange_fail(x, 501, "not_implemented", "only channel=exec is there yet");
 }

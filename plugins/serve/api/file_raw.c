@@ -12,6 +12,7 @@
 #include "plugins/serve/api/answer.h"
 #include "plugins/serve/api/routes.h"
 #include "plugins/serve/api/file_json.h"
+#include "plugins/serve/api/file_request.h"
 #include "plugins/serve/api/utf8_text.h"
 #include "plugins/serve/server.h"
 #include "sdk/error.h"
@@ -282,16 +283,18 @@ static const struct net_request_events put_request = { .body = put_body,
 /* --- requests ------------------------------------------------------------------------------ */
 
 /* The path asked for; NULL: the exchange was answered. */
-static const char *path_of(struct exchange *x)
+static const char *path_of(struct exchange *x, const struct workspace *ws,
+                           char memory[FILE_PATH_MAX])
 {
     if (!exchange_request(x)) {
         exchange_send_empty(x, 204); /* the peer has left meanwhile */
         return NULL;
     }
     const char *path = exchange_query(x, "path"), *user = exchange_query(x, "user");
-    if (user && *user && strcmp(user, "agent"))
+    path = path ? file_path_resolve(ws, path, strlen(path), user, memory) : NULL;
+    if (!file_user_is_fine(user))
         exchange_fail(x, 400, "invalid_request", "a workspace has one user: agent");
-    else if (!path || !*path || strlen(path) >= 4096)
+    else if (!path)
         exchange_fail(x, 400, "invalid_request", "path must have 1 to 4095 bytes");
     else
         return path;
@@ -338,7 +341,8 @@ static int number_of(struct exchange *x, const char *name, uint64_t *ret)
 
 static void get_found(struct exchange *x, const struct workspace *ws, void *data)
 {
-    const char *path = path_of(x);
+    char where[FILE_PATH_MAX];
+    const char *path = path_of(x, ws, where);
     if (!path)
         return;
     bool is_head = !strcmp(net_request_method(exchange_request(x)), "HEAD");
@@ -374,7 +378,8 @@ static int mode_of(struct exchange *x)
 
 static void put_found(struct exchange *x, const struct workspace *ws, void *data)
 {
-    const char *path = path_of(x);
+    char where[FILE_PATH_MAX];
+    const char *path = path_of(x, ws, where);
     int mode = path ? mode_of(x) : -1;
     if (mode == -1)
         return;
@@ -410,8 +415,8 @@ static void put_handler(struct server *server, struct exchange *x)
 }
 
 static const struct route rows[] = {
-    { "GET", "/v1/sandboxes/{}/file", get_handler, ROUTE_RAW, 0 },
-    { "HEAD", "/v1/sandboxes/{}/file", get_handler, ROUTE_RAW, 0 },
-    { "PUT", "/v1/sandboxes/{}/file", put_handler, ROUTE_RAW, 0 },
+    { "GET", "/v1/sandboxes/{}/file", get_handler, ROUTE_RAW | ROUTE_SIGNED, 0 },
+    { "HEAD", "/v1/sandboxes/{}/file", get_handler, ROUTE_RAW | ROUTE_SIGNED, 0 },
+    { "PUT", "/v1/sandboxes/{}/file", put_handler, ROUTE_RAW | ROUTE_SIGNED, 0 },
 };
 const struct routes file_routes = { rows, sizeof(rows) / sizeof(rows[0]) };

@@ -20,6 +20,8 @@ extern const struct routes process_routes;     /* processes.c */
 extern const struct routes job_routes;         /* jobs.c */
 extern const struct routes files_routes;       /* files.c: JSON */
 extern const struct routes file_search_routes; /* file_search.c: find, search, replace */
+extern const struct routes file_batch_routes;  /* file_batch.c: batch-write, POST file */
+extern const struct routes file_url_routes;    /* file_urls.c: download-url, upload-url */
 extern const struct routes file_routes;        /* file_raw.c: bytes */
 extern const struct routes tree_routes;        /* tree.c */
 extern const struct routes fd_routes;          /* fd.c */

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "nanoterm/local.h"
+#include "plugins/serve/api/file_urls.h"
 #include "plugins/serve/server.h"
 #include "plugins/serve/store/store.h"
 #include "sdk/parse.h"
@@ -99,8 +100,33 @@ static void on_key(void *data, const struct store_key *key, const struct nt_erro
     }
 }
 
+/* The URL itself is the credential; it may say nothing but what was signed. */
+static void check_signed(struct exchange *x, const char *token, void (*granted)(struct exchange *x))
+{
+    const char *path = exchange_query(x, "path");
+    enum file_url_verdict verdict = FILE_URL_FORGED;
+    if (path && x->target.query_count == 2)
+        verdict = file_url_check(x->server->url_key, token, net_request_method(x->req),
+                                 exchange_param(x, 0), path, server_unix_ms() / 1000,
+                                 x->principal.org_id);
+    if (verdict == FILE_URL_EXPIRED) {
+        exchange_fail(x, 410, "expired", "the URL has expired: ask for a new one");
+    } else if (verdict != FILE_URL_GOOD) {
+        exchange_fail(x, 401, "unauthorized", "the token of the URL is not for this");
+    } else {
+        snprintf(x->principal.id, sizeof(x->principal.id), "url");
+        granted(x);
+    }
+}
+
 void auth_check(struct exchange *x, void (*granted)(struct exchange *x))
 {
+    const char *signature = exchange_query(x, "token");
+    if (signature && (x->route->flags & ROUTE_SIGNED)
+        && !net_request_header(x->req, "Authorization")) {
+        check_signed(x, signature, granted);
+        return;
+    }
     const char *token = net_request_header(x->req, NT_LOCAL_TOKEN_HEADER);
     if (token && x->listener->is_unix) {
         if (!is_local_user(x, token)) {

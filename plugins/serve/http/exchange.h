@@ -33,6 +33,9 @@ typedef void exchange_handler(struct server *server, struct exchange *x);
 #define ROUTE_RAW 0x4u       /* the handler reads the body itself from exchange_request */
 #define ROUTE_WEBSOCKET 0x8u /* an upgrade; refused with 426 otherwise */
 
+/* a URL with a token of api/file_urls.c is a credential, too */
+#define ROUTE_SIGNED 0x10u
+
 /* A row of a resource's table: "/v1/sandboxes/{}/files/read"; {} is one path segment, decoded. */
 struct route {
     const char *method;

@@ -27,6 +27,8 @@ const struct routes *const router_tables[] = {
     &job_routes,
     &files_routes,
     &file_search_routes,
+    &file_batch_routes,
+    &file_url_routes,
     &file_routes,
     &tree_routes,
     &fd_routes,
