@@ -547,7 +547,7 @@ static void a_silent_peer_is_closed(void **state)
 
 static void other_channels_are_not_there(void **state)
 {
-    stage.query_channel = "pty";
+    stage.query_channel = "desktop";
     stage_call(&exec_ws_routes, "GET", SB "/ws");
     expect_answer(501, "not_implemented");
 }

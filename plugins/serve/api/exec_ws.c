@@ -14,6 +14,7 @@
 #include "plugins/serve/api/routes.h"
 #include "plugins/serve/api/exec_spec.h"
 #include "plugins/serve/api/file_watch.h"
+#include "plugins/serve/api/pty.h"
 #include "plugins/serve/api/utf8_text.h"
 #include "plugins/serve/http/json_text.h"
 #include "sdk/cleanup.h"
@@ -355,8 +356,10 @@ static void ws_handler(struct server *server, struct exchange *x)
         workspace_find(x, exchange_param(x, 0), ws_found, NULL);
     else if (!channel)
         file_watch_accept(x);
+    else if (channel && !strcmp(channel, "pty"))
+        workspace_find(x, exchange_param(x, 0), pty_ws_found, NULL);
     else /* refused before the upgrade: clients read the status, not the body */
-        exchange_fail(x, 501, "not_implemented", "only channel=exec is there yet");
+        exchange_fail(x, 501, "not_implemented", "the channels are exec and pty");
 }
 
 static const struct route rows[] = {

@@ -17,6 +17,7 @@ extern const struct routes
 extern const struct routes exec_routes;        /* exec.c */
 extern const struct routes exec_ws_routes;     /* exec_ws.c */
 extern const struct routes process_routes;     /* processes.c */
+extern const struct routes pty_routes;         /* pty.c */
 extern const struct routes job_routes;         /* jobs.c */
 extern const struct routes files_routes;       /* files.c: JSON */
 extern const struct routes file_search_routes; /* file_search.c: find, search, replace */
