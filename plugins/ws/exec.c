@@ -140,7 +140,13 @@ int ws_exec(struct nt_call *call, struct nt_error *reterr)
         nt_fail(reterr, NT_E_USAGE, "--log needs --detach");
         return nt_hint(reterr, "without --detach, redirect the output here: > FILE");
     }
+    bool in_terminal = host->number(call, "tty") || host->number(call, "foreground");
+    if (in_terminal && (spec.detach || spec.keep))
+        return nt_fail(reterr, NT_E_USAGE,
+                       "a program in a terminal is detached by: nanoterm shell --detach");
     if (spec.detach)
         return detach(call, &spec, reterr);
+    if (in_terminal)
+        return exec_terminal(call, &spec, host->number(call, "foreground"), reterr);
     return exec_run(call, &spec, reterr);
 }

@@ -251,8 +251,9 @@ static int outcome(struct tty *t, struct nt_error *reterr)
 {
     if (t->has_failed)
         return -1;
+    struct exec_spec spec = { .id = t->spec->id, .argv = t->spec->argv, .count = t->spec->count };
     if (t->has_exited)
-        return exec_ended(t->call, t->reason, t->status, reterr);
+        return exec_ended(t->call, &spec, t->reason, t->status, reterr);
     if (t->spec->is_detach)
         return 0;
     if (t->spec->is_attach || t->spec->is_kept) {

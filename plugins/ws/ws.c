@@ -84,6 +84,10 @@ static const struct nt_opt create_opts[] = {
       .help =
           "Publish a port: host:container, just container (a free one of the host is picked), or "
           "address:host:container beyond loopback" },
+    { .name = "cmd",
+      .type = NT_TEXT,
+      .arg = "line",
+      .help = "Start this line (of sh) as the workspace's agent, in a terminal; see attach" },
     { .name = "repo",
       .letter = 'r',
       .type = NT_TEXT,
@@ -203,6 +207,15 @@ static const struct nt_opt exec_opts[] = {
       .choices = "kill|keep",
       .fallback = "kill",
       .help = "When this command is lost: kill the program, or keep it as a job" },
+    { .name = "tty",
+      .letter = 't',
+      .type = NT_FLAG,
+      .help =
+          "In a terminal, as shell does it (also when ours is none: its end of input is Ctrl-D)" },
+    { .name = "foreground",
+      .type = NT_FLAG,
+      .help = "Start it as the workspace's agent, in a terminal, and attach; without a terminal of "
+              "ours return at once" },
 };
 static const struct nt_column exec_columns[] = {
     { .name = "id", .help = "Id of the job, with --detach", .type = NT_ID },
@@ -215,6 +228,7 @@ static const struct nt_example exec_examples[] = {
     { "exec --cwd /workspace/api ws_a1b2c3d4 -- ls -la", "In another folder" },
     { "exec ws_a1b2c3d4 -- bash -lc \"ls -la | head\"", "A pipeline needs a shell" },
     { "exec ws_a1b2c3d4 --detach --log /tmp/build.log -- make", "A job that goes on by itself" },
+    { "exec --foreground ws_a1b2c3d4 -- sleep 1", "The agent, which attach takes" },
 };
 static const uint32_t exec_errors[] = {
     WS_E_OUT_OF_MEMORY,     NT_E_NOT_FOUND,      NT_E_CONFLICT,   NT_E_TIMEOUT,
@@ -379,6 +393,60 @@ static const struct nt_example top_examples[] = {
 };
 static const struct nt_alias top_aliases[] = { { .path = "ws top" } };
 
+#define ESCAPE_OPTION                                                                              \
+    {                                                                                              \
+        .name = "escape", .type = NT_TEXT, .arg = "key",                                           \
+        .help = "Key that is special at the start of a line (default: ~; none: no key is)"         \
+    }
+
+static const struct nt_arg shell_args[] = {
+    { .name = "workspace-id",
+      .type = NT_ID,
+      .complete = "ws.ids",
+      .help = "Id or name of the workspace" },
+    { .name = "command",
+      .type = NT_TEXT,
+      .flags = NT_REST | NT_OPTIONAL,
+      .help = "Program and its arguments, behind -- (default: a login shell)" },
+};
+static const struct nt_opt shell_opts[] = {
+    { .name = "cwd",
+      .type = NT_TEXT,
+      .arg = "path",
+      .help = "Working directory inside the workspace (default: /workspace)" },
+    { .name = "detach", .type = NT_FLAG, .help = "Start the command and leave; it goes on" },
+    { .name = "log",
+      .type = NT_TEXT,
+      .arg = "path",
+      .help = "Log file inside the workspace, with --detach" },
+    ESCAPE_OPTION,
+};
+static const struct nt_example shell_examples[] = {
+    { "shell ws_a1b2c3d4", "A login shell" },
+    { "shell ws_a1b2c3d4 -- python3 -q", "Another program in a terminal" },
+    { "shell ws_a1b2c3d4 --detach --log /tmp/build.log -- make", "One that goes on without us" },
+};
+static const struct nt_arg attach_args[] = {
+    { .name = "workspace-id",
+      .type = NT_ID,
+      .complete = "ws.ids",
+      .help = "Id or name of the workspace" },
+};
+static const struct nt_opt attach_opts[] = {
+    { .name = "read-only", .type = NT_FLAG, .help = "Look on: type nothing, change no size" },
+    { .name = "job",
+      .type = NT_ID,
+      .arg = "id",
+      .help = "A job or session with a terminal (default: the agent)" },
+    ESCAPE_OPTION,
+};
+static const struct nt_example attach_examples[] = {
+    { "attach ws_a1b2c3d4", "The agent's terminal; ~. at the start of a line leaves it running" },
+    { "attach ws_a1b2c3d4 --read-only", "Look over its shoulder" },
+};
+static const uint32_t attach_errors[] = { NT_E_NOT_FOUND, NT_E_CONFLICT, NT_E_RUNTIME,
+                                          NT_E_CLOSED,    NT_E_AUTH,     NT_E_CONNECT };
+
 static const struct nt_error_row errors[] = {
     { .number = WS_E_COMMAND_NOT_FOUND,
       .text = "nanoterm.command_not_found",
@@ -527,6 +595,36 @@ static const struct nt_command commands[] = {
       .errors = NT_TABLE(exec_errors),
       .effects = NT_REMOTE | NT_RUNS,
       .result = NT_RESULT_ONE,
+      .timeout_ms = -1 },
+    { .path = "shell",
+      .summary = "Open an interactive shell in a workspace",
+      .run = ws_shell,
+      .args = NT_TABLE(shell_args),
+      .opts = NT_TABLE(shell_opts),
+      .description =
+          "A login shell (bash, else sh) in a terminal of its own. Every key goes to it; at the "
+          "start of a line ~. disconnects, also from a workspace that does not answer, ~~ types a "
+          "tilde and ~? helps. A lost connection hangs it up. When our input is no terminal it is "
+          "typed in, and its end is Ctrl-D.",
+      .columns = NT_TABLE(exec_columns),
+      .examples = NT_TABLE(shell_examples),
+      .errors = NT_TABLE(exec_errors),
+      .effects = NT_REMOTE | NT_RUNS,
+      .result = NT_RESULT_ONE,
+      .timeout_ms = -1 },
+    { .path = "attach",
+      .summary = "Attach a terminal to the agent of a workspace",
+      .run = ws_attach,
+      .args = NT_TABLE(attach_args),
+      .opts = NT_TABLE(attach_opts),
+      .description =
+          "Takes the terminal of the program that ws create --cmd or exec --foreground has "
+          "started. "
+          "Every key goes to it, Ctrl-D too; at the start of a line ~. detaches and leaves it "
+          "running. Several may attach; the terminal has the size of whoever typed last.",
+      .examples = NT_TABLE(attach_examples),
+      .errors = NT_TABLE(attach_errors),
+      .effects = NT_REMOTE | NT_RUNS,
       .timeout_ms = -1 },
     { .path = "exec-wait",
       .summary = "Wait for a job by its log file",

@@ -34,6 +34,8 @@ int ws_job_list(struct nt_call *call, struct nt_error *reterr);
 int ws_job_logs(struct nt_call *call, struct nt_error *reterr);
 int ws_job_wait(struct nt_call *call, struct nt_error *reterr);
 int ws_job_kill(struct nt_call *call, struct nt_error *reterr);
+int ws_shell(struct nt_call *call, struct nt_error *reterr);
+int ws_attach(struct nt_call *call, struct nt_error *reterr);
 
 /* Writes "/v1/sandboxes/{id}{rest}" into a buffer; id is escaped, rest is not. NT_E_USAGE for an
  * empty id. */
@@ -67,6 +69,14 @@ struct exec_started {
     int64_t pid;
 };
 int exec_run(struct nt_call *call, const struct exec_spec *spec, struct nt_error *reterr);
+
+/* The same in a terminal. is_agent: the long-running program that `attach` takes; it stays when we
+ * leave, and without a terminal of ours we leave at once. shell.c */
+int exec_terminal(struct nt_call *call, const struct exec_spec *spec, bool is_agent,
+                  struct nt_error *reterr);
+/* Starts a line of sh as the agent, and leaves. */
+int shell_start_agent(struct nt_call *call, const char *id, const char *line,
+                      struct nt_error *reterr);
 
 /* The two ways of exec_run. exec_local: NT_E_NOT_LOCAL when there is no fast path here. */
 int exec_local(struct nt_call *call, const struct exec_spec *spec, struct nt_error *reterr);

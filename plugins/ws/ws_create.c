@@ -129,6 +129,11 @@ int ws_create(struct nt_call *call, struct nt_error *reterr)
         return nt_fail(reterr, NT_E_RESPONSE, "the server's answer has no workspace id");
     if (repository && clone_into(call, id, repository, host->text(call, "branch"), reterr) < 0)
         return undo(call, id, reterr);
+    if (host->text(call, "cmd") && shell_start_agent(call, id, host->text(call, "cmd"), reterr) < 0)
+        return nt_hint(reterr,
+                       "the workspace %s was made; start it again with: nanoterm exec "
+                       "--foreground %s -- COMMAND",
+                       id, id);
     host->message(call, NT_SAY_DONE, "Workspace created");
     if (host->count(call, "port") > 0)
         say_ports(call, id);

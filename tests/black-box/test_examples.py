@@ -71,6 +71,8 @@ def test_example(cli, fresh, folder, path, line):
         cli.ok("files", "write", ws, "/workspace/out.txt", input=b"out\n")
         cli.ok("files", "write", ws, "/workspace/build.log", input=b"built\n")
         cli.ok("exec", ws, "--", "sh", "-c", "mkdir /workspace/api; printf 'test:\\n\\ttrue\\n' > /workspace/Makefile")
+        if path == "attach":
+            cli.ok("exec", "--foreground", ws, "--", "sleep", "10")
         if path == "ws start":
             cli.ok("ws", "stop", ws)
         if path == "exec-wait" or path.startswith("job "):
