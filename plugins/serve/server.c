@@ -293,7 +293,7 @@ static int open_parts(struct life *life, struct nt_error *reterr)
         return -1;
     snprintf(server->owner_org, sizeof(server->owner_org), "%s", opened.owner_org);
     tell_store(life, &opened);
-    if (file_url_key_load(life->options.data_dir, server->url_key, reterr) < 0)
+    if (file_url_key_load(place.dir, server->url_key, reterr) < 0)
         return -1;
     struct way_out_options way_out = { .has_internet = has_internet,
                                        .debug = NULL,

@@ -42,11 +42,11 @@ static int key_make(int dir, uint8_t key[FILE_URL_KEY], struct nt_error *reterr)
     return 0;
 }
 
-int file_url_key_load(const char *data_dir, uint8_t ret_key[FILE_URL_KEY], struct nt_error *reterr)
+int file_url_key_load(const char *store_dir, uint8_t ret_key[FILE_URL_KEY], struct nt_error *reterr)
 {
-    nt_autoclose int dir = open(data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    nt_autoclose int dir = open(store_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0)
-        return nt_fail_sys(reterr, errno, "cannot open %s", data_dir);
+        return nt_fail_sys(reterr, errno, "cannot open %s", store_dir);
     nt_autoclose int fd = openat(dir, "url.key", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     struct stat st;
     if (fd < 0 && errno != ENOENT)

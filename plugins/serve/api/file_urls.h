@@ -14,8 +14,9 @@ enum file_url_verdict {
     FILE_URL_EXPIRED,
 };
 
-/* Reads the key from the data folder, or makes it (0600). Once, at the start. */
-int file_url_key_load(const char *data_dir, uint8_t ret_key[FILE_URL_KEY], struct nt_error *reterr);
+/* Reads url.key from the folder of the store, or makes it (0600). Once, at the start. */
+int file_url_key_load(const char *store_dir, uint8_t ret_key[FILE_URL_KEY],
+                      struct nt_error *reterr);
 /* The token for a file; is_write: PUT and POST, else GET and HEAD. -1: a text is too long. */
 int file_url_sign(const uint8_t key[FILE_URL_KEY], bool is_write, const char *org_id,
                   const char *ws_id, const char *path, int64_t expires_unix,
