@@ -123,9 +123,13 @@ int store_open_database(const char *dir, sqlite3 **ret, struct store_opened *ret
         return nt_fail(reterr, NT_E_LIMIT, "the path of the data folder is too long");
     struct stat st;
     ret_opened->origin = lstat(path, &st) == 0 ? STORE_FOUND : STORE_MADE;
-    if (open_one(path, ret, reterr) == 0)
+    /* SQLite takes an empty file for a new database, and cannot open what is no file: both are what
+     * is left of one. */
+    bool is_remains = ret_opened->origin == STORE_FOUND
+                      && (S_ISDIR(st.st_mode) || (S_ISREG(st.st_mode) && st.st_size == 0));
+    if (!is_remains && open_one(path, ret, reterr) == 0)
         return 0;
-    if (reterr->sys != BROKEN)
+    if (!is_remains && reterr->sys != BROKEN)
         return -1;
     if (move_aside(path, ret_opened->moved_to, reterr) < 0 || open_one(path, ret, reterr) < 0)
         return -1;
