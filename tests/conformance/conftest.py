@@ -26,12 +26,16 @@ class Server:
         self.data = folder / "data"
         self.home.mkdir()
         self.log = []
-        self.url = None
-        self._ready = threading.Event()
         self.env = {"PATH": os.environ["PATH"], "HOME": str(self.home), "LANG": "C.UTF-8"}
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"):
             if name in os.environ:
                 self.env[name] = os.environ[name]
+        self.start()
+
+    def start(self):
+        """Again after a crash: on the same data, and on another port."""
+        self.url = None
+        self._ready = threading.Event()
         self.process = subprocess.Popen(
             [BIN, "serve", "--listen", "127.0.0.1:0", "--data", str(self.data)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=self.env)
@@ -67,6 +71,11 @@ class Server:
         data = None if body is None else json.dumps(body).encode()
         status, _, text = self.request(method, path, data, headers)
         return status, json.loads(text) if text.strip() else None
+
+    def crash(self):
+        self.process.kill()
+        self.process.wait(30)
+        self._reader.join(30)
 
     def stop(self):
         _, left = self.json("GET", "/v1/sandboxes")
