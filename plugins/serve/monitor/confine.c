@@ -36,8 +36,7 @@ struct path_rule {
 
 #define READ_FILE 0x4u
 #define READ_DIR 0x8u
-#define STORE_RIGHTS (0x2u | READ_FILE | READ_DIR | 0x20u | 0x100u) /* write, remove, make files   \
-                                                                     */
+#define WRITE_ETC 0x122u /* write to files, remove and make them */
 #define TRUNCATE 0x4000u
 
 /* 0 or less: there is none. */
@@ -70,7 +69,8 @@ int confine_files(const struct drop *drop)
     if (ruleset < 0)
         return errno;
     int sys = allow(ruleset, drop->store_fd,
-                    (STORE_RIGHTS | (version >= 3 ? TRUNCATE : 0)) & attr.handled_access_fs);
+                    (WRITE_ETC | READ_FILE | READ_DIR | (version >= 3 ? TRUNCATE : 0))
+                        & attr.handled_access_fs);
     /* Names are resolved in this process: libraries and settings of the resolver, and the sockets
      * of local ones. */
     static const char *const readable[] = { "/usr", "/lib", "/lib64",      "/etc",
