@@ -58,11 +58,12 @@ class Document:
         if "content" not in answer:
             assert not text or self.operations[operation][0] == "HEAD", f"{where} with a body: {text[:300]!r}"
             return
-        assert headers["Content-Type"] in answer["content"], f"{where} as {headers['Content-Type']}"
-        schema = answer["content"][headers["Content-Type"]]["schema"]
-        if headers["Content-Type"] == "application/json":
+        kind = headers["Content-Type"].split(";")[0]
+        assert kind in answer["content"], f"{where} as {headers['Content-Type']}"
+        schema = answer["content"][kind]["schema"]
+        if kind == "application/json":
             values = [json.loads(text)]
-        elif headers["Content-Type"] == "application/x-ndjson":
+        elif kind == "application/x-ndjson":
             values = [json.loads(line) for line in text.splitlines()]
         else:
             return
