@@ -334,6 +334,32 @@ def raw_file(api):
     api.refused("describeFile", 404, query="path=/workspace/nothing")
 
 
+def form(*parts):
+    """A multipart/form-data body, and its Content-Type."""
+    text = "".join(f'--B\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in parts)
+    return {"data": text.encode() + b"--B--\r\n", "headers": {"Content-Type": "multipart/form-data; boundary=B"}}
+
+
+@asks("writeFiles")
+@asks("postFile")
+def forms(api):
+    path = f"/workspace/form-{api.document.wire}"
+    manifest = json.dumps({"files": [{"path": path, "field": "a"}, {"path": "/proc/none/x", "field": "b"}]})
+    results = api.ok("writeFiles", **form(("manifest", manifest), ("a", "x"), ("b", "y")))["results"]
+    assert [row["status"] for row in results] == ["success", "error"]
+    api.refused("writeFiles", 400, **form(("a", "x")))
+    api.ok("postFile", query=f"path={path}", **form(("file", "x")))
+    api.refused("postFile", 400, query=f"path={path}", **form(("other", "x")))
+
+
+@asks("signDownload")
+@asks("signUpload")
+def signed(api):
+    for operation in ("signDownload", "signUpload"):
+        assert api.ok(operation, body={"path": "/workspace/a"})["url"].startswith("http://127.0.0.1")
+        api.refused(operation, 400, body={"path": ""})
+
+
 # --- the tests ------------------------------------------------------------------------------------
 
 
