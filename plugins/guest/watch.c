@@ -3,18 +3,21 @@
  * sleeps until something happens.
  *
  * Recursive: inotify watches one folder, so each new one gets a watch and is then read: what was
- * made in it before the watch is reported too, and once. Folders are opened without following links
- * and watched by descriptor: a name that is swapped meanwhile leads nowhere. When the kernel has
- * lost events, all is looked at again and RESYNC is said. */
+ * made in it before the watch is reported too, and once. Folders are opened below the watched one,
+ * without following links in any part of their path, and watched by descriptor: a name that is
+ * swapped meanwhile leads nowhere. When the kernel has lost events, all is looked at again and
+ * RESYNC is said. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -44,6 +47,8 @@ struct watch {
     int inotify;
     bool is_recursive;
     int root_wd;
+    dev_t root_dev;
+    ino_t root_ino;
     char root[PATH_MAX];
     struct folder *folders; /* by wd, which the kernel counts upwards */
     size_t count, cap;
@@ -228,12 +233,31 @@ static int watch_tree(struct watch *w, int fd, const char *path, bool is_new, in
     return wd;
 }
 
-/* A folder has come into a watched one. */
+/* What is watched, if it still lies there. Not held open: it may be a mount, to be unmounted. */
+static int root_open(const struct watch *w, int flags)
+{
+    int fd = open(w->root, flags | O_NONBLOCK | O_CLOEXEC);
+    struct stat st;
+    if (fd < 0 || (fstat(fd, &st) == 0 && st.st_dev == w->root_dev && st.st_ino == w->root_ino))
+        return fd;
+    close(fd);
+    errno = ENOENT;
+    return -1;
+}
+
+/* A folder has come into a watched one. Its parents may have been swapped for links since. */
 static void folder_came(struct watch *w, const char *path)
 {
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    int depth = 1;
-    for (const char *p = path + strlen(w->root); *p; p++)
+    const char *below = path + strlen(w->root);
+    below += *below == '/'; /* not when the root is "/" */
+    struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC,
+                            .resolve =
+                                RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
+    int root = root_open(w, O_PATH | O_DIRECTORY), depth = 2;
+    int fd = root < 0 ? -1 : (int)syscall(SYS_openat2, root, below, &how, sizeof(how));
+    if (root >= 0)
+        close(root);
+    for (const char *p = below; *p; p++)
         depth += *p == '/';
     if (fd >= 0)
         watch_tree(w, fd, path, true, depth);
@@ -243,7 +267,7 @@ static void folder_came(struct watch *w, const char *path)
 
 static void resync(struct watch *w)
 {
-    int fd = open(w->root, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    int fd = root_open(w, O_RDONLY);
     if (fd >= 0)
         watch_tree(w, fd, w->root, false, 1);
     w->seen_count = 0;
@@ -333,15 +357,14 @@ static bool wait_events(struct watch *w)
     int n = poll(fds, 2, !until ? -1 : left < 0 ? 0 : left > 3600000 ? 3600000 : (int)left);
     if (fds[1].revents)
         _exit(0); /* nothing may follow a request to watch */
-    if (n == 0) {
+    if (n == 0)
         w->seen_count = 0; /* the queue is empty */
-        now = now_ms();
-        if (w->end_ms && now >= w->end_ms)
-            finish(w);
-        if (w->beat_ms && now >= w->said_ms + w->beat_ms) {
-            io_raw(w->io, NT_G_BEAT, NULL, 0);
-            w->said_ms = now;
-        }
+    now = now_ms();        /* also when something comes all the time: not all of it is told */
+    if (w->end_ms && now >= w->end_ms)
+        finish(w);
+    if (w->beat_ms && now >= w->said_ms + w->beat_ms) {
+        io_raw(w->io, NT_G_BEAT, NULL, 0);
+        w->said_ms = now;
     }
     return fds[0].revents & POLLIN;
 }
@@ -361,9 +384,11 @@ void watch_serve(struct helper_io *io, const struct request *r)
     struct stat st;
     if (fd < 0 || fstat(fd, &st) < 0)
         io_fail(io, errno, "cannot watch it");
+    w.root_dev = st.st_dev;
+    w.root_ino = st.st_ino;
     if (S_ISDIR(st.st_mode)) {
         close(fd);
-        fd = open(w.root, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
+        fd = root_open(&w, O_RDONLY | O_DIRECTORY);
         if (fd < 0)
             io_fail(io, errno, "cannot open the folder");
     } else if (!S_ISREG(st.st_mode)) {

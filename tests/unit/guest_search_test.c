@@ -489,6 +489,92 @@ static void new_folders_are_told_whole(void **state)
     clean();
 }
 
+/* The guest's process that has begun to serve last. */
+static pid_t last_helper(void)
+{
+    char path[80], text[4096];
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", harness.pid, harness.pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        skip(); /* a kernel without CONFIG_PROC_CHILDREN */
+    ssize_t n = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    assert_true(n > 1);
+    text[n - 1] = '\0'; /* each pid is followed by a space */
+    const char *space = strrchr(text, ' ');
+    return (pid_t)strtoll(space ? space : text, NULL, 10);
+}
+
+/* A new folder is reported, but before it is looked at, its parent has become a link. */
+static void a_swapped_parent_leads_nowhere(void **state)
+{
+    (void)state;
+    char root[256], parent[256], aside[256], outside[256];
+    at(root, "t");
+    at(parent, "t/a");
+    at(aside, "taside");
+    at(outside, "tout");
+    folder("t");
+    folder("t/a");
+    folder("tout");
+    folder("tout/n");
+    put("tout/n/secret", "");
+    int fd = watch_begin(root, NT_GF_RECURSIVE, 0);
+    pid_t helper = last_helper();
+    kill(helper, SIGSTOP);
+    folder("t/a/n");
+    assert_int_equal(rename(parent, aside), 0);
+    assert_int_equal(symlink(outside, parent), 0);
+    kill(helper, SIGCONT);
+    put("t/end", "");
+    bool has_ended = false, has_come = false;
+    while (!has_ended) {
+        struct nt_g_frame frame;
+        struct found f = { 0 };
+        struct pollfd p = { fd, POLLIN, 0 };
+        assert_true(poll(&p, 1, 20000) > 0);
+        assert_true(next_frame(fd, watched, &frame));
+        take(&f, &frame, NT_GT_PATH);
+        assert_null(strstr(f.texts, "secret"));
+        has_come = has_come || strstr(f.texts, "/t/a/n|");
+        has_ended = strstr(f.texts, "/t/end|");
+    }
+    assert_true(has_come);
+    close(fd);
+    clean();
+}
+
+/* More happens than the kernel keeps, and it drops what comes then: a folder, too. */
+static void lost_events_are_looked_for(void **state)
+{
+    (void)state;
+    char root[256], file[256], text[32] = "";
+    int limit_fd = open("/proc/sys/fs/inotify/max_queued_events", O_RDONLY | O_CLOEXEC);
+    assert_true(limit_fd >= 0 && read(limit_fd, text, sizeof(text) - 1) > 0);
+    close(limit_fd);
+    long long limit = strtoll(text, NULL, 10);
+    if (limit > 200000)
+        skip(); /* a host with memory to spare */
+    folder("t");
+    at(root, "t");
+    at(file, "t/file");
+    int fd = watch_begin(root, NT_GF_RECURSIVE, 0);
+    pid_t helper = last_helper();
+    kill(helper, SIGSTOP);
+    for (long long i = 0; i < limit; i++) { /* two events each */
+        put("t/file", "");
+        assert_int_equal(unlink(file), 0);
+    }
+    folder("t/late");
+    folder("t/late/d");
+    kill(helper, SIGCONT);
+    expect_event(fd, NT_GW_RESYNC, "t");
+    put("t/late/d/x", "");
+    expect_event(fd, NT_GW_CREATE, "t/late/d/x");
+    close(fd);
+    clean();
+}
+
 static void a_watch_ends(void **state)
 {
     (void)state;
@@ -506,6 +592,28 @@ static void a_watch_ends(void **state)
     assert_int_equal(f.events[f.entries - 1], NT_GW_REMOVE);
     look(&f, NT_G_WATCH, "gone", "x", 0);
     assert_int_equal(f.code, NT_GE_NOT_FOUND);
+}
+
+/* Nothing happens there: who asked for heartbeats hears that the guest lives. */
+static void a_watch_gives_heartbeats(void **state)
+{
+    (void)state;
+    struct nt_g_frame f;
+    folder("t");
+    int fd = guest_connect();
+    struct frame *frame = frame_text(frame_new(NT_G_WATCH), NT_GT_PATH, "t");
+    say(fd, frame_number(frame, NT_GT_BEAT_MS, 20));
+    assert_true(next_frame(fd, watched, &f));
+    assert_int_equal(f.type, NT_G_HELLO);
+    assert_true(next_frame(fd, watched, &f));
+    assert_int_equal(f.type, NT_G_OK);
+    for (int i = 0; i < 3; i++) {
+        assert_true(next_frame(fd, watched, &f));
+        assert_int_equal(f.type, NT_G_BEAT);
+        assert_int_equal(f.size, 0);
+    }
+    close(fd);
+    clean();
 }
 
 static void watches_are_bounded(void **state)
@@ -549,7 +657,10 @@ int main(void)
         cmocka_unit_test(permissions_change),
         cmocka_unit_test(changes_are_told),
         cmocka_unit_test(new_folders_are_told_whole),
+        cmocka_unit_test(a_swapped_parent_leads_nowhere),
+        cmocka_unit_test(lost_events_are_looked_for),
         cmocka_unit_test(a_watch_ends),
+        cmocka_unit_test(a_watch_gives_heartbeats),
         cmocka_unit_test(watches_are_bounded),
     };
     return cmocka_run_group_tests(tests, harness_start, harness_stop);
