@@ -360,8 +360,14 @@ static void learn_peer(int fd, struct net_peer *ret)
         nt_buf_addf(&text, six ? "[%s]:%u" : "%s:%u", host, (unsigned)ntohs(port));
         nt_copy_text(ret->address, sizeof(ret->address), nt_buf_text(&text));
         nt_buf_done(&text);
-        int on = 1;
+        int on = 1, idle_s = 30, every_s = 10, lost = 3;
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+        /* A host that vanished is noticed though nothing is read from the connection nor sent over
+         * it, when no ping of a WebSocket can tell; one that only reads slowly is not harmed. */
+        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+        setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+        setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every_s, sizeof(every_s));
+        setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &lost, sizeof(lost));
     }
 }
 

@@ -21,6 +21,7 @@ struct side {
     uint32_t messages, texts;
     bool echo, closed, failed, got_one;
     uint16_t code;
+    uint32_t reason_code; /* NT_E_*; 0: clean */
     uint64_t grant;
     uint64_t bytes;
 };
@@ -50,6 +51,7 @@ static void side_closed(void *data, struct net_ws *ws, uint16_t code, const stru
     s->closed = true;
     s->code = code;
     s->failed = reason != NULL;
+    s->reason_code = reason ? reason->code : 0;
     s->ws = NULL;
 }
 
@@ -355,6 +357,95 @@ static void client_and_server_talk(void **state)
     nt_buf_done(&client_side.got);
 }
 
+/* --- peers that are dead, or only busy ----------------------------------------------------- */
+
+static void a_silent_peer_is_lost(void **state)
+{
+    struct side s = side_make(false);
+    struct net_peer_test t;
+    struct nt_buf b = NT_BUF(1 << 20);
+    raw_start(&t, &s, &b);
+    net_ws_keepalive(s.ws, 30);
+    net_run_until(&t.uv, &s.closed);
+    assert_int_equal(s.code, 1006);
+    assert_int_equal(s.reason_code, NT_E_TIMEOUT);
+    net_peer_read_to_end(&t, &b);
+    assert_true(b.size >= 2 && memcmp(nt_buf_text(&b), "\x89\0", 2) == 0); /* it was asked */
+    net_peer_stop(&t);
+    nt_buf_done(&b);
+    nt_buf_done(&s.got);
+}
+
+/* It also takes nothing: what was sent before stays in the queue, and pings are no longer made. */
+static void a_silent_peer_with_a_full_queue_is_lost(void **state)
+{
+    struct side s = side_make(false);
+    struct net_peer_test t;
+    struct nt_buf b = NT_BUF(1 << 20);
+    raw_start(&t, &s, &b);
+    char *much = calloc(1, 4 << 20);
+    while (net_ws_send(s.ws, (struct nt_bytes){ much, 4 << 20 }, false))
+        uv_run(&t.uv, UV_RUN_NOWAIT);
+    net_ws_keepalive(s.ws, 30);
+    net_run_until(&t.uv, &s.closed);
+    assert_int_equal(s.reason_code, NT_E_TIMEOUT);
+    net_peer_stop(&t);
+    free(much);
+    nt_buf_done(&b);
+    nt_buf_done(&s.got);
+}
+
+static void a_peer_that_answers_pings_stays(void **state)
+{
+    struct side s = side_make(true);
+    struct net_peer_test t;
+    struct nt_buf b = NT_BUF(1 << 20), pong = NT_BUF(64), hi = NT_BUF(64);
+    raw_frame(&pong, 0x8A, "", 0);
+    raw_frame(&hi, 0x81, "hi", 2);
+    raw_start(&t, &s, &b);
+    net_ws_keepalive(s.ws, 200);
+    for (int i = 0; i < 5; i++) { /* longer than a silent one lives */
+        net_peer_read_until(&t, &b, "\x89");
+        nt_buf_reset(&b);
+        net_peer_send(&t, pong.data, pong.size);
+    }
+    assert_false(s.closed);
+    net_peer_send(&t, hi.data, hi.size);
+    net_peer_read_until(&t, &b, "hi");
+    net_peer_stop(&t);
+    nt_buf_done(&b);
+    nt_buf_done(&hi);
+    nt_buf_done(&pong);
+    nt_buf_done(&s.got);
+}
+
+/* What it has sent waits for our credit: it is us who are silent. */
+static void a_peer_whose_bytes_wait_is_not_silent(void **state)
+{
+    struct side s = side_make(false);
+    struct net_peer_test t;
+    struct nt_buf b = NT_BUF(1 << 20), hi = NT_BUF(64);
+    s.grant = 0;
+    raw_frame(&hi, 0x81, "hi", 2);
+    raw_start(&t, &s, &b);
+    net_peer_send(&t, hi.data, hi.size);
+    net_ws_keepalive(s.ws, 20);
+    for (int i = 0; i < 6; i++) {
+        net_peer_read_until(&t, &b, "\x89");
+        nt_buf_reset(&b);
+    }
+    assert_false(s.closed);
+    net_ws_grant(s.ws, 100);
+    net_run_until(&t.uv, &s.got_one);
+    assert_int_equal(s.got.size, 2);
+    net_run_until(&t.uv, &s.closed); /* from here on it is the peer's silence */
+    assert_int_equal(s.reason_code, NT_E_TIMEOUT);
+    net_peer_stop(&t);
+    nt_buf_done(&b);
+    nt_buf_done(&hi);
+    nt_buf_done(&s.got);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -363,6 +454,10 @@ int main(void)
         cmocka_unit_test(bytes_behind_the_handshake_belong_to_it),
         cmocka_unit_test(wrong_handshakes_are_no_websocket),
         cmocka_unit_test(client_and_server_talk),
+        cmocka_unit_test(a_silent_peer_is_lost),
+        cmocka_unit_test(a_silent_peer_with_a_full_queue_is_lost),
+        cmocka_unit_test(a_peer_that_answers_pings_stays),
+        cmocka_unit_test(a_peer_whose_bytes_wait_is_not_silent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
