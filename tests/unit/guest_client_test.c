@@ -458,6 +458,143 @@ static void a_request_that_is_no_frame_is_refused(void **state)
     assert_int_equal(uv_loop_close(&uv), 0);
 }
 
+/* --- a guest that hangs -------------------------------------------------------------------- */
+
+/* A guest that gives some heartbeats, 100 ms apart, and then stands still. */
+struct still {
+    uv_timer_t next, enough;
+    int fd;
+    unsigned beats;
+    bool is_enough;
+};
+
+static void on_next(uv_timer_t *timer)
+{
+    struct still *s = timer->data;
+    uint8_t beat[NT_G_HEAD];
+    nt_g_head(beat, NT_G_BEAT, 0);
+    if (s->beats == 0 || send(s->fd, beat, sizeof(beat), MSG_NOSIGNAL) < 0)
+        uv_timer_stop(timer);
+    else
+        s->beats--;
+}
+
+static void on_enough(uv_timer_t *timer)
+{
+    ((struct still *)timer->data)->is_enough = true;
+}
+
+/* Plays what was added, then only beats. Runs until the end, or else for a second and a half;
+ * returns whether it has ended by itself. */
+static bool stand_still(struct talk *t, uint16_t request, bool says_end, bool over_fd,
+                        uint32_t hello_ms, uint32_t silence_ms, uint32_t beats_ms, unsigned beats)
+{
+    uv_loop_t uv;
+    struct fake f;
+    struct still s = { .beats = beats };
+    uint8_t memory[128];
+    struct nt_error error = NT_ERROR_INIT;
+    int pair[2];
+    assert_int_equal(uv_loop_init(&uv), 0);
+    fake_init(&f, &uv);
+    f.bytes = t->bytes;
+    f.size = t->size;
+    f.close_after = false;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    s.fd = pair[1];
+    if (over_fd) {
+        f.fd = pair[0];
+        fcntl(pair[0], F_SETFL, O_NONBLOCK);
+        assert_int_equal(send(pair[1], t->bytes, t->size, MSG_NOSIGNAL), (ssize_t)t->size);
+    }
+    struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), request);
+    assert_int_equal(guest_op_new(&uv, &fake_ops, fake_engine(&f), "ws_1",
+                                  (struct nt_bytes){ memory, nt_g_done(&w) }, &events, t, &t->op,
+                                  &error),
+                     0);
+    guest_op_deadlines(t->op, hello_ms, silence_ms);
+    if (beats_ms)
+        guest_op_expect_beats(t->op, beats_ms);
+    if (says_end) {
+        w = nt_g_begin(memory, sizeof(memory), NT_G_END);
+        guest_op_send(t->op, 0, (struct nt_bytes){ memory, nt_g_done(&w) });
+    }
+    uv_timer_init(&uv, &s.next);
+    uv_timer_init(&uv, &s.enough);
+    s.next.data = s.enough.data = &s;
+    uv_timer_start(&s.next, on_next, 100, 100);
+    uv_timer_start(&s.enough, on_enough, 1500, 0);
+    while (!t->ends && !s.is_enough)
+        uv_run(&uv, UV_RUN_ONCE);
+    bool has_ended = t->ends;
+    if (!has_ended)
+        guest_op_cancel(t->op);
+    uv_close((uv_handle_t *)&s.next, NULL);
+    uv_close((uv_handle_t *)&s.enough, NULL);
+    uv_run(&uv, UV_RUN_DEFAULT);
+    assert_int_equal(t->ends, 1);
+    assert_int_equal(uv_loop_close(&uv), 0);
+    close(pair[1]);
+    if (!over_fd)
+        close(pair[0]);
+    return has_ended;
+}
+
+static void a_guest_that_hangs_is_left(void **state)
+{
+    (void)state;
+    static const struct {
+        uint16_t request, frames[2];
+        bool says_end, ends;
+        uint32_t beats_ms;
+    } rows[] = {
+        { NT_G_STAT, { 0 }, false, true, 0 },
+        { NT_G_STAT, { NT_G_HELLO }, false, true, 0 },
+        { NT_G_LIST, { NT_G_HELLO, NT_G_ENTRY }, false, true, 0 },
+        { NT_G_READ, { NT_G_HELLO, NT_G_OK }, false, true, 0 },
+        { NT_G_WRITE, { NT_G_HELLO, NT_G_OK }, true, true, 0 },
+        { NT_G_TREE_READ, { NT_G_HELLO, NT_G_OK }, false, true, 0 },
+        { NT_G_WATCH, { NT_G_HELLO, NT_G_OK }, false, true, 20 },
+        /* these may be silent: it is the caller's turn, or the program's */
+        { NT_G_WRITE, { NT_G_HELLO, NT_G_OK }, false, false, 0 },
+        { NT_G_EXEC, { NT_G_HELLO, NT_G_STARTED }, false, false, 0 },
+        { NT_G_WATCH, { NT_G_HELLO, NT_G_OK }, false, false, 0 },
+    };
+    for (size_t i = 0; i < 2 * sizeof(rows) / sizeof(rows[0]); i++) {
+        struct talk t;
+        talk_init(&t);
+        for (int k = 0; k < 2 && rows[i / 2].frames[k]; k++)
+            add_numbers(&t, rows[i / 2].frames[k],
+                        rows[i / 2].frames[k] == NT_G_HELLO ? NT_GT_VERSION : 0, NT_G_VERSION);
+        bool greets = rows[i / 2].frames[0];
+        bool has_ended = stand_still(&t, rows[i / 2].request, rows[i / 2].says_end, i & 1,
+                                     greets ? 60000 : 20, 20, rows[i / 2].beats_ms, 0);
+        assert_int_equal(has_ended, rows[i / 2].ends);
+        assert_int_equal(t.error.code, rows[i / 2].ends ? NT_E_TIMEOUT : NT_E_CANCELLED);
+        if (has_ended)
+            assert_non_null(strstr(t.error.message, greets ? "said nothing" : "unreachable"));
+        free(t.bytes);
+    }
+}
+
+/* Its heartbeats keep it, longer than a silence may be. */
+static void heartbeats_are_words(void **state)
+{
+    (void)state;
+    struct talk t;
+    talk_init(&t);
+    add_numbers(&t, NT_G_HELLO, NT_GT_VERSION, NT_G_VERSION);
+    add_numbers(&t, NT_G_OK, 0, 0);
+    assert_false(stand_still(&t, NT_G_WATCH, false, true, 60000, 60000, 1000, 100));
+    free(t.bytes);
+    talk_init(&t);
+    add_numbers(&t, NT_G_HELLO, NT_GT_VERSION, NT_G_VERSION);
+    add_numbers(&t, NT_G_OK, 0, 0);
+    assert_true(stand_still(&t, NT_G_WATCH, false, true, 60000, 60000, 500, 2));
+    assert_int_equal(t.error.code, NT_E_TIMEOUT);
+    free(t.bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -471,6 +608,8 @@ int main(void)
         cmocka_unit_test(cancelling_ends_once),
         cmocka_unit_test(what_is_sent_arrives),
         cmocka_unit_test(a_request_that_is_no_frame_is_refused),
+        cmocka_unit_test(a_guest_that_hangs_is_left),
+        cmocka_unit_test(heartbeats_are_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

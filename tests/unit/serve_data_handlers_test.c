@@ -552,6 +552,45 @@ static void other_channels_are_not_there(void **state)
     expect_answer(501, "not_implemented");
 }
 
+/* --- watching files ------------------------------------------------------------------------ */
+
+static void open_watch(uint64_t caps)
+{
+    stage_call(&exec_ws_routes, "GET", SB "/ws");
+    assert_int_equal(stage.raw_status, 101);
+    stage_message(BYTES("{\"type\":\"file_watch\",\"id\":\"w1\",\"path\":\"/w\"}"), true, true);
+    assert_int_equal(stage_op_type(), NT_G_WATCH);
+    stage_hello(caps);
+    STAGE_FRAME(NT_G_OK, { NT_GT_COUNT, 0, NULL });
+}
+
+static void a_watch_of_a_frozen_guest_ends(void **state)
+{
+    open_watch(NT_GC_SEARCH | NT_GC_BEAT);
+    uint64_t beat_ms = stage_op_number(NT_GT_BEAT_MS);
+    assert_true(beat_ms > 0 && stage_op_beats_ms() >= 2 * beat_ms);
+    assert_true(stage_op_beats_ms() <= 30000);
+    STAGE_FRAME(NT_G_BEAT, { NT_GT_COUNT, 0, NULL });
+    assert_string_equal(nt_buf_text(&stage.texts),
+                        "{\"type\":\"file_watch_started\",\"id\":\"w1\"}\n");
+    nt_buf_reset(&stage.texts);
+    stage_end(NT_E_TIMEOUT, 0, 0);
+    assert_string_equal(nt_buf_text(&stage.texts),
+                        "{\"type\":\"error\",\"id\":\"w1\",\"message\":\"the guest's reason\","
+                        "\"code\":\"timeout\"}\n");
+    assert_int_equal(stage.ws_close_code, 1011);
+    stage_ws_closed();
+}
+
+static void an_old_guest_owes_no_heartbeats(void **state)
+{
+    open_watch(NT_GC_SEARCH);
+    assert_int_equal(stage_op_beats_ms(), 0);
+    stage_ws_closed();
+    assert_true(stage_op_cancelled());
+    stage_end(0, 0, 0);
+}
+
 /* --- wide exec ----------------------------------------------------------------------------- */
 
 static void open_wire(const char *first)
@@ -771,6 +810,8 @@ int main(void)
         T(a_program_that_is_not_there_ends_with_127),
         T(a_silent_peer_is_closed),
         T(other_channels_are_not_there),
+        T(a_watch_of_a_frozen_guest_ends),
+        T(an_old_guest_owes_no_heartbeats),
         T(wire_passes_bytes_both_ways),
         T(leaving_kills_but_not_under_lent_bytes),
         T(a_program_that_does_not_read_stops_the_client),

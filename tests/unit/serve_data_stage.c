@@ -27,6 +27,7 @@ struct guest_op {
     struct nt_buf sent;
     int fd;
     bool cancelled, waits, full;
+    uint32_t beats_ms;
     /* lent to the consumer: freed when consumed, so that a later look is found out */
     uint8_t *bytes;
 };
@@ -187,6 +188,12 @@ void guest_op_attach_fd(struct guest_op *o, int fd)
     o->fd = fd;
 }
 
+void guest_op_expect_beats(struct guest_op *o, uint32_t ms)
+{
+    assert_ptr_equal(o, op);
+    op->beats_ms = ms;
+}
+
 void guest_op_cancel(struct guest_op *o)
 {
     assert_ptr_equal(o, op);
@@ -239,6 +246,18 @@ const char *stage_op_sent(void)
 {
     assert_non_null(op);
     return nt_buf_text(&op->sent);
+}
+
+void stage_hello(uint64_t caps)
+{
+    static const uint8_t nonce[16] = { 1 };
+    if (op->events.hello)
+        op->events.hello(op->data, NT_G_VERSION, caps, nonce);
+}
+
+uint32_t stage_op_beats_ms(void)
+{
+    return op->beats_ms;
 }
 
 bool stage_op_cancelled(void)

@@ -66,14 +66,16 @@ const char *stage_op_texts(uint16_t tag); /* its texts of that tag, each followe
 uint64_t stage_op_number(uint16_t tag);
 const char *stage_op_sent(void); /* "20:abc 4:" type and raw payload of what was sent after it */
 bool stage_op_cancelled(void);
-bool stage_op_waits(void);     /* bytes were given and not consumed */
-void stage_op_full(bool full); /* guest_op_send says: wait */
+uint32_t stage_op_beats_ms(void); /* how long it may be silent; 0: for ever */
+bool stage_op_waits(void);        /* bytes were given and not consumed */
+void stage_op_full(bool full);    /* guest_op_send says: wait */
 /* The guest speaks. */
 struct stage_field {
     uint16_t tag;
     uint64_t number;
     const char *text; /* NULL: the number */
 };
+void stage_hello(uint64_t caps);
 void stage_frame(uint16_t type, const struct stage_field *fields, unsigned count);
 #define STAGE_FRAME(type, ...)                                                                     \
     stage_frame(type, (const struct stage_field[]){ __VA_ARGS__ },                                 \

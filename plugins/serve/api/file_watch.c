@@ -3,6 +3,9 @@
  * and that is file_watch. Ends when the socket closes, the time is over or what is watched has
  * gone.
  *
+ * A folder may be quiet for days, a guest may not: it is asked for heartbeats, and one that stands
+ * still ends the watch instead of looking like a quiet folder.
+ *
  * Clients ignore an error without their id and then wait in vain, so every error carries it. A
  * client that reads too slowly loses events and is told to look again (resync_required). */
 #include "plugins/serve/api/file_watch.h"
@@ -19,6 +22,8 @@
 #include "sdk/error.h"
 
 #define TIMEOUT_MAX_S 2592000.0 /* 30 days */
+#define BEAT_MS 10000
+#define SILENCE_MS 30000
 
 /* One connection; lives until the socket is closed and the guest's operation has ended. */
 struct watch {
@@ -107,6 +112,15 @@ static void on_event(struct watch *w, const struct guest_fields *f)
         send_event(w, names[f->event], f->name, f->path);
 }
 
+static void on_hello(void *data, uint64_t version, uint64_t caps, const uint8_t nonce[16])
+{
+    struct watch *w = data;
+    (void)version;
+    (void)nonce;
+    if (caps & NT_GC_BEAT) /* an older guest gives none */
+        guest_op_expect_beats(w->op, SILENCE_MS);
+}
+
 static void on_frame(void *data, const struct nt_g_frame *frame)
 {
     struct watch *w = data;
@@ -134,7 +148,9 @@ static void on_end(void *data, const struct nt_error *error)
     watch_check(w);
 }
 
-static const struct guest_events guest_events = { .frame = on_frame, .end = on_end };
+static const struct guest_events guest_events = { .hello = on_hello,
+                                                  .frame = on_frame,
+                                                  .end = on_end };
 
 /* --- what the client says ------------------------------------------------------------------ */
 
@@ -176,6 +192,7 @@ static int watch_begin(struct watch *w, struct nt_error *reterr)
     nt_g_add_text(&frame, NT_GT_PATH, w->root);
     nt_g_add_number(&frame, NT_GT_FLAGS, json_is_true(recursive) ? NT_GF_RECURSIVE : 0);
     nt_g_add_number(&frame, NT_GT_TIMEOUT_MS, (uint64_t)timeout_ms);
+    nt_g_add_number(&frame, NT_GT_BEAT_MS, BEAT_MS);
     return workspace_guest(w->server, &w->ws, (struct nt_bytes){ memory, nt_g_done(&frame) },
                            &guest_events, w, &w->op, reterr);
 }

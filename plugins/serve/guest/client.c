@@ -8,7 +8,7 @@
  *
  * A guest that hangs must not hold its caller for ever. It greets at once, or is stuck: HELLO_MS.
  * Where the next word is its own, it may be at work for SILENCE_MS. Programs may be silent as long
- * as they like: heartbeats (BEAT_MS) are the matter of who asks for them. */
+ * as they like, unless who asked for heartbeats (BEAT_MS) says how long to wait for one. */
 #include "plugins/serve/guest/client.h"
 
 #include <errno.h>
@@ -66,6 +66,7 @@ struct guest_op {
     bool is_closing;
     /* NT_G_CONNECT: bytes without frames; our half (asked to be closed, closed), and theirs */
     bool is_raw, wants_finish, is_finished, is_half;
+    uint32_t hello_ms, silence_ms, beats_ms; /* beats: 0: none are due */
     struct nt_error error;
 };
 
@@ -214,7 +215,10 @@ static void be_patient(struct guest_op *op)
     if (op->is_closing || op->is_endless)
         return;
     if (!op->has_ended)
-        ms = op->order.stage == 0 ? HELLO_MS : is_guests_turn(op) ? SILENCE_MS : 0;
+        ms = op->order.stage == 0 ? op->hello_ms
+             : is_guests_turn(op) ? op->silence_ms
+             : op->is_held        ? 0
+                                  : op->beats_ms;
     if (op->order.stage == 0 && uv_is_active((uv_handle_t *)&op->patience))
         return; /* its HELLO in drops is no better than none */
     if (ms)
@@ -669,6 +673,8 @@ int guest_op_new(uv_loop_t *uv, const struct nt_engine_ops *ops, struct nt_engin
                              .fd = -1,
                              .tx = NT_BUF(TX_MAX + NT_G_FRAME_MAX),
                              .fields = NT_BUF(NT_G_FRAME_MAX),
+                             .hello_ms = HELLO_MS,
+                             .silence_ms = SILENCE_MS,
                              .error = NT_ERROR_INIT };
     nt_buf_add_bytes(&op->tx, request.data, request.size);
     if (!nt_buf_ok(&op->tx)) {
@@ -769,6 +775,21 @@ void guest_op_no_deadline(struct guest_op *op)
     op->is_endless = true;
     if (!op->is_closing)
         uv_timer_stop(&op->patience);
+}
+
+void guest_op_expect_beats(struct guest_op *op, uint32_t ms)
+{
+    op->beats_ms = ms;
+    be_patient(op);
+}
+
+void guest_op_deadlines(struct guest_op *op, uint32_t hello_ms, uint32_t silence_ms)
+{
+    op->hello_ms = hello_ms;
+    op->silence_ms = silence_ms;
+    if (!op->is_closing)
+        uv_timer_stop(&op->patience);
+    be_patient(op);
 }
 
 void guest_op_cancel(struct guest_op *op)

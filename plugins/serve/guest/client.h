@@ -53,6 +53,11 @@ void guest_op_attach_fd(struct guest_op *op, int fd);
 /* It may take for ever: a question that is left standing. Otherwise a guest that does not greet, or
  * leaves us waiting for its word too long, ends the operation with NT_E_TIMEOUT. */
 void guest_op_no_deadline(struct guest_op *op);
+/* The guest was asked for heartbeats and said that it gives them (NT_GC_BEAT): when nothing comes
+ * for that long, and nothing of it is held, the operation ends with NT_E_TIMEOUT. */
+void guest_op_expect_beats(struct guest_op *op, uint32_t ms);
+/* Instead of 10 s for its greeting and 5 minutes for a word that is its own. */
+void guest_op_deadlines(struct guest_op *op, uint32_t hello_ms, uint32_t silence_ms);
 /* Operations that have not ended, of all engines. */
 uint32_t guest_ops_in_flight(void);
 /* After the OK of NT_G_CONNECT: no more bytes will be sent (half-close). When the guest has sent
