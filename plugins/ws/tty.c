@@ -122,6 +122,58 @@ void tty_on_sent(struct tty *t)
         nt_reader_resume(t->input, 0);
 }
 
+/* --- its silence --------------------------------------------------------------------------- */
+
+static void note(struct tty *t, const struct nt_buf *line)
+{
+    if (!tty_screen_note(t->screen, nt_buf_text(line)))
+        t->call->host->message(t->call, NT_SAY_NOTE, nt_buf_text(line));
+}
+
+/* A person may wait for a workspace that is only frozen: the session is theirs to end. */
+static void on_silent(void *data)
+{
+    struct tty *t = data;
+    nt_auto(nt_buf_done) struct nt_buf line = NT_BUF(512);
+    if (!t->has_started || !tty_screen_is_terminal(t->screen)) {
+        exec_unreachable(t->spec->id, t->reterr);
+        t->has_failed = true;
+        check_done(t);
+        return;
+    }
+    t->is_silent = true;
+    nt_buf_addf(&line, "[no sign of life from %s for %d s", t->spec->id, SILENCE_LIMIT_MS / 1000);
+    if (t->escape != TTY_NO_ESCAPE)
+        nt_buf_addf(&line, "; %c. leaves", t->escape);
+    nt_buf_add(&line, "]");
+    note(t, &line);
+}
+
+static void listen_on(struct tty *t)
+{
+    silence_end(&t->silence);
+    if (!t->is_without_beats)
+        silence_start(&t->silence, t->loop, SILENCE_LIMIT_MS, on_silent, t);
+}
+
+void tty_on_heard(struct tty *t)
+{
+    if (t->is_silent) {
+        nt_auto(nt_buf_done) struct nt_buf line = NT_BUF(512);
+        nt_buf_addf(&line, "[%s is back]", t->spec->id);
+        t->is_silent = false;
+        note(t, &line);
+        listen_on(t);
+    }
+    silence_heard(&t->silence);
+}
+
+void tty_on_no_beats(struct tty *t)
+{
+    t->is_without_beats = true;
+    silence_end(&t->silence);
+}
+
 /* --- our input ----------------------------------------------------------------------------- */
 
 static void pass_on(struct tty *t, const struct nt_buf *keys)
@@ -273,6 +325,7 @@ static int converse(struct tty *t, struct nt_error *reterr)
         if (t->way->open(t, &t->link, reterr) < 0)
             return -1;
     }
+    listen_on(t);
     watch_signals(t);
     if (open_input(t, reterr) < 0)
         return -1;
@@ -297,12 +350,11 @@ int tty_run(struct nt_call *call, const struct tty_spec *spec, struct tty_starte
             struct nt_error *reterr)
 {
     struct tty t = { .call = call, .spec = spec, .reterr = reterr, .cols = 80, .rows = 24 };
-    char escape;
-    if (escape_of(spec->escape, &escape, reterr) < 0)
+    if (escape_of(spec->escape, &t.escape, reterr) < 0)
         return -1;
     t.loop = call->host->loop(call);
     int in = call->host->descriptor(call, 0);
-    t.screen = tty_screen_new(in, call->host->descriptor(call, 1), escape);
+    t.screen = tty_screen_new(in, call->host->descriptor(call, 1), t.escape);
     if (!t.screen)
         return nt_fail(reterr, NT_E_MEMORY, "no memory for the terminal");
     if (!tty_screen_is_terminal(t.screen)) { /* no person: nothing in it is an escape */
@@ -313,6 +365,7 @@ int tty_run(struct nt_call *call, const struct tty_spec *spec, struct tty_starte
     }
     tty_screen_size(t.screen, &t.cols, &t.rows);
     int rc = converse(&t, reterr);
+    silence_end(&t.silence);
     nt_reader_free(t.input);
     for (unsigned i = 0; i < sizeof(t.signals) / sizeof(t.signals[0]); i++)
         t.loop->ops->watch_end(t.signals[i]);

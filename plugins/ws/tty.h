@@ -10,6 +10,7 @@
 
 #include "nanoterm/host.h"
 #include "sdk/buf.h"
+#include "silence.h"
 
 /* --- the caller's terminal (tty_screen.c) --------------------------------------------------- */
 
@@ -31,6 +32,8 @@ void tty_screen_cooked(struct tty_screen *screen);
 bool tty_screen_size(const struct tty_screen *screen, uint16_t *ret_cols, uint16_t *ret_rows);
 /* Output of the program. -1: nobody reads it any more. */
 int tty_screen_write(struct tty_screen *screen, const void *bytes, size_t size);
+/* A line of ours between the program's; false: there is no terminal to show it. */
+bool tty_screen_note(const struct tty_screen *screen, const char *text);
 /* What the program left on is ended. */
 void tty_screen_undo(struct tty_screen *screen);
 /* Takes typed bytes: what is meant for the program is added to ret. Stops behind an escape:
@@ -96,7 +99,10 @@ struct tty {
     struct nt_error *reterr;
     struct tty_started started;
     uint16_t cols, rows;
+    struct silence silence;
     bool has_started, has_exited, has_failed, has_left, input_ended, wants_end;
+    bool is_without_beats, is_silent;
+    char escape;
     uint32_t status, reason, done;
 };
 
@@ -107,6 +113,10 @@ void tty_on_exit(struct tty *tty, uint32_t status, uint32_t reason);
 /* The program could not be started (sys, status 126 or 127), or attached to. */
 void tty_on_refused(struct tty *tty, uint32_t code, int sys, bool is_not_started, const char *text);
 void tty_on_lost(struct tty *tty, const char *text);
+/* Something came, were it only a sign of life. */
+void tty_on_heard(struct tty *tty);
+/* The other side is older than signs of life: its silence proves nothing. */
+void tty_on_no_beats(struct tty *tty);
 /* Everything that was typed has left. */
 void tty_on_sent(struct tty *tty);
 

@@ -26,7 +26,7 @@ struct tty_link {
     size_t rx_size;
     struct nt_buf tx;
     size_t tx_at;
-    bool is_greeted;
+    bool is_greeted, can_beat;
 };
 
 static void broken(struct tty_link *l)
@@ -133,6 +133,8 @@ static int send_request(struct tty_link *l)
         add_exec(&w, spec);
     nt_g_add_number(&w, NT_GT_COLS, l->tty->cols);
     nt_g_add_number(&w, NT_GT_ROWS, l->tty->rows);
+    if (l->can_beat)
+        nt_g_add_number(&w, NT_GT_BEAT_MS, SILENCE_BEAT_MS);
     size_t size = nt_g_done(&w);
     struct nt_buf typed = l->tx; /* meanwhile: it comes behind */
     l->tx = (struct nt_buf)NT_BUF(TX_MAX);
@@ -196,6 +198,9 @@ static void on_hello(struct tty_link *l, const struct fields *f)
                        "its guest is older than terminals; stop and start the workspace");
     } else {
         l->is_greeted = true;
+        l->can_beat = f->caps & NT_GC_BEAT;
+        if (!l->can_beat)
+            tty_on_no_beats(l->tty);
         if (send_request(l) < 0)
             tty_on_refused(l->tty, NT_E_LIMIT, 0, false, "the command is too long");
     }
@@ -255,6 +260,7 @@ static void on_ready(void *data, int fd, uint32_t events)
         tty_on_lost(l->tty, "the connection to the workspace was lost");
         return;
     }
+    tty_on_heard(l->tty);
     l->rx_size += (size_t)n;
     struct nt_g_frame frame;
     int64_t took = 0;

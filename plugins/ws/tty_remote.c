@@ -128,15 +128,17 @@ static json_t *first_message(const struct tty *t)
 {
     const struct tty_spec *spec = t->spec;
     if (spec->is_attach)
-        return json_pack("{s:s,s:s*,s:b,s:i,s:i}", "type", "pty_connect", "session_id", spec->job,
-                         "read_only", spec->is_read_only, "cols", t->cols, "rows", t->rows);
+        return json_pack("{s:s,s:s*,s:b,s:i,s:i,s:i}", "type", "pty_connect", "session_id",
+                         spec->job, "read_only", spec->is_read_only, "cols", t->cols, "rows",
+                         t->rows, "beat_ms", SILENCE_BEAT_MS);
     nt_auto_json json_t *argv = json_array();
     for (uint32_t i = 0; i < spec->count; i++)
         if (json_array_append_new(argv, json_string(spec->argv[i])) < 0)
             return NULL;
-    return json_pack("{s:s,s:O,s:s*,s:s*,s:o,s:b,s:b,s:i,s:i}", "type", "pty_start", "argv", argv,
-                     "cwd", spec->cwd, "log", spec->log, "envs", environment(), "keep",
-                     spec->is_kept, "agent", spec->is_agent, "cols", t->cols, "rows", t->rows);
+    return json_pack("{s:s,s:O,s:s*,s:s*,s:o,s:b,s:b,s:i,s:i,s:i}", "type", "pty_start", "argv",
+                     argv, "cwd", spec->cwd, "log", spec->log, "envs", environment(), "keep",
+                     spec->is_kept, "agent", spec->is_agent, "cols", t->cols, "rows", t->rows,
+                     "beat_ms", SILENCE_BEAT_MS);
 }
 
 /* --- in ------------------------------------------------------------------------------------ */
@@ -159,6 +161,8 @@ static void on_control(struct tty_link *l)
     if (!type) {
         tty_on_lost(l->tty, "the server's message is not JSON with a type");
     } else if (strcmp(type, "pty_started") == 0) {
+        if (!json_object_get(m, "beat_ms"))
+            tty_on_no_beats(l->tty);
         tty_on_started(l->tty, nt_json_text(m, "session_id"),
                        json_integer_value(json_object_get(m, "pid")));
         flush(l);
@@ -168,7 +172,7 @@ static void on_control(struct tty_link *l)
     } else if (strcmp(type, "error") == 0) {
         on_error_message(l, m);
     }
-    /* whatever a newer server adds needs nothing from us */
+    /* "beat", and whatever a newer server adds, needs nothing from us */
 }
 
 static void on_data(void *data, struct nt_stream *stream, struct nt_bytes bytes, uint32_t flags)
@@ -179,6 +183,7 @@ static void on_data(void *data, struct nt_stream *stream, struct nt_bytes bytes,
     bool last = !(flags & NT_DATA_PARTIAL);
     if (!l->tty || l->tty->done)
         return;
+    tty_on_heard(l->tty);
     if (flags & NT_DATA_TEXT) {
         nt_buf_add_bytes(&l->control, at, size);
         if (!nt_buf_ok(&l->control))

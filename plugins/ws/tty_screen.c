@@ -169,6 +169,16 @@ int tty_screen_write(struct tty_screen *s, const void *bytes, size_t size)
     return put(s, bytes, size);
 }
 
+bool tty_screen_note(const struct tty_screen *s, const char *text)
+{
+    if (!isatty(s->out))
+        return false;
+    put(s, "\r\n", 2);
+    put(s, text, strlen(text));
+    put(s, "\r\n", 2);
+    return true;
+}
+
 void tty_screen_undo(struct tty_screen *s)
 {
     char text[NT_TERM_TEXT_MAX];

@@ -2,6 +2,7 @@
 """shell, attach and exec --tty on a real terminal (pexpect)."""
 import os
 import signal
+import subprocess
 import termios
 
 import pexpect
@@ -116,6 +117,46 @@ def test_leaving_a_workspace_that_is_stopped(term, cli, ws):
     finally:
         for pid in guest:
             os.kill(pid, signal.SIGCONT)
+
+
+def test_a_frozen_workspace_is_told_to_a_person_and_ends_a_script(term, cli, remote, tmp_path):
+    """Slow: it waits for the real 30 s, on both ways at once. An idle shell beside them is never suspected."""
+    idle = term("shell", cli.create())
+    idle.expect(PROMPT)
+    remote_env, remote_ws = remote
+    ways = [(cli.create(), cli.env), (remote_ws, remote_env)]
+    people, scripts, guests = [], [], []
+    for ws, env in ways:
+        people.append(term("shell", ws, env=env))
+        people[-1].expect(PROMPT)
+        with open(tmp_path / ws, "wb") as file:
+            scripts.append(cli.start("--json", "exec", "-t", ws, "--", "sh", "-c", "echo on; sleep 1000", env=env,
+                                     stdin=subprocess.PIPE, stderr=file))
+        assert scripts[-1].stdout.readline() == b"on\r\n"
+        guests += [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and is_guest_of(pid, ws, cli)]
+    assert len(guests) >= 2
+    for pid in guests:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        for (ws, _), child, script in zip(ways, people, scripts):
+            child.expect_exact(f"[no sign of life from {ws} for 30 s; ~. leaves]", timeout=90)
+            assert script.wait(timeout=90) == 8
+            err = (tmp_path / ws).read_bytes()
+            assert b"nanoterm.unreachable" in err and ws.encode() in err
+    finally:
+        for pid in guests:
+            os.kill(pid, signal.SIGCONT)
+        for script in scripts:
+            script.stdin.close()
+            script.stdout.close()
+    for (ws, _), child in zip(ways, people):
+        child.expect_exact(f"[{ws} is back]")
+        assert b"no sign of life" not in child.before
+        child.sendline("echo still-$((40+2)); exit 3")
+        child.expect("still-42")
+        assert ended(child) == 3 and is_restored(child)
+    idle.sendline("exit 4")
+    assert ended(idle) == 4 and b"sign of life" not in idle.before
 
 
 def is_guest_of(pid, ws, cli):

@@ -50,6 +50,8 @@ struct session {
     bool is_wide, is_detached;
     bool is_inside; /* wide: of a binary message whose first byte was read */
     bool owes_consumed, is_lent, is_stalled;
+    bool can_beat; /* the guest gives signs of life, and the client wants them */
+    json_int_t beat_ms;
     uint64_t owed, waiting; /* to be granted; in the guest's queue since it was full */
     struct nt_buf text;
     struct pty_row row;
@@ -126,7 +128,15 @@ static void send_started(struct session *s)
     json_object_set_new(m, "exec_id", json_string(s->row.id));
     if (s->is_wide)
         json_object_set_new(m, "offset", json_integer((json_int_t)s->row.offset));
+    if (s->can_beat)
+        json_object_set_new(m, "beat_ms", json_integer(s->beat_ms));
     exec_ws_send(s->sock, m);
+}
+
+static void on_hello(void *data, uint64_t version, uint64_t caps, const uint8_t nonce[16])
+{
+    struct session *s = data;
+    s->can_beat = s->beat_ms && caps & NT_GC_BEAT;
 }
 
 static void take_started(struct session *s, const struct nt_g_frame *frame)
@@ -190,6 +200,8 @@ static void on_frame(void *data, const struct nt_g_frame *frame)
         take_started(s, frame);
     else if (frame->type == NT_G_EXIT)
         take_exit(s, frame);
+    else if (frame->type == NT_G_BEAT && s->phase == PHASE_LIVE)
+        exec_ws_send(s->sock, message_new(s, "beat"));
 }
 
 static uint64_t send_output(struct session *s, const uint8_t *bytes, size_t size)
@@ -271,7 +283,7 @@ static void on_end(void *data, const struct nt_error *error)
 }
 
 static const struct guest_events guest_events = {
-    .frame = on_frame, .bytes = on_bytes, .sent = on_sent, .end = on_end
+    .hello = on_hello, .frame = on_frame, .bytes = on_bytes, .sent = on_sent, .end = on_end
 };
 
 /* --- start and connect --------------------------------------------------------------------- */
@@ -299,6 +311,8 @@ static int add_terminal(const struct session *s, const json_t *m, struct nt_byte
     nt_g_add_text(&w, NT_GT_ID, s->row.id);
     nt_g_add_number(&w, NT_GT_COLS, s->row.cols);
     nt_g_add_number(&w, NT_GT_ROWS, s->row.rows);
+    if (s->beat_ms)
+        nt_g_add_number(&w, NT_GT_BEAT_MS, (uint64_t)s->beat_ms);
     if (s->is_wide && log)
         nt_g_add_text(&w, NT_GT_LOG, log);
     frame->size = nt_g_done(&w);
@@ -366,6 +380,8 @@ static int attach(struct session *s, const json_t *options, struct nt_error *ret
         nt_g_add_number(&w, NT_GT_COLS, s->row.cols);
         nt_g_add_number(&w, NT_GT_ROWS, s->row.rows);
     }
+    if (s->beat_ms)
+        nt_g_add_number(&w, NT_GT_BEAT_MS, (uint64_t)s->beat_ms);
     s->phase = PHASE_ATTACH;
     return workspace_guest(s->server, &s->ws, (struct nt_bytes){ memory, nt_g_done(&w) },
                            &guest_events, s, &s->op, reterr);
@@ -385,6 +401,12 @@ static void begin(struct session *s, json_t *m, const char *type)
     if (pty_size_read(m, "cols", is_start ? COLS_DEFAULT : 0, &s->row.cols) < 0
         || pty_size_read(m, "rows", is_start ? ROWS_DEFAULT : 0, &s->row.rows) < 0) {
         violation(s, "cols and rows must be numbers from 1 to 65535");
+        return;
+    }
+    if (s->is_wide)
+        s->beat_ms = json_integer_value(json_object_get(m, "beat_ms"));
+    if (s->beat_ms < 0) {
+        violation(s, "beat_ms must be a number of milliseconds, not below 0");
         return;
     }
     if ((is_start ? start(s, m, &error) : attach(s, m, &error)) < 0)
