@@ -25,6 +25,7 @@
 #include "core/output/output.h"
 #include "core/plugin/commands.h"
 #include "core/plugin/plugins.h"
+#include "core/raw/raw.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
@@ -44,8 +45,8 @@ struct run {
     uint32_t flags;             /* NT_CALL_* */
 };
 
-static const struct nt_plugin *const built_in[] = { &auth_plugin, &cli_plugin, &config_plugin,
-                                                    &plugin_plugin, NULL };
+static const struct nt_plugin *const built_in[] = { &auth_plugin,   &cli_plugin, &config_plugin,
+                                                    &plugin_plugin, &raw_plugin, NULL };
 
 /* --- the fast path ------------------------------------------------------------------------- */
 

@@ -52,6 +52,19 @@ const char *answer_header(const struct answer *answer, const char *name)
     return NULL;
 }
 
+bool answer_header_at(const struct answer *answer, uint32_t index, const char **ret_name,
+                      const char **ret_value)
+{
+    const char *at = nt_buf_text(&answer->memory);
+    if (index >= answer->count)
+        return false;
+    for (uint32_t i = 0; i < 2 * index; i++)
+        at += strlen(at) + 1;
+    *ret_name = at;
+    *ret_value = at + strlen(at) + 1;
+    return true;
+}
+
 void answer_give(const struct answer *answer, struct nt_response *ret)
 {
     const char *id = answer_header(answer, "X-Request-Id");

@@ -20,6 +20,9 @@ struct answer *answer_new(const struct net_client *client, uint32_t status, size
 void answer_free(struct answer *answer);
 /* First header of that name, any case; NULL: none. */
 const char *answer_header(const struct answer *answer, const char *name);
+/* The index-th header; false: no more. */
+bool answer_header_at(const struct answer *answer, uint32_t index, const char **ret_name,
+                      const char **ret_value);
 /* Writes what the caller's struct has room for. */
 void answer_give(const struct answer *answer, struct nt_response *ret);
 /* The error that an answer with a status of 300 and more is. Both envelopes of the API are read,

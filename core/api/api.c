@@ -256,6 +256,13 @@ const char *api_header(struct api *api, const struct nt_response *response, cons
     return response->headers ? answer_header(response->headers, name) : NULL;
 }
 
+bool api_header_at(struct api *api, const struct nt_response *response, uint32_t index,
+                   const char **ret_name, const char **ret_value)
+{
+    (void)api;
+    return response->headers && answer_header_at(response->headers, index, ret_name, ret_value);
+}
+
 int api_open(struct api *api, const struct nt_open *open, struct nt_stream **ret,
              struct nt_response *ret_head, struct nt_error *reterr)
 {
@@ -264,15 +271,23 @@ int api_open(struct api *api, const struct nt_open *open, struct nt_stream **ret
     if (!is_ws && open->kind != NT_OPEN_BODY)
         return nt_fail(reterr, NT_E_UNSUPPORTED, "this version knows no stream of kind %u",
                        open->kind);
+    /* Since 1.1. */
+    bool has_body = NT_HAS(struct nt_open, open, body) && open->body.size > 0;
+    if (has_body && (is_ws || open->body_bytes != (int64_t)open->body.size))
+        return nt_fail(reterr, NT_E_INTERNAL, "a body that is not as long as it was announced");
     const struct conv_spec spec = {
         .kind = is_ws                   ? CONV_WS
+                : has_body              ? CONV_DOWN
                 : open->body_bytes != 0 ? CONV_UP
                                         : CONV_DOWN,
         .flags = open->flags,
         .method = is_ws ? "GET" : open->method,
         .path = open->path,
-        .content_type = !is_ws && open->body_bytes != 0 ? "application/octet-stream" : NULL,
+        .content_type = has_body                          ? "application/json"
+                        : !is_ws && open->body_bytes != 0 ? "application/octet-stream"
+                                                          : NULL,
         .headers = open->headers,
+        .body = has_body ? open->body : (struct nt_bytes){ NULL, 0 },
         .length = open->body_bytes,
         .max_body_bytes = BODY_MAX,
         .until_ms = api->deadline_ms,

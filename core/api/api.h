@@ -31,6 +31,9 @@ void api_free(struct api *api);
 int api_request(struct api *api, const struct nt_request *req, struct nt_response *ret,
                 struct nt_error *reterr);
 const char *api_header(struct api *api, const struct nt_response *response, const char *name);
+/* The index-th header of an answer; false: no more. */
+bool api_header_at(struct api *api, const struct nt_response *response, uint32_t index,
+                   const char **ret_name, const char **ret_value);
 int api_open(struct api *api, const struct nt_open *open, struct nt_stream **ret,
              struct nt_response *ret_head, struct nt_error *reterr);
 int api_upgrade_local(struct api *api, const char *path, const char *protocol, int *ret_fd,

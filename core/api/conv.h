@@ -10,7 +10,7 @@
 
 enum conv_kind {
     CONV_REQUEST,
-    CONV_DOWN, /* no body up, a stream of bytes down */
+    CONV_DOWN, /* a whole body or none up, a stream of bytes down */
     CONV_UP,   /* a stream of bytes up, the answer's bytes down */
     CONV_WS,
     CONV_UPGRADE,
@@ -23,7 +23,7 @@ struct conv_spec {
     const char *content_type; /* NULL: none */
     const char *protocol;     /* CONV_UPGRADE */
     struct nt_table headers;
-    struct nt_bytes body; /* CONV_REQUEST */
+    struct nt_bytes body; /* CONV_REQUEST, CONV_DOWN */
     int64_t length;       /* CONV_UP */
     size_t max_body_bytes;
     int64_t until_ms; /* -1: never */

@@ -11,6 +11,7 @@ const struct api_table nt_api_table = {
     .free = api_free,
     .request = api_request,
     .header = api_header,
+    .header_at = api_header_at,
     .open = api_open,
     .upgrade_local = api_upgrade_local,
     .loop = api_loop,

@@ -78,6 +78,12 @@ const char *api_header(struct api *api, const struct nt_response *response, cons
     return table->header(api, response, name);
 }
 
+bool api_header_at(struct api *api, const struct nt_response *response, uint32_t index,
+                   const char **ret_name, const char **ret_value)
+{
+    return table->header_at(api, response, index, ret_name, ret_value);
+}
+
 int api_open(struct api *api, const struct nt_open *open, struct nt_stream **ret,
              struct nt_response *ret_head, struct nt_error *reterr)
 {

@@ -19,6 +19,7 @@ struct api_table {
     __typeof__(api_free) *free;
     __typeof__(api_request) *request;
     __typeof__(api_header) *header;
+    __typeof__(api_header_at) *header_at;
     __typeof__(api_open) *open;
     __typeof__(api_upgrade_local) *upgrade_local;
     __typeof__(api_loop) *loop;

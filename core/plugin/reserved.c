@@ -9,6 +9,7 @@
 static const char *const words[] = {
     /* sorted: looked up by bisection */
     "agent",
+    "api",
     "attach",
     "audit",
     "auth",

@@ -88,6 +88,10 @@ struct nt_open {
     int64_t body_bytes;
     const struct nt_stream_events *events;
     void *data; /* first argument of the events */
+    /* since 1.1: NT_OPEN_BODY: the body as a whole, of body_bytes bytes (application/json unless a
+     * header says otherwise). Nothing is written then, and a failed attempt may be repeated. Size
+     * 0: the body is written. */
+    struct nt_bytes body;
 };
 
 /* A cell of a result row. */
@@ -210,7 +214,9 @@ _Static_assert(sizeof(struct nt_host) == NT_HOST_SIZE_1_0, "nt_host of 1.0 has m
 _Static_assert(sizeof(struct nt_call) == 32, "nt_call of 1.0 has moved");
 _Static_assert(sizeof(struct nt_request) == 80, "nt_request of 1.0 has moved");
 _Static_assert(sizeof(struct nt_response) == 40, "nt_response of 1.0 has moved");
-_Static_assert(sizeof(struct nt_open) == 72, "nt_open of 1.0 has moved");
+#define NT_OPEN_SIZE_1_0 72u
+_Static_assert(offsetof(struct nt_open, body) == NT_OPEN_SIZE_1_0, "nt_open of 1.0 has moved");
+_Static_assert(sizeof(struct nt_open) == 88, "nt_open of 1.1 has moved");
 _Static_assert(sizeof(struct nt_value) == 32, "nt_value of 1.0 has moved");
 
 #endif
