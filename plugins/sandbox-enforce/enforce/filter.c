@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* filter.c - writes the seccomp filter: which system calls are refused, and with what.
+ *
+ * The architecture comes first: the calls of another one have other numbers. Of a number that is
+ * not refused, the kernel remembers so and does not run the filter again (since 5.11), so a list is
+ * as fast as a tree. Arguments that the kernel reads as 32 bits are compared as 32 bits: a filter
+ * that compares 64 is passed by setting a high bit. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <stddef.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <linux/audit.h>
+#include <linux/seccomp.h>
+
+#include "layers.h"
+
+#if defined(__x86_64__)
+#define ARCH AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define ARCH AUDIT_ARCH_AARCH64
+#else
+#error "the filter does not know this architecture"
+#endif
+
+#ifndef TIOCLINUX
+#define TIOCLINUX 0x541C
+#endif
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+#define X32_BIT 0x40000000u
+#define CLONE_NEWTIME_BIT 0x80u
+#define NEW_NAMESPACES                                                                             \
+    ((uint32_t)CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER         \
+     | CLONE_NEWPID | CLONE_NEWNET)
+#define SOCKET_TYPE 0xfu /* the rest are flags: SOCK_CLOEXEC, SOCK_NONBLOCK */
+
+/* --- writing ------------------------------------------------------------------------------- */
+
+static void emit(struct enforce *e, uint16_t code, uint8_t jt, uint8_t jf, uint32_t k)
+{
+    if (e->filter_size < ENFORCE_FILTER_MAX)
+        e->filter[e->filter_size] = (struct sock_filter){ code, jt, jf, k };
+    e->filter_size++; /* too many are noticed at the end */
+}
+
+static void load(struct enforce *e, size_t offset)
+{
+    emit(e, BPF_LD | BPF_W | BPF_ABS, 0, 0, (uint32_t)offset);
+}
+
+/* The low half of an argument. */
+static void load_argument(struct enforce *e, unsigned index)
+{
+    load(e, offsetof(struct seccomp_data, args) + 8u * index);
+}
+
+static void answer(struct enforce *e, int sys)
+{
+    emit(e, BPF_RET | BPF_K, 0, 0, sys ? SECCOMP_RET_ERRNO | (uint32_t)sys : SECCOMP_RET_ALLOW);
+}
+
+/* What follows, up to close_block, is for this call only; it must end with an answer. */
+static size_t open_block(struct enforce *e, long number)
+{
+    emit(e, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, (uint32_t)number);
+    return e->filter_size;
+}
+
+static void close_block(struct enforce *e, size_t start)
+{
+    if (start <= ENFORCE_FILTER_MAX)
+        e->filter[start - 1].jf = (uint8_t)(e->filter_size - start);
+}
+
+/* Answers when the loaded value is K, or (any_bit) has a bit of it; else goes on. */
+static void answer_if(struct enforce *e, bool any_bit, uint32_t k, int sys)
+{
+    emit(e, BPF_JMP | (any_bit ? BPF_JSET : BPF_JEQ) | BPF_K, 0, 1, k);
+    answer(e, sys);
+}
+
+static void refuse(struct enforce *e, const long *numbers, size_t count, int sys)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t start = open_block(e, numbers[i]);
+        answer(e, sys);
+        close_block(e, start);
+    }
+}
+#define REFUSE(e, list, sys) refuse((e), (list), sizeof(list) / sizeof((list)[0]), (sys))
+
+/* --- groups -------------------------------------------------------------------------------- */
+
+/* Numbers that all architectures share and that the headers we build on may lack. */
+#define CALL_QUOTACTL_FD 443
+#define CALL_OPEN_TREE_ATTR 467
+
+static const long kernel_calls[] = {
+    SYS_keyctl,
+    SYS_add_key,
+    SYS_request_key,
+    SYS_bpf,
+    SYS_perf_event_open,
+    SYS_kexec_load,
+    SYS_init_module,
+    SYS_finit_module,
+    SYS_delete_module,
+    SYS_reboot,
+    SYS_swapon,
+    SYS_swapoff,
+    SYS_acct,
+    SYS_quotactl,
+    CALL_QUOTACTL_FD,
+    SYS_settimeofday,
+    SYS_clock_settime,
+    SYS_clock_adjtime,
+    SYS_adjtimex,
+    SYS_lookup_dcookie,
+    SYS_nfsservctl,
+    SYS_syslog,
+    SYS_vhangup,
+    SYS_move_pages,
+    SYS_migrate_pages,
+    SYS_fanotify_init,
+    SYS_userfaultfd,
+    SYS_open_by_handle_at,
+#ifdef SYS_kexec_file_load
+    SYS_kexec_file_load,
+#endif
+#if defined(__x86_64__)
+    SYS_iopl,
+    SYS_ioperm,
+    SYS_create_module,
+#endif
+};
+static const long namespace_calls[] = {
+    SYS_setns,           SYS_mount,      SYS_umount2, SYS_move_mount, SYS_open_tree,
+    SYS_fsopen,          SYS_fsconfig,   SYS_fsmount, SYS_fspick,     SYS_mount_setattr,
+    CALL_OPEN_TREE_ATTR, SYS_pivot_root, SYS_chroot,
+};
+static const long program_calls[] = {
+    SYS_execve,
+    SYS_execveat,
+#if defined(__x86_64__)
+    SYS_fork,
+    SYS_vfork,
+#endif
+};
+static const long peek_calls[] = { SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev,
+                                   SYS_pidfd_getfd, SYS_kcmp };
+static const long uring_calls[] = { SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register };
+static const long listen_calls[] = { SYS_listen };
+
+static void write_terminal(struct enforce *e)
+{
+    size_t start = open_block(e, SYS_ioctl);
+    load_argument(e, 1);
+    answer_if(e, false, TIOCSTI, EPERM);
+    answer_if(e, false, TIOCLINUX, EPERM);
+    answer(e, 0);
+    close_block(e, start);
+}
+
+/* Flags of clone are seen here, those of clone3 are behind a pointer: the C library goes back to
+ * clone when the kernel does not know clone3. */
+static void write_clone(struct enforce *e, bool no_namespaces, bool no_programs)
+{
+    static const long clone3[] = { SYS_clone3 };
+    REFUSE(e, clone3, ENOSYS);
+    size_t start = open_block(e, SYS_clone);
+    load_argument(e, 0);
+    if (no_namespaces)
+        answer_if(e, true, NEW_NAMESPACES, EPERM);
+    if (no_programs) {
+        answer_if(e, true, CLONE_THREAD, 0);
+        answer(e, EPERM);
+    } else {
+        answer(e, 0);
+    }
+    close_block(e, start);
+    if (!no_namespaces)
+        return;
+    start = open_block(e, SYS_unshare);
+    load_argument(e, 0);
+    answer_if(e, true, NEW_NAMESPACES | CLONE_NEWTIME_BIT, EPERM);
+    answer(e, 0);
+    close_block(e, start);
+}
+
+/* Goes on when the loaded value is K; refuses otherwise. */
+static void answer_unless(struct enforce *e, uint32_t k, int sys)
+{
+    emit(e, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, k);
+    answer(e, sys);
+}
+
+static void write_sockets(struct enforce *e)
+{
+    size_t start = open_block(e, SYS_socket);
+    load_argument(e, 0);
+    answer_if(e, false, AF_UNIX, e->calls & ENFORCE_CALLS_UNIX ? EPERM : 0);
+    if (e->network == ENFORCE_NET_NONE) {
+        answer(e, EPERM);
+    } else if (e->network == ENFORCE_NET_OPEN && !(e->calls & ENFORCE_CALLS_FAMILIES)) {
+        answer(e, 0);
+    } else if (e->network == ENFORCE_NET_OPEN) {
+        answer_if(e, false, AF_INET, 0);
+        answer_if(e, false, AF_INET6, 0);
+        answer_if(e, false, AF_NETLINK, 0); /* the resolver asks which addresses there are */
+        answer(e, EPERM);
+    } else {
+        /* Landlock's rules know TCP only: what rides on its name (MPTCP) is refused with the
+         * rest. */
+        emit(e, BPF_JMP | BPF_JEQ | BPF_K, 2, 0, AF_INET);
+        emit(e, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, AF_INET6);
+        answer(e, EPERM);
+        load_argument(e, 1);
+        emit(e, BPF_ALU | BPF_AND | BPF_K, 0, 0, SOCKET_TYPE);
+        answer_unless(e, SOCK_STREAM, EPERM);
+        load_argument(e, 2);
+        answer_if(e, false, 0, 0);
+        answer_if(e, false, IPPROTO_TCP, 0);
+        answer(e, EPERM);
+    }
+    close_block(e, start);
+    start = open_block(e, SYS_socketpair);
+    load_argument(e, 0);
+    answer_unless(e, AF_UNIX, EPERM);
+    answer(e, 0);
+    close_block(e, start);
+}
+
+/* TCP fast open connects while it sends, where Landlock does not look. */
+static void write_fast_open(struct enforce *e)
+{
+    static const struct {
+        long number;
+        unsigned flags;
+    } calls[] = { { SYS_sendto, 3 }, { SYS_sendmsg, 2 }, { SYS_sendmmsg, 3 } };
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+        size_t start = open_block(e, calls[i].number);
+        load_argument(e, calls[i].flags);
+        answer_if(e, true, MSG_FASTOPEN, EOPNOTSUPP);
+        answer(e, 0);
+        close_block(e, start);
+    }
+}
+
+int filter_prepare(struct enforce *e)
+{
+    e->filter_size = 0;
+    load(e, offsetof(struct seccomp_data, arch));
+    emit(e, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, ARCH);
+    answer(e, ENOSYS);
+    load(e, offsetof(struct seccomp_data, nr));
+#if defined(__x86_64__)
+    emit(e, BPF_JMP | BPF_JGE | BPF_K, 0, 1, X32_BIT);
+    answer(e, ENOSYS);
+#endif
+    if (e->calls & ENFORCE_CALLS_KERNEL)
+        REFUSE(e, kernel_calls, EPERM);
+    if (e->calls & ENFORCE_CALLS_URING)
+        REFUSE(e, uring_calls, ENOSYS);
+    if (e->calls & ENFORCE_CALLS_NAMESPACES)
+        REFUSE(e, namespace_calls, EPERM);
+    if (e->calls & ENFORCE_CALLS_PROGRAMS)
+        REFUSE(e, program_calls, EPERM);
+    if (e->calls & ENFORCE_CALLS_PEEK)
+        REFUSE(e, peek_calls, EPERM);
+    if (e->calls & ENFORCE_CALLS_LISTEN)
+        REFUSE(e, listen_calls, EPERM);
+    if (e->calls & (ENFORCE_CALLS_NAMESPACES | ENFORCE_CALLS_PROGRAMS))
+        write_clone(e, e->calls & ENFORCE_CALLS_NAMESPACES, e->calls & ENFORCE_CALLS_PROGRAMS);
+    if (e->calls & ENFORCE_CALLS_TERMINAL)
+        write_terminal(e);
+    if (e->network != ENFORCE_NET_OPEN || e->calls & (ENFORCE_CALLS_UNIX | ENFORCE_CALLS_FAMILIES))
+        write_sockets(e);
+    if (e->network == ENFORCE_NET_PORTS)
+        write_fast_open(e);
+    answer(e, 0);
+    return e->filter_size <= ENFORCE_FILTER_MAX ? 0 : E2BIG;
+}
+
+/* --- setting and trying -------------------------------------------------------------------- */
+
+int filter_enter(struct enforce *e)
+{
+    struct sock_fprog program = { .len = (unsigned short)e->filter_size, .filter = e->filter };
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return errno;
+    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0u, &program) < 0)
+        return errno == ENOSYS || errno == EINVAL ? EOPNOTSUPP : errno;
+    return 0;
+}
+
+static bool fails_with(long result, int sys)
+{
+    return result < 0 && errno == sys;
+}
+
+/* true when the kernel gives that socket. */
+static bool has_socket(int family, int type, int protocol)
+{
+    int fd = socket(family, type | SOCK_CLOEXEC, protocol);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
+/* Each call below fails in another way, or does nothing, without the filter. */
+int filter_verify(struct enforce *e)
+{
+    uint32_t calls = e->calls;
+    bool held = prctl(PR_GET_SECCOMP) == 2;
+    if (calls & ENFORCE_CALLS_KERNEL)
+        held &= fails_with(syscall(SYS_keyctl, -1, 0, 0, 0, 0), EPERM);
+    if (calls & ENFORCE_CALLS_URING)
+        held &= fails_with(syscall(SYS_io_uring_setup, 0, NULL), ENOSYS);
+    if (calls & ENFORCE_CALLS_NAMESPACES)
+        held &= fails_with(syscall(SYS_setns, -1, 0), EPERM)
+                && fails_with(syscall(SYS_clone3, NULL, 0), ENOSYS);
+    if (calls & ENFORCE_CALLS_PROGRAMS)
+        held &= fails_with(syscall(SYS_execve, NULL, NULL, NULL), EPERM);
+    if (calls & ENFORCE_CALLS_PEEK)
+        held &= fails_with(syscall(SYS_process_vm_readv, -1, NULL, 0, NULL, 0, 1), EPERM);
+    if (calls & ENFORCE_CALLS_TERMINAL) /* with a high bit, which the kernel does not read */
+        held &= fails_with(syscall(SYS_ioctl, -1, 0x100000000ul | TIOCSTI, 0), EPERM);
+    if (calls & ENFORCE_CALLS_UNIX)
+        held &= !has_socket(AF_UNIX, SOCK_STREAM, 0);
+    if (calls & ENFORCE_CALLS_LISTEN)
+        held &= fails_with(listen(-1, 1), EPERM);
+    if (calls & ENFORCE_CALLS_FAMILIES)
+        held &= fails_with(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), EPERM);
+    if (e->network == ENFORCE_NET_NONE)
+        held &= !has_socket(AF_INET, SOCK_STREAM, 0) && !has_socket(AF_NETLINK, SOCK_RAW, 0);
+    if (e->network == ENFORCE_NET_PORTS)
+        held &= !has_socket(AF_INET, SOCK_DGRAM, 0) && !has_socket(AF_INET6, SOCK_RAW, 0)
+                && !has_socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
+    return held ? 0 : ENOTRECOVERABLE;
+}

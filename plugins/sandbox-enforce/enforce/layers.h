@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* layers.h - what the files of this library share: the steps of each layer. All return 0 or an
+ * errno value; see enforce.h for what may run after a fork. */
+#ifndef NT_ENFORCE_LAYERS_H
+#define NT_ENFORCE_LAYERS_H
+
+#include "enforce.h"
+
+/* privileges.c */
+int privileges_enter(struct enforce *e);
+int privileges_verify(struct enforce *e);
+
+/* landlock.c: one set of rules for three layers; it is entered with the first of them. */
+int landlock_prepare(struct enforce *e, enum enforce_layer *ret_layer);
+int landlock_enter(struct enforce *e);
+int landlock_files_verify(struct enforce *e);
+int landlock_tcp_verify(struct enforce *e);
+int landlock_scopes_verify(struct enforce *e);
+
+/* filter.c */
+int filter_prepare(struct enforce *e);
+int filter_enter(struct enforce *e);
+int filter_verify(struct enforce *e);
+
+/* descriptors.c */
+int descriptors_enter(struct enforce *e);
+int descriptors_verify(struct enforce *e);
+
+#endif
