@@ -464,6 +464,14 @@ static int open_loop(struct life *life, struct nt_error *reterr)
     return -1;
 }
 
+/* A start that failed half way: what was asked of the store still gets its answer, as who asked
+ * waits for it to free what he has. */
+static void finish_asked(struct life *life)
+{
+    while (life->server.store && store_in_flight(life->server.store) > 0)
+        uv_run(&life->uv, UV_RUN_ONCE);
+}
+
 /* From listening to having drained. */
 static int serve(struct life *life, struct nt_error *reterr)
 {
@@ -528,6 +536,7 @@ int server_run(const struct server_options *options, struct nt_error *reterr)
         if (status < 0) {
             embedded_failed(&life->embedded, reterr);
             embedded_unlink(&life->embedded);
+            finish_asked(life);
         }
         close_parts(life);
         close_loop(life);
