@@ -380,6 +380,9 @@ static void run_until_closed(struct life *life)
 static void close_parts(struct life *life)
 {
     struct server *server = &life->server;
+    if (life->idle) /* it would count connections of listeners that are gone */
+        server->loop->ops->timer_end(life->idle);
+    life->idle = NULL;
     for (struct listener *l = server->listeners; l; l = l->next) {
         life->closing++;
         net_server_free(l->net, on_part_closed, life);

@@ -109,8 +109,11 @@ static int fake_open(const struct nt_engine_host *host, struct nt_engine **ret,
     return 0;
 }
 
+static void refuse_streams(void);
+
 static void fake_close(struct nt_engine *engine)
 {
+    refuse_streams();
     while (fake.guest_count > 0)
         close(fake.guests[--fake.guest_count]);
     while (fake.late) {
@@ -184,9 +187,12 @@ static void fake_abilities(struct nt_engine *engine, struct nt_engine_state *ret
 
 struct fake_stream {
     struct nt_stream head;
+    struct fake_stream *next;
+    struct nt_timer *timer; /* until it is open */
     const struct nt_stream_events *events;
     void *data;
     int fd;
+    bool is_cancelled;
 };
 
 static void say_hello(int fd)
@@ -216,19 +222,56 @@ static int fake_take_fd(struct nt_stream *stream, struct nt_error *reterr)
     return fd;
 }
 
-static void fake_no_cancel(struct nt_stream *stream)
+/* Its close comes when the call that cancelled it has returned (open_later). */
+static void fake_stream_cancel(struct nt_stream *stream)
 {
+    ((struct fake_stream *)stream)->is_cancelled = true;
 }
 
 static const struct nt_stream_ops fake_stream_ops = { .size = sizeof(fake_stream_ops),
-                                                      .cancel = fake_no_cancel,
+                                                      .cancel = fake_stream_cancel,
                                                       .take_fd = fake_take_fd };
+
+static struct fake_stream *opening;
+
+/* Takes it off the list; the caller tells whoever waits, and frees it. */
+static void stop_opening(struct fake_stream *s)
+{
+    for (struct fake_stream **at = &opening; *at; at = &(*at)->next)
+        if (*at == s) {
+            *at = s->next;
+            break;
+        }
+    fake.host.loop->ops->timer_end(s->timer);
+}
+
+static void end_stream(struct fake_stream *s, uint32_t code)
+{
+    struct nt_error reason = NT_ERROR_INIT;
+    nt_fail(&reason, code, "the stream has ended");
+    s->events->close(s->data, NULL, &reason);
+    close(s->fd);
+}
 
 static void open_later(void *data)
 {
     struct fake_stream *s = data;
+    stop_opening(s);
     s->events->open(s->data, &s->head);
+    if (s->is_cancelled)
+        end_stream(s, NT_E_CANCELLED);
     free(s);
+}
+
+/* An engine that ends has told everybody before. */
+static void refuse_streams(void)
+{
+    while (opening) {
+        struct fake_stream *s = opening;
+        stop_opening(s);
+        end_stream(s, NT_E_CONNECT);
+        free(s);
+    }
 }
 
 static int fake_open_stream(struct nt_engine *engine, const char *id,
@@ -251,7 +294,10 @@ static int fake_open_stream(struct nt_engine *engine, const char *id,
         abort();
     /* stays open: the server writes its question to it */
     fake.guests[fake.guest_count++] = pair[1];
-    return fake.host.loop->ops->post(fake.host.loop, open_later, s);
+    s->timer = fake.host.loop->ops->timer(fake.host.loop, 0, 0, open_later, s);
+    s->next = opening;
+    opening = s;
+    return 0;
 }
 
 const struct nt_engine_ops fake_engine_ops = {
