@@ -162,6 +162,16 @@ static int print_help(struct run *run, struct nt_error *reterr)
     known_add_help(&text, run->plugins, &run->tree, run->parsed.path, run->parsed.command);
     if (!nt_buf_ok(&text))
         return nt_fail(reterr, NT_E_LIMIT, "the help is too long");
+    if (run->parsed.globals.json) { /* like `help` */
+        json_t *object =
+            json_pack("{s:s, s:s}", "command", run->parsed.path, "text", nt_buf_text(&text));
+        nt_autofree char *line =
+            object ? json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
+        json_decref(object);
+        nt_buf_reset(&text);
+        nt_buf_add(&text, line ? line : "");
+        nt_buf_add_char(&text, '\n');
+    }
     return output_write(run->output, nt_buf_text(&text), text.size, reterr);
 }
 

@@ -2,14 +2,11 @@
 /* catalog.c - every command as JSON. */
 #include "catalog.h"
 
-#include <jansson.h>
 #include <string.h>
 
-#include "core/cli/globals.h"
+#include "core/cli/schema.h"
 #include "core/cli/value.h"
 #include "core/output/cell.h"
-#include "sdk/cleanup.h"
-#include "sdk/error.h"
 
 static json_t *text(const char *value)
 {
@@ -86,63 +83,11 @@ static json_t *arg_of(const struct nt_arg *arg)
     return o;
 }
 
-static json_t *type_schema(uint32_t type)
-{
-    json_t *null = json_string("null");
-    switch (type) {
-    case NT_INT:
-    case NT_DURATION_MS:
-    case NT_SIZE_BYTES:
-        return json_pack("{s:[s,o]}", "type", "integer", null);
-    case NT_BOOL:
-    case NT_FLAG:
-        return json_pack("{s:[s,o]}", "type", "boolean", null);
-    case NT_REAL:
-        return json_pack("{s:[s,o]}", "type", "number", null);
-    case NT_TIME:
-        return json_pack("{s:[s,o], s:s}", "type", "string", null, "format", "date-time");
-    case NT_JSON:
-        json_decref(null);
-        return json_object(); /* any value */
-    default:
-        return json_pack("{s:[s,o]}", "type", "string", null);
-    }
-}
-
-/* The result as JSON Schema: an object of the columns, or an array of such. */
 static json_t *result_of(const struct nt_command *command)
 {
-    static const char *const kinds[] = { [NT_RESULT_NONE] = "none",
-                                         [NT_RESULT_ONE] = "one",
-                                         [NT_RESULT_LIST] = "list",
-                                         [NT_RESULT_STREAM] = "stream" };
-    uint32_t kind = command->result <= NT_RESULT_STREAM ? command->result : NT_RESULT_NONE;
     json_t *result = json_object();
-    set(result, "kind", text(kinds[kind]));
-    if (kind == NT_RESULT_NONE) {
-        set(result, "schema", json_null());
-        return result;
-    }
-    json_t *properties = json_object(), *required = json_array();
-    const struct nt_column *row;
-    for (uint32_t i = 0; (row = tree_row(&command->columns, i)); i++) {
-        json_t *schema = type_schema(row->type);
-        if (row->help)
-            set(schema, "description", text(row->help));
-        set(properties, row->name, schema);
-        json_array_append_new(required, text(row->name));
-    }
-    json_t *object = json_object();
-    set(object, "type", text("object"));
-    set(object, "properties", properties);
-    set(object, "required", required);
-    if (kind == NT_RESULT_LIST) {
-        json_t *array = json_object();
-        set(array, "type", text("array"));
-        set(array, "items", object);
-        object = array;
-    }
-    set(result, "schema", object);
+    set(result, "kind", text(schema_kind(command)));
+    set(result, "schema", schema_of_result(command));
     return result;
 }
 
@@ -216,7 +161,7 @@ static json_t *tables_of(const struct nt_command *command, json_t *o)
     return o;
 }
 
-static json_t *command_of(const struct nt_command *command, const struct catalog_source *source)
+json_t *catalog_of(const struct nt_command *command, const struct catalog_source *source)
 {
     json_t *o = json_object();
     set(o, "path", text(command->path));
@@ -225,31 +170,10 @@ static json_t *command_of(const struct nt_command *command, const struct catalog
     tables_of(command, o);
     set(o, "result", result_of(command));
     set(o, "errors", errors_of(command, &source->errors));
+    set(o, "error_schema", schema_of_error(command, &source->errors));
     set(o, "effects", effects_of(command->effects));
     set(o, "timeout_ms", command->timeout_ms > 0 ? json_integer(command->timeout_ms) : json_null());
     set(o, "plugin", text(source->plugin ? source->plugin(source->data, command) : NULL));
     set(o, "hidden", json_boolean(command->flags & NT_HIDDEN));
     return o;
-}
-
-static int put(const char *data, size_t size, void *buffer)
-{
-    nt_buf_add_bytes(buffer, data, size);
-    return nt_buf_ok(buffer) ? 0 : -1;
-}
-
-int catalog_add(struct nt_buf *b, const struct tree *tree, const struct catalog_source *source,
-                struct nt_error *reterr)
-{
-    nt_buf_add_char(b, '[');
-    for (uint32_t i = 0; i < tree->count; i++) {
-        json_t *o = command_of(tree->commands[i], source);
-        nt_buf_add(b, i ? ",\n" : "\n");
-        int status = o ? json_dump_callback(o, put, b, JSON_COMPACT | JSON_ENSURE_ASCII) : -1;
-        json_decref(o);
-        if (status < 0)
-            return nt_fail(reterr, NT_E_MEMORY, "cannot build the catalog");
-    }
-    nt_buf_add(b, "\n]\n");
-    return nt_buf_ok(b) ? 0 : nt_fail(reterr, NT_E_LIMIT, "the catalog is too long");
 }

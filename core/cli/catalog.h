@@ -4,6 +4,8 @@
 #ifndef NT_CORE_CATALOG_H
 #define NT_CORE_CATALOG_H
 
+#include <jansson.h>
+
 #include "core/cli/help.h"
 
 struct catalog_source {
@@ -13,8 +15,7 @@ struct catalog_source {
     void *data;
 };
 
-/* Adds one JSON array, a command per line. -1: out of memory. */
-int catalog_add(struct nt_buf *b, const struct tree *tree, const struct catalog_source *source,
-                struct nt_error *reterr);
+/* One command as an object; NULL: out of memory. */
+json_t *catalog_of(const struct nt_command *command, const struct catalog_source *source);
 
 #endif

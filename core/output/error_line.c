@@ -53,25 +53,52 @@ static void add_line(struct nt_buf *b, json_t *object)
     }
 }
 
+static const struct error_line_member members[] = {
+    { "level", "string", "Always error", false },
+    { "kind", "string", "What failed: usage, api, auth, quota, network, timeout, ...", true },
+    { "code", "string", "Stable code; the server's own where it has a finer one", true },
+    { "message", "string", "What failed and why, one line", true },
+    { "retryable", "boolean", "The same request may succeed later", false },
+    { "request_sent", "boolean", "The server may have seen it; false only when that is proven not",
+      false },
+    { "attempt", "integer", "Which attempt failed; null: no request was made", true },
+    { "status", "integer", "HTTP status; null: no answer came", true },
+    { "upstream", "string", "What the network said", true },
+    { "request_id", "string", "The server's name for the request", true },
+    { "hint", "string", "The next step", true },
+};
+#define MEMBERS (sizeof(members) / sizeof(members[0]))
+
+bool error_line_member(uint32_t index, struct error_line_member *ret)
+{
+    if (index >= MEMBERS)
+        return false;
+    *ret = members[index];
+    return true;
+}
+
 void error_line_add_json(struct nt_buf *b, const struct nt_error *error,
                          const struct nt_error_row *row)
 {
-    json_t *object = json_object();
     const char *code = error->server_code[0] ? error->server_code : row->text;
-    json_object_set_new(object, "level", json_string("error"));
-    json_object_set_new(object, "kind", text_or_null(row->kind));
-    json_object_set_new(object, "code", text_or_null(code));
-    json_object_set_new(object, "message",
-                        text_or_null(error->message[0] ? error->message : row->text));
-    json_object_set_new(object, "retryable", json_boolean(error->retryable));
-    json_object_set_new(object, "request_sent", json_boolean(error->request_sent));
-    json_object_set_new(object, "attempt",
-                        error->attempt ? json_integer(error->attempt) : json_null());
-    json_object_set_new(object, "status",
-                        error->status ? json_integer(error->status) : json_null());
-    json_object_set_new(object, "upstream", text_or_null(error->upstream));
-    json_object_set_new(object, "request_id", text_or_null(error->request_id));
-    json_object_set_new(object, "hint", text_or_null(error->hint[0] ? error->hint : row->help));
+    /* In the order of the members. */
+    json_t *const values[] = {
+        json_string("error"),
+        text_or_null(row->kind),
+        text_or_null(code),
+        text_or_null(error->message[0] ? error->message : row->text),
+        json_boolean(error->retryable),
+        json_boolean(error->request_sent),
+        error->attempt ? json_integer(error->attempt) : json_null(),
+        error->status ? json_integer(error->status) : json_null(),
+        text_or_null(error->upstream),
+        text_or_null(error->request_id),
+        text_or_null(error->hint[0] ? error->hint : row->help),
+    };
+    _Static_assert(sizeof(values) / sizeof(values[0]) == MEMBERS, "a value for each member");
+    json_t *object = json_object();
+    for (size_t i = 0; i < MEMBERS; i++)
+        json_object_set_new(object, members[i].name, values[i]);
     add_line(b, object);
 }
 

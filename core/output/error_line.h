@@ -16,6 +16,14 @@ struct nt_error_row error_line_row(uint32_t code, const struct nt_error_row *plu
 /* "nanoterm: message", then "hint: ..." when there is one. */
 void error_line_add_text(struct nt_buf *b, const struct nt_error *error,
                          const struct nt_error_row *row, bool color);
+/* A member of that line: its name, the JSON type that it has, and what it says. */
+struct error_line_member {
+    const char *name, *type, *help;
+    bool can_be_null;
+};
+
+/* The index-th member; false: no more. */
+bool error_line_member(uint32_t index, struct error_line_member *ret);
 /* Members, in this order: level kind code message retryable request_sent attempt status upstream
  * request_id hint. */
 void error_line_add_json(struct nt_buf *b, const struct nt_error *error,

@@ -30,6 +30,7 @@ struct output {
     uint64_t rows;
     int64_t start_ms;
     bool is_closed;
+    bool is_json; /* the result, whatever the flags say */
 };
 
 static int64_t now_ms(void)
@@ -128,9 +129,19 @@ int output_begin(struct output *output, const struct nt_command *command, const 
     return 0;
 }
 
+void output_always_json(struct output *output)
+{
+    output->is_json = true;
+}
+
+static bool wants_json(const struct output *output)
+{
+    return output->is_json || has(output, NT_CALL_JSON);
+}
+
 static bool is_table(const struct output *output)
 {
-    return !has(output, NT_CALL_JSON) && output->command->result != NT_RESULT_ONE;
+    return !wants_json(output) && output->command->result != NT_RESULT_ONE;
 }
 
 static void add_heading(struct output *output)
@@ -221,8 +232,8 @@ static int check_row(const struct output *output, struct nt_error *reterr)
 
 static int add_row(struct output *output, json_t *const *cells, struct nt_error *reterr)
 {
-    int status = has(output, NT_CALL_JSON) ? json_row(output, cells, reterr)
-                                           : show_row(output, cells, reterr);
+    int status =
+        wants_json(output) ? json_row(output, cells, reterr) : show_row(output, cells, reterr);
     output->rows++;
     return status;
 }
@@ -246,7 +257,7 @@ int output_emit(struct output *output, const struct nt_value *values, uint32_t c
     return status;
 }
 
-static int emit_object(struct output *output, json_t *object, struct nt_error *reterr)
+int output_emit_value(struct output *output, json_t *object, struct nt_error *reterr)
 {
     if (check_row(output, reterr) < 0)
         return -1;
@@ -270,9 +281,9 @@ int output_emit_json(struct output *output, struct nt_bytes json, struct nt_erro
     int status = 0;
     if (json_is_array(root))
         for (size_t i = 0; status == 0 && i < json_array_size(root); i++)
-            status = emit_object(output, json_array_get(root, i), reterr);
+            status = output_emit_value(output, json_array_get(root, i), reterr);
     else
-        status = emit_object(output, root, reterr);
+        status = output_emit_value(output, root, reterr);
     json_decref(root);
     return status;
 }
@@ -282,7 +293,7 @@ int output_finish(struct output *output, struct nt_error *reterr)
     output_clear_progress(output);
     if (!output->command || output->command->result != NT_RESULT_LIST)
         return 0;
-    if (has(output, NT_CALL_JSON)) {
+    if (wants_json(output)) {
         nt_buf_add(&output->pending, output->rows ? "]\n" : "[]\n");
         return write_buf(output, &output->pending, reterr);
     }

@@ -12,6 +12,7 @@
 
 #include "nanoterm/host.h"
 
+struct json_t;
 struct output;
 
 struct output_options {
@@ -30,6 +31,10 @@ int output_begin(struct output *output, const struct nt_command *command, const 
                  struct nt_error *reterr);
 int output_emit(struct output *output, const struct nt_value *values, uint32_t count,
                 struct nt_error *reterr);
+/* The same from a value that is in memory; borrowed. */
+int output_emit_value(struct output *output, struct json_t *object, struct nt_error *reterr);
+/* For a command whose result is JSON whether or not --json was given. */
+void output_always_json(struct output *output);
 int output_emit_json(struct output *output, struct nt_bytes json, struct nt_error *reterr);
 /* Writes what waits for the end (a table, an array). Call after the command succeeded only: a list
  * that broke off is not shown as if it were whole. */

@@ -7,6 +7,7 @@
 
 #include "core/cli/value.h"
 #include "sdk/error.h"
+#include "sdk/json.h"
 
 #define NAME_MAX_BYTES 32u
 #define PATH_MAX_BYTES 128u
@@ -206,6 +207,12 @@ static int check_columns(const struct nt_command *command, struct nt_error *rete
         for (uint32_t j = 0; j < i; j++)
             if (strcmp(columns[j].name, columns[i].name) == 0)
                 return BAD("column '%s': a second one of this name", columns[i].name);
+        if (columns[i].schema && columns[i].type != NT_JSON)
+            return BAD("column '%s': a schema, but it is no NT_JSON", columns[i].name);
+        nt_auto_json json_t *schema =
+            columns[i].schema ? json_loads(columns[i].schema, 0, NULL) : NULL;
+        if (columns[i].schema && !json_is_object(schema))
+            return BAD("column '%s': its schema is not a JSON object", columns[i].name);
     }
     return 0;
 }

@@ -25,6 +25,8 @@ static int run_list(struct nt_call *call, struct nt_error *reterr)
     return 0;
 }
 
+#define TEXTS "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}"
+
 static const struct nt_column list_columns[] = {
     { .name = "name", .help = "Its name; none for a folder that is not used", .type = NT_TEXT },
     { .name = "version", .help = "Its version", .type = NT_TEXT },
@@ -66,10 +68,10 @@ static const struct nt_column info_columns[] = {
     { .name = "vendor", .help = "Who made it, as it says itself", .type = NT_TEXT },
     { .name = "signer", .help = "Who signed it", .type = NT_TEXT },
     { .name = "key", .help = "The signer's key (Ed25519, base64)", .type = NT_TEXT },
-    { .name = "commands", .help = "Its commands", .type = NT_JSON },
-    { .name = "groups", .help = "Its groups", .type = NT_JSON },
-    { .name = "errors", .help = "Its own errors", .type = NT_JSON },
-    { .name = "services", .help = "What it lends to others", .type = NT_JSON },
+    { .name = "commands", .help = "Its commands", .type = NT_JSON, .schema = TEXTS },
+    { .name = "groups", .help = "Its groups", .type = NT_JSON, .schema = TEXTS },
+    { .name = "errors", .help = "Its own errors", .type = NT_JSON, .schema = TEXTS },
+    { .name = "services", .help = "What it lends to others", .type = NT_JSON, .schema = TEXTS },
     { .name = "build_id", .help = "The build id of its file", .type = NT_TEXT },
 };
 static const struct nt_example info_examples[] = {

@@ -82,8 +82,10 @@ static const struct shape_field column_fields[] = {
     TEXT(struct nt_column, help),
     NUMBER(struct nt_column, type, SHAPE_U32),
     NUMBER(struct nt_column, flags, SHAPE_U32),
+    LONG_TEXT(struct nt_column, schema),
 };
-static const struct shape shape_column = SHAPE("column", struct nt_column, 40, column_fields);
+static const struct shape shape_column =
+    SHAPE("column", struct nt_column, NT_COLUMN_SIZE_1_0, column_fields);
 
 static const struct shape_field code_fields[] = { { "code", 0, SHAPE_U32, false, 0, NULL } };
 static const struct shape shape_code = SHAPE("error code", uint32_t, 4, code_fields);

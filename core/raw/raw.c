@@ -78,7 +78,10 @@ static const struct nt_column columns[] = {
     { .name = "status", .help = "Status of the answer", .type = NT_INT },
     { .name = "request_id", .help = "The server's name for the request", .type = NT_TEXT },
     { .name = "content_type", .help = "Type of the body", .type = NT_TEXT },
-    { .name = "headers", .help = "Headers by name in small letters", .type = NT_JSON },
+    { .name = "headers",
+      .help = "Headers by name in small letters",
+      .type = NT_JSON,
+      .schema = "{\"type\":\"object\",\"additionalProperties\":{\"type\":\"string\"}}" },
     { .name = "body", .help = "The body: JSON as it is, else text", .type = NT_JSON },
 };
 static const struct nt_example examples[] = {

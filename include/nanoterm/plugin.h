@@ -93,6 +93,9 @@ struct nt_column {
     const char *help;
     uint32_t type;
     uint32_t flags;
+    /* since 1.1: NT_JSON: a JSON Schema of the value as text; null is allowed in any case. NULL:
+     * any value */
+    const char *schema;
 };
 
 /* Another spelling of a command: a whole path. */
@@ -200,7 +203,9 @@ _Static_assert(sizeof(struct nt_plugin) == NT_PLUGIN_SIZE_1_0, "nt_plugin of 1.0
 _Static_assert(sizeof(struct nt_command) == NT_COMMAND_SIZE_1_0, "nt_command of 1.0 has moved");
 _Static_assert(sizeof(struct nt_opt) == NT_OPT_SIZE_1_0, "nt_opt of 1.0 has moved");
 _Static_assert(sizeof(struct nt_arg) == NT_ARG_SIZE_1_0, "nt_arg of 1.0 has moved");
-_Static_assert(sizeof(struct nt_column) == 40, "nt_column of 1.0 has moved");
+#define NT_COLUMN_SIZE_1_0 40u
+_Static_assert(offsetof(struct nt_column, schema) == NT_COLUMN_SIZE_1_0, "nt_column has moved");
+_Static_assert(sizeof(struct nt_column) == 48, "nt_column of 1.1 has moved");
 _Static_assert(sizeof(struct nt_error_row) == 40, "nt_error_row of 1.0 has moved");
 _Static_assert(sizeof(struct nt_alias) == 16, "nt_alias of 1.0 has moved");
 _Static_assert(sizeof(struct nt_group) == 24, "nt_group of 1.0 has moved");

@@ -18,6 +18,7 @@ static const struct nt_column moved_columns[] = {
     { .name = "not_kept",
       .help = "What could not be kept: path, what, and whether content is missing",
       .type = NT_JSON,
+      .schema = "{\"type\":\"array\",\"items\":{\"type\":\"object\"}}",
       .flags = NT_WIDE },
     { .name = "not_kept_count", .help = "How many there were", .type = NT_INT, .flags = NT_WIDE },
 };

@@ -30,6 +30,7 @@
         { .name = "limits",                                                                        \
           .help = "How firmly each limit holds: hard, soft or none",                               \
           .type = NT_JSON,                                                                         \
+          .schema = "{\"type\":\"object\",\"additionalProperties\":{\"type\":\"string\"}}",        \
           .flags = NT_WIDE },                                                                      \
         { .name = "internet_access",                                                               \
           .help = "Whether it may use the internet",                                               \

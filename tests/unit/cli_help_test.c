@@ -152,12 +152,10 @@ static json_t *find(json_t *list, const char *key, const char *value)
 static void the_catalog_is_json_and_complete(void **state)
 {
     (void)state;
-    nt_auto(nt_buf_done) struct nt_buf b = NT_BUF(1 << 20);
-    struct nt_error e = NT_ERROR_INIT;
-    assert_int_equal(catalog_add(&b, &table_tree, &source, &e), 0);
-    json_t *all = json_loads(nt_buf_text(&b), 0, NULL);
-    assert_non_null(all);
-    assert_int_equal(json_array_size(all), table_tree.count);
+    json_t *all = json_array();
+    for (uint32_t i = 0; i < table_tree.count; i++)
+        assert_int_equal(json_array_append_new(all, catalog_of(table_tree.commands[i], &source)),
+                         0);
 
     json_t *create = find(all, "path", "ws create");
     json_t *size = find(json_object_get(create, "options"), "name", "size");

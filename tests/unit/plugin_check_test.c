@@ -148,6 +148,14 @@ static void commands_are_checked(void **state)
     is_bad(&s, "column 'id': a second one");
     s.columns[1].name = "a.b";
     is_bad(&s, "column 'a.b': not a name");
+    s.columns[1].schema = "{}";
+    is_bad(&s, "column 'state': a schema, but it is no NT_JSON");
+    s.columns[1].type = NT_JSON;
+    s.columns[1].schema = "[]";
+    is_bad(&s, "column 'state': its schema is not a JSON object");
+    s.columns[1].type = NT_JSON;
+    s.columns[1].schema = "{\"type\":";
+    is_bad(&s, "column 'state': its schema is not a JSON object");
     s.commands[0].timeout_ms = -2;
     is_bad(&s, "timeout_ms -2");
     s.commands[0].timeout_ms = INT64_MAX;
