@@ -12,7 +12,10 @@
 #include "core/api/retry.h"
 #include "core/api/version.h"
 #include "core/config/credentials.h"
+#include "nanoterm/local.h"
+#include "sdk/cleanup.h"
 #include "sdk/error.h"
+#include "sdk/json.h"
 
 #define KEEPALIVE_MS 20000
 #define HAND_OVER_MS 5000
@@ -163,14 +166,22 @@ static int attempt(struct api *api, const struct conv_spec *spec, const char *ke
     return status;
 }
 
-/* An embedded server that is older than we are is asked, once, to let the new program go on in its
- * place. */
+/* An embedded server that is older than we are is asked, once, to let this program go on in its
+ * place. Not while a stream of ours goes through it: it would be cut when the server leaves. */
 static void hand_over(struct api *api, const struct conv *conv)
 {
-    const char *build = conv->answer ? answer_header(conv->answer, "X-Nanoterm-Build") : NULL;
-    if (api->origin || api->asked_to_hand_over || !build || !version_is_older(build, NT_VERSION))
+    const char *build = conv->answer ? answer_header(conv->answer, NT_BUILD_HEADER) : NULL;
+    bool is_stream = conv->kind != CONV_REQUEST && conv->kind != CONV_UPGRADE;
+    if (api->origin || api->asked_to_hand_over || is_stream || !build
+        || !version_is_older(build, NT_VERSION))
         return;
     api->asked_to_hand_over = true;
+    const char *program =
+        api->options.server_program ? api->options.server_program : config_path(NT_PATH_SELF);
+    nt_auto_json json_t *json = program ? json_pack("{s:s}", "binary", program) : NULL;
+    nt_autofree char *body = json ? json_dumps(json, JSON_COMPACT) : NULL;
+    if (!body)
+        return;
     struct conv *answer = NULL;
     struct nt_error ignored = NT_ERROR_INIT; /* an older server serves on as well as it can */
     const struct conv_spec spec = {
@@ -178,6 +189,8 @@ static void hand_over(struct api *api, const struct conv *conv)
         .flags = NT_REQ_NO_RETRY,
         .method = "POST",
         .path = "/v1/local/handover",
+        .content_type = "application/json",
+        .body = { body, strlen(body) },
         .max_body_bytes = 64 * 1024,
         .until_ms = api_earlier(api->deadline_ms, api_now_ms(api) + HAND_OVER_MS),
     };

@@ -142,11 +142,12 @@ void net_respond_end(struct net_request *req);
  * answer. */
 void net_respond_abort(struct net_request *req);
 
-/* Answers 101 (protocol NULL: 200, for CONNECT) and, when it is flushed, calls taken with the
- * connection's descriptor (close-on-exec, non-blocking; the caller's), or with -1. Bytes that came
- * behind the head are a violation: -1 and closed. `done` follows. */
-void net_upgrade(struct net_request *req, const char *protocol, void (*taken)(void *data, int fd),
-                 void *data);
+/* Answers 101 with that header (NULL: none more; protocol NULL: 200, for CONNECT) and, when it is
+ * flushed, calls taken with the connection's descriptor (close-on-exec, non-blocking; the
+ * caller's), or with -1. Bytes that came behind the head are a violation: -1 and closed. `done`
+ * follows. */
+void net_upgrade(struct net_request *req, const char *protocol, const struct net_header *header,
+                 void (*taken)(void *data, int fd), void *data);
 
 /* --- WebSocket, both sides ----------------------------------------------------------------- */
 

@@ -231,8 +231,8 @@ void net_respond_abort(struct net_request *req)
     conn_kick(req->conn->c);
 }
 
-void net_upgrade(struct net_request *req, const char *protocol, void (*taken)(void *data, int fd),
-                 void *data)
+void net_upgrade(struct net_request *req, const char *protocol, const struct net_header *header,
+                 void (*taken)(void *data, int fd), void *data)
 {
     struct conn *c = req->conn->c;
     if (req->answer != ANSWER_NONE)
@@ -243,6 +243,8 @@ void net_upgrade(struct net_request *req, const char *protocol, void (*taken)(vo
         nt_buf_add(&b, "Connection: Upgrade\r\n");
         http_add_header(&b, "Upgrade", protocol);
     }
+    if (header)
+        http_add_header(&b, header->name, header->value);
     nt_buf_add(&b, "\r\n");
     req->is_upgrade = true;
     req->taken = taken;

@@ -8,6 +8,7 @@
  *     Upgrade: nanoterm-fd/1
  *
  *     HTTP/1.1 101 Switching Protocols            server
+ *     X-Nanoterm-Build: 1.2.3
  *
  * After the 101 the client sends nothing until the first frame (NT_G_HELLO, guest.h) has come: by
  * then the server has handed the connection to the guest of that workspace and has left. From there
@@ -34,6 +35,9 @@
 /* Header that carries the local token (text of the file `token`) on the Unix socket. */
 #define NT_LOCAL_TOKEN_HEADER "X-Nanoterm-Local-Token"
 
+/* Header of every answer: the server's version. A client that is newer asks it to hand over. */
+#define NT_BUILD_HEADER "X-Nanoterm-Build"
+
 /* Names in the runtime folder: $XDG_RUNTIME_DIR/nanoterm when that is ours, else DATA/run; mode
  * 0700. */
 #define NT_LOCAL_SOCKET "sock"      /* sock.<pid> until it is ready, then renamed to this */
@@ -42,7 +46,8 @@
 
 /* Descriptors that a client gives the embedded server it starts
  * (`nanoterm serve --embedded`): the locked lock file, and a pipe on which the server writes
- * "ready\n", or one line with the reason why not. */
+ * "ready\n", or one line with the reason why not: an error's number (error.h), message and
+ * hint, separated by tabs. */
 #define NT_LOCAL_FD_LOCK 3
 #define NT_LOCAL_FD_READY 4
 

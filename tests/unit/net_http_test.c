@@ -601,7 +601,7 @@ static void upgrade_request(void *data, struct net_request *req)
     net_request_handle(req, &events, NULL);
     assert_string_equal(net_request_method(req), "CONNECT");
     assert_string_equal(net_request_target(req), "example.org:443");
-    net_upgrade(req, NULL, on_taken, NULL);
+    net_upgrade(req, NULL, NULL, on_taken, NULL);
 }
 
 static void connect_hands_over_the_descriptor(void **state)

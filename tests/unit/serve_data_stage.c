@@ -507,8 +507,8 @@ void net_respond_abort(struct net_request *req)
     stage.raw_aborted = stage.raw_ended = true;
 }
 
-void net_upgrade(struct net_request *req, const char *protocol, void (*taken)(void *data, int fd),
-                 void *data)
+void net_upgrade(struct net_request *req, const char *protocol, const struct net_header *header,
+                 void (*taken)(void *data, int fd), void *data)
 {
     stage.raw_status = 101;
     taken(data, stage.upgraded_fd);

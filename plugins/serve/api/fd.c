@@ -85,6 +85,7 @@ static void found(struct exchange *x, const struct workspace *ws, void *data)
         exchange_fail(x, 501, "not_implemented", "this engine's guests take no descriptors");
         return;
     }
+    const struct net_header build = { NT_BUILD_HEADER, NT_VERSION };
     struct hand_over *h = malloc(sizeof(*h));
     if (!h) {
         exchange_fail(x, 500, "internal_error", "out of memory");
@@ -93,7 +94,7 @@ static void found(struct exchange *x, const struct workspace *ws, void *data)
     *h = (struct hand_over){ server, *ws, -1 };
     h->ws.envs = h->ws.metadata = "{}";
     exchange_detach(x);
-    net_upgrade(req, NT_LOCAL_PROTOCOL, on_taken, h);
+    net_upgrade(req, NT_LOCAL_PROTOCOL, &build, on_taken, h);
 }
 
 static void handler(struct server *server, struct exchange *x)

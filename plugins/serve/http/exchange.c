@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "nanoterm/local.h"
 #include "plugins/serve/http/router.h"
 #include "plugins/serve/measure.h"
 #include "plugins/serve/server.h"
@@ -140,7 +141,7 @@ void exchange_on_lost(struct exchange *x, void (*lost)(void *data), void *data)
 
 uint32_t exchange_headers(const struct exchange *x, struct net_header ret[EXCHANGE_HEADERS])
 {
-    ret[0] = (struct net_header){ "X-Nanoterm-Build", NT_VERSION };
+    ret[0] = (struct net_header){ NT_BUILD_HEADER, NT_VERSION };
     ret[1] = (struct net_header){ "X-Nanoterm-Api-Level", API_LEVEL_TEXT };
     ret[2] = (struct net_header){ "X-Request-Id", x->request_id };
     ret[3] = (struct net_header){ "Cache-Control", "no-store" };

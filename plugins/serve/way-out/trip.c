@@ -175,7 +175,7 @@ static void on_poll_closed(uv_handle_t *handle)
         connect_next(t);
     } else if (t->req && !t->is_cancelled && t->fd >= 0) {
         t->is_answered = true;
-        net_upgrade(t->req, NULL, on_taken, t);
+        net_upgrade(t->req, NULL, NULL, on_taken, t);
     } else {
         try_free(t);
     }
