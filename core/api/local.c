@@ -20,11 +20,12 @@
 #include "sdk/buf.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
+#include "sdk/parse.h"
 
 #define START_MS 30000
 #define LOOK_AGAIN_MS 100 /* should an event of the folder be lost */
 #define LOG_MAX (1024 * 1024)
-#define LINE_MAX_BYTES 400
+#define LINE_MAX_BYTES 600
 #define TOKEN_DIGITS 64
 
 /* --- folders and files --------------------------------------------------------------------- */
@@ -210,14 +211,30 @@ static void on_ready(void *data, int fd, uint32_t events)
         r->done = 1;
 }
 
-static int not_started(const char *line, struct nt_error *reterr)
+/* The server's line: number, message and hint of its error; or just a text of whatever came to run
+ * instead. */
+static int not_started(char *line, struct nt_error *reterr)
 {
     nt_auto(nt_buf_done) struct nt_buf safe = NT_BUF(4 * LINE_MAX_BYTES + 1);
-    nt_buf_add_printable(&safe, *line ? line : "it ended before it was ready", false);
-    nt_fail(reterr, NT_E_CONNECT, "the embedded server could not start: %.200s",
+    char *message = strchr(line, '\t'), *hint = message ? strchr(message + 1, '\t') : NULL;
+    uint64_t code = NT_E_CONNECT;
+    if (hint) {
+        *message++ = *hint++ = '\0';
+        if (nt_parse_u64(line, 1, UINT32_MAX, &code, reterr) < 0
+            || !nt_error_row_of((uint32_t)code))
+            code = NT_E_CONNECT;
+    } else {
+        message = line;
+    }
+    nt_buf_add_printable(&safe, *message ? message : "it ended before it was ready", false);
+    nt_fail(reterr, (uint32_t)code, "the embedded server could not start: %.200s",
             nt_buf_text(&safe));
     reterr->retryable = 0; /* the next one would say the same */
-    return nt_hint(reterr, "see %.200s/server.log", config_path(NT_PATH_DATA));
+    if (!hint || !*hint)
+        return nt_hint(reterr, "see %.200s/server.log", config_path(NT_PATH_DATA));
+    nt_buf_reset(&safe);
+    nt_buf_add_printable(&safe, hint, false);
+    return nt_hint(reterr, "%.250s", nt_buf_text(&safe));
 }
 
 /* With the lock: nobody else is starting or running one. */

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -208,13 +209,12 @@ static void tell(struct embedded *e, const char *line)
 
 void embedded_failed(struct embedded *e, const struct nt_error *error)
 {
-    nt_auto(nt_buf_done) struct nt_buf line = NT_BUF(2048);
+    nt_auto(nt_buf_done) struct nt_buf line = NT_BUF(4096);
+    nt_buf_addf(&line, "%" PRIu32 "\t", error->code);
     nt_buf_add_printable(&line, error->message, false);
-    if (error->hint[0]) {
-        nt_buf_add(&line, "; ");
-        nt_buf_add_printable(&line, error->hint, false);
-    }
-    nt_buf_add(&line, "\n");
+    nt_buf_add_char(&line, '\t');
+    nt_buf_add_printable(&line, error->hint, false);
+    nt_buf_add_char(&line, '\n');
     tell(e, nt_buf_ok(&line) ? nt_buf_text(&line) : "the server did not start\n");
 }
 

@@ -117,8 +117,17 @@ static void answer_all(int listener, const char *home, bool is_old)
         bool good =
             strstr(request, NT_LOCAL_TOKEN_HEADER ": " TOKEN) && !strstr(request, "Authorization");
         char answer[512];
-        if (strstr(request, "POST /v1/local/handover"))
-            put_file(home, "handover", "x", O_APPEND);
+        bool is_handover = strstr(request, "POST /v1/local/handover");
+        while (is_handover && !strchr(request, '}')) {
+            ssize_t n = recv(fd, request + got, sizeof(request) - 1 - got, 0);
+            if (n <= 0)
+                break;
+            got += (size_t)n;
+            request[got] = '\0';
+        }
+        const char *body = is_handover ? strstr(request, "\r\n\r\n") : NULL;
+        if (body)
+            put_file(home, "handover", body + 4, O_APPEND);
         if (strstr(request, "Upgrade: " NT_LOCAL_PROTOCOL))
             snprintf(answer, sizeof(answer),
                      "HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: " NT_LOCAL_PROTOCOL
@@ -145,6 +154,10 @@ static int server_main(void)
     get_file(home, "mode", mode, sizeof(mode));
     if (strcmp(mode, "fail") == 0)
         return say("the \x1b[31m disk is full\n");
+    if (strcmp(mode, "typed") == 0)
+        return say("19\tthe \x1b[31m schema is newer\tupdate \x1b[31m this one\n");
+    if (strcmp(mode, "unknown") == 0)
+        return say("4000000000\tsomething\t\n");
     if (strcmp(mode, "silent") == 0)
         return 0;
     if (strcmp(mode, "hang") == 0) {
@@ -367,6 +380,22 @@ static void a_failed_start_says_why(void **state)
     assert_non_null(strstr(c.e.hint, "server.log"));
     assert_int_equal(starts(), 1); /* the next one would fail too */
     command_done(&c);
+    put_file(home, "mode", "typed", O_TRUNC);
+    command_new(&c, 20000);
+    assert_int_equal(ask(&c), -1);
+    assert_int_equal(c.e.code, NT_E_CONFIG);
+    assert_string_equal(c.e.message,
+                        "the embedded server could not start: the \\x1b[31m schema is newer");
+    assert_string_equal(c.e.hint, "update \\x1b[31m this one");
+    assert_int_equal(c.e.retryable, 0);
+    command_done(&c);
+    put_file(home, "mode", "unknown", O_TRUNC);
+    command_new(&c, 20000);
+    assert_int_equal(ask(&c), -1);
+    assert_int_equal(c.e.code, NT_E_CONNECT);
+    assert_non_null(strstr(c.e.message, "something"));
+    assert_non_null(strstr(c.e.hint, "server.log"));
+    command_done(&c);
     put_file(home, "mode", "silent", O_TRUNC);
     command_new(&c, 20000);
     assert_int_equal(ask(&c), -1);
@@ -437,14 +466,15 @@ static void an_old_server_is_asked_to_hand_over_once(void **state)
 {
     (void)state;
     struct command c;
-    char text[16];
+    char text[1024], expected[1024];
     put_file(home, "mode", "old", O_TRUNC);
     command_new(&c, 20000);
+    snprintf(expected, sizeof(expected), "{\"binary\":\"%s\"}", self);
     assert_int_equal(ask(&c), 0);
     assert_int_equal(ask(&c), 0);
     command_done(&c);
     get_file(home, "handover", text, sizeof(text));
-    assert_string_equal(text, "x");
+    assert_string_equal(text, expected);
 }
 
 static void an_upgrade_gives_the_connection(void **state)
