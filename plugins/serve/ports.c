@@ -416,43 +416,42 @@ void ports_restore(struct server *server, const char *ws_id, void (*done)(void *
 
 /* --- the start of a server ----------------------------------------------------------------- */
 
-struct look {
-    struct server *server;
-    char (*ids)[44];
-    size_t count;
-};
-
 static void on_any(void *data, const struct store_port *port)
 {
-    struct look *look = data;
-    if (look->count && strcmp(look->ids[look->count - 1], port->ws_id) == 0)
+    struct server *server = data;
+    size_t count = server->published_count;
+    if (count && strcmp(server->published[count - 1], port->ws_id) == 0)
         return; /* rows come by workspace */
-    void *ids = reallocarray(look->ids, look->count + 1, sizeof(*look->ids));
+    void *ids = reallocarray(server->published, count + 1, sizeof(*server->published));
     if (!ids)
         return;
-    look->ids = ids;
-    memcpy(look->ids[look->count++], port->ws_id, sizeof(*look->ids));
+    server->published = ids;
+    memcpy(server->published[count], port->ws_id, sizeof(*server->published));
+    server->published_count++;
 }
 
-/* A workspace that does not run has no guest to ask: nothing comes of it. */
+void ports_forget(struct server *server)
+{
+    free(server->published);
+    server->published = NULL;
+    server->published_count = 0;
+}
+
+/* A workspace that does not run has no guest to ask: nothing comes of it. A server that ends before
+ * never gets here. */
 static void on_all(void *data, const struct nt_error *error)
 {
     (void)error;
-    struct look *look = data;
-    for (size_t i = 0; i < look->count; i++)
-        if (!act_is_busy(look->server, look->ids[i]))
-            ports_restore(look->server, look->ids[i], NULL, NULL);
-    free(look->ids);
-    free(look);
+    struct server *server = data;
+    for (size_t i = 0; i < server->published_count; i++)
+        if (!act_is_busy(server, server->published[i]))
+            ports_restore(server, server->published[i], NULL, NULL);
+    ports_forget(server);
 }
 
 void ports_reconcile(struct server *server)
 {
     struct nt_error error = NT_ERROR_INIT;
-    struct look *look = calloc(1, sizeof(*look));
-    if (!look)
-        return;
-    look->server = server;
-    if (store_port_list(server->store, NULL, on_any, on_all, look, &error) < 0)
-        free(look);
+    if (store_port_list(server->store, NULL, on_any, on_all, server, &error) < 0)
+        return; /* the next start looks again */
 }

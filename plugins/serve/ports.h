@@ -41,5 +41,7 @@ int port_withdraw(struct server *server, const struct workspace *ws, uint16_t ho
 void ports_restore(struct server *server, const char *ws_id, void (*done)(void *data), void *data);
 /* The same for all that run, at the start of a server. */
 void ports_reconcile(struct server *server);
+/* Frees what that holds; the store is closed. */
+void ports_forget(struct server *server);
 
 #endif

@@ -543,6 +543,7 @@ int server_run(const struct server_options *options, struct nt_error *reterr)
         }
         close_parts(life);
         close_loop(life);
+        ports_forget(&life->server);
         if (status == 0 && life->server.handover_fd >= 0)
             status = handover_exec(&life->options, life->server.handover_fd, life->embedded.lock_fd,
                                    reterr);

@@ -45,6 +45,9 @@ struct server {
     struct health_row *health;          /* which guests answer (health.c) */
     struct health_check *health_checks; /* the questions in flight */
     uint32_t guest_ops;                 /* of this room, in flight */
+    /* workspaces with ports, while the start looks for them (ports.c) */
+    char (*published)[44];
+    size_t published_count;
     int64_t idle_since_ms;
     uid_t owner; /* whose commands the embedded socket serves */
     bool reconciled;
