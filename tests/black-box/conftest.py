@@ -54,6 +54,7 @@ class Nanoterm:
 
     def __init__(self, home):
         self.home = pathlib.Path(home)
+        self.program = BIN
         self.made = []  # ids of workspaces
         self.env = {
             "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
@@ -71,7 +72,7 @@ class Nanoterm:
         how.setdefault("stdin", subprocess.DEVNULL)
         how.setdefault("stdout", subprocess.PIPE)
         how.setdefault("stderr", subprocess.PIPE)
-        return subprocess.Popen([BIN, *map(os.fspath, words)], **how)
+        return subprocess.Popen([self.program, *map(os.fspath, words)], **how)
 
     def __call__(self, *words, input=None, timeout=60, **how):
         if input is not None:
