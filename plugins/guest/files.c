@@ -21,20 +21,25 @@
 static uint8_t memory[NT_G_HEAD + NT_G_FRAME_MAX];
 static uint8_t content[READ_SIZE];
 
+static void add_stat(struct nt_g_writer *w, const struct stat *st, const char *path)
+{
+    int64_t ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+    nt_g_add_text(w, NT_GT_PATH, path);
+    nt_g_add_number(w, NT_GT_MODE, st->st_mode);
+    nt_g_add_number(w, NT_GT_SIZE, (uint64_t)st->st_size);
+    nt_g_add_number(w, NT_GT_MTIME_NS, ns < 0 ? 0 : (uint64_t)ns);
+    nt_g_add_number(w, NT_GT_UID, st->st_uid);
+    nt_g_add_number(w, NT_GT_GID, st->st_gid);
+    nt_g_add_text(w, NT_GT_OWNER, owner_name(st->st_uid));
+    nt_g_add_text(w, NT_GT_GROUP, group_name(st->st_gid));
+}
+
 int entry_add(struct nt_g_writer *w, int dir, const char *name, const char *path)
 {
     struct stat st;
     if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return -1;
-    int64_t ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
-    nt_g_add_text(w, NT_GT_PATH, path);
-    nt_g_add_number(w, NT_GT_MODE, st.st_mode);
-    nt_g_add_number(w, NT_GT_SIZE, (uint64_t)st.st_size);
-    nt_g_add_number(w, NT_GT_MTIME_NS, ns < 0 ? 0 : (uint64_t)ns);
-    nt_g_add_number(w, NT_GT_UID, st.st_uid);
-    nt_g_add_number(w, NT_GT_GID, st.st_gid);
-    nt_g_add_text(w, NT_GT_OWNER, owner_name(st.st_uid));
-    nt_g_add_text(w, NT_GT_GROUP, group_name(st.st_gid));
+    add_stat(w, &st, path);
     if (S_ISLNK(st.st_mode)) {
         char target[PATH_MAX];
         ssize_t n = readlinkat(dir, name, target, sizeof(target));
@@ -130,9 +135,8 @@ static void serve_read(struct helper_io *io, const struct request *r)
     if (offset > INT64_MAX || lseek(fd, (off_t)offset, SEEK_SET) < 0)
         io_refuse(io, NT_GE_INVALID, EINVAL, "the offset is out of range");
     struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), NT_G_OK);
-    if (entry_add(&w, AT_FDCWD, path, path) < 0)
-        io_fail(io, errno, "cannot look at the file");
-    char id[41]; /* another file under the same name has another one */
+    add_stat(&w, &st, path); /* of the file whose bytes follow, whatever the name means by now */
+    char id[41];             /* another file under the same name has another one */
     snprintf(id, sizeof(id), "%llx_%llx", (unsigned long long)st.st_dev,
              (unsigned long long)st.st_ino);
     nt_g_add_text(&w, NT_GT_ID, id);

@@ -97,8 +97,8 @@ class Nanoterm:
         self.made.append(self.ok("--json", "ws", "create", *words, timeout=120).json["id"])
         return self.made[-1]
 
-    def api(self, method, path, body=None):
-        """One request to the embedded server, as a client that knows the token: status and JSON."""
+    def ask(self, method, path, body=None):
+        """One request to the embedded server, as a client that knows the token: its answer and the body."""
         connection = http.client.HTTPConnection("localhost")
         connection.sock = socket.socket(socket.AF_UNIX)
         connection.sock.settimeout(60)
@@ -109,6 +109,11 @@ class Nanoterm:
         answer = connection.getresponse()
         data = answer.read()
         connection.close()
+        return answer, data
+
+    def api(self, method, path, body=None):
+        """The same for JSON: its status and what it holds."""
+        answer, data = self.ask(method, path, body)
         return answer.status, json.loads(data) if data else None
 
     @property
@@ -232,6 +237,7 @@ def remote(cli):
     threading.Thread(target=server.stderr.read, daemon=True).start()
     env = {**cli.env, "NANOTERM_API_URL": url, "NANOTERM_API_KEY": (data / "owner.key").read_text().strip()}
     ws = cli.ok("--json", "ws", "create", env=env, timeout=120).json["id"]
+    cli.remote_pid = server.pid
     yield env, ws
     cli.ok("ws", "rm", ws, env=env)
     server.send_signal(signal.SIGTERM)

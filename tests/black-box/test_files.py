@@ -92,3 +92,27 @@ def test_a_link_inside_does_not_lead_out(cli, ws, tmp_path):
     assert cli("files", "cp", f"{ws}:/workspace/link", tmp_path / "out").status == 3
     cli("files", "write", ws, "/workspace/link", input=b"attack")
     assert (tmp_path / "secret").read_text() == "secret"
+
+
+def test_reading_follows_a_link_and_info_does_not(cli, ws):
+    """As the data API says: FileInfo knows links (symlink, symlink_target), bytes are those of what they lead to."""
+    cli.ok("exec", ws, "--", "sh", "-c", "cd /workspace && mkdir -p links/d && cd links && printf 'twenty bytes of text' > target && "
+           "chmod 640 target && ln -s target to-file && ln -s d to-folder && ln -s none to-nothing")
+    base = f"/v1/sandboxes/{ws}"
+    for name, leads in (("to-file", "target"), ("to-folder", "d"), ("to-nothing", "none")):
+        status, info = cli.api("POST", f"{base}/files/info", {"path": f"/workspace/links/{name}", "user": None})
+        assert status == 200 and (info["type"], info["is_dir"], info["symlink_target"]) == ("symlink", False, leads)
+    status, read = cli.api("POST", f"{base}/files/read", {"path": "/workspace/links/to-file", "encoding": "utf8", "user": None})
+    assert status == 200 and read["content"] == "twenty bytes of text"
+    heads = {}
+    for name in ("to-file", "target", "to-nothing", "to-folder"):
+        for method in ("GET", "HEAD"):
+            answer, body = cli.ask(method, f"{base}/file?path=/workspace/links/{name}")
+            heads[method, name] = answer.status, {key.lower(): value for key, value in answer.getheaders()}
+            assert name not in ("to-file", "target") or len(body) == (20 if method == "GET" else 0)
+    for key in (("GET", "to-file"), ("HEAD", "to-file"), ("GET", "target"), ("HEAD", "target")):
+        status, head = heads[key]
+        assert status == 200 and (head["x-nanoterm-size"], head["x-nanoterm-mode"]) == ("20", "0640"), (key, head)
+    assert heads["HEAD", "to-nothing"][0] == heads["GET", "to-nothing"][0] == 404
+    assert heads["HEAD", "to-folder"][0] == heads["GET", "to-folder"][0] >= 400
+    cli.ok("exec", ws, "--", "rm", "-r", "/workspace/links")

@@ -271,6 +271,21 @@ def test_times_and_pipes_of_single_files(side, place):
     assert (place / "version").read_bytes().startswith(b"Linux version")
 
 
+def test_a_link_to_a_file_is_copied_as_the_file(side, place):
+    """What is said of the file (size, mode, time) is the target's, too, not the link's."""
+    run, ws = side
+    run("exec", ws, "--", "sh", "-c", "cd /workspace && printf 'twenty bytes of text' > target && chmod 640 target && "
+        "touch -d @1000000000 target && ln -sf target link && : > empty && chmod 600 empty && ln -sf empty nothing")
+    for name, data, mode in (("link", b"twenty bytes of text", 0o640), ("nothing", b"", 0o600)):
+        done = run("--json", "files", "cp", f"{ws}:/workspace/{name}", place / "out")
+        assert done.status == 0 and done.json["bytes"] == len(data), done
+        assert (place / "out").read_bytes() == data
+        seen = (place / "out").lstat()
+        assert stat.S_IMODE(seen.st_mode) == mode
+        assert name == "nothing" or seen.st_mtime == 1000000000
+        (place / "out").unlink()
+
+
 def renamed(head, port):
     """The head of a request, with the name of the server that it is passed on to."""
     return re.sub(rb"(?i)(\r\nhost: )[^\r]*", rb"\g<1>127.0.0.1:%d" % int(port), head, count=1)

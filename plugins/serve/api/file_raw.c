@@ -347,7 +347,8 @@ static void get_found(struct exchange *x, const struct workspace *ws, void *data
         return;
     bool is_head = !strcmp(net_request_method(exchange_request(x)), "HEAD");
     uint8_t memory[FRAME_MEMORY];
-    struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), is_head ? NT_G_STAT : NT_G_READ);
+    /* HEAD asks for no bytes, but of the same file: where GET follows a link it does, too. */
+    struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), NT_G_READ);
     nt_g_add_text(&w, NT_GT_PATH, path);
     uint64_t offset = 0, length = UINT64_MAX;
     int has_offset = number_of(x, "offset", &offset), has_length = number_of(x, "length", &length);
@@ -356,7 +357,7 @@ static void get_found(struct exchange *x, const struct workspace *ws, void *data
         return;
     }
     nt_g_add_number(&w, NT_GT_OFFSET, offset);
-    nt_g_add_number(&w, NT_GT_SIZE, length);
+    nt_g_add_number(&w, NT_GT_SIZE, is_head ? 0 : length);
     transfer_start(x, ws, &w, is_head, has_offset || has_length, &get_events, &get_request);
 }
 
