@@ -29,6 +29,8 @@
 #define STALL_MS 2000 /* a viewer that takes nothing for so long holds nobody back */
 #define REDRAW_MS 60  /* between the two sizes that make a program draw all of its screen */
 #define DRAIN_MAX (1024u * 1024u)
+#define END_FIRST_MS 100 /* until an end of the input is said again; then twice as long */
+#define END_TIMES 10
 
 struct tty_viewer {
     struct tty_viewer *next; /* the one that wrote before it */
@@ -51,7 +53,9 @@ struct terminal {
     int slave;
     struct ring ring;
     struct tty_viewer *viewers; /* the one that wrote last comes first */
-    struct timer stall, redraw;
+    struct timer stall, redraw, end_again;
+    int64_t end_ms;     /* the pause before the next one */
+    unsigned end_times; /* how often it is still said */
     struct job_end end;
     uint64_t drained;
     uint16_t cols, rows;
@@ -181,6 +185,7 @@ static void close_fds(struct terminal *t)
     loop_remove(&t->master);
     loop_timer_end(&t->stall);
     loop_timer_end(&t->redraw);
+    loop_timer_end(&t->end_again);
     if (t->fd >= 0)
         close(t->fd);
     if (t->slave >= 0)
@@ -389,19 +394,50 @@ static int feed(struct tty_viewer *v, const uint8_t *bytes, size_t size)
     return 1;
 }
 
+static uint8_t end_character(const struct terminal *t)
+{
+    struct termios mode;
+    return t->slave < 0 || tcgetattr(t->slave, &mode) < 0 ? 0 : mode.c_cc[VEOF];
+}
+
+/* A program that sets its own mode only after the end was typed (a shell that still starts) gets a
+ * NUL in its place. An input that has ended stays ended: each later read shall see it, too. */
+static void on_end_again(struct timer *timer)
+{
+    struct terminal *t = OWNER(timer, struct terminal, end_again);
+    uint8_t end = end_character(t);
+    if (t->fd < 0 || t->end_times == 0)
+        return;
+    if (end)
+        (void)!write(t->fd, &end, 1); /* no room: there is enough to read */
+    t->end_times--;
+    t->end_ms *= 2;
+    loop_timer(&t->end_again, t->end_ms, on_end_again);
+}
+
+static void repeat_end(struct terminal *t)
+{
+    t->end_ms = END_FIRST_MS;
+    t->end_times = END_TIMES;
+    loop_timer_end(&t->end_again);
+    loop_timer(&t->end_again, t->end_ms, on_end_again);
+}
+
 /* The end of an input that is no terminal: what its reader would type. In the middle of a line it
  * takes two. */
 static int feed_end(struct tty_viewer *v)
 {
     struct terminal *t = v->terminal;
-    struct termios mode;
-    if (t->slave < 0 || tcgetattr(t->slave, &mode) < 0 || !mode.c_cc[VEOF])
+    uint8_t character = end_character(t);
+    if (!character)
         return 1;
-    uint8_t end[2] = { mode.c_cc[VEOF], mode.c_cc[VEOF] };
+    uint8_t end[2] = { character, character };
     bool is_line = !t->last_in || t->last_in == '\n' || t->last_in == '\r';
     uint8_t last = t->last_in;
     int rc = feed(v, end, is_line ? 1 : 2);
     t->last_in = last;
+    if (rc > 0)
+        repeat_end(t);
     return rc;
 }
 
@@ -437,6 +473,7 @@ static int viewer_frame(struct conn *c, const struct nt_g_frame *frame)
     switch (frame->type) {
     case NT_G_STDIN:
         make_active(v);
+        loop_timer_end(&v->terminal->end_again); /* somebody types */
         return feed(v, frame->payload, frame->size);
     case NT_G_STDIN_END:
         return feed_end(v);

@@ -211,6 +211,13 @@ def test_an_input_that_is_no_terminal_is_typed(cli, ws):
     assert cli("exec", "-t", ws, "--", "cat", input=b"no newline").stdout.count(b"no newline") == 2
 
 
+def test_an_input_that_has_ended_stays_ended(cli, ws):
+    """A program that empties its input as it starts, or reads it again, sees the end, too."""
+    for command in ("cat; cat; cat; echo done", "read -r line; stty sane; sleep 0.3; stty -echo; cat; cat; echo $line done"):
+        done = cli("exec", "-t", ws, "--", "sh", "-c", command, input=b"typed\n")
+        assert done.status == 0 and done.stdout.endswith(b"done\r\n"), done
+
+
 def test_one_that_goes_on_alone(cli, ws):
     made = cli.ok("--json", "shell", ws, "--detach", "--log", "/tmp/term.log", "--", "sh", "-c", "tty; exit 3").json
     assert made["id"] and made["pid"] > 0
