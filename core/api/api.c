@@ -205,6 +205,7 @@ void api_free(struct api *api)
         api->answers = answer->next;
         answer_free(answer);
     }
+    answer_free(api->brief);
     while (api->earlies) {
         struct early *early = api->earlies;
         api->earlies = early->next;
@@ -239,13 +240,21 @@ int api_request(struct api *api, const struct nt_request *req, struct nt_respons
         .max_body_bytes = max < SIZE_MAX / 2 ? (size_t)max : SIZE_MAX / 2,
         .until_ms = until_of(api, req->timeout_ms),
     };
+    if (req->flags & NT_REQ_BRIEF) {
+        answer_free(api->brief);
+        api->brief = NULL;
+    }
     if (converse(api, &spec, &conv, reterr) < 0)
         return -1;
     struct answer *answer = conv->answer;
     conv->answer = NULL;
     conv_free(conv);
-    answer->next = api->answers;
-    api->answers = answer;
+    if (req->flags & NT_REQ_BRIEF) {
+        api->brief = answer;
+    } else {
+        answer->next = api->answers;
+        api->answers = answer;
+    }
     answer_give(answer, ret);
     return 0;
 }

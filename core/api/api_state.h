@@ -36,6 +36,7 @@ struct api {
     struct link *links;     /* every connection that is not closed yet */
     struct conv *convs;     /* every conversation, in the order of opening */
     struct answer *answers; /* what was handed out */
+    struct answer *brief;   /* the last one that is kept no longer than to the next of its kind */
     struct early *earlies;
     bool asked_to_hand_over; /* once per command */
 };

@@ -45,6 +45,9 @@ struct nt_header {
 #define NT_REQ_NO_AUTH 0x1u  /* send no credential */
 #define NT_REQ_NO_RETRY 0x2u /* one attempt only */
 #define NT_REQ_KEY 0x4u      /* carry this invocation's Idempotency-Key (implied by POST) */
+/* nt_request only, for what asks again and again: the answer is valid until the next request with
+ * this flag, and no longer. A host that does not know it keeps them all. */
+#define NT_REQ_BRIEF 0x8u
 
 /* One request to the API; borrowed for the call. */
 struct nt_request {
@@ -60,7 +63,7 @@ struct nt_request {
     int64_t timeout_ms;       /* of this request; 0: what is left of the command's deadline */
 };
 
-/* The answer. Valid until the command returns. */
+/* The answer. Valid until the command returns, but for NT_REQ_BRIEF. */
 struct nt_response {
     uint32_t size;
     uint32_t status;

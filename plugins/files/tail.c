@@ -14,7 +14,6 @@
 
 #define ID_SIZE 41
 #define PIECE (1024u * 1024) /* of one request */
-#define WINDOW_MAX (64u * 1024 * 1024)
 
 struct tail {
     struct nt_call *call;
@@ -43,7 +42,9 @@ static int ask(struct tail *t, uint64_t offset, uint64_t size, struct nt_bytes *
         return -1;
     nt_buf_addf(&target, "&offset=%llu&length=%llu", (unsigned long long)offset,
                 (unsigned long long)size);
+    /* Asked for as long as the command lives: nothing of it may stay. */
     struct nt_request request = { .size = sizeof(request),
+                                  .flags = NT_REQ_BRIEF,
                                   .method = "GET",
                                   .path = nt_buf_text(&target),
                                   .max_body_bytes = PIECE + 1 };
@@ -83,7 +84,7 @@ static int find_start(struct tail *t, int64_t lines, uint64_t size, struct nt_er
     int64_t left = lines;
     uint64_t end = size;
     bool is_last = true;
-    while (left >= 0 && end > 0 && size - end < WINDOW_MAX) {
+    while (left >= 0 && end > 0) {
         uint64_t begin = end > PIECE ? end - PIECE : 0, now;
         char id[ID_SIZE];
         struct nt_bytes bytes;

@@ -118,7 +118,7 @@ static int look(struct life *l, struct nt_error *reterr)
     nt_buf_add_url_part(&path, l->proxy.id);
     nt_buf_add(&path, "?fields=id,status");
     struct nt_request request = { .size = sizeof(request),
-                                  .flags = NT_REQ_NO_RETRY,
+                                  .flags = NT_REQ_NO_RETRY | NT_REQ_BRIEF,
                                   .method = "GET",
                                   .path = nt_buf_text(&path),
                                   .timeout_ms = ASK_MS };

@@ -22,7 +22,9 @@ struct wait {
 
 static int get(struct wait *w, const char *path, struct nt_response *ret, struct nt_error *reterr)
 {
-    struct nt_request request = { .size = sizeof(request), .method = "GET", .path = path };
+    struct nt_request request = {
+        .size = sizeof(request), .flags = NT_REQ_BRIEF, .method = "GET", .path = path
+    };
     *ret = (struct nt_response){ .size = sizeof(*ret) };
     return w->call->host->request(w->call, &request, ret, reterr);
 }

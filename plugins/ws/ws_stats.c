@@ -23,7 +23,9 @@ struct watch_state {
 
 static json_t *ask_sample(struct nt_call *call, struct nt_error *reterr)
 {
-    struct nt_request request = { .size = sizeof(request), .method = "GET", .path = "/v1/stats" };
+    struct nt_request request = {
+        .size = sizeof(request), .flags = NT_REQ_BRIEF, .method = "GET", .path = "/v1/stats"
+    };
     struct nt_response response = { .size = sizeof(response) };
     if (call->host->request(call, &request, &response, reterr) < 0)
         return NULL;

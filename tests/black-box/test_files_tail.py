@@ -103,6 +103,55 @@ def test_it_ends_with_the_workspace(cli):
     assert tail.err
 
 
+def peak_of(pid):
+    """The most memory that a process has had, in KiB."""
+    with open(f"/proc/{pid}/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+
+
+def with_children(pid):
+    """A process and its children: root's server is two."""
+    with open(f"/proc/{pid}/task/{pid}/children") as children:
+        return [pid, *map(int, children.read().split())]
+
+
+@pytest.mark.parametrize("way", ["local", "tcp"])
+def test_memory_does_not_grow_with_the_file(cli, request, way):
+    """Every byte is read twice, to find the lines and to print them, and none of it is kept: not here, not in the server,
+    not in the guest."""
+    env, ws = (cli.env, request.getfixturevalue("ws")) if way == "local" else request.getfixturevalue("remote")
+    cli.ok("exec", ws, "--", "true", env=env)
+    data = cli.home / (".nanoterm/server" if way == "local" else "remote")
+    [record] = data.rglob(f"{ws}/run")
+    pids = with_children(cli.server_pid() if way == "local" else cli.remote_pid) + [int(record.read_text().split()[1])]
+    size, grown = 72 * 1024 * 1024, 8 * 1024 * 1024
+    fill = f"yes {'x' * 95} | head -c"
+    cli.ok("exec", ws, "--", "sh", "-c", f"{fill} {size} > /workspace/large", env=env)
+    before = [peak_of(pid) for pid in pids]
+    process = cli.start("files", "tail", *FAST, "-n", str(size // 96), ws, "/workspace/large", stderr=subprocess.DEVNULL, env=env)
+    printed = 0
+    while printed < size and (data := os.read(process.stdout.fileno(), 1024 * 1024)):
+        printed += len(data)
+    growing = cli.start("exec", ws, "--", "sh", "-c", f"{fill} {grown} >> /workspace/large", env=env)
+    while printed < size + grown and (data := os.read(process.stdout.fileno(), 1024 * 1024)):
+        printed += len(data)
+    peak = peak_of(process.pid)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    growing.communicate(timeout=30)
+    cli.ok("exec", ws, "--", "rm", "/workspace/large", env=env)
+    assert process.returncode in (130, -signal.SIGINT) and printed == size + grown
+    assert peak < 32 * 1024, f"{peak} KiB"
+    after = [peak_of(pid) for pid in pids]
+    assert all(new - old < 16 * 1024 for new, old in zip(after, before)), (before, after)
+
+
+def test_a_link_is_followed(cli, ws):
+    write(cli, ws, "/workspace/target", b"one\ntwo\nthree\n")
+    cli.ok("exec", ws, "--", "ln", "-sf", "target", "/workspace/link")
+    assert cli.ok("files", "tail", "--once", "-n", "2", ws, "/workspace/link").stdout == b"two\nthree\n"
+
+
 def test_a_reader_that_goes_ends_it(cli, ws):
     write(cli, ws, "/workspace/long", b"line\n" * 100000)
     process = cli.start("files", "tail", *FAST, "-n", "100000", ws, "/workspace/long", stderr=subprocess.DEVNULL)
