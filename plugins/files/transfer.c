@@ -90,6 +90,9 @@ int transfer_failed(const struct transfer *t, struct nt_error *reterr)
 {
     const struct copy_error *e = &t->error;
     uint32_t code = NT_E_SYSTEM;
+    if (e->code && t->is_silent)
+        return nt_fail(reterr, NT_E_UNAVAILABLE,
+                       "the workspace is unreachable: its guest does not answer");
     switch (e->code) {
     case 0:
         return 0;
@@ -168,8 +171,11 @@ int transfer_greet(struct transfer *t, uint64_t caps)
     struct nt_g_field f;
     uint64_t has = 0;
     int ok = 1;
-    if (copy_link_next(&t->link, &frame, &t->error) < 0)
+    if (copy_link_next(&t->link, &frame, &t->error) < 0) {
+        if (t->error.code == COPY_LOST && t->is_direct)
+            t->is_silent = true; /* the server waited for its HELLO in vain, and gave up */
         return -1;
+    }
     if (frame.type != NT_G_HELLO)
         return copy_fail(&t->error, NT_GE_INVALID, EPROTO, "the guest broke the protocol");
     for (size_t at = 0; nt_g_each(frame.payload, frame.size, &at, &f) > 0;)

@@ -24,6 +24,7 @@ struct transfer {
     /* The guest itself speaks (nanoterm-fd/1); else the server, which carries only what follows the
      * guest's first OK, or (upwards) what precedes it. */
     bool is_direct;
+    bool is_silent; /* its connection ended before the guest had said anything */
     /* Runs in the thread. -1: error is filled. */
     int (*run)(struct transfer *t);
     void *data;
