@@ -36,7 +36,8 @@ struct path_rule {
 
 #define READ_FILE 0x4u
 #define READ_DIR 0x8u
-#define WRITE_ETC 0x122u /* write to files, remove and make them */
+#define WRITE_ETC 0x122u  /* write to files, remove and make them */
+#define MOVE_FOLDER 0x90u /* a folder in the database's place is moved aside */
 #define TRUNCATE 0x4000u
 
 /* 0 or less: there is none. */
@@ -69,7 +70,7 @@ int confine_files(const struct drop *drop)
     if (ruleset < 0)
         return errno;
     int sys = allow(ruleset, drop->store_fd,
-                    (WRITE_ETC | READ_FILE | READ_DIR | (version >= 3 ? TRUNCATE : 0))
+                    (WRITE_ETC | MOVE_FOLDER | READ_FILE | READ_DIR | (version >= 3 ? TRUNCATE : 0))
                         & attr.handled_access_fs);
     /* Names are resolved in this process: libraries and settings of the resolver, and the sockets
      * of local ones. */
