@@ -25,6 +25,7 @@ struct nt_engine_op; /* a call in flight; the plugin's own */
 #define NT_ENGINE_IMAGE_HOST 0x8u
 #define NT_ENGINE_IMAGE_TAR 0x10u
 #define NT_ENGINE_WAY_OUT 0x20u /* NT_SPEC_WAY_OUT works */
+#define NT_ENGINE_KEEP 0x40u    /* spec.record, keep and recall work */
 
 /* How firmly a limit holds. */
 enum {
@@ -51,6 +52,10 @@ enum {
 /* Port inside a workspace on which its way out (an HTTP proxy) listens, on 127.0.0.1. */
 #define NT_WAY_OUT_PORT 3128
 
+/* Bytes of a record, with the NUL at its end: what the server keeps beside a workspace, to know it
+ * again when its own memory is lost. The engine does not look into it. */
+#define NT_RECORD_MAX 8192u
+
 /* nt_engine_spec.flags */
 #define NT_SPEC_REQUIRE_LIMITS 0x1u /* refuse (NT_E_UNAVAILABLE) when a limit would be below hard */
 #define NT_SPEC_HARDEN 0x2u         /* Landlock inside, too */
@@ -68,6 +73,7 @@ struct nt_engine_spec {
     uint32_t pids;         /* 0: unlimited */
     uint64_t memory_bytes; /* 0: unlimited */
     uint64_t disk_bytes;   /* 0: unlimited */
+    const char *record;    /* the first one (NT_ENGINE_KEEP); NULL: none */
 };
 
 /* What is known of a workspace. */
@@ -90,6 +96,7 @@ struct nt_engine_result {
     struct nt_error error;        /* when not done */
     struct nt_engine_state state; /* create, start, stop, inspect */
     struct nt_bytes receipt;      /* can be stored; given back to inspect after a restart */
+    struct nt_bytes record;       /* recall, without a NUL; size 0: there is none */
 };
 
 typedef void nt_engine_done(void *data, const struct nt_engine_result *result);
@@ -178,6 +185,14 @@ struct nt_engine_ops {
                        const struct nt_stream_events *events, void *data, struct nt_error *reterr);
     /* What this engine can enforce here, for doctor and create: the strengths in state's limits. */
     void (*abilities)(struct nt_engine *engine, struct nt_engine_state *ret);
+
+    /* NT_ENGINE_KEEP: */
+
+    /* Replaces the record of a workspace. Done means: it is on the disk. */
+    struct nt_engine_op *(*keep)(struct nt_engine *engine, const struct nt_engine_call *call,
+                                 const char *id, const char *record);
+    struct nt_engine_op *(*recall)(struct nt_engine *engine, const struct nt_engine_call *call,
+                                   const char *id);
 };
 
 #endif

@@ -18,8 +18,8 @@
 static struct nt_engine_op *op_new(struct nt_engine *e, const struct nt_engine_call *call,
                                    enum kind kind, const char *id)
 {
-    static const int64_t limits_ms[] = { START_MS, START_MS, STOP_MS, REMOVE_MS,
-                                         STOP_MS,  STOP_MS,  STOP_MS };
+    static const int64_t limits_ms[] = { START_MS, START_MS, STOP_MS, REMOVE_MS, STOP_MS,
+                                         STOP_MS,  STOP_MS,  STOP_MS, STOP_MS };
     struct nt_engine_op *op = calloc(1, sizeof(*op));
     if (!op)
         return NULL;
@@ -130,6 +130,17 @@ static bool is_hostname(const char *name)
     return size > 0 && size <= 63 && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == size;
 }
 
+/* false: op has failed. */
+static bool take_record(struct nt_engine_op *op, const char *record)
+{
+    if (!record)
+        return true;
+    op->record = strlen(record) < NT_RECORD_MAX ? strdup(record) : NULL;
+    if (!op->record)
+        op_fail(op, NT_E_LIMIT, "the record is too long");
+    return op->record != NULL;
+}
+
 struct nt_engine_op *op_create(struct nt_engine *e, const struct nt_engine_call *call,
                                const struct nt_engine_spec *spec)
 {
@@ -143,6 +154,8 @@ struct nt_engine_op *op_create(struct nt_engine *e, const struct nt_engine_call 
         op_fail(op, NT_E_INVALID, "not a valid id, host name, image or key");
         return loose(op);
     }
+    if (!take_record(op, NT_HAS(struct nt_engine_spec, spec, record) ? spec->record : NULL))
+        return loose(op);
     op->space = space_find(e, spec->id);
     if (!op->space && !(op->space = space_new(e, spec->id))) {
         op_fail(op, NT_E_MEMORY, "out of memory");
@@ -195,6 +208,24 @@ struct nt_engine_op *op_remove(struct nt_engine *e, const struct nt_engine_call 
     if (s && s->current && (s->current->kind == CREATE || s->current->kind == START))
         op_cancel(s->current);
     return op_queue(e, call, REMOVE, id, 0);
+}
+
+struct nt_engine_op *op_keep(struct nt_engine *e, const struct nt_engine_call *call, const char *id,
+                             const char *record)
+{
+    struct nt_engine_op *op = op_on_space(e, call, KEEP, id);
+    if (!op)
+        return NULL;
+    if (!take_record(op, record ? record : "") || !op->space)
+        return loose(op);
+    enqueue(op);
+    return op;
+}
+
+struct nt_engine_op *op_recall(struct nt_engine *e, const struct nt_engine_call *call,
+                               const char *id)
+{
+    return op_queue(e, call, RECALL, id, 0);
 }
 
 struct nt_engine_op *op_inspect(struct nt_engine *e, const struct nt_engine_call *call,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* disk.c - the folders of workspaces: DATA/ws/ID/{meta.json, lock, run, guest.sock, layer/, jobs/},
- * DATA/trash.
+/* disk.c - the folders of workspaces: DATA/ws/ID/{meta.json, record.json, run, guest.sock, layer/,
+ * jobs/}, DATA/trash.
  *
  * What is below layer/ and jobs/ was written by programs inside: it is hostile. Nothing here
  * follows a link or trusts a name there. Everything else is ours, below a folder that only we can
@@ -132,6 +132,26 @@ int disk_lock(const struct disk *disk, const char *id, struct nt_error *reterr)
     return nt_take_fd(dir);
 }
 
+/* Writes name.json of a workspace: the old one is there until the new one is on the disk. */
+static int write_small(int dir, const char *name, const char *id, const char *text,
+                       struct nt_error *reterr)
+{
+    char from[20], to[20];
+    snprintf(from, sizeof(from), "%.12s.new", name);
+    snprintf(to, sizeof(to), "%.12s.json", name);
+    nt_autoclose int fd =
+        openat(dir, from, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return nt_fail_sys(reterr, errno, "cannot write %s of %s", to, id);
+    size_t size = strlen(text);
+    ssize_t n = write(fd, text, size);
+    if (n != (ssize_t)size) /* a short one has no errno: the disk filled up within it */
+        return nt_fail_sys(reterr, n < 0 ? errno : ENOSPC, "cannot write %s of %s", to, id);
+    if (fsync(fd) < 0 || renameat(dir, from, dir, to) < 0)
+        return nt_fail_sys(reterr, errno, "cannot write %s of %s", to, id);
+    return 0;
+}
+
 int disk_write_meta(int dir, const struct meta *m, struct nt_error *reterr)
 {
     nt_auto_json json_t *root =
@@ -143,15 +163,12 @@ int disk_write_meta(int dir, const struct meta *m, struct nt_error *reterr)
     nt_autofree char *text = root ? json_dumps(root, JSON_INDENT(1)) : NULL;
     if (!text)
         return nt_fail(reterr, NT_E_INTERNAL, "cannot write down %s", m->id);
-    nt_autoclose int fd =
-        openat(dir, "meta.new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return nt_fail_sys(reterr, errno, "cannot write meta.json of %s", m->id);
-    size_t size = strlen(text);
-    if (write(fd, text, size) != (ssize_t)size || fsync(fd) < 0
-        || renameat(dir, "meta.new", dir, "meta.json") < 0)
-        return nt_fail_sys(reterr, errno ? errno : EIO, "cannot write meta.json of %s", m->id);
-    return 0;
+    return write_small(dir, "meta", m->id, text, reterr);
+}
+
+int disk_write_record(int dir, const char *id, const char *record, struct nt_error *reterr)
+{
+    return write_small(dir, "record", id, record, reterr);
 }
 
 static bool take_text(const json_t *root, const char *key, char *ret, size_t size)
@@ -216,6 +233,19 @@ int disk_read_meta(int dir, struct meta *ret, struct nt_error *reterr)
     m.memory_bytes = memory;
     m.disk_bytes = disk;
     *ret = m;
+    return 0;
+}
+
+int disk_read_record(int dir, char **ret, struct nt_error *reterr)
+{
+    nt_autofree char *text = malloc(NT_RECORD_MAX + 1);
+    *ret = NULL;
+    if (!text)
+        return nt_fail(reterr, NT_E_MEMORY, "out of memory");
+    int sys = read_small(dir, "record.json", text, NT_RECORD_MAX + 1);
+    if (sys && sys != ENOENT)
+        return nt_fail_sys(reterr, sys, "cannot read record.json");
+    *ret = sys ? NULL : nt_take(text);
     return 0;
 }
 

@@ -320,7 +320,7 @@ static int engine_open_stream(struct nt_engine *e, const char *id,
 static const struct nt_engine_ops ops = {
     .size = sizeof(ops),
     .caps = NT_ENGINE_LOCAL_FD | NT_ENGINE_PASS_FDS | NT_ENGINE_IMAGE_HOST | NT_ENGINE_IMAGE_TAR
-            | NT_ENGINE_WAY_OUT,
+            | NT_ENGINE_WAY_OUT | NT_ENGINE_KEEP,
     .open = engine_open,
     .close = engine_close,
     .create = op_create,
@@ -332,6 +332,8 @@ static const struct nt_engine_ops ops = {
     .cancel = op_cancel,
     .open_stream = engine_open_stream,
     .abilities = engine_abilities,
+    .keep = op_keep,
+    .recall = op_recall,
 };
 
 static const struct nt_service services[] = { { NT_ENGINE_SERVICE, "native", &ops } };

@@ -57,6 +57,10 @@ struct nt_engine_op *op_inspect(struct nt_engine *e, const struct nt_engine_call
                                 const char *id);
 struct nt_engine_op *op_list(struct nt_engine *e, const struct nt_engine_call *call,
                              nt_engine_each *each);
+struct nt_engine_op *op_keep(struct nt_engine *e, const struct nt_engine_call *call, const char *id,
+                             const char *record);
+struct nt_engine_op *op_recall(struct nt_engine *e, const struct nt_engine_call *call,
+                               const char *id);
 void op_cancel(struct nt_engine_op *op);
 /* The guest has ended and nobody asked: removes its cgroup, socket and record. */
 void op_clear(struct space *space);

@@ -57,6 +57,9 @@ int disk_make(const struct disk *disk, const struct meta *meta, struct nt_error 
 int disk_lock(const struct disk *disk, const char *id, struct nt_error *reterr);
 int disk_read_meta(int dir, struct meta *ret, struct nt_error *reterr);
 int disk_write_meta(int dir, const struct meta *meta, struct nt_error *reterr);
+/* What the server keeps here: DATA/ws/ID/record.json. *ret is NULL when there is none. */
+int disk_write_record(int dir, const char *id, const char *record, struct nt_error *reterr);
+int disk_read_record(int dir, char **ret, struct nt_error *reterr);
 /* Makes the upper and work folders of one layer. */
 int disk_make_layer(const struct disk *disk, int dir, const char *name, struct nt_error *reterr);
 /* A descriptor of the guest's process, when the record is of this boot and the process lives; else

@@ -43,6 +43,8 @@ void op_report(struct nt_engine_op *op, uint32_t outcome, const struct nt_error 
             (struct nt_engine_state){ .size = sizeof(result.state), .state = NT_WS_ABSENT };
     nt_copy_text(result.state.id, sizeof(result.state.id), op->id);
     result.receipt = (struct nt_bytes){ op->id, strlen(op->id) };
+    if (op->kind == RECALL && op->record && outcome == NT_OP_DONE)
+        result.record = (struct nt_bytes){ op->record, strlen(op->record) };
     if (op->done)
         op->done(op->data, &result);
 }
@@ -95,6 +97,7 @@ void op_free(struct nt_engine_op *op)
 {
     quiet(op);
     engine_unref(op->engine);
+    free(op->record);
     free(op);
 }
 
@@ -235,6 +238,7 @@ static int prepare(struct nt_engine_op *op, struct nt_error *reterr)
     }
     nt_autoclose int dir = disk_lock(disk, op->meta.id, reterr);
     if (dir < 0 || disk_forget_reason(dir, reterr) < 0
+        || (op->is_new && op->record && disk_write_record(dir, op->id, op->record, reterr) < 0)
         || (changed && disk_write_meta(dir, &op->meta, reterr) < 0)
         || disk_make_layer(disk, dir, "root", reterr) < 0)
         return -1;
@@ -281,6 +285,28 @@ static void clean(struct nt_engine_op *op, bool undo)
     op->undo = undo;
     op->work_failed = false;
     if (op->loop_ops->work(op->loop, clean_work, clean_done, op) < 0) {
+        op_fail(op, NT_E_MEMORY, "out of memory");
+        op_end(op);
+    }
+}
+
+/* --- records ------------------------------------------------------------------------------- */
+
+static void record_work(void *data)
+{
+    struct nt_engine_op *op = data;
+    nt_autoclose int dir = disk_lock(&op->engine->disk, op->id, &op->work_error);
+    int status = dir < 0            ? -1
+                 : op->kind == KEEP ? disk_write_record(dir, op->id, op->record, &op->work_error)
+                                    : disk_read_record(dir, &op->record, &op->work_error);
+    op->work_failed = status < 0;
+}
+
+static void run_record(struct nt_engine_op *op)
+{
+    op->phase = CLEANING;
+    op->work_failed = false;
+    if (op->loop_ops->work(op->loop, record_work, clean_done, op) < 0) {
         op_fail(op, NT_E_MEMORY, "out of memory");
         op_end(op);
     }
@@ -578,6 +604,10 @@ static void op_run(struct nt_engine_op *op)
         return;
     }
     switch (op->kind) {
+    case KEEP:
+    case RECALL:
+        run_record(op);
+        return;
     case START:
         if (s->damaged)
             op_fail(op, NT_E_INTERNAL, "the workspace's description on disk is damaged");

@@ -13,6 +13,8 @@ enum kind {
     REMOVE,
     INSPECT,
     LIST,
+    KEEP,
+    RECALL,
     CLEAR /* our own: what a guest that ended has left */
 };
 enum phase {
@@ -20,7 +22,7 @@ enum phase {
     PREPARING, /* worker: folder, image, launcher */
     LAUNCHING, /* reports and the guest's 'R' */
     ENDING,    /* the guest was asked or killed */
-    CLEANING,  /* worker: what is left is forgotten or removed */
+    CLEANING,  /* worker: what is left is forgotten or removed; or a record is at work */
 };
 
 struct nt_engine_op {
@@ -55,6 +57,7 @@ struct nt_engine_op {
     struct nt_error work_error;
     bool work_failed, is_new;
     char notice[256];
+    char *record; /* CREATE and KEEP: to write; RECALL: what was read; NULL: none */
     int64_t begun_ms, prepared_ms;
 };
 

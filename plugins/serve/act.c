@@ -9,6 +9,7 @@
 
 #include "plugins/serve/health.h"
 #include "plugins/serve/ports.h"
+#include "plugins/serve/record.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
@@ -288,6 +289,8 @@ static struct nt_engine_op *engine_create(struct act *act)
     for (char *c = act->hostname; *c; c++)
         if (*c == '_') /* not a letter of host names */
             *c = '-';
+    nt_autofree char *record =
+        record_first(server, ws, act->options.ports, act->options.port_count);
     struct nt_engine_spec spec = {
         .size = sizeof(spec),
         .flags = act->options.spec_flags
@@ -299,6 +302,7 @@ static struct nt_engine_op *engine_create(struct act *act)
         .pids = ws->pids,
         .memory_bytes = (uint64_t)ws->memory_mb << 20,
         .disk_bytes = (uint64_t)ws->disk_mb << 20,
+        .record = record,
     };
     struct nt_engine_call call = call_of(act, "create", on_started);
     return server->engine_ops->create(server->engine, &call, &spec);

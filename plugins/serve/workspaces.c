@@ -9,6 +9,7 @@
 
 #include "plugins/serve/act.h"
 #include "plugins/serve/health.h"
+#include "plugins/serve/record.h"
 #include "plugins/serve/store/store.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
@@ -274,6 +275,8 @@ struct reconcile {
     struct nt_error error;
     struct nt_timer *timer;
     struct nt_engine_op *listing;
+    size_t adopting; /* in flight */
+    bool is_listed;
     bool is_late; /* ended without the engine's answer, which may still come */
     void (*done)(struct server *server, const struct nt_error *error);
 };
@@ -306,39 +309,6 @@ static struct known *known_of(struct reconcile *r, const char *id)
         if (strcmp(r->rows[i].ws.id, id) == 0)
             return &r->rows[i];
     return NULL;
-}
-
-/* A folder without a row: the database was lost, or a create was cut between the two. Nothing is
- * thrown away. */
-static void adopt(struct server *server, const struct nt_engine_state *state)
-{
-    int64_t now = server_unix_ms();
-    struct workspace ws = {
-        .status = state->state == NT_WS_STOPPED ? WORKSPACE_STOPPED : WORKSPACE_RUNNING,
-        .unreachable = state->state == NT_WS_UNREACHABLE,
-        .created_at_ms = now,
-        .limit_cpu = state->limit_cpu,
-        .limit_memory = state->limit_memory,
-        .limit_pids = state->limit_pids,
-        .limit_disk = state->limit_disk,
-        .vcpus = 2,
-        .memory_mb = 2048,
-        .pids = 512,
-        .envs = "{}",
-        .metadata = "{}",
-    };
-    nt_copy_text(ws.id, sizeof(ws.id), state->id);
-    nt_copy_text(ws.org_id, sizeof(ws.org_id), server->owner_org);
-    nt_copy_text(ws.name, sizeof(ws.name), state->id);
-    for (char *c = ws.name; *c; c++)
-        if (*c == '_')
-            *c = '-';
-    snprintf(ws.image, sizeof(ws.image), "host");
-    snprintf(ws.template_name, sizeof(ws.template_name), "base");
-    nt_copy_text(ws.base, sizeof(ws.base), state->base);
-    snprintf(ws.notice, sizeof(ws.notice),
-             "found on the disk without a record: its name and settings are lost");
-    write_row(server, &ws, "sandbox.adopted");
 }
 
 static void settle_intent(struct reconcile *r, struct known *k)
@@ -397,6 +367,24 @@ static void settle(struct reconcile *r, struct known *k, const struct nt_engine_
     workspaces_note(server, ws);
 }
 
+/* The engine has listed all and every stray has its row. */
+static void reconcile_step(struct reconcile *r)
+{
+    if (!r->is_listed || r->adopting)
+        return;
+    if (r->is_late)
+        reconcile_free(r);
+    else
+        reconcile_end(r, NULL);
+}
+
+static void on_adopted(void *data)
+{
+    struct reconcile *r = data;
+    r->adopting--;
+    reconcile_step(r);
+}
+
 static void on_engine_each(void *data, const struct nt_engine_state *state)
 {
     struct reconcile *r = data;
@@ -405,25 +393,27 @@ static void on_engine_each(void *data, const struct nt_engine_state *state)
         return;
     if (k)
         settle(r, k, state);
-    else if (state->state != NT_WS_ABSENT && !act_is_busy(r->server, state->id))
-        adopt(r->server, state);
+    else if (state->state != NT_WS_ABSENT && !act_is_busy(r->server, state->id)) {
+        r->adopting++;
+        adopt(r->server, state, on_adopted, r);
+    }
 }
 
 static void on_engine_listed(void *data, const struct nt_engine_result *result)
 {
     struct reconcile *r = data;
-    if (r->is_late) {
-        reconcile_free(r);
-        return;
+    r->is_listed = true;
+    if (!r->is_late && result->outcome != NT_OP_DONE) {
+        r->is_late = true;
+        reconcile_tell(r, &result->error);
     }
-    if (result->outcome != NT_OP_DONE) {
-        reconcile_end(r, &result->error);
-        return;
-    }
-    for (size_t i = 0; i < r->count; i++)
+    for (size_t i = 0; i < r->count && !r->is_late; i++)
         if (!r->rows[i].seen)
             settle(r, &r->rows[i], NULL);
-    reconcile_end(r, NULL);
+    /* From here on each adoption has a deadline of its own. */
+    r->server->loop->ops->timer_end(r->timer);
+    r->timer = NULL;
+    reconcile_step(r);
 }
 
 static void on_intent(void *data, const char *ws_id, const char *what)

@@ -77,6 +77,77 @@ def test_a_broken_database_is_moved_aside_and_rebuilt(fresh, fault):
     nanoterm.ok("ws", "rm", ws)
 
 
+def told(nanoterm, ws):
+    """All that the server says of a workspace, but for what it counts or measures."""
+    status, row = nanoterm.api("GET", f"/v1/sandboxes/{ws}")
+    assert status == 200
+    for name in ("notice", "started_at", "timeout_at", "expires_at", "remaining_ms", "uptime_ms"):
+        row.pop(name, None)
+    return row
+
+
+def test_a_rebuilt_database_knows_all_it_knew(fresh):
+    """Name, image, size, organisation, ports, environment: from the record beside each workspace."""
+    nanoterm = fresh()
+    nanoterm.ok("ws", "list")  # the server runs
+    status, made = nanoterm.api("POST", "/v1/sandboxes", {
+        "name": "the-first", "size": "medium", "internet_access": False, "ports": [{"port": 8080}], "metadata": {"a": ["b"]},
+        "envs": {"GREETING": "hello"}, "cwd": "/tmp"})
+    assert status in (200, 201), made
+    runs = made["id"]
+    nanoterm.made.append(runs)
+    stopped = nanoterm.create("--name", "the-second", "-p", "9090")
+    later = nanoterm.api("POST", f"/v1/sandboxes/{runs}/ports", {"port": 8081})[1]["host_port"]
+    gone = nanoterm.api("POST", f"/v1/sandboxes/{runs}/ports", {"port": 8082})[1]["host_port"]
+    assert nanoterm.api("DELETE", f"/v1/sandboxes/{runs}/ports/{gone}")[0] == 204
+    assert nanoterm.api("POST", f"/v1/sandboxes/{runs}/timeout", {"timeout_ms": 7200000})[0] == 200
+    nanoterm.ok("ws", "stop", stopped, "--grace", "0")
+    before = {ws: told(nanoterm, ws) for ws in (runs, stopped)}
+    ports = {ws: [port for port in nanoterm.ok("--json", "ws", "ports", ws).json if port["kind"] == "mapped"]
+             for ws in (runs, stopped)}
+    assert {port["port"] for port in ports[runs]} == {8080, 8081} and later in [port["host_port"] for port in ports[runs]]
+    assert [port["port"] for port in ports[stopped]] == [9090]
+    stop(nanoterm)
+    database = database_of(nanoterm)
+
+    def organisations():
+        connection = sqlite3.connect(database)
+        rows = connection.execute("SELECT id, org_id FROM workspaces ORDER BY id").fetchall()
+        rows += connection.execute("SELECT value FROM meta WHERE key = 'owner_org'").fetchall()
+        connection.close()
+        return rows
+
+    owners = organisations()
+    for extra in database.parent.glob("nanoterm.db-*"):
+        extra.unlink()
+    no_database(database)
+    assert rows_of(nanoterm)[runs]["name"] == "the-first"
+    for ws in (runs, stopped):
+        assert told(nanoterm, ws) == before[ws]
+        assert [port for port in nanoterm.ok("--json", "ws", "ports", ws).json if port["kind"] == "mapped"] == ports[ws]
+    nanoterm.ok("ws", "start", "the-second")
+    assert nanoterm.ok("exec", "the-first", "--", "printenv", "GREETING").text == "hello\n"
+    stop(nanoterm)
+    assert organisations() == owners
+    for ws in (runs, stopped):
+        nanoterm.ok("ws", "rm", ws)
+
+
+def test_a_damaged_record_costs_only_the_settings(fresh):
+    nanoterm = fresh()
+    ws = nanoterm.create("--no-internet", "--name", "once")
+    stop(nanoterm)
+    database = database_of(nanoterm)
+    for extra in database.parent.glob("nanoterm.db-*"):
+        extra.unlink()
+    no_database(database)
+    record_of(nanoterm, ws).with_name("record.json").write_text('{"id": "ws_other", "name": "../../etc"')
+    row = rows_of(nanoterm)[ws]
+    assert row["status"] == "running" and row["name"] == ws.replace("_", "-"), row
+    assert "lost" in row["notice"]
+    nanoterm.ok("ws", "rm", ws)
+
+
 def test_a_newer_database_is_refused_and_left_alone(fresh):
     nanoterm = fresh()
     ws = nanoterm.create("--no-internet")

@@ -22,6 +22,8 @@ static size_t whole_size(uint32_t kind)
         return sizeof(struct wire_handover);
     case WIRE_CREATE:
         return sizeof(struct wire_create);
+    case WIRE_KEEP:
+        return sizeof(struct wire_keep);
     case WIRE_OWNER_KEY:
     case WIRE_READY:
     case WIRE_LEAVE:

@@ -37,7 +37,9 @@ void fake_monitor_end_call(struct fake_monitor *f, uint32_t outcome)
     struct nt_engine_result result = { .size = sizeof(result),
                                        .outcome = outcome,
                                        .error = NT_ERROR_INIT };
-    if (outcome != NT_OP_DONE)
+    if (outcome == NT_OP_DONE)
+        result.record = (struct nt_bytes){ f->record, strlen(f->record) };
+    else
         nt_fail(&result.error, NT_E_CANCELLED, "ended by the test");
     op->done(op->data, &result);
     free(op);
@@ -98,6 +100,16 @@ static struct nt_engine_op *engine_stop(struct nt_engine *engine, const struct n
     return engine_call(engine, call, id);
 }
 
+static struct nt_engine_op *engine_keep(struct nt_engine *engine, const struct nt_engine_call *call,
+                                        const char *id, const char *record)
+{
+    struct fake_monitor *f = engine->fake;
+    if (!*record || strlen(record) >= NT_RECORD_MAX)
+        abort();
+    nt_copy_text(f->record, sizeof(f->record), record);
+    return engine_call(engine, call, id);
+}
+
 static struct nt_engine_op *engine_list(struct nt_engine *engine, const struct nt_engine_call *call,
                                         nt_engine_each *each)
 {
@@ -131,7 +143,7 @@ static void engine_abilities(struct nt_engine *engine, struct nt_engine_state *r
 
 static const struct nt_engine_ops engine_ops = {
     .size = sizeof(engine_ops),
-    .caps = NT_ENGINE_LOCAL_FD,
+    .caps = NT_ENGINE_LOCAL_FD | NT_ENGINE_KEEP,
     .open = engine_open,
     .close = engine_close,
     .create = engine_create,
@@ -143,6 +155,8 @@ static const struct nt_engine_ops engine_ops = {
     .cancel = engine_cancel,
     .open_stream = engine_open_stream,
     .abilities = engine_abilities,
+    .keep = engine_keep,
+    .recall = engine_call,
 };
 
 /* --- the stream ---------------------------------------------------------------------------- */
@@ -179,6 +193,8 @@ static int act_send(void *data, const void *message, size_t size, int fd)
     struct fake_monitor *f = data;
     if (size > sizeof(f->last))
         abort();
+    memcpy(f->before, f->last, f->last_size);
+    f->before_size = f->last_size;
     memcpy(f->last, message, size);
     f->last_size = size;
     if (f->last_fd >= 0)

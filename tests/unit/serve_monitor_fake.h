@@ -21,9 +21,11 @@ struct fake_monitor {
     void *stream_data;
     struct nt_engine_spec spec; /* of the last create; texts below */
     char id[64], hostname[80], image[4200];
-    /* What the API process was sent: the last message, and how many. */
+    char record[NT_RECORD_MAX]; /* of the last keep; what a recall gives */
+    /* What the API process was sent: the last message, the one before it, and how many. */
     _Alignas(16) uint8_t last[WIRE_MAX];
-    size_t last_size;
+    _Alignas(16) uint8_t before[WIRE_MAX];
+    size_t last_size, before_size;
     int last_fd;
     unsigned sent, keys, readies, failures, notes, leaves, handovers;
 };

@@ -147,6 +147,51 @@ static void a_create_is_bounded(void **state)
     assert_int_equal(f.begun, 0);
 }
 
+static struct wire_keep keep_of(uint64_t number, const char *id, const char *record)
+{
+    struct wire_keep m = { .call = call_of(WIRE_KEEP, number, id) };
+    snprintf(m.record, sizeof(m.record), "%s", record);
+    return m;
+}
+
+static void a_record_is_kept_and_comes_back_before_its_result(void **state)
+{
+    (void)state;
+    struct wire_keep m = keep_of(1, "ws_1", "{\"name\":\"otter\"}");
+    assert_null(monitor_message(f.monitor, &m, sizeof(m)));
+    assert_string_equal(f.record, "{\"name\":\"otter\"}");
+    fake_monitor_end_call(&f, NT_OP_FAILED);
+    unsigned sent = f.sent;
+    assert_null(call(WIRE_RECALL, 2, "ws_1"));
+    fake_monitor_end_call(&f, NT_OP_DONE);
+    assert_int_equal(f.sent, sent + 2);
+    struct wire_record word;
+    assert_int_equal(f.before_size, sizeof(word));
+    memcpy(&word, f.before, sizeof(word));
+    assert_int_equal(word.head.kind, WIRE_RECORD);
+    assert_int_equal(word.head.number, 2);
+    assert_string_equal(word.record, "{\"name\":\"otter\"}");
+    struct wire_head head;
+    memcpy(&head, f.last, sizeof(head));
+    assert_int_equal(head.kind, WIRE_RESULT);
+    assert_int_equal(head.number, 2);
+}
+
+static void a_record_is_a_text_that_ends(void **state)
+{
+    (void)state;
+    struct wire_keep m = keep_of(1, "ws_1", "");
+    assert_non_null(monitor_message(f.monitor, &m, sizeof(m)));
+    memset(m.record, 'a', sizeof(m.record));
+    assert_non_null(monitor_message(f.monitor, &m, sizeof(m)));
+    m = keep_of(1, "../ws_1", "{}");
+    assert_non_null(monitor_message(f.monitor, &m, sizeof(m)));
+    struct wire_create create = create_of(1);
+    memset(create.record, 'a', sizeof(create.record));
+    assert_non_null(monitor_message(f.monitor, &create, sizeof(create)));
+    assert_int_equal(f.begun, 0);
+}
+
 static void a_request_counts_in_its_state_only(void **state)
 {
     (void)state;
@@ -399,6 +444,8 @@ int main(void)
         cmocka_unit_test(every_size_but_its_own_is_refused),
         WITH_MONITOR(an_id_is_never_a_path),
         WITH_MONITOR(a_create_is_bounded),
+        WITH_MONITOR(a_record_is_kept_and_comes_back_before_its_result),
+        WITH_MONITOR(a_record_is_a_text_that_ends),
         WITH_MONITOR(a_request_counts_in_its_state_only),
         WITH_MONITOR(the_answer_has_the_keys_hash_and_no_more),
         WITH_MONITOR(numbers_are_not_used_twice),

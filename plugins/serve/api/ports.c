@@ -14,6 +14,7 @@
 #include "plugins/serve/api/routes.h"
 #include "plugins/serve/api/sandbox.h"
 #include "plugins/serve/api/utf8_text.h"
+#include "plugins/serve/record.h"
 #include "plugins/serve/store/store.h"
 #include "sdk/buf.h"
 #include "sdk/error.h"
@@ -192,9 +193,18 @@ static void publish_end(struct publish *p, const struct nt_error *error)
     free(p);
 }
 
+static void on_kept(void *data)
+{
+    publish_end(data, NULL);
+}
+
 static void on_published(void *data, const struct nt_error *error)
 {
-    publish_end(data, error);
+    struct publish *p = data;
+    if (error)
+        publish_end(p, error);
+    else
+        record_keep(exchange_server(p->x), p->ws_id, on_kept, p);
 }
 
 static void on_known(void *data, const struct store_port *port)
@@ -276,13 +286,27 @@ static void post_host(struct server *server, struct exchange *x)
 
 /* --- taking away --------------------------------------------------------------------------- */
 
+struct withdrawal {
+    struct exchange *x;
+    char ws_id[44];
+};
+
+static void on_forgotten(void *data)
+{
+    struct withdrawal *w = data;
+    exchange_send_empty(w->x, 204);
+    free(w);
+}
+
 static void on_withdrawn(void *data, const struct nt_error *error)
 {
-    struct exchange *x = data;
-    if (error)
-        answer_guest_error(x, error, GUEST_FILE);
-    else
-        exchange_send_empty(x, 204);
+    struct withdrawal *w = data;
+    if (!error) {
+        record_keep(exchange_server(w->x), w->ws_id, on_forgotten, w);
+        return;
+    }
+    answer_guest_error(w->x, error, GUEST_FILE);
+    free(w);
 }
 
 static void on_delete(struct exchange *x, const struct workspace *ws, void *data)
@@ -290,8 +314,19 @@ static void on_delete(struct exchange *x, const struct workspace *ws, void *data
     (void)data;
     struct nt_error error = NT_ERROR_INIT;
     uint16_t host_port = port_of_path(x, 1);
-    if (host_port && port_withdraw(exchange_server(x), ws, host_port, on_withdrawn, x, &error) < 0)
+    struct withdrawal *w = host_port ? calloc(1, sizeof(*w)) : NULL;
+    if (!host_port)
+        return;
+    if (!w) {
+        exchange_fail(x, 500, "internal_error", "out of memory");
+        return;
+    }
+    *w = (struct withdrawal){ .x = x };
+    memcpy(w->ws_id, ws->id, sizeof(w->ws_id));
+    if (port_withdraw(exchange_server(x), ws, host_port, on_withdrawn, w, &error) < 0) {
         exchange_fail_error(x, &error);
+        free(w);
+    }
 }
 
 static void delete_port(struct server *server, struct exchange *x)

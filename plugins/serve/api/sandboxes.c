@@ -8,6 +8,7 @@
 #include "plugins/serve/act.h"
 #include "plugins/serve/api/routes.h"
 #include "plugins/serve/api/sandbox.h"
+#include "plugins/serve/record.h"
 #include "plugins/serve/health.h"
 #include "plugins/serve/store/store.h"
 #include "sdk/cleanup.h"
@@ -250,9 +251,18 @@ static void ttl_end(struct ttl *ttl, const struct nt_error *error)
     free(ttl);
 }
 
+static void on_ttl_kept(void *data)
+{
+    ttl_end(data, NULL);
+}
+
 static void on_ttl_written(void *data, const struct nt_error *error)
 {
-    ttl_end(data, error);
+    struct ttl *ttl = data;
+    if (error)
+        ttl_end(ttl, error);
+    else
+        record_keep(exchange_server(ttl->x), ttl->ws.id, on_ttl_kept, ttl);
 }
 
 static void on_ttl_taken(void *data, const struct nt_error *error)

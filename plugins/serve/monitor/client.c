@@ -20,6 +20,7 @@ struct nt_engine_op {
     nt_engine_each *each;
     void *data;
     const struct nt_stream_events *events; /* a stream */
+    char *record;                          /* RECALL: it comes before the result */
 };
 
 struct nt_engine {
@@ -100,6 +101,13 @@ static struct nt_engine_op *take(uint64_t number)
     return NULL;
 }
 
+static void op_free(struct nt_engine_op *op)
+{
+    if (op)
+        free(op->record);
+    free(op);
+}
+
 static void on_result(const struct wire_result *word)
 {
     struct nt_engine_op *op = take(word->head.number);
@@ -112,8 +120,17 @@ static void on_result(const struct wire_result *word)
         .state = word->state,
         .receipt = { word->receipt, word->receipt_size },
     };
+    if (op->record)
+        result.record = (struct nt_bytes){ op->record, strlen(op->record) };
     op->done(op->data, &result);
-    free(op);
+    op_free(op);
+}
+
+static void on_record(const struct wire_record *word)
+{
+    for (struct nt_engine_op *op = client.engine.ops; op; op = op->next)
+        if (op->number == word->head.number && !op->record && !op->events)
+            op->record = strndup(word->record, sizeof(word->record));
 }
 
 static void on_each(const struct wire_each *word)
@@ -147,7 +164,7 @@ static void on_stream(const struct wire_error *word, int fd)
         tell_closed(op, &stream, &word->error);
     }
     nt_closep(&stream.fd);
-    free(op);
+    op_free(op);
 }
 
 static void on_event(const struct wire_event *word)
@@ -176,6 +193,8 @@ static size_t size_of(uint32_t kind)
         return sizeof(struct wire_result);
     case WIRE_EACH:
         return sizeof(struct wire_each);
+    case WIRE_RECORD:
+        return sizeof(struct wire_record);
     case WIRE_STREAM:
         return sizeof(struct wire_error);
     case WIRE_EVENT:
@@ -206,6 +225,8 @@ static bool on_message(void *data, const void *message, size_t size, int fd)
             on_result(message);
         else if (head->kind == WIRE_EACH)
             on_each(message);
+        else if (head->kind == WIRE_RECORD)
+            on_record(message);
         else if (head->kind == WIRE_STREAM)
             on_stream(message, fd);
         else if (head->kind == WIRE_EVENT)
@@ -257,7 +278,7 @@ static void engine_close(struct nt_engine *engine)
                                                .error = error };
             op->done(op->data, &result);
         }
-        free(op);
+        op_free(op);
     }
 }
 
@@ -281,7 +302,7 @@ static struct nt_engine_op *send_op(struct nt_engine_op *op, const void *request
 {
     if (channel_send(client.channel, request, size, -1) == 0)
         return op;
-    free(take(op->number));
+    op_free(take(op->number));
     return NULL;
 }
 
@@ -328,8 +349,10 @@ static struct nt_engine_op *engine_create(struct nt_engine *engine,
         .disk_bytes = spec->disk_bytes,
     };
     if (strlen(spec->image) >= sizeof(request.image)
-        || strlen(spec->hostname) >= sizeof(request.hostname))
+        || strlen(spec->hostname) >= sizeof(request.hostname)
+        || (spec->record && strlen(spec->record) >= sizeof(request.record)))
         return NULL;
+    wire_text(request.record, sizeof(request.record), spec->record);
     wire_text(request.hostname, sizeof(request.hostname), spec->hostname);
     wire_text(request.image, sizeof(request.image), spec->image);
     struct nt_engine_op *op = op_new(engine, call);
@@ -338,8 +361,28 @@ static struct nt_engine_op *engine_create(struct nt_engine *engine,
     request.call.head.number = op->number;
     if (!wire_request(&request, sizeof(request)))
         return send_op(op, &request, sizeof(request));
-    free(take(op->number));
+    op_free(take(op->number));
     return NULL;
+}
+
+static struct nt_engine_op *engine_keep(struct nt_engine *engine, const struct nt_engine_call *call,
+                                        const char *id, const char *record)
+{
+    struct wire_keep request = { .call = request_of(WIRE_KEEP, call, id) };
+    if (!wire_is_id(id) || !*record || strlen(record) >= sizeof(request.record))
+        return NULL;
+    memcpy(request.record, record, strlen(record) + 1);
+    struct nt_engine_op *op = op_new(engine, call);
+    if (!op)
+        return NULL;
+    request.call.head.number = op->number;
+    return send_op(op, &request, sizeof(request));
+}
+
+static struct nt_engine_op *engine_recall(struct nt_engine *engine,
+                                          const struct nt_engine_call *call, const char *id)
+{
+    return ask(engine, WIRE_RECALL, call, id, 0, NULL);
 }
 
 static struct nt_engine_op *engine_start(struct nt_engine *engine,
@@ -419,6 +462,8 @@ const struct nt_engine_ops *client_engine_ops(const struct wire_plan *plan)
         .cancel = engine_cancel,
         .open_stream = engine_open_stream,
         .abilities = engine_abilities,
+        .keep = engine_keep,
+        .recall = engine_recall,
     };
     ops.caps = plan->caps;
     return &ops;

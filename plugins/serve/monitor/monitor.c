@@ -65,6 +65,15 @@ static void send_result(struct monitor *m, uint64_t number, const struct nt_engi
     send(m, &word, sizeof(word), -1);
 }
 
+static void send_record(struct monitor *m, uint64_t number, struct nt_bytes record)
+{
+    struct wire_record word = { .head = head_of(WIRE_RECORD, number) };
+    if (record.size >= sizeof(word.record))
+        return; /* an engine that breaks its promise: as if it had none */
+    memcpy(word.record, record.data, record.size);
+    send(m, &word, sizeof(word), -1);
+}
+
 static void refuse_call(struct monitor *m, uint64_t number, uint32_t code, const char *why)
 {
     struct nt_engine_result result = { .size = sizeof(result),
@@ -118,6 +127,8 @@ static void errand_end(struct errand *errand)
 static void on_done(void *data, const struct nt_engine_result *result)
 {
     struct errand *e = data;
+    if (NT_HAS(struct nt_engine_result, result, record) && result->record.size)
+        send_record(e->monitor, e->number, result->record);
     send_result(e->monitor, e->number, result);
     errand_end(e);
 }
@@ -161,9 +172,15 @@ static struct nt_engine_op *begin(struct monitor *m, const struct wire_call *req
             .pids = create.pids,
             .memory_bytes = create.memory_bytes,
             .disk_bytes = create.disk_bytes,
+            .record = create.record[0] ? create.record : NULL,
         };
         return m->ops->create(m->engine, &call, &spec);
     }
+    case WIRE_KEEP:
+        return m->ops->keep(m->engine, &call, request->id,
+                            ((const struct wire_keep *)(const void *)request)->record);
+    case WIRE_RECALL:
+        return m->ops->recall(m->engine, &call, request->id);
     case WIRE_START:
         return m->ops->start(m->engine, &call, request->id);
     case WIRE_STOP:
@@ -186,6 +203,12 @@ static const char *do_call(struct monitor *m, const void *message)
     struct errand *e = errand_new(m, number);
     if (!e) {
         refuse_call(m, number, NT_E_LIMIT, "too many calls are in flight");
+        return NULL;
+    }
+    bool is_record = request->head.kind == WIRE_KEEP || request->head.kind == WIRE_RECALL;
+    if (is_record && !(m->ops->caps & NT_ENGINE_KEEP)) {
+        errand_end(e);
+        refuse_call(m, number, NT_E_UNSUPPORTED, "the engine keeps no records");
         return NULL;
     }
     e->op = begin(m, request, e);
@@ -336,6 +359,8 @@ static const struct {
     [WIRE_LIST] = { do_call, IN_ANY, false },
     [WIRE_CANCEL] = { do_cancel, IN_ANY, false },
     [WIRE_OPEN_STREAM] = { do_open_stream, IN_SERVICE | IN_DRAIN, false },
+    [WIRE_KEEP] = { do_call, IN_ANY, false },
+    [WIRE_RECALL] = { do_call, IN_ANY, false },
 };
 
 const char *monitor_message(struct monitor *m, const void *message, size_t size)

@@ -69,9 +69,20 @@ static const char *check_create(const void *message)
         return "not a host name";
     if (!is_filled(m->image, sizeof(m->image)) || !is_image(m->image))
         return "not an image";
+    if (!is_text(m->record, sizeof(m->record)))
+        return "a record that does not end";
     if (m->flags & ~(NT_SPEC_REQUIRE_LIMITS | NT_SPEC_HARDEN | NT_SPEC_WAY_OUT) || m->reserved)
         return "unknown flags";
     return NULL;
+}
+
+static const char *check_keep(const void *message)
+{
+    const struct wire_keep *m = message;
+    const char *wrong = check_call(message);
+    if (wrong)
+        return wrong;
+    return is_filled(m->record, sizeof(m->record)) ? NULL : "not a record";
 }
 
 static const char *check_error(const void *message)
@@ -123,6 +134,8 @@ static const struct {
     [WIRE_LIST] = { sizeof(struct wire_call), check_call },
     [WIRE_CANCEL] = { sizeof(struct wire_call), check_call },
     [WIRE_OPEN_STREAM] = { sizeof(struct wire_call), check_call },
+    [WIRE_KEEP] = { sizeof(struct wire_keep), check_keep },
+    [WIRE_RECALL] = { sizeof(struct wire_call), check_call },
 };
 
 const char *wire_request(const void *message, size_t size)

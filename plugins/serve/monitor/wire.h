@@ -35,6 +35,8 @@ enum wire_request_kind {
     WIRE_LIST,
     WIRE_CANCEL, /* the call of that number; not answered */
     WIRE_OPEN_STREAM,
+    WIRE_KEEP,
+    WIRE_RECALL,
     WIRE_REQUESTS, /* how many there are, and one more */
 };
 
@@ -45,6 +47,7 @@ enum wire_word_kind {
     WIRE_BEGIN,     /* there are no more listeners */
     WIRE_ANSWER,    /* to OWNER_KEY and HANDOVER */
     WIRE_EACH,      /* one workspace of a list */
+    WIRE_RECORD,    /* of a RECALL, before its RESULT */
     WIRE_RESULT,    /* how a call of the engine ended */
     WIRE_STREAM,    /* to OPEN_STREAM: a connection to the guest, or why not */
     WIRE_EVENT,     /* of the engine */
@@ -79,6 +82,17 @@ struct wire_create {
     uint64_t disk_bytes;
     char hostname[64];
     char image[4104];
+    char record[NT_RECORD_MAX]; /* empty: none */
+};
+
+struct wire_keep {
+    struct wire_call call;
+    char record[NT_RECORD_MAX];
+};
+
+struct wire_record {
+    struct wire_head head;
+    char record[NT_RECORD_MAX];
 };
 
 struct wire_error {

@@ -3,6 +3,7 @@
  * database keeps only the hash. */
 #include "db.h"
 
+#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -42,6 +43,20 @@ static int insert_owner(sqlite3 *db, const char *org, const uint8_t hash[STORE_K
     return 0;
 }
 
+/* The owner's organisation is known by the owner's key: it is the same again when the database is
+ * made anew. */
+static void org_of(const uint8_t hash[STORE_KEY_HASH], char ret[44])
+{
+    static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+    static const unsigned char purpose[] = "nanoterm owner organisation";
+    uint8_t bytes[16];
+    crypto_generichash(bytes, sizeof(bytes), hash, STORE_KEY_HASH, purpose, sizeof(purpose) - 1);
+    size_t at = (size_t)snprintf(ret, 44, "org_");
+    for (unsigned i = 0; i < 12; i++)
+        ret[at++] = alphabet[bytes[i] % (sizeof(alphabet) - 1)];
+    ret[at] = '\0';
+}
+
 int store_make_owner(sqlite3 *db, const struct store_place *place, char ret_org[44],
                      bool *ret_made_key, struct nt_error *reterr)
 {
@@ -52,13 +67,14 @@ int store_make_owner(sqlite3 *db, const struct store_place *place, char ret_org[
 
     char org[44];
     uint8_t hash[STORE_KEY_HASH];
-    db_random_id(org, sizeof(org), "org", 8);
     /* The file first: a key that nobody has would be of no use, a file without a row is taken up at
      * the next start. */
     int status = place->owner_key ? place->owner_key(place->data, hash, ret_made_key, reterr)
                                   : owner_key_file(place->dir, hash, ret_made_key, reterr);
-    if (status == 0)
+    if (status == 0) {
+        org_of(hash, org);
         status = db_run(db, "BEGIN IMMEDIATE", reterr);
+    }
     if (status == 0
         && (insert_owner(db, org, hash, reterr) < 0 || db_run(db, "COMMIT", reterr) < 0)) {
         sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
