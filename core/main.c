@@ -357,14 +357,14 @@ static int print_completion(int argc, char **argv, struct nt_error *reterr)
     return result;
 }
 
-/* `--internal-generate FOLDER`: for the build. */
-static int write_generated(const char *folder, struct nt_error *reterr)
+/* `--internal-generate FOLDER PACKAGES`: for the build. */
+static int write_generated(const char *folder, const char *packages, struct nt_error *reterr)
 {
     struct plugins_options options = { .host = &call_host, .built_in = built_in };
     struct plugins *plugins = NULL;
     int result = plugins_open(&options, &plugins, reterr);
     if (result == 0)
-        result = generate(plugins, folder, reterr);
+        result = generate(plugins, folder, packages, reterr);
     plugins_free(plugins);
     return result;
 }
@@ -377,8 +377,8 @@ int main(int argc, char **argv)
     int result;
     if (argc == 4 && strcmp(argv[1], "--internal-manifest") == 0) {
         result = plugins_write_manifest(argv[2], argv[3], &error);
-    } else if (argc == 3 && strcmp(argv[1], "--internal-generate") == 0) {
-        result = write_generated(argv[2], &error);
+    } else if (argc == 4 && strcmp(argv[1], "--internal-generate") == 0) {
+        result = write_generated(argv[2], argv[3], &error);
     } else if (argc >= 4 && strcmp(argv[1], "--internal-complete") == 0) {
         fill_gaps();
         print_completion(argc, argv, &error);

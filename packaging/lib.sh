@@ -19,10 +19,10 @@ check_checkout() {
     esac
 }
 
-# Names of the packages of the groups given ("build", "test"), from packaging/packages.
+# Names of the packages of the groups given ("build", "deb", "test"), from packaging/packages.
 packages_of() {
     awk -v wanted=" $* " '/^#/ || /^$/ { next }
-        /^(build|test)$/ { on = index(wanted, " " $0 " "); next } on' "$root/packaging/packages"
+        /^(build|deb|test)$/ { on = index(wanted, " " $0 " "); next } on' "$root/packaging/packages"
 }
 
 # Installs the packages of the groups given that are not there yet.

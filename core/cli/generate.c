@@ -12,10 +12,20 @@
 #include "core/cli/known.h"
 #include "core/cli/man.h"
 #include "core/plugin/files.h"
+#include "core/plugin/stock.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
 #define PAGE_MAX (1024u * 1024)
+#define CORE "nanoterm" /* the package of the program */
+
+static const struct {
+    const char *below, *name, *shell;
+} scripts[] = {
+    { CORE "/bash-completion/completions", "nanoterm", "bash" },
+    { CORE "/zsh/site-functions", "_nanoterm", "zsh" },
+    { CORE "/fish/vendor_completions.d", "nanoterm.fish", "fish" },
+};
 
 /* Opens folder/below, which is made with those above it. */
 static int open_below(const char *folder, const char *below, int *ret_fd, struct nt_error *reterr)
@@ -44,25 +54,84 @@ static int write_page(int folder, const char *name, const struct nt_buf *page,
     return files_write(folder, nt_buf_text(&file), nt_buf_text(page), page->size, reterr);
 }
 
-static int write_pages(const struct tree *tree, const struct help_source *source,
-                       const char *folder, struct nt_error *reterr)
+/* The package that documents a command: that of its plugin. False: a plugin of this machine that is
+ * none of ours. */
+static bool package_of(const struct plugins *plugins, const char *packages,
+                       const struct nt_command *command, struct stock *ret)
+{
+    struct plugin_info info = { .name = NULL };
+    plugins_info_of(plugins, plugins_owner(plugins, command), &info);
+    nt_copy_text(ret->package, sizeof(ret->package), CORE);
+    nt_copy_text(ret->plugin, sizeof(ret->plugin), info.name);
+    return !info.file || stock_find(packages, info.name, ret);
+}
+
+static int write_command(const struct plugins *plugins, const struct nt_command *command,
+                         const char *folder, const struct stock *stock, struct nt_error *reterr)
 {
     nt_autoclose int fd = -1;
     nt_auto(nt_buf_done) struct nt_buf page = NT_BUF(PAGE_MAX);
-    if (open_below(folder, "man/man1", &fd, reterr) < 0)
+    nt_auto(nt_buf_done) struct nt_buf name = NT_BUF(256);
+    nt_auto(nt_buf_done) struct nt_buf below = NT_BUF(256);
+    struct catalog_source source = known_source(plugins);
+    nt_buf_addf(&below, "%s/man/man1", stock->package);
+    man_add_name(&name, command);
+    man_add_command(&page, command, &source.errors, NT_VERSION);
+    return open_below(folder, nt_buf_text(&below), &fd, reterr) < 0
+               ? -1
+               : write_page(fd, nt_buf_text(&name), &page, reterr);
+}
+
+static int write_pages(const struct plugins *plugins, const struct tree *tree, const char *folder,
+                       const char *packages, struct nt_error *reterr)
+{
+    nt_autoclose int fd = -1;
+    nt_auto(nt_buf_done) struct nt_buf page = NT_BUF(PAGE_MAX);
+    struct stock stock;
+    if (open_below(folder, CORE "/man/man1", &fd, reterr) < 0)
         return -1;
     man_add_program(&page, tree, NT_VERSION);
     int result = write_page(fd, "nanoterm", &page, reterr);
-    for (uint32_t i = 0; result == 0 && i < tree->count; i++) {
-        if (tree->commands[i]->flags & NT_HIDDEN)
-            continue;
-        nt_auto(nt_buf_done) struct nt_buf name = NT_BUF(256);
-        man_add_name(&name, tree->commands[i]);
-        nt_buf_reset(&page);
-        man_add_command(&page, tree->commands[i], source, NT_VERSION);
-        result = write_page(fd, nt_buf_text(&name), &page, reterr);
-    }
+    for (uint32_t i = 0; result == 0 && i < tree->count; i++)
+        if (!(tree->commands[i]->flags & NT_HIDDEN)
+            && package_of(plugins, packages, tree->commands[i], &stock))
+            result = write_command(plugins, tree->commands[i], folder, &stock, reterr);
     return result;
+}
+
+static void add_word(struct nt_buf *b, const char *path, const struct stock *stock)
+{
+    char word[64] = "";
+    struct stock known;
+    size_t length = strcspn(path, " ");
+    if (length < sizeof(word))
+        memcpy(word, path, length);
+    if (*word && !stock_find(nt_buf_text(b), word, &known))
+        nt_buf_addf(b, "%s %s %s\n", word, stock->plugin, stock->package);
+}
+
+/* Adds a line for each word that commands and aliases of our plugins begin with. */
+static int write_stock(const struct plugins *plugins, const struct tree *tree, const char *folder,
+                       const char *packages, struct nt_error *reterr)
+{
+    nt_autoclose int fd = -1;
+    nt_auto(nt_buf_done) struct nt_buf lines = NT_BUF(PAGE_MAX);
+    nt_buf_add(&lines, packages);
+    for (uint32_t i = 0; i < tree->count; i++) {
+        const struct nt_command *command = tree->commands[i];
+        struct stock stock;
+        if (!package_of(plugins, packages, command, &stock) || strcmp(stock.package, CORE) == 0)
+            continue;
+        add_word(&lines, command->path, &stock);
+        const struct nt_alias *alias;
+        for (uint32_t j = 0; (alias = tree_row(&command->aliases, j)); j++)
+            add_word(&lines, alias->path, &stock);
+    }
+    if (!nt_buf_ok(&lines))
+        return nt_fail(reterr, NT_E_LIMIT, "the list of packages is too long");
+    return open_below(folder, CORE "/nanoterm", &fd, reterr) < 0
+               ? -1
+               : files_write(fd, "stock", nt_buf_text(&lines), lines.size, reterr);
 }
 
 static int write_script(const char *folder, const char *below, const char *name, const char *shell,
@@ -75,14 +144,20 @@ static int write_script(const char *folder, const char *below, const char *name,
                : files_write(fd, name, text, strlen(text), reterr);
 }
 
-int generate(const struct plugins *plugins, const char *folder, struct nt_error *reterr)
+int generate(const struct plugins *plugins, const char *folder, const char *packages_file,
+             struct nt_error *reterr)
 {
     nt_auto(known_tree_done) struct tree tree = { .commands = NULL };
-    struct catalog_source source = known_source(plugins);
+    nt_auto(nt_buf_done) struct nt_buf packages = NT_BUF(PAGE_MAX);
+    stock_read(packages_file, &packages);
+    if (packages.size == 0)
+        return nt_fail(reterr, NT_E_CONFIG, "cannot read %s", packages_file);
     if (known_tree(plugins, &tree, reterr) < 0
-        || write_pages(&tree, &source.errors, folder, reterr) < 0
-        || write_script(folder, "bash-completion/completions", "nanoterm", "bash", reterr) < 0
-        || write_script(folder, "zsh/site-functions", "_nanoterm", "zsh", reterr) < 0)
+        || write_pages(plugins, &tree, folder, nt_buf_text(&packages), reterr) < 0
+        || write_stock(plugins, &tree, folder, nt_buf_text(&packages), reterr) < 0)
         return -1;
-    return write_script(folder, "fish/vendor_completions.d", "nanoterm.fish", "fish", reterr);
+    for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++)
+        if (write_script(folder, scripts[i].below, scripts[i].name, scripts[i].shell, reterr) < 0)
+            return -1;
+    return 0;
 }

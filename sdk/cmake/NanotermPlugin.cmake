@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# nt_add_plugin(NAME SOURCES … [LIBRARIES …]): one shared object that exports nt_plugin_v1, its manifest, its install.
+# nt_add_plugin(NAME SOURCES … [LIBRARIES …] [PACKAGE …]): one shared object that exports nt_plugin_v1, its manifest, its
+# install. PACKAGE is the install component, and with CPack the package, that it belongs to (nanoterm-plugin-NAME).
 # The manifest is written by the program itself: it loads the plugin, checks its tables and stops the build with the name
 # of the row when one is wrong.
 
@@ -7,7 +8,10 @@
 set(NT_PLUGIN_EXPORTS ${CMAKE_CURRENT_LIST_DIR}/plugin.map)
 
 function(nt_add_plugin name)
-  cmake_parse_arguments(P "" "" "SOURCES;LIBRARIES" ${ARGN})
+  cmake_parse_arguments(P "" "PACKAGE" "SOURCES;LIBRARIES" ${ARGN})
+  if(NOT P_PACKAGE)
+    set(P_PACKAGE nanoterm-plugin-${name})
+  endif()
   add_library(plugin_${name} MODULE ${P_SOURCES})
   target_link_libraries(plugin_${name} PRIVATE nt_sdk ${P_LIBRARIES})
   target_include_directories(plugin_${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
@@ -25,7 +29,8 @@ function(nt_add_plugin name)
     VERBATIM)
   add_dependencies(plugin_${name} nanoterm)
   set_property(GLOBAL APPEND PROPERTY NT_PLUGINS plugin_${name})
-  install(TARGETS plugin_${name} LIBRARY DESTINATION ${NT_PLUGIN_DIR})
+  set_property(GLOBAL APPEND PROPERTY NT_PACKAGE_OF_PLUGINS "${name} ${name} ${P_PACKAGE}")
+  install(TARGETS plugin_${name} LIBRARY DESTINATION ${NT_PLUGIN_DIR} COMPONENT ${P_PACKAGE})
   # Written anew for the installed file: `install --strip` changes its size. The program in the build tree does it, as
   # the installed one may lie under DESTDIR.
   install(CODE "
@@ -34,5 +39,5 @@ function(nt_add_plugin name)
     set(plugin \"\$ENV{DESTDIR}\${plugin}\")
     execute_process(COMMAND \"\${CMAKE_COMMAND}\" -E env ASAN_OPTIONS=detect_leaks=0
       \"$<TARGET_FILE:nanoterm>\" --internal-manifest \"\${plugin}.so\" \"\${plugin}.json\"
-      COMMAND_ERROR_IS_FATAL ANY)")
+      COMMAND_ERROR_IS_FATAL ANY)" COMPONENT ${P_PACKAGE})
 endfunction()
