@@ -26,6 +26,7 @@
 #include "core/plugin/commands.h"
 #include "core/plugin/plugins.h"
 #include "core/raw/raw.h"
+#include "core/update/update.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
@@ -383,6 +384,10 @@ int main(int argc, char **argv)
         fill_gaps();
         print_completion(argc, argv, &error);
         return 0;
+    } else if (argc == 3 && strcmp(argv[1], "--internal-update-check") == 0) {
+        fill_gaps();
+        update_work((uint32_t)(argv[2][0] - '0'));
+        return 0;
     } else if (is_version(argc, argv, &json)) {
         result = print_version(json, &error);
     } else {
@@ -390,6 +395,8 @@ int main(int argc, char **argv)
         result = run_all(&run, &error);
     }
     uint32_t status = finish(&run, result, &error);
+    uint32_t flags = run.flags;
     run_done(&run);
+    update_after(personality_of(argv[0]), flags, NT_VERSION);
     return (int)status;
 }
