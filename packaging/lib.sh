@@ -34,6 +34,8 @@ install_packages() {
     [ ${#missing[@]} -eq 0 ] && { say "packages: all there"; return; }
     if [ "$(id -u)" -ne 0 ]; then
         command -v sudo >/dev/null || die "these packages are missing and sudo is not there: ${missing[*]}"
+        # without a terminal there is nobody to type a password
+        [ -t 0 ] || sudo -n true 2>/dev/null || die "these packages are missing and sudo is not allowed: ${missing[*]}"
         sudo=(sudo)
     fi
     say "packages: installing ${missing[*]}"
