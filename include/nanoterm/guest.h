@@ -52,7 +52,7 @@ enum {
     NT_G_STDOUT = 20,    /* ← bytes */
     NT_G_STDERR = 21,    /* ← bytes */
     /* → SIGNAL: to the process group of the program; NT_GX_TREE in FLAGS: SIGKILL to all its
-     * tree */
+     * tree; NT_GX_HANG_UP: its terminal is closed */
     NT_G_SIGNAL = 22,
     /* ← STATUS(0..255) REASON(NT_GR_*) SIGNAL OUT_BYTES ERR_BYTES HITS(NT_GH_*); ends the
      * operation */
@@ -153,6 +153,9 @@ enum {
 #define NT_GX_KEEP 0x80u
 #define NT_GX_AGENT 0x100u /* the long-running program that ATTACH takes when it names none */
 #define NT_GX_READ_ONLY 0x200u
+/* of SIGNAL, by who started it in a terminal: hang up as if the stream was lost, whatever KEEP
+ * says */
+#define NT_GX_HANG_UP 0x400u
 
 /* FLAGS of file operations. */
 #define NT_GF_PARENTS 0x1u /* make missing folders */
@@ -284,7 +287,8 @@ enum {
 #define NT_GC_TREES 0x40u   /* NT_G_TREE_READ, _WRITE, NT_G_HOLE */
 #define NT_GC_PASS_FD 0x80u /* NT_GF_PASS_FD */
 #define NT_GC_PORTS 0x100u
-#define NT_GC_BEAT 0x200u /* BEAT_MS is honoured */
+#define NT_GC_BEAT 0x200u    /* BEAT_MS is honoured */
+#define NT_GC_HANG_UP 0x400u /* NT_GX_HANG_UP */
 
 /* --- writing ------------------------------------------------------------------------------- */
 

@@ -32,7 +32,7 @@ static void send_hello(struct conn *c)
     nt_g_add_number(&w, NT_GT_VERSION, NT_G_VERSION);
     nt_g_add_number(&w, NT_GT_CAPS,
                     NT_GC_EXEC | NT_GC_FILES | NT_GC_ADOPT | NT_GC_JOBS | NT_GC_BEAT | NT_GC_PORTS
-                        | NT_GC_TTY | NT_GC_SEARCH | NT_GC_TREES | NT_GC_PASS_FD);
+                        | NT_GC_TTY | NT_GC_SEARCH | NT_GC_TREES | NT_GC_PASS_FD | NT_GC_HANG_UP);
     nt_g_add(&w, NT_GT_NONCE, guest.nonce, sizeof(guest.nonce));
     nt_g_add_number(&w, NT_GT_PID, (uint64_t)getpid());
     conn_send_writer(c, &w);

@@ -413,16 +413,21 @@ static void on_hung_up(struct timer *timer)
     program_kill(OWNER(timer, struct program, timeout), NT_GR_KILLED);
 }
 
-/* As when a line is dropped: SIGHUP, and a moment for the shell to write its history. */
-void program_terminal_lost(struct program *p)
+void program_hang_up(struct program *p)
 {
-    p->conn = NULL;
-    if (p->is_gone || p->is_told || (p->job && p->job->flags & (NT_GX_KEEP | NT_GX_BACKGROUND)))
+    if (p->is_gone || p->is_told)
         return;
     p->is_hung_up = true;
     loop_timer_end(&p->timeout);
     loop_timer(&p->timeout, HANG_UP_MS, on_hung_up);
     terminal_hang_up(p->terminal);
+}
+
+void program_terminal_lost(struct program *p)
+{
+    p->conn = NULL;
+    if (!p->job || !(p->job->flags & (NT_GX_KEEP | NT_GX_BACKGROUND)))
+        program_hang_up(p);
 }
 
 /* --- what the supervisor says -------------------------------------------------------------- */

@@ -78,6 +78,8 @@ void program_close_input(struct program *p);
 void program_terminal_done(struct program *p);
 /* Who started it in a terminal has gone. */
 void program_terminal_lost(struct program *p);
+/* As when a line is dropped: SIGHUP, and a moment for the shell to write its history. */
+void program_hang_up(struct program *p);
 
 /* A child that is no helper was reaped. */
 void program_reaped(pid_t pid);

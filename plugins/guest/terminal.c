@@ -444,12 +444,14 @@ static int feed_end(struct tty_viewer *v)
 static int viewer_signal(struct tty_viewer *v, const struct request *r)
 {
     struct program *p = v->terminal->program;
-    uint64_t signo = request_number(r, NT_GT_SIGNAL, 0);
+    uint64_t signo = request_number(r, NT_GT_SIGNAL, 0), flags = request_number(r, NT_GT_FLAGS, 0);
     if (!v->is_owner)
         return -1;
-    if (request_number(r, NT_GT_FLAGS, 0) & NT_GX_TREE) {
-        if (p)
+    if (flags & (NT_GX_TREE | NT_GX_HANG_UP)) {
+        if (p && flags & NT_GX_TREE)
             program_kill(p, NT_GR_KILLED);
+        else if (p)
+            program_hang_up(p);
         return 1;
     }
     if (signo < 1 || signo >= NSIG)

@@ -109,7 +109,12 @@ void tty_on_lost(struct tty *t, const char *text)
     if (t->has_exited || t->has_failed || t->has_left)
         return;
     nt_fail(t->reterr, NT_E_CLOSED, "%s", text);
-    if (t->spec->is_attach || t->spec->is_kept)
+    nt_auto(nt_buf_done) struct nt_buf job = NT_BUF(128);
+    nt_buf_add_printable(&job, t->started.job, false);
+    if (t->outlives_server)
+        nt_hint(t->reterr, "the program may still run; look with: nanoterm attach %s --job %s",
+                t->spec->id, nt_buf_text(&job));
+    else if (t->spec->is_attach || t->spec->is_kept)
         nt_hint(t->reterr, "the program may still run; look with: nanoterm attach %s", t->spec->id);
     t->reterr->request_sent = 1;
     t->has_failed = true;

@@ -102,6 +102,7 @@ struct tty {
     struct silence silence;
     bool has_started, has_exited, has_failed, has_left, input_ended, wants_end;
     bool is_without_beats, is_silent;
+    bool outlives_server; /* only its client's loss hangs it up */
     char escape;
     uint32_t status, reason, done;
 };

@@ -163,6 +163,7 @@ static void on_control(struct tty_link *l)
     } else if (strcmp(type, "pty_started") == 0) {
         if (!json_object_get(m, "beat_ms"))
             tty_on_no_beats(l->tty);
+        l->tty->outlives_server = json_is_true(json_object_get(m, "outlives_server"));
         tty_on_started(l->tty, nt_json_text(m, "session_id"),
                        json_integer_value(json_object_get(m, "pid")));
         flush(l);

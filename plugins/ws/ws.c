@@ -605,8 +605,9 @@ static const struct nt_command commands[] = {
       .description =
           "A login shell (bash, else sh) in a terminal of its own. Every key goes to it; at the "
           "start of a line ~. disconnects, also from a workspace that does not answer, ~~ types a "
-          "tilde and ~? helps. A lost connection hangs it up. When our input is no terminal it is "
-          "typed in, and its end is Ctrl-D.",
+          "tilde and ~? helps. A lost connection hangs it up; where only the server was lost, it "
+          "goes on, and attach --job takes it. When our input is no terminal it is typed in, and its "
+          "end is Ctrl-D.",
       .columns = NT_TABLE(exec_columns),
       .examples = NT_TABLE(shell_examples),
       .errors = NT_TABLE(exec_errors),

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""shell, attach and exec --tty on a real terminal (pexpect)."""
+"""shell, attach and exec --tty on a real terminal (pexpect); embedded and through TCP."""
 import os
+import re
 import signal
 import subprocess
 import termios
+import threading
 
 import pexpect
 import pytest
 
-from conftest import BIN, wait_until
+from conftest import BIN, is_alive, wait_until
 
 PROMPT = r"agent@ws-[a-z0-9]+:/workspace\$ "
 
@@ -30,6 +32,80 @@ def term(cli):
         child.close(force=True)
 
 
+class Place:
+    """The commands and terminals on one workspace, on one of the two ways."""
+
+    def __init__(self, cli, term, env, ws):
+        self.cli, self.env, self.ws, self._term = cli, env, ws, term
+
+    def __call__(self, *words, **how):
+        return self.cli(*words, env=self.env, **how)
+
+    def ok(self, *words, **how):
+        return self.cli.ok(*words, env=self.env, **how)
+
+    def term(self, *words):
+        return self._term(*words, env=self.env)
+
+    def shell(self):
+        child = self.term("shell", self.ws)
+        child.expect(PROMPT)
+        return child
+
+    def sh(self, script):
+        return self.ok("exec", self.ws, "--", "sh", "-c", script).stdout
+
+    def guests(self):
+        found = [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and is_guest_of(pid, self.ws)]
+        assert found
+        return found
+
+
+@pytest.fixture(params=["local", "remote"])
+def place(request, cli, term):
+    if request.param == "local":
+        return Place(cli, term, cli.env, request.getfixturevalue("ws"))
+    return Place(cli, term, *request.getfixturevalue("remote"))
+
+
+class Server:
+    """One on TCP that a test may kill: on the same data again, but on another port."""
+
+    def __init__(self, cli, term):
+        self.data = cli.home / "killed"
+        self.cli = cli
+        self._term = term
+        self.start()
+
+    def start(self):
+        self.process = self.cli.start("serve", "--listen", "127.0.0.1:0", "--data", self.data)
+        url = None
+        for line in self.process.stderr:
+            url = re.search(rb"http://127\.0\.0\.1:\d+", line)
+            if url:
+                break
+        assert url, "the server did not say where it listens"
+        threading.Thread(target=self.process.stderr.read, daemon=True).start()
+        self.env = {**self.cli.env, "NANOTERM_API_URL": url.group().decode(),
+                    "NANOTERM_API_KEY": (self.data / "owner.key").read_text().strip()}
+
+    def place(self):
+        return Place(self.cli, self._term, self.env, self.cli.ok("--json", "ws", "create", env=self.env, timeout=120).json["id"])
+
+    def end(self, signo):
+        self.process.send_signal(signo)
+        return self.process.wait(60)
+
+
+@pytest.fixture
+def server(fresh, term):
+    made = Server(fresh(), term)
+    yield made
+    for row in made.cli("--json", "ws", "list", env=made.env).json:
+        made.cli.ok("ws", "rm", row["id"], env=made.env)
+    assert made.end(signal.SIGTERM) == 0
+
+
 def ended(child):
     child.expect(pexpect.EOF)
     # the terminal's mode is read before the last descriptor of it is closed
@@ -42,9 +118,12 @@ def is_restored(child):
     return child.mode[:4] == child.before_us[:4]
 
 
-def test_a_shell_from_prompt_to_status(term, ws):
-    child = term("shell", ws)
-    child.expect(PROMPT)
+def is_raw(child):
+    return termios.tcgetattr(child.child_fd)[:4] != child.before_us[:4]
+
+
+def test_a_shell_from_prompt_to_status(place):
+    child = place.shell()
     child.sendline("stty size; echo T=$TERM; tput setaf 1 | od -An -c")
     child.expect("31 91\r\n")
     child.expect("T=xterm-256color")
@@ -70,8 +149,8 @@ def size_of(child):
     return child.match.group(1)
 
 
-def test_the_escape_is_special_at_the_start_of_a_line_only(term, ws):
-    child = term("shell", ws, "--", "sh", "-c", "echo ready; cat")
+def test_the_escape_is_special_at_the_start_of_a_line_only(place):
+    child = place.term("shell", place.ws, "--", "sh", "-c", "echo ready; cat")
     child.expect("ready")
     child.send("a~.b\r~~c\r")
     child.expect("(?s)~c.*~c")  # the echo, and what cat says
@@ -81,12 +160,11 @@ def test_the_escape_is_special_at_the_start_of_a_line_only(term, ws):
     assert ended(child) not in (0, None) and is_restored(child)
 
 
-def test_an_agent_is_left_and_taken_again(term, cli, ws):
-    nobody = cli("attach", ws)
+def test_an_agent_is_left_and_taken_again(place):
+    nobody = place("attach", place.ws)
     assert nobody.status == 3 and b"exec --foreground" in nobody.stderr
-    assert cli("exec", "--foreground", ws, "--", "bash", "-c",
-               "while read a; do stty size; echo got=$a; done; exit 6").status == 0
-    one, two, look = term("attach", ws), term("attach", ws), term("attach", "--read-only", ws)
+    place.ok("exec", "--foreground", place.ws, "--", "bash", "-c", "while read a; do stty size; echo got=$a; done; exit 6")
+    one, two, look = (place.term("attach", *how, place.ws) for how in ([], [], ["--read-only"]))
     one.sendline("first")
     for child in (one, two, look):
         child.expect("got=first")
@@ -97,25 +175,23 @@ def test_an_agent_is_left_and_taken_again(term, cli, ws):
     one.expect("got=second")
     one.send("\r~.")
     assert ended(one) == 0 and is_restored(one)
-    again = term("attach", ws)
+    again = place.term("attach", place.ws)
     again.expect("got=second")
     again.send("\x04")
     for child in (again, two, look):
         assert ended(child) == 6 and b"never" not in child.before
 
 
-def test_leaving_a_workspace_that_is_stopped(term, cli, ws):
-    child = term("shell", ws)
-    child.expect(PROMPT)
-    guest = [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and is_guest_of(pid, ws, cli)]
-    assert guest
-    for pid in guest:
+def test_leaving_a_workspace_that_is_stopped(place):
+    child = place.shell()
+    guests = place.guests()
+    for pid in guests:
         os.kill(pid, signal.SIGSTOP)
     try:
         child.send("typed for nobody\r~.")
         assert ended(child) not in (0, None) and is_restored(child)
     finally:
-        for pid in guest:
+        for pid in guests:
             os.kill(pid, signal.SIGCONT)
 
 
@@ -123,34 +199,31 @@ def test_a_frozen_workspace_is_told_to_a_person_and_ends_a_script(term, cli, rem
     """Slow: it waits for the real 30 s, on both ways at once. An idle shell beside them is never suspected."""
     idle = term("shell", cli.create())
     idle.expect(PROMPT)
-    remote_env, remote_ws = remote
-    ways = [(cli.create(), cli.env), (remote_ws, remote_env)]
+    places = [Place(cli, term, cli.env, cli.create()), Place(cli, term, *remote)]
     people, scripts, guests = [], [], []
-    for ws, env in ways:
-        people.append(term("shell", ws, env=env))
-        people[-1].expect(PROMPT)
-        with open(tmp_path / ws, "wb") as file:
-            scripts.append(cli.start("--json", "exec", "-t", ws, "--", "sh", "-c", "echo on; sleep 1000", env=env,
-                                     stdin=subprocess.PIPE, stderr=file))
+    for place in places:
+        people.append(place.shell())
+        with open(tmp_path / place.ws, "wb") as file:
+            scripts.append(cli.start("--json", "exec", "-t", place.ws, "--", "sh", "-c", "echo on; sleep 1000",
+                                     env=place.env, stdin=subprocess.PIPE, stderr=file))
         assert scripts[-1].stdout.readline() == b"on\r\n"
-        guests += [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and is_guest_of(pid, ws, cli)]
-    assert len(guests) >= 2
+        guests += place.guests()
     for pid in guests:
         os.kill(pid, signal.SIGSTOP)
     try:
-        for (ws, _), child, script in zip(ways, people, scripts):
-            child.expect_exact(f"[no sign of life from {ws} for 30 s; ~. leaves]", timeout=90)
+        for place, child, script in zip(places, people, scripts):
+            child.expect_exact(f"[no sign of life from {place.ws} for 30 s; ~. leaves]", timeout=90)
             assert script.wait(timeout=90) == 8
-            err = (tmp_path / ws).read_bytes()
-            assert b"nanoterm.unreachable" in err and ws.encode() in err
+            err = (tmp_path / place.ws).read_bytes()
+            assert b"nanoterm.unreachable" in err and place.ws.encode() in err
     finally:
         for pid in guests:
             os.kill(pid, signal.SIGCONT)
         for script in scripts:
             script.stdin.close()
             script.stdout.close()
-    for (ws, _), child in zip(ways, people):
-        child.expect_exact(f"[{ws} is back]")
+    for place, child in zip(places, people):
+        child.expect_exact(f"[{place.ws} is back]")
         assert b"no sign of life" not in child.before
         child.sendline("echo still-$((40+2)); exit 3")
         child.expect("still-42")
@@ -159,7 +232,7 @@ def test_a_frozen_workspace_is_told_to_a_person_and_ends_a_script(term, cli, rem
     assert ended(idle) == 4 and b"sign of life" not in idle.before
 
 
-def is_guest_of(pid, ws, cli):
+def is_guest_of(pid, ws):
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             words = file.read().split(b"\0")
@@ -168,23 +241,78 @@ def is_guest_of(pid, ws, cli):
     return b"nanoterm-guest" in words[0] and ws.encode() in words
 
 
-def test_a_killed_client_leaves_no_raw_terminal(term, ws):
-    child = term("shell", ws)
-    child.expect(PROMPT)
-    assert termios.tcgetattr(child.child_fd)[:4] != child.before_us[:4]
+def test_a_killed_client_leaves_no_raw_terminal_and_is_hung_up(place):
+    child = place.shell()
+    child.sendline("trap 'echo hung-up >/tmp/hup' EXIT; setsid sleep 77.7 & echo set-$((1+1))")
+    child.expect("set-2")
+    assert is_raw(child)
     os.kill(child.pid, signal.SIGKILL)
-    wait_until(lambda: termios.tcgetattr(child.child_fd)[:4] == child.before_us[:4], 20, "the terminal's own mode")
+    wait_until(lambda: not is_raw(child), 20, "the terminal's own mode")
+    wait_until(lambda: place.sh("cat /tmp/hup; ps ax | grep -c '[s]leep 77.7'; true") == b"hung-up\n0\n", 30, "the hang-up")
+    place.sh("rm /tmp/hup")
 
 
-def test_what_was_left_on_is_undone(term, ws):
-    child = term("exec", "-t", ws, "--", "printf", r"\033[?1049h\033[?1000h\033[?2004h\033[?25lend")
+def test_a_shell_outlives_the_server_on_tcp(server):
+    """The client's terminal is sane again, it knows the way back, and nothing of the shell is lost."""
+    place = server.place()
+    child = place.shell()
+    child.sendline("X=kept; printf '\\033[?1049h\\033[?2004h'; echo a-$((1+1))")
+    child.expect("a-2\r\n")
+    assert server.end(signal.SIGKILL) == -signal.SIGKILL
+    child.expect(r"nanoterm attach (ws_\w+) --job (\w+)")
+    assert child.match.group(1).decode() == place.ws
+    job = child.match.group(2).decode()
+    for mode in (b"\x1b[?1049l", b"\x1b[?2004l"):
+        assert mode in child.before
+    assert b"connection" in child.before
+    assert ended(child) == 1 and is_restored(child)
+    server.start()
+    place.env = server.env
+    again = place.term("attach", place.ws, "--job", job)
+    again.expect("a-2")
+    again.sendline("echo b-$X")
+    again.expect("b-kept")
+    again.sendline("exit 5")
+    assert ended(again) == 5 and is_restored(again)
+    # a server that is stopped in order leaves as much
+    child = place.shell()
+    assert server.end(signal.SIGTERM) == 0
+    child.expect(r"nanoterm attach ws_\w+ --job (\w+)")
+    job = child.match.group(1).decode()
+    assert ended(child) == 1 and is_restored(child)
+    server.start()
+    place.env = server.env
+    again = place.term("attach", place.ws, "--job", job)
+    again.expect(PROMPT)
+    again.send("\r~.")
+    assert ended(again) == 0
+    rows = place.ok("--json", "job", "list", place.ws).json
+    assert [row["id"] for row in rows if row["running"]] == [job]
+
+
+def test_a_local_shell_does_not_notice_that_the_server_is_killed(fresh, term):
+    cli = fresh()
+    place = Place(cli, term, cli.env, cli.create())
+    child = place.shell()
+    pid = cli.server_pid()
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not is_alive(pid), 20, "the server to be gone")
+    child.sendline("echo on-$((40+2))")
+    child.expect("on-42")
+    assert [row["terminal"] for row in place.ok("--json", "job", "list", place.ws).json] == [True]  # by another server
+    child.sendline("exit 4")
+    assert ended(child) == 4 and is_restored(child)
+
+
+def test_what_was_left_on_is_undone(place):
+    child = place.term("exec", "-t", place.ws, "--", "printf", r"\033[?1049h\033[?1000h\033[?2004h\033[?25lend")
     child.expect("end")
     assert ended(child) == 0
     for mode in (b"\x1b[?1049l", b"\x1b[?1000l", b"\x1b[?2004l", b"\x1b[?25h"):
         assert mode in child.before
 
 
-def test_nothing_is_typed_on_the_callers_terminal(term, ws):
+def test_nothing_is_typed_on_the_callers_terminal(place):
     """TIOCSTI and TIOCLINUX are refused on every descriptor, and the terminal inside is another."""
     attack = ("import fcntl, os, array\n"
               "fds = [0, 1, 2, os.open('/dev/tty', os.O_RDWR)]\n"
@@ -193,33 +321,33 @@ def test_nothing_is_typed_on_the_callers_terminal(term, ws):
               "        try: fcntl.ioctl(fd, request, b'X'); print('ALLOWED')\n"
               "        except OSError as e: print('refused', e.errno)\n"
               "print(os.ttyname(0))")
-    child = term("exec", "-t", ws, "--", "python3", "-c", attack)
+    child = place.term("exec", "-t", place.ws, "--", "python3", "-c", attack)
     child.expect("refused 1")
     child.expect(r"/dev/pts/\d")
     assert b"ALLOWED" not in child.before
     assert ended(child) == 0
 
 
-def test_errors_carry_no_escapes(cli, ws):
-    done = cli("exec", "-t", ws, "--", "/no/\x1b]0;evil\x07")
+def test_errors_carry_no_escapes(place):
+    done = place("exec", "-t", place.ws, "--", "/no/\x1b]0;evil\x07")
     assert done.status == 127 and b"\x1b" not in done.stderr and b"\x07" not in done.stderr
 
 
-def test_an_input_that_is_no_terminal_is_typed(cli, ws):
-    done = cli("shell", ws, input=b"echo $((40+2)); tty; exit 4\n")
+def test_an_input_that_is_no_terminal_is_typed(place):
+    done = place("shell", place.ws, input=b"echo $((40+2)); tty; exit 4\n")
     assert done.status == 4 and b"42" in done.stdout and b"/dev/pts/" in done.stdout
-    assert cli("exec", "-t", ws, "--", "cat", input=b"no newline").stdout.count(b"no newline") == 2
+    assert place("exec", "-t", place.ws, "--", "cat", input=b"no newline").stdout.count(b"no newline") == 2
 
 
-def test_an_input_that_has_ended_stays_ended(cli, ws):
+def test_an_input_that_has_ended_stays_ended(place):
     """A program that empties its input as it starts, or reads it again, sees the end, too."""
     for command in ("cat; cat; cat; echo done", "read -r line; stty sane; sleep 0.3; stty -echo; cat; cat; echo $line done"):
-        done = cli("exec", "-t", ws, "--", "sh", "-c", command, input=b"typed\n")
+        done = place("exec", "-t", place.ws, "--", "sh", "-c", command, input=b"typed\n")
         assert done.status == 0 and done.stdout.endswith(b"done\r\n"), done
 
 
-def test_one_that_goes_on_alone(cli, ws):
-    made = cli.ok("--json", "shell", ws, "--detach", "--log", "/tmp/term.log", "--", "sh", "-c", "tty; exit 3").json
+def test_one_that_goes_on_alone(place):
+    made = place.ok("--json", "shell", place.ws, "--detach", "--log", "/tmp/term.log", "--", "sh", "-c", "tty; exit 3").json
     assert made["id"] and made["pid"] > 0
-    wait_until(lambda: cli("exec", ws, "--", "cat", "/tmp/term.log.exit").stdout == b"3\n", 30, "its status")
-    assert b"/dev/pts/" in cli.ok("exec", ws, "--", "cat", "/tmp/term.log").stdout
+    wait_until(lambda: place("exec", place.ws, "--", "cat", "/tmp/term.log.exit").stdout == b"3\n", 30, "its status")
+    assert b"/dev/pts/" in place.sh("cat /tmp/term.log")

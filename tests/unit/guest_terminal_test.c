@@ -221,6 +221,43 @@ static void a_kept_one_outlives_its_line(void **state)
     heard_done(&again);
 }
 
+static void say_hang_up(int fd)
+{
+    say(fd, frame_number(frame_new(NT_G_SIGNAL), NT_GT_FLAGS, NT_GX_HANG_UP));
+}
+
+/* A server that lost its client says so; its own loss would have kept the program. */
+static void a_kept_one_is_hung_up_on_request(void **state)
+{
+    (void)state;
+    struct heard h = { 0 }, other;
+    int fd = tty_start(NT_GX_KEEP, "setsid sleep 86.7 & trap 'exit 9' HUP; echo ready; while :; do "
+                                   "sleep 0.05; done");
+    hear_until(fd, &h, "ready");
+    expect_process("sleep 86.7", true);
+    say_hang_up(fd);
+    hear_rest(fd, &h);
+    assert_int_equal(h.last, NT_G_EXIT);
+    expect_process("sleep 86.7", false);
+    heard_done(&h);
+
+    /* nobody else's right */
+    memset(&h, 0, sizeof(h));
+    fd = guest_connect();
+    say(fd, frame_text(tty_frame(NT_GX_KEEP, "echo ready; read a; echo got=$a", 90, 30), NT_GT_ID,
+                       "pty_theirs"));
+    hear_until(fd, &h, "ready");
+    int viewer = attach("pty_theirs", 0, 0, &other);
+    say_hang_up(viewer);
+    hear_rest(viewer, &other);
+    assert_int_not_equal(other.last, NT_G_EXIT);
+    heard_done(&other);
+    type(fd, "x\n");
+    hear_rest(fd, &h);
+    assert_non_null(strstr((char *)h.bytes[0], "got=x"));
+    heard_done(&h);
+}
+
 static void viewers_share_one_terminal(void **state)
 {
     (void)state;
@@ -400,6 +437,7 @@ int main(void)
         cmocka_unit_test(a_lost_line_hangs_up_and_takes_the_tree),
         cmocka_unit_test(one_that_ignores_the_hang_up_is_killed),
         cmocka_unit_test(a_kept_one_outlives_its_line),
+        cmocka_unit_test(a_kept_one_is_hung_up_on_request),
         cmocka_unit_test(no_agent_is_an_error),
         cmocka_unit_test(viewers_share_one_terminal),
         cmocka_unit_test(a_viewer_that_does_not_read_blocks_nobody),

@@ -3,8 +3,10 @@
  *
  * The narrow form is all JSON; its sessions are started in the background, so they outlive the
  * socket and this server, and the socket only attaches. The wide form carries bytes as they are,
- * and starts any program; it hangs up when the socket is lost, unless asked to keep it. pty_started
- * is the first message of either. README.md describes the messages. */
+ * and starts any program; it hangs up when the client is lost, unless asked to keep it; when this
+ * server is lost, it goes on. pty_started is the first message of either. README.md describes the
+ * messages. */
+#include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +28,7 @@
 #define WINDOW (2u * 1024 * 1024)     /* of what the client may have on its way */
 #define INPUT_WAITS_MAX (256u * 1024) /* for a program that does not read */
 #define LINGER_MS 10000               /* after the end, for the client to close */
+#define HANG_UP_MS 5000               /* for the guest to say that the program has ended */
 
 enum { CHANNEL_INPUT = 0, CHANNEL_OUTPUT = 1 };
 
@@ -51,6 +54,7 @@ struct session {
     bool is_inside; /* wide: of a binary message whose first byte was read */
     bool owes_consumed, is_lent, is_stalled;
     bool can_beat; /* the guest gives signs of life, and the client wants them */
+    bool hangs_up, can_hang_up, is_hanging_up;
     json_int_t beat_ms;
     uint64_t owed, waiting; /* to be granted; in the guest's queue since it was full */
     struct nt_buf text;
@@ -69,13 +73,51 @@ static void session_check(struct session *s)
     free(s);
 }
 
+static void send_frame(struct session *s, struct nt_g_writer *w)
+{
+    size_t size = nt_g_done(w);
+    if (s->op && size)
+        guest_op_send(s->op, 0, (struct nt_bytes){ w->data, size });
+}
+
+static void on_hang_up_late(void *data)
+{
+    struct session *s = data;
+    s->is_hanging_up = false;
+    if (s->op && !s->is_lent)
+        guest_op_cancel(s->op);
+    session_check(s);
+}
+
+/* The program was started to outlive this server (KEEP), but not its client: the guest is told
+ * which of the two has gone. */
+static void hang_up(struct session *s)
+{
+    uint8_t memory[64];
+    struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), NT_G_SIGNAL);
+    nt_g_add_number(&w, NT_GT_FLAGS, s->can_hang_up ? NT_GX_HANG_UP : NT_GX_TREE);
+    send_frame(s, &w);
+    s->is_hanging_up = true;
+    s->server->loop->ops->timer_end(s->timer);
+    s->timer = s->server->loop->ops->timer(s->server->loop, HANG_UP_MS, 0, on_hang_up_late, s);
+}
+
+static void let_go(struct session *s)
+{
+    if (!s->op || s->is_hanging_up)
+        return;
+    if (s->hangs_up)
+        hang_up(s);
+    else if (!s->is_lent)
+        guest_op_cancel(s->op);
+}
+
 static void session_over(struct session *s, uint16_t code, const char *reason)
 {
     s->phase = PHASE_OVER;
     if (s->sock)
         net_ws_close(s->sock, code, reason);
-    if (s->op && !s->is_lent)
-        guest_op_cancel(s->op);
+    let_go(s);
 }
 
 static json_t *message_new(const struct session *s, const char *type)
@@ -130,6 +172,8 @@ static void send_started(struct session *s)
         json_object_set_new(m, "offset", json_integer((json_int_t)s->row.offset));
     if (s->can_beat)
         json_object_set_new(m, "beat_ms", json_integer(s->beat_ms));
+    if (s->hangs_up)
+        json_object_set_new(m, "outlives_server", json_true());
     exec_ws_send(s->sock, m);
 }
 
@@ -137,6 +181,7 @@ static void on_hello(void *data, uint64_t version, uint64_t caps, const uint8_t 
 {
     struct session *s = data;
     s->can_beat = s->beat_ms && caps & NT_GC_BEAT;
+    s->can_hang_up = caps & NT_GC_HANG_UP;
 }
 
 static void take_started(struct session *s, const struct nt_g_frame *frame)
@@ -175,6 +220,7 @@ static void take_exit(struct session *s, const struct nt_g_frame *frame)
         session_error(s, 1011, &error);
         return;
     }
+    s->hangs_up = false;
     json_t *m = message_new(s, "pty_exited");
     json_object_set_new(m, "exit_code", json_integer(guest_exit_code(&f)));
     if (s->is_wide) {
@@ -219,7 +265,7 @@ static void on_bytes_sent(void *data)
 {
     struct session *s = data;
     s->is_lent = false;
-    if (s->op && s->phase == PHASE_OVER)
+    if (s->op && s->phase == PHASE_OVER && !s->is_hanging_up)
         guest_op_cancel(s->op);
     else if (s->op)
         guest_op_consumed(s->op);
@@ -336,7 +382,8 @@ static int start(struct session *s, json_t *m, struct nt_error *reterr)
     uint32_t flags = NT_GX_TTY;
     if (!s->is_wide || s->is_detached)
         flags |= NT_GX_BACKGROUND;
-    if (s->is_wide && is_set(m, "keep"))
+    s->hangs_up = s->is_wide && !s->is_detached && !is_set(m, "keep");
+    if (s->is_wide && !s->is_detached)
         flags |= NT_GX_KEEP;
     if (s->is_wide && is_set(m, "agent"))
         flags |= NT_GX_AGENT;
@@ -443,13 +490,6 @@ static void take_input(struct session *s, const json_t *m)
         violation(s, "pty_input needs data, or data_base64 that is base64");
     else
         send_input(s, bytes, size);
-}
-
-static void send_frame(struct session *s, struct nt_g_writer *w)
-{
-    size_t size = nt_g_done(w);
-    if (s->op && size)
-        guest_op_send(s->op, 0, (struct nt_bytes){ w->data, size });
 }
 
 static void take_resize(struct session *s, const json_t *m)
@@ -568,9 +608,11 @@ static void on_closed(void *data, struct net_ws *sock, uint16_t code, const stru
 {
     struct session *s = data;
     s->sock = NULL;
+    if (reason && reason->sys == ECANCELED)
+        s->hangs_up = false; /* it is this server that leaves */
     /* a start in the background that was asked for is seen through */
-    if (s->op && !s->is_lent && s->phase != PHASE_START)
-        guest_op_cancel(s->op);
+    if (s->phase != PHASE_START)
+        let_go(s);
     s->phase = PHASE_OVER;
     session_check(s);
 }
