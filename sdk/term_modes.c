@@ -236,6 +236,21 @@ static bool is_on(const struct nt_term *term, unsigned m)
     return (term->modes >> m & 1u) != modes[m].is_on;
 }
 
+static void add_region(struct text *t, const struct nt_term *term)
+{
+    if (term->top)
+        add(t, term->bottom ? "\033[%u;%ur" : "\033[%ur", term->top, term->bottom);
+}
+
+static void add_charsets(struct text *t, const struct nt_term *term)
+{
+    for (unsigned i = 0; i < 2; i++)
+        if (term->charsets[i] != 'B')
+            add(t, "\033%c%c", i ? ')' : '(', term->charsets[i]);
+    if (term->is_shifted)
+        add(t, "\016");
+}
+
 size_t nt_term_restore(const struct nt_term *term, char ret[NT_TERM_TEXT_MAX])
 {
     struct text t = { ret, 0 };
@@ -248,13 +263,8 @@ size_t nt_term_restore(const struct nt_term *term, char ret[NT_TERM_TEXT_MAX])
     for (unsigned m = SCREENS; m < MODES; m++)
         add_mode(&t, m, is_on(term, m));
     add(&t, "\033%c", term->modes & KEYPAD ? '=' : '>');
-    if (term->top)
-        add(&t, term->bottom ? "\033[%u;%ur" : "\033[%ur", term->top, term->bottom);
-    for (unsigned i = 0; i < 2; i++)
-        if (term->charsets[i] != 'B')
-            add(&t, "\033%c%c", i ? ')' : '(', term->charsets[i]);
-    if (term->is_shifted)
-        add(&t, "\016");
+    add_region(&t, term);
+    add_charsets(&t, term);
     add(&t, "\033[%u q", term->shape);
     return t.size;
 }
@@ -280,5 +290,24 @@ size_t nt_term_undo(const struct nt_term *term, char ret[NT_TERM_TEXT_MAX])
     for (unsigned m = 0; m < SCREENS; m++)
         if (term->modes >> m & 1u)
             add_mode(&t, m, false);
+    return t.size;
+}
+
+size_t nt_term_redo(const struct nt_term *term, char ret[NT_TERM_TEXT_MAX])
+{
+    struct text t = { ret, 0 };
+    for (unsigned m = 0; m < MODES; m++)
+        if (term->modes >> m & 1u)
+            add_mode(&t, m, !modes[m].is_on);
+    if (term->modes & KEYPAD)
+        add(&t, "\033=");
+    if (term->top) {
+        add(&t, "\0337");
+        add_region(&t, term);
+        add(&t, "\0338");
+    }
+    add_charsets(&t, term);
+    if (term->shape)
+        add(&t, "\033[%u q", term->shape);
     return t.size;
 }

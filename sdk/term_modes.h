@@ -42,5 +42,7 @@ size_t nt_term_feed_to_clear(struct nt_term *term, const void *bytes, size_t siz
 size_t nt_term_restore(const struct nt_term *term, char ret[NT_TERM_TEXT_MAX]);
 /* Text that ends what a program has left on; empty when it has cleaned up. */
 size_t nt_term_undo(const struct nt_term *term, char ret[NT_TERM_TEXT_MAX]);
+/* Text that switches on again what undo has ended; what was on the screen is not known. */
+size_t nt_term_redo(const struct nt_term *term, char ret[NT_TERM_TEXT_MAX]);
 
 #endif

@@ -75,7 +75,9 @@ enum {
     NT_G_KILL = 27,
     /* → PID or ID, then STDIN…, END (STDIN_END before it closes its stdin) ← OK */
     NT_G_FEED = 28,
-    NT_G_RESIZE = 29, /* → COLS ROWS: of the terminal of the program of this stream */
+    /* → COLS ROWS: of the terminal of the program of this stream; what it has already: the program
+     * is made to draw all of its screen */
+    NT_G_RESIZE = 29,
 
     /* Files. Relative paths start at /workspace. */
     NT_G_STAT = 48, /* → PATH ← OK: entry fields */

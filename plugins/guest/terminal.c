@@ -97,12 +97,12 @@ static void on_redraw(struct timer *timer)
 }
 
 /* Programs that fill the screen draw it anew. Many do so only when the size has changed: where the
- * bytes kept do not make up the screen, it changes for a moment. */
-static void draw_anew(struct terminal *t)
+ * viewer's screen is not what the bytes kept make up, it changes for a moment. */
+static void draw_anew(struct terminal *t, bool is_lost)
 {
     if (t->fd < 0)
         return;
-    if (t->ring.first > 0 && t->rows > 1) {
+    if (is_lost && t->rows > 1) {
         pty_resize(t->fd, t->cols, (uint16_t)(t->rows - 1));
         loop_timer_end(&t->redraw);
         loop_timer(&t->redraw, REDRAW_MS, on_redraw);
@@ -461,6 +461,20 @@ static int viewer_signal(struct tty_viewer *v, const struct request *r)
     return 1;
 }
 
+/* A size that is not new: the viewer has lost its screen. */
+static void resize(struct tty_viewer *v, uint16_t cols, uint16_t rows)
+{
+    struct terminal *t = v->terminal;
+    v->cols = cols;
+    v->rows = rows;
+    if (active(t) != v)
+        return;
+    if (t->cols == cols && t->rows == rows)
+        draw_anew(t, true);
+    else
+        apply_size(t, cols, rows);
+}
+
 static int viewer_frame(struct conn *c, const struct nt_g_frame *frame)
 {
     struct tty_viewer *v = c->op;
@@ -480,10 +494,7 @@ static int viewer_frame(struct conn *c, const struct nt_g_frame *frame)
     case NT_G_STDIN_END:
         return feed_end(v);
     case NT_G_RESIZE:
-        v->cols = size_of(&r, NT_GT_COLS, v->cols);
-        v->rows = size_of(&r, NT_GT_ROWS, v->rows);
-        if (active(v->terminal) == v)
-            apply_size(v->terminal, v->cols, v->rows);
+        resize(v, size_of(&r, NT_GT_COLS, v->cols), size_of(&r, NT_GT_ROWS, v->rows));
         return 1;
     case NT_G_SIGNAL:
         return viewer_signal(v, &r);
@@ -659,7 +670,7 @@ void terminal_view(struct terminal *t, struct conn *c, const struct request *r)
         make_active(v);
     send_started(v);
     if (!v->is_read_only && !goes_on)
-        draw_anew(t);
+        draw_anew(t, t->ring.first > 0);
     if (v->is_behind && conn_can_send(c))
         send_screen(v);
     viewer_pump(v);

@@ -238,30 +238,26 @@ static void on_winch(void *data, int signo, uint32_t zero)
     send_size(data);
 }
 
-/* Somebody stops us from outside: our terminal is its own again meanwhile. */
-static void on_stop(void *data, int signo, uint32_t zero)
-{
-    (void)signo;
-    (void)zero;
-    struct tty *t = data;
-    tty_screen_cooked(t->screen);
-    raise(SIGSTOP);
-    if (!t->done)
-        tty_screen_raw(t->screen);
-    send_size(t);
-}
-
-/* Stopped by SIGSTOP, which nobody is asked about: the shell has given the terminal its own mode.
- */
+/* After any stop, SIGSTOP too: a shell may have given the terminal its own mode, and written on it.
+ * A size that is not new makes the program draw all of it. */
 static void on_continue(void *data, int signo, uint32_t zero)
 {
     (void)signo;
     (void)zero;
     struct tty *t = data;
-    tty_screen_cooked(t->screen);
-    if (!t->done)
-        tty_screen_raw(t->screen);
+    if (t->done)
+        return;
+    tty_screen_resume(t->screen);
     send_size(t);
+}
+
+/* Somebody stops us from outside: our terminal is its own again meanwhile. */
+static void on_stop(void *data, int signo, uint32_t zero)
+{
+    struct tty *t = data;
+    tty_screen_suspend(t->screen);
+    raise(SIGSTOP);
+    on_continue(t, signo, zero); /* at once: what comes from the program must not come before */
 }
 
 static void on_end_signal(void *data, int signo, uint32_t zero)

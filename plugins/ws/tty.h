@@ -28,6 +28,10 @@ bool tty_screen_is_terminal(const struct tty_screen *screen);
 /* Raw mode, and back. Twice is fine. 0, or -1 with an errno value. */
 int tty_screen_raw(struct tty_screen *screen);
 void tty_screen_cooked(struct tty_screen *screen);
+/* Before we are stopped: its own mode, and nothing of what the program switched on. */
+void tty_screen_suspend(struct tty_screen *screen);
+/* Afterwards, whoever changed it meanwhile. What was on the screen must be drawn anew. */
+void tty_screen_resume(struct tty_screen *screen);
 /* The size of the terminal; false: there is none. */
 bool tty_screen_size(const struct tty_screen *screen, uint16_t *ret_cols, uint16_t *ret_rows);
 /* Output of the program. -1: nobody reads it any more. */

@@ -188,6 +188,23 @@ void tty_screen_undo(struct tty_screen *s)
     nt_term_init(&s->modes);
 }
 
+void tty_screen_suspend(struct tty_screen *s)
+{
+    char text[NT_TERM_TEXT_MAX];
+    size_t size = isatty(s->out) ? nt_term_undo(&s->modes, text) : 0;
+    put(s, text, size);
+    tty_screen_cooked(s);
+}
+
+void tty_screen_resume(struct tty_screen *s)
+{
+    char text[NT_TERM_TEXT_MAX];
+    s->is_raw = false;
+    tty_screen_raw(s); /* waits for the foreground: SIGTTOU stops us until then */
+    size_t size = isatty(s->out) ? nt_term_redo(&s->modes, text) : 0;
+    put(s, text, size);
+}
+
 /* --- keys ---------------------------------------------------------------------------------- */
 
 static void pass(struct tty_screen *s, char c, struct nt_buf *ret)

@@ -20,8 +20,8 @@ def term(cli):
     """term(*words): the program on a terminal of 91 by 31; all are ended with the test."""
     made = []
 
-    def start(*words, env=None):
-        child = pexpect.spawn(BIN, list(words), env={**(env or cli.env), "TERM": "xterm-256color"}, timeout=30,
+    def start(*words, env=None, program=BIN):
+        child = pexpect.spawn(program, list(words), env={**(env or cli.env), "TERM": "xterm-256color"}, timeout=30,
                               dimensions=(31, 91))
         child.before_us = termios.tcgetattr(child.child_fd)
         made.append(child)
@@ -46,6 +46,10 @@ class Place:
 
     def term(self, *words):
         return self._term(*words, env=self.env)
+
+    def term_of(self, *words):
+        """Another program on a terminal, with this way's environment."""
+        return self._term(*words[1:], env=self.env, program=words[0])
 
     def shell(self):
         child = self.term("shell", self.ws)
@@ -250,6 +254,82 @@ def test_a_killed_client_leaves_no_raw_terminal_and_is_hung_up(place):
     wait_until(lambda: not is_raw(child), 20, "the terminal's own mode")
     wait_until(lambda: place.sh("cat /tmp/hup; ps ax | grep -c '[s]leep 77.7'; true") == b"hung-up\n0\n", 30, "the hang-up")
     place.sh("rm /tmp/hup")
+
+
+PAINTER = """
+trap 'printf "\\033[2J\\033[Hpainted-$((n+=1))-$(stty size)."' WINCH
+printf '\\033[?1049h\\033[?2004h\\033[?25ldrawn'
+while :; do sleep 0.05; done
+"""
+
+
+def state_of(pid):
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return file.read().rsplit(b")", 1)[1].split()[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTSTP, signal.SIGSTOP])
+def test_a_client_that_is_stopped_and_continued(place, number):
+    """SIGTSTP gives the terminal back first; after either the modes are on again, and the program draws."""
+    child = place.term("exec", "-t", place.ws, "--", "sh", "-c", PAINTER)
+    child.expect("drawn")
+    assert is_raw(child)
+    os.kill(child.pid, number)
+    wait_until(lambda: state_of(child.pid) == b"T", 20, "the stop")
+    if number == signal.SIGTSTP:
+        assert not is_raw(child)
+        for mode in (r"\?25h", r"\?2004l", r"\?1049l"):  # in the order of term_modes.c
+            child.expect(mode)
+    termios.tcsetattr(child.child_fd, termios.TCSANOW, child.before_us)  # a shell does so in any case
+    os.kill(child.pid, signal.SIGCONT)
+    for mode in (r"\?1049h", r"\?25l", r"\?2004h"):
+        child.expect(mode)
+    child.expect(r"painted-\d+-31 91\.")
+    wait_until(lambda: is_raw(child), 20, "raw mode")
+    child.send("\x03")
+    assert ended(child) == 130 and is_restored(child)
+
+
+def test_a_job_of_a_shell_is_stopped_and_taken_back(place):
+    """The client under a shell with job control: kill -TSTP, bg (which must not touch the terminal), fg."""
+    child = place.term_of("bash", "--norc", "--noprofile", "-i")
+    child.sendline("PS1='outer'; PS1=$PS1'> '; stty -g >$HOME/mode; echo set-$((1+1))")
+    child.expect("set-2.*outer> ")
+    child.sendline(f"{BIN} exec -t {place.ws} -- sh -c 'echo $$-in; read a; echo got=$a; exit 4'")
+    child.expect(r"\d+-in")
+    client = [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and has_words(pid, b"exec", b"-t", place.ws.encode())
+              and int(open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[1]) == child.pid]
+    assert len(client) == 1
+    os.kill(client[0], signal.SIGTSTP)
+    child.expect("Stopped.*outer> ")
+    child.sendline("[ $(stty -g) = $(cat $HOME/mode) ] && echo same-$((1+1))")
+    child.expect("same-2.*outer> ")
+    child.sendline("bg; echo bg-$((1+1))")
+    child.expect("bg-2")
+    wait_until(lambda: state_of(client[0]) == b"T", 20, "the stop in the background")
+    child.sendline("fg")
+    wait_until(lambda: state_of(client[0]) != b"T" and is_raw_of(child), 20, "the foreground")
+    child.sendline("typed")
+    child.expect("got=typed")
+    child.expect("outer> ")
+    child.sendline("echo status=$?; [ $(stty -g) = $(cat $HOME/mode) ] && echo same-$((2+1))")
+    child.expect("status=4")
+    child.expect("same-3")
+    child.sendline("exit")
+    assert ended(child) == 0
+
+
+def is_raw_of(child):
+    return not termios.tcgetattr(child.child_fd)[3] & termios.ICANON
+
+
+def has_words(pid, *wanted):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            words = file.read().split(b"\0")
+    except OSError:
+        return False
+    return all(word in words for word in wanted)
 
 
 def test_a_shell_outlives_the_server_on_tcp(server):

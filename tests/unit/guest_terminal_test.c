@@ -154,6 +154,21 @@ static void a_new_size_is_a_signal(void **state)
     heard_done(&h);
 }
 
+/* A viewer that has lost its screen asks so: every program draws, and has its own size again. */
+static void the_same_size_again_makes_it_draw(void **state)
+{
+    (void)state;
+    int fd = tty_start(0, "trap 'echo [$(stty size)]' WINCH; echo ready; while :; do sleep 0.05; "
+                          "done");
+    struct heard h = { 0 };
+    hear_until(fd, &h, "ready");
+    struct frame *f = frame_number(frame_new(NT_G_RESIZE), NT_GT_COLS, 90);
+    say(fd, frame_number(f, NT_GT_ROWS, 30));
+    hear_until(fd, &h, "[30 90]");
+    close(fd);
+    heard_done(&h);
+}
+
 static void control_c_is_a_signal(void **state)
 {
     (void)state;
@@ -433,6 +448,7 @@ int main(void)
         cmocka_unit_test(a_path_is_no_name_of_a_terminal),
         cmocka_unit_test(what_is_typed_arrives),
         cmocka_unit_test(a_new_size_is_a_signal),
+        cmocka_unit_test(the_same_size_again_makes_it_draw),
         cmocka_unit_test(control_c_is_a_signal),
         cmocka_unit_test(a_lost_line_hangs_up_and_takes_the_tree),
         cmocka_unit_test(one_that_ignores_the_hang_up_is_killed),

@@ -54,6 +54,39 @@ static void what_was_left_on_is_undone(void **state)
                         "\033[?7h");
 }
 
+/* Suspended and taken up again: the terminal is as before, and a second redo changes nothing. */
+static void what_was_undone_is_redone(void **state)
+{
+    (void)state;
+    static const char *const outputs[] = {
+        "plain",
+        "\033[?1049h\033[?25l\033[?2004h",
+        "\033[?7l\033[4h\033=",
+        "\033[3;20r",
+        "\033[5r",
+        "\033(0\033)0\016",
+        "\033[4 q",
+        "\033[?1000;1006h\033[?47h",
+    };
+    for (size_t i = 0; i < sizeof(outputs) / sizeof(outputs[0]); i++) {
+        struct nt_term a, b;
+        char text[NT_TERM_TEXT_MAX];
+        nt_term_init(&a);
+        nt_term_feed(&a, outputs[i], strlen(outputs[i]));
+        b = a;
+        nt_term_feed(&b, text, nt_term_undo(&a, text));
+        for (int times = 0; times < 2; times++) {
+            nt_term_feed(&b, text, nt_term_redo(&a, text));
+            assert_int_equal(a.modes, b.modes);
+            assert_int_equal(a.top, b.top);
+            assert_int_equal(a.bottom, b.bottom);
+            assert_memory_equal(a.charsets, b.charsets, sizeof(a.charsets));
+            assert_int_equal(a.is_shifted, b.is_shifted);
+            assert_int_equal(a.shape, b.shape);
+        }
+    }
+}
+
 static void the_restored_terminal_has_the_same_modes(void **state)
 {
     (void)state;
@@ -150,6 +183,7 @@ static void no_bytes_do_harm(void **state)
         nt_term_feed(&t, bytes, sizeof(bytes));
         assert_in_range(nt_term_restore(&t, text), 1, sizeof(text));
         assert_in_range(nt_term_undo(&t, text), 0, sizeof(text));
+        assert_in_range(nt_term_redo(&t, text), 0, sizeof(text));
         nt_term_feed_to_clear(&t, bytes, sizeof(bytes));
     }
 }
@@ -159,6 +193,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_cleaned_up_needs_nothing),
         cmocka_unit_test(what_was_left_on_is_undone),
+        cmocka_unit_test(what_was_undone_is_redone),
         cmocka_unit_test(the_restored_terminal_has_the_same_modes),
         cmocka_unit_test(pieces_make_no_difference),
         cmocka_unit_test(the_next_safe_place_is_found),
