@@ -218,12 +218,15 @@ static int remove_entry(int top, int dir, const char *name, int depth, bool *mov
 static void serve_remove(struct helper_io *io, const struct request *r)
 {
     char path[PATH_MAX];
-    struct stat st;
+    struct stat st, root;
     io_path(io, r, NT_GT_PATH, path);
     if (lstat(path, &st) < 0)
         io_fail(io, errno, "cannot find the file");
-    if (strcmp(path, "/") == 0)
+    const char *name = strrchr(path, '/') + 1;
+    if (stat("/", &root) == 0 && root.st_dev == st.st_dev && root.st_ino == st.st_ino)
         io_refuse(io, NT_GE_INVALID, EBUSY, "the root cannot be removed");
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) /* it would be emptied and stay */
+        io_refuse(io, NT_GE_INVALID, EINVAL, "the path ends with . or ..: name the folder");
     int rc = S_ISDIR(st.st_mode) ? 0 : unlink(path);
     for (bool again = S_ISDIR(st.st_mode); rc == 0 && again;) {
         again = false;
