@@ -117,6 +117,28 @@ static void routes_are_found_by_method_and_path(void **state)
     assert_string_equal(nt_buf_text(&allowed), "GET, DELETE");
 }
 
+/* A client that asks for a feature of others learns that it is missing, not that its thing is. */
+static void what_only_others_have_is_not_implemented(void **state)
+{
+    (void)state;
+    static const char *const paths[] = {
+        "/v1/volumes",
+        "/v1/snapshots/snap_1",
+        "/v1/monitor/ws",
+        "/v1/sandboxes/ws_1/uploads",
+        "/v1/sandboxes/ws_1/uploads/up_1/parts/0",
+        "/v1/sandboxes/ws_1/ports/80/preview-url",
+    };
+    nt_auto(nt_buf_done) struct nt_buf allowed = NT_BUF(256);
+    const struct route *route = NULL;
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+        assert_int_equal(find("POST", paths[i], &route, &allowed), 501);
+    assert_int_equal(find("POST", "/v1/sandboxes/ws_1/uploadsx", &route, &allowed), 404);
+    assert_int_equal(find("POST", "/v1/sandboxes/ws_1%2Fuploads", &route, &allowed), 405);
+    assert_int_equal(find("POST", "/v1", &route, &allowed), 404);
+    assert_int_equal(find("POST", "/", &route, &allowed), 404);
+}
+
 static void only_routes_without_secrets_need_no_credential(void **state)
 {
     (void)state;
@@ -200,6 +222,7 @@ int main(void)
         cmocka_unit_test(broken_targets_are_refused),
         cmocka_unit_test(a_pattern_takes_one_segment_each),
         cmocka_unit_test(routes_are_found_by_method_and_path),
+        cmocka_unit_test(what_only_others_have_is_not_implemented),
         cmocka_unit_test(only_routes_without_secrets_need_no_credential),
         cmocka_unit_test(lone_surrogates_become_replacement_characters),
         cmocka_unit_test(bodies_with_lone_surrogates_parse),

@@ -23,23 +23,25 @@ void answer_guest_error(struct exchange *x, const struct nt_error *error,
                   error->message[0] ? error->message : "the workspace did not answer");
 }
 
-static void raw_json(struct net_request *req, uint32_t status, const char *request_id, json_t *body)
+void answer_raw_json(struct net_request *req, const char *request_id, uint32_t status, json_t *body)
 {
     nt_autofree char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
     json_decref(body);
-    struct net_header head[] = { { "Content-Type", "application/json" },
-                                 { "Cache-Control", "no-store" },
-                                 { "X-Request-Id", request_id } };
+    struct net_header headers[EXCHANGE_HEADERS + 1];
+    uint32_t count = exchange_headers_for(request_id, headers);
+    headers[count++] = (struct net_header){ "Content-Type", "application/json" };
     if (!text) {
         net_respond_abort(req);
         return;
     }
-    net_respond(req, status, head, request_id ? 3 : 2, (struct nt_bytes){ text, strlen(text) });
+    net_respond(req, status, headers, count, (struct nt_bytes){ text, strlen(text) });
 }
 
-void answer_raw_json(struct net_request *req, uint32_t status, json_t *body)
+void answer_raw_empty(struct net_request *req, const char *request_id)
 {
-    raw_json(req, status, NULL, body);
+    struct net_header headers[EXCHANGE_HEADERS];
+    uint32_t count = exchange_headers_for(request_id, headers);
+    net_respond(req, 204, headers, count, (struct nt_bytes){ NULL, 0 });
 }
 
 void answer_raw_error(struct net_request *req, const char *request_id, uint32_t status,
@@ -50,7 +52,7 @@ void answer_raw_error(struct net_request *req, const char *request_id, uint32_t 
     json_object_set_new(body, "code", json_string(code));
     json_object_set_new(body, "request_id", json_string(request_id));
     json_object_set_new(body, "retryable", json_boolean(status == 503));
-    raw_json(req, status, request_id, body);
+    answer_raw_json(req, request_id, status, body);
 }
 
 uint64_t answer_pid(struct exchange *x, unsigned index)

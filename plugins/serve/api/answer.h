@@ -13,7 +13,9 @@ void answer_guest_error(struct exchange *x, const struct nt_error *error,
 /* After exchange_detach: the error envelope of the API, written on the request itself. */
 void answer_raw_error(struct net_request *req, const char *request_id, uint32_t status,
                       const char *code, const char *message);
-void answer_raw_json(struct net_request *req, uint32_t status, json_t *body /* taken */);
+void answer_raw_json(struct net_request *req, const char *request_id, uint32_t status,
+                     json_t *body /* taken */);
+void answer_raw_empty(struct net_request *req, const char *request_id);
 
 /* The path segment {} of that index as a process id; 0: the exchange was answered 400. */
 uint64_t answer_pid(struct exchange *x, unsigned index);

@@ -55,10 +55,11 @@ static uint64_t send_line(struct clone *c, json_t *line /* taken */)
 
 static void send_head(struct clone *c)
 {
-    static const struct net_header headers[] = { { "Content-Type", "application/x-ndjson" },
-                                                 { "Cache-Control", "no-store" } };
+    struct net_header headers[EXCHANGE_HEADERS + 1];
+    uint32_t count = exchange_headers_for(c->request_id, headers);
+    headers[count++] = (struct net_header){ "Content-Type", "application/x-ndjson" };
     if (!c->has_head)
-        net_respond_head(c->req, 200, headers, 2, -1);
+        net_respond_head(c->req, 200, headers, count, -1);
     c->has_head = true;
 }
 

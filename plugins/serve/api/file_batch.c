@@ -265,9 +265,9 @@ static void finish(struct batch *b)
     }
     b->is_answered = true;
     if (b->is_single)
-        net_respond(b->req, 204, NULL, 0, (struct nt_bytes){ NULL, 0 });
+        answer_raw_empty(b->req, b->request_id);
     else
-        answer_raw_json(b->req, 200, json_pack("{s:O}", "results", b->results));
+        answer_raw_json(b->req, b->request_id, 200, json_pack("{s:O}", "results", b->results));
 }
 
 /* What one event of the body leads to; false: wait. */

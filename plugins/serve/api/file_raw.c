@@ -80,19 +80,21 @@ static void send_head(struct transfer *t, const struct guest_fields *f, const ch
     file_json_mode(f->mode, mode);
     snprintf(mtime, sizeof(mtime), "%lld", (long long)f->mtime_ns);
     snprintf(size, sizeof(size), "%llu", (unsigned long long)f->size);
-    struct net_header headers[] = {
-        { "Content-Type", "application/octet-stream" },
-        { "X-Nanoterm-Mode", mode },
-        { "X-Nanoterm-Mtime-Ns", mtime },
-        { "X-Nanoterm-Size", size },
-        { "X-Nanoterm-File-Id", id },
-    };
+    struct net_header headers[EXCHANGE_HEADERS + 5];
+    uint32_t count = exchange_headers_for(t->request_id, headers);
+    headers[count++] = (struct net_header){ "Content-Type", "application/octet-stream" };
+    if (t->is_wide) {
+        headers[count++] = (struct net_header){ "X-Nanoterm-Mode", mode };
+        headers[count++] = (struct net_header){ "X-Nanoterm-Mtime-Ns", mtime };
+        headers[count++] = (struct net_header){ "X-Nanoterm-Size", size };
+        if (*id)
+            headers[count++] = (struct net_header){ "X-Nanoterm-File-Id", id };
+    }
     /* Files of /proc have bytes and no size: their length is not announced. */
     t->has_length = !t->is_part && S_ISREG((mode_t)f->mode) && f->size > 0;
     t->left = t->has_length ? f->size : 0;
     t->has_head = true;
-    net_respond_head(t->req, 200, headers, t->is_wide ? (*id ? 5 : 4) : 1,
-                     t->has_length ? (int64_t)f->size : -1);
+    net_respond_head(t->req, 200, headers, count, t->has_length ? (int64_t)f->size : -1);
 }
 
 /* The file itself, whatever its name; "" when the guest does not say. */
@@ -226,7 +228,7 @@ static void put_answer(struct transfer *t, const struct guest_fields *f)
 {
     t->is_answered = true;
     if (!t->is_wide) {
-        net_respond(t->req, 204, NULL, 0, (struct nt_bytes){ NULL, 0 });
+        answer_raw_empty(t->req, t->request_id);
         return;
     }
     char mode[8], time[40], ns[24];
@@ -239,7 +241,7 @@ static void put_answer(struct transfer *t, const struct guest_fields *f)
                         file_json_time(f->mtime_ns, time) == 0 ? json_string(time) : json_null());
     json_object_set_new(body, "mtime_ns", json_string(ns));
     json_object_set_new(body, "mode", json_string(mode));
-    answer_raw_json(t->req, 200, body);
+    answer_raw_json(t->req, t->request_id, 200, body);
 }
 
 static void put_frame(void *data, const struct nt_g_frame *frame)

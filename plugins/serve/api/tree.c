@@ -52,6 +52,13 @@ static void fail(struct tree *t, uint32_t status, const char *code, const char *
         answer_raw_error(t->req, t->request_id, status, code, message);
 }
 
+static uint32_t tree_headers(const struct tree *t, struct net_header ret[EXCHANGE_HEADERS + 1])
+{
+    uint32_t count = exchange_headers_for(t->request_id, ret);
+    ret[count++] = (struct net_header){ "Content-Type", CONTENT_TYPE };
+    return count;
+}
+
 static void on_done(void *data, struct net_request *req, const struct nt_error *reason)
 {
     struct tree *t = data;
@@ -69,9 +76,10 @@ static bool pass_down(struct tree *t, uint16_t type, const void *payload, size_t
     uint8_t head[NT_G_HEAD];
     nt_g_head(head, type, (uint32_t)size);
     if (!t->has_head) {
-        static const struct net_header type_header = { "Content-Type", CONTENT_TYPE };
+        struct net_header headers[EXCHANGE_HEADERS + 1];
+        uint32_t count = tree_headers(t, headers);
         t->has_head = true;
-        net_respond_head(t->req, 200, &type_header, 1, -1);
+        net_respond_head(t->req, 200, headers, count, -1);
     }
     uint64_t room = net_respond_write(t->req, (struct nt_bytes){ head, sizeof(head) });
     if (size)
@@ -257,13 +265,14 @@ static void put_frame(void *data, const struct nt_g_frame *frame)
     keep_note(t, frame);
     if (frame->type != NT_G_OK)
         return;
-    static const struct net_header type_header = { "Content-Type", CONTENT_TYPE };
+    struct net_header headers[EXCHANGE_HEADERS + 1];
+    uint32_t count = tree_headers(t, headers);
     if (!nt_buf_ok(&t->notes)) {
         fail(t, 502, "internal_error", "the workspace has sent too much");
         return;
     }
     t->is_answered = true;
-    net_respond(t->req, 200, &type_header, 1,
+    net_respond(t->req, 200, headers, count,
                 (struct nt_bytes){ nt_buf_text(&t->notes), t->notes.size });
 }
 

@@ -141,9 +141,14 @@ void exchange_on_lost(struct exchange *x, void (*lost)(void *data), void *data)
 
 uint32_t exchange_headers(const struct exchange *x, struct net_header ret[EXCHANGE_HEADERS])
 {
+    return exchange_headers_for(x->request_id, ret);
+}
+
+uint32_t exchange_headers_for(const char *request_id, struct net_header ret[EXCHANGE_HEADERS])
+{
     ret[0] = (struct net_header){ NT_BUILD_HEADER, NT_VERSION };
     ret[1] = (struct net_header){ "X-Nanoterm-Api-Level", API_LEVEL_TEXT };
-    ret[2] = (struct net_header){ "X-Request-Id", x->request_id };
+    ret[2] = (struct net_header){ "X-Request-Id", request_id };
     ret[3] = (struct net_header){ "Cache-Control", "no-store" };
     return EXCHANGE_HEADERS;
 }
@@ -229,8 +234,8 @@ static json_t *text_value(const char *text)
     return json_string(nt_buf_text(&b));
 }
 
-static void fail(struct exchange *x, uint32_t status, const char *code, const char *message,
-                 bool retryable, const char *hint)
+static void fail_with(struct exchange *x, uint32_t status, const char *code, const char *message,
+                      bool retryable, const char *hint, const struct net_header *more)
 {
     json_t *body = json_object();
     json_object_set_new(body, "error", text_value(message));
@@ -239,6 +244,12 @@ static void fail(struct exchange *x, uint32_t status, const char *code, const ch
     json_object_set_new(body, "retryable", json_boolean(retryable));
     if (hint && *hint)
         json_object_set_new(body, "suggested_action", text_value(hint));
+    answer(x, status, body, more);
+}
+
+static void fail(struct exchange *x, uint32_t status, const char *code, const char *message,
+                 bool retryable, const char *hint)
+{
     struct net_header header = { 0 };
     if (status == 429)
         header = (struct net_header){ "Retry-After", "1" };
@@ -246,7 +257,15 @@ static void fail(struct exchange *x, uint32_t status, const char *code, const ch
         header = (struct net_header){ "WWW-Authenticate", "Bearer" };
     else if (status == 426)
         header = (struct net_header){ "Upgrade", "websocket" };
-    answer(x, status, body, header.name ? &header : NULL);
+    fail_with(x, status, code, message, retryable, hint, header.name ? &header : NULL);
+}
+
+void exchange_fail_method(struct exchange *x, const char *allowed)
+{
+    char message[300];
+    snprintf(message, sizeof(message), "this route takes %.256s", allowed);
+    fail_with(x, 405, "method_not_allowed", message, false, NULL,
+              &(struct net_header){ "Allow", allowed });
 }
 
 void exchange_fail(struct exchange *x, uint32_t status, const char *code, const char *format, ...)

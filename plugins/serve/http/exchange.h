@@ -76,6 +76,9 @@ void exchange_fail(struct exchange *x, uint32_t status, const char *code, const 
 /* The same from an error value: status and code by its row. */
 void exchange_fail_error(struct exchange *x, const struct nt_error *error);
 
+/* 405, with the methods that there are: "GET, PUT". */
+void exchange_fail_method(struct exchange *x, const char *allowed);
+
 /* For answers that begin early (a long exec whose client reads with a time limit): sends the 200
  * head and then a space every few seconds until exchange_send_json. After it exchange_fail can only
  * send a JSON body with status 200. */
@@ -85,6 +88,8 @@ void exchange_hold_open(struct exchange *x);
  * how many. */
 #define EXCHANGE_HEADERS 4u
 uint32_t exchange_headers(const struct exchange *x, struct net_header ret[EXCHANGE_HEADERS]);
+/* The same after exchange_detach: valid as long as request_id. */
+uint32_t exchange_headers_for(const char *request_id, struct net_header ret[EXCHANGE_HEADERS]);
 
 /* The handler takes over exchange_request (fetched before): it sets its own events with
  * net_request_handle after this call, and answers there. The exchange is freed before the loop's

@@ -23,6 +23,41 @@ const struct routes *const router_tables[] = {
     &port_ready_routes, &openapi_routes,       &pty_routes,   NULL,
 };
 
+/* What clients of the nullspace API ask for and this server has not: it exists, but not here. Each
+ * with all that is below it. */
+static const char *const not_built[] = {
+    "/v1/agent-deployments",
+    "/v1/lifecycle",
+    "/v1/monitor",
+    "/v1/snapshots",
+    "/v1/template-warm-pools",
+    "/v1/templates",
+    "/v1/volumes",
+    "/v1/sandboxes/{}/code",
+    "/v1/sandboxes/{}/desktop",
+    "/v1/sandboxes/{}/fork",
+    "/v1/sandboxes/{}/lifecycle",
+    "/v1/sandboxes/{}/preview-urls",
+    "/v1/sandboxes/{}/snapshots",
+    "/v1/sandboxes/{}/ssh-access",
+    "/v1/sandboxes/{}/uploads",
+    "/v1/sandboxes/{}/volumes",
+    "/v1/sandboxes/{}/ports/{}/preview-proxy-target",
+    "/v1/sandboxes/{}/ports/{}/preview-url",
+    "/v1/sandboxes/{}/ports/{}/signed-preview-url",
+};
+
+static bool is_not_built(const struct target *target)
+{
+    struct target begin = *target;
+    const char *params[TARGET_PARAMS];
+    for (; begin.count > 0; begin.count--)
+        for (size_t i = 0; i < sizeof(not_built) / sizeof(not_built[0]); i++)
+            if (target_matches(&begin, not_built[i], params))
+                return true;
+    return false;
+}
+
 uint32_t router_find(const char *method, const struct target *target, const struct route **ret,
                      const char *ret_params[TARGET_PARAMS], struct nt_buf *ret_allowed)
 {
@@ -44,7 +79,7 @@ uint32_t router_find(const char *method, const struct target *target, const stru
             nt_buf_add(ret_allowed, row->method);
             is_there = true;
         }
-    return is_there ? 405 : 404;
+    return is_there ? 405 : is_not_built(target) ? 501 : 404;
 }
 
 static void call_handler(struct exchange *x)
@@ -130,9 +165,10 @@ void router_request(void *data, struct net_request *req)
         router_find(net_request_method(req), &x->target, &x->route, x->params, &allowed);
     if (refusal == 404) {
         exchange_fail(x, 404, "not_found", "there is no such route");
+    } else if (refusal == 501) {
+        exchange_fail(x, 501, "not_implemented", "this server does not have that");
     } else if (refusal) {
-        exchange_fail(x, refusal, "method_not_allowed", "this route takes %s",
-                      nt_buf_text(&allowed));
+        exchange_fail_method(x, nt_buf_text(&allowed));
     } else if ((x->route->flags & ROUTE_WEBSOCKET) && !net_request_is_websocket(req)) {
         exchange_fail(x, 426, "invalid_request", "this route is a WebSocket");
     } else if (x->route->flags & ROUTE_OPEN) {
