@@ -236,6 +236,77 @@ def test_watch(sandbox, run):
         handle.stop()
 
 
+@pytest.fixture
+def watching(cli, sandbox):
+    """The client's `sandbox file watch` at work; gives a function that waits for one of its events."""
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    watch = subprocess.Popen([str(Path(sys.executable).parent / "nullspace"), "sandbox", "file", "watch", sandbox.id, "/workspace",
+                              "--recursive"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    seen, came = [], threading.Condition()
+
+    def read():
+        for line in watch.stdout:
+            with came:
+                seen.append(json.loads(line))
+                came.notify_all()
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+
+    def expect(touch, path):
+        for _ in range(60):  # it says nothing when it has begun
+            touch()
+            with came:
+                if came.wait_for(lambda: any(event["path"] == path for event in seen), 1):
+                    return
+        raise AssertionError((path, seen))
+
+    yield expect
+    watch.send_signal(2)
+    try:
+        watch.wait(30)
+    except subprocess.TimeoutExpired:
+        watch.kill()
+        watch.wait()
+    reader.join(30)
+    watch.stdout.close()
+    watch.stderr.close()
+
+
+def test_the_command_line_watches(sandbox, watching):
+    sandbox.files.make_dir("/workspace/deep/er")
+    watching(lambda: sandbox.files.write("/workspace/deep/er/a b", os.urandom(4).hex()), "/workspace/deep/er/a b")
+
+
+def test_the_command_line_writes_many_and_signs_urls(server, sandbox, cli):
+    def ok(*args):
+        done = cli("sandbox", "file", *args)
+        assert done.returncode == 0, done.stderr + done.stdout
+        return done.stdout
+
+    ok("write-files", sandbox.id, json.dumps([{"path": "/workspace/one", "content": "1\n"}, {"path": "two ü", "content": "2"}]))
+    assert sandbox.files.read("/workspace/one") == "1\n" and sandbox.files.read("/workspace/two ü") == "2"
+    done = cli("sandbox", "file", "write-files", sandbox.id,
+               json.dumps([{"path": "/proc/none/x", "content": "1"}, {"path": "three", "content": "3"}]))
+    assert done.returncode == 1 and "failed for 1 file(s); 1 file(s) succeeded" in done.stderr
+    assert sandbox.files.read("/workspace/three") == "3"
+    up = json.loads(ok("upload-url", sandbox.id, "/workspace/up"))["url"]
+    assert fetch("PUT", up, b"put")[0] == 204
+    down = json.loads(ok("download-url", sandbox.id, "/workspace/up", "--json"))["url"]
+    assert fetch("GET", down) == (200, b"put")
+
+
+@pytest.mark.parametrize("path", ["/", "//", "..", "/workspace/..", "/tmp/../", "/workspace/.", "."])
+def test_the_root_is_never_emptied(sandbox, path):
+    sandbox.files.write("/workspace/stays", "x")
+    with pytest.raises(SandboxError):
+        sandbox.files.remove(path)
+    assert sandbox.files.read("/workspace/stays") == "x" and sandbox.files.exists("/etc")
+
+
 def test_a_watch_that_cannot_be_says_why(sandbox):
     with pytest.raises(SandboxError) as refused:
         sandbox.files.watch_dir("/workspace/none", lambda event: None)

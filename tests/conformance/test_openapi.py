@@ -240,6 +240,33 @@ def processes(api):
     api.refused("writeProcessStdin", 400, api.workspace, pid, body={"data": 1})
 
 
+@asks("listPtys")
+@asks("getPty")
+@asks("resizePty")
+@asks("killPty")
+def terminals(api):
+    is_wide = api.document.wire == "wide"
+    start = {"type": "pty_start", "cols": 80, "rows": 24, **({"keep": True} if is_wide else {"id": "pty_x"})}
+    with connect(api.server.url.replace("http", "ws") + f"/v1/sandboxes/{api.workspace}/ws?channel=pty",
+                 additional_headers={"Authorization": f"Bearer {api.server.key}",
+                                     **({"X-Nanoterm-Wire": "1"} if is_wide else {})},
+                 compression=None, proxy=None) as socket:
+        socket.send(json.dumps(start))
+        name = json.loads(socket.recv(timeout=60))["session_id"]
+    assert name in [row["session_id"] for row in api.ok("listPtys")]
+    api.ok("resizePty", api.workspace, name, body={"cols": 100, "rows": 30})
+    got = api.ok("getPty", api.workspace, name)
+    api.strict("Pty", got)
+    assert (got["cols"], got["rows"]) == (100, 30)
+    api.refused("resizePty", 400, api.workspace, name, body={"cols": 0, "rows": 30})
+    api.ok("killPty", api.workspace, name)
+    assert name not in [row["session_id"] for row in api.ok("listPtys")]
+    api.refused("getPty", 404, api.workspace, name)
+    api.refused("listPtys", 404, "ws_nothing")
+    api.refused("killPty", 404, api.workspace, "pty_nothing")
+    api.refused("resizePty", 404, api.workspace, "pty_nothing", body={"cols": 1, "rows": 1})
+
+
 @asks("cloneRepository")
 def clone(api):
     class NoRepository(BaseHTTPRequestHandler):
@@ -361,6 +388,28 @@ def signed(api):
 
 
 # --- the tests ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method,path", [("POST", "/v1/volumes"), ("GET", "/v1/snapshots?sandbox_id=ws_x"),
+                                         ("POST", "/v1/sandboxes/ws_x/fork"), ("POST", "/v1/sandboxes/ws_x/uploads"),
+                                         ("PUT", "/v1/sandboxes/ws_x/uploads/up_x/parts/0")])
+def test_what_this_server_has_not_is_said_so(server, method, path):
+    """Not 404: to the client that would mean that its sandbox, or the name of its volume, is wrong."""
+    status, answer = server.json(method, path)
+    assert (status, answer["code"]) == (501, "not_implemented")
+
+
+def test_a_wrong_method_names_the_right_ones(server):
+    status, headers, _ = server.request("PUT", "/v1/sandboxes/ws_x")
+    assert status == 405 and headers["Allow"] == "GET, DELETE"
+
+
+def test_no_answer_is_kept_by_a_cache(server, workspace):
+    """Bytes of files are as private as the rest, and as easy to find in a log."""
+    for method, path, body in (("PUT", "file?path=/workspace/c", b"x"), ("GET", "file?path=/workspace/c", None),
+                               ("GET", "file?path=/workspace/none", None), ("GET", "files", None)):
+        status, headers, _ = server.request(method, f"/v1/sandboxes/{workspace}/{path}", body)
+        assert headers["Cache-Control"] == "no-store" and headers["X-Request-Id"], (method, path, status)
 
 
 def test_every_operation_is_asked(text):

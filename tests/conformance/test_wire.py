@@ -41,7 +41,8 @@ def run(server, sandbox, argv, stdin=None, **more):
 def test_bytes_and_status(server, sandbox):
     last, out, err = run(server, sandbox, ["sh", "-c", r"printf 'a\377\0b'; printf e >&2; exit 200"])
     assert (out, err) == (b"a\xff\0b", b"e")
-    assert last == {"type": "exit", "status": 200, "reason": EXITED, "signal": 0, "stdout_bytes": 4, "stderr_bytes": 1}
+    assert last == {"type": "exit", "status": 200, "reason": EXITED, "signal": 0, "stdout_bytes": 4, "stderr_bytes": 1,
+                    "limits_hit": []}
 
 
 def test_input_goes_through_unchanged(server, sandbox):
@@ -183,7 +184,9 @@ def test_raw_files_tell_what_a_client_verifies(server, sandbox):
 def test_raw_files_that_cannot_be(server, sandbox):
     assert file(server, sandbox, "GET", "/workspace/none")[0] == 404
     status, _, text = file(server, sandbox, "GET", "/etc")
-    assert status == 400 and json.loads(text)["code"] == "file_error"
+    assert status == 400 and json.loads(text)["code"] == "is_a_folder"
+    status, _, text = server.request("GET", f"/v1/sandboxes/{sandbox.id}/file?path=/etc")
+    assert status == 400 and json.loads(text)["code"] == "file_error"  # the word that nullspace clients know
     assert file(server, sandbox, "PUT", "/workspace/x", b"x", "&mode=9")[0] == 400
     assert server.request("GET", f"/v1/sandboxes/{sandbox.id}/file", headers=WIDE)[0] == 400
     status, _, body = file(server, sandbox, "GET", "/proc/self/status")
