@@ -24,6 +24,7 @@ static const struct mode {
 };
 #define MODES (sizeof(modes) / sizeof(modes[0]))
 #define SCREENS 3u
+#define ORIGIN 4u /* row of mode 6 */
 #define KEYPAD (1u << 31) /* ESC = */
 _Static_assert(MODES < 31, "a mode is a bit");
 
@@ -264,6 +265,8 @@ size_t nt_term_restore(const struct nt_term *term, char ret[NT_TERM_TEXT_MAX])
         add_mode(&t, m, is_on(term, m));
     add(&t, "\033%c", term->modes & KEYPAD ? '=' : '>');
     add_region(&t, term);
+    if (term->top && !is_on(term, ORIGIN)) /* what scrolls there shall not begin above it */
+        add(&t, "\033[%uH", term->top);
     add_charsets(&t, term);
     add(&t, "\033[%u q", term->shape);
     return t.size;
