@@ -12,6 +12,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "plugins/guest/copy/copy.h"
 #include "plugins/guest/search.h"
 
 #define FILES_MAX 1000u
@@ -165,10 +166,14 @@ static void put(struct helper_io *io, const struct file *f, const struct text *o
         unsigned long long number = 0;
         if (getrandom(&number, sizeof(number), 0) != sizeof(number))
             number = (unsigned long long)getpid();
-        snprintf(temp, sizeof(temp), ".nanoterm-write-%016llx", number);
+        snprintf(temp, sizeof(temp), COPY_FILE_NAME "%016llx", number);
         fd = openat(f->dir, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (fd < 0 && errno != EEXIST)
             break;
+        if (fd >= 0 && copy_hold(fd) < 0) {
+            close(fd);
+            fd = -1;
+        }
     }
     if (fd < 0)
         fail(io, f, errno, "cannot write beside it");
@@ -181,11 +186,11 @@ static void put(struct helper_io *io, const struct file *f, const struct text *o
         unlinkat(f->dir, temp, 0);
         fail(io, f, sys, "cannot write the new content");
     }
-    close(fd);
     if (is_changed(f) || renameat(f->dir, temp, f->dir, f->name) < 0) {
         unlinkat(f->dir, temp, 0);
         fail(io, f, EBUSY, "was changed meanwhile");
     }
+    close(fd);
     fsync(f->dir);
 }
 

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -373,6 +374,74 @@ static void removing_is_of_any_depth(void **state)
     assert_int_equal(names_in_top(), 1);
 }
 
+static void make(const char *path, bool is_folder)
+{
+    int fd = is_folder ? mkdirat(top_fd, path, 0700)
+                       : openat(top_fd, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    if (!is_folder)
+        close(fd);
+}
+
+static bool is_there(const char *path)
+{
+    return faccessat(top_fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* A copy that was killed leaves its stage, which nobody holds; and so can a file. */
+static void what_killed_copies_left_goes_with_the_next(void **state)
+{
+    (void)state;
+    struct copy_notes notes = { 0 };
+    struct copy_error e;
+    const struct copy_target target = { top_fd, "out", COPY_NO_SET_ID };
+    make(".nanoterm-copy-0000000000000001", true);
+    make(".nanoterm-copy-0000000000000001/0", true);
+    make(".nanoterm-copy-0000000000000001/0/half", false);
+    make(".nanoterm-write-0000000000000002", false);
+    make(".nanoterm-copy-0000000000000003", true); /* of a living one */
+    make(".nanoterm-copy-0000000000000003/0", true);
+    int held = openat(top_fd, ".nanoterm-copy-0000000000000003", O_RDONLY | O_CLOEXEC);
+    assert_int_equal(flock(held, LOCK_EX), 0);
+    make(".nanoterm-copy-0000000000000004", true); /* no stage: something of the user */
+    make(".nanoterm-copy-0000000000000004/notes", false);
+    make(".nanoterm-copy-5", true);
+    make(".nanoterm-copy-0000000000000006", true); /* the old one is nowhere else */
+    make(".nanoterm-copy-0000000000000006/0", true);
+    make(".nanoterm-copy-0000000000000006/1", true);
+    assert_int_equal(symlinkat("out", top_fd, ".nanoterm-copy-0000000000000007"), 0);
+    assert_int_equal(mkfifoat(top_fd, ".nanoterm-write-0000000000000008", 0600), 0);
+    root();
+    end(1, 0);
+    assert_int_equal(play_to(&target, &notes, &e), 0);
+    assert_false(is_there(".nanoterm-copy-0000000000000001"));
+    assert_false(is_there(".nanoterm-write-0000000000000002"));
+    assert_true(is_there(".nanoterm-copy-0000000000000003/0"));
+    assert_true(is_there(".nanoterm-copy-0000000000000004/notes"));
+    assert_true(is_there(".nanoterm-copy-5"));
+    assert_true(is_there(".nanoterm-copy-0000000000000006/1"));
+    assert_true(is_there(".nanoterm-copy-0000000000000007"));
+    assert_true(is_there(".nanoterm-write-0000000000000008"));
+    assert_int_equal(names_in_top(), 7);
+    close(held);
+    free(notes.frames);
+}
+
+/* Who tidies up at the same moment may take a new stage for stale: it is made anew. */
+static void a_stage_that_was_taken_away_is_noticed(void **state)
+{
+    (void)state;
+    make("stage", true);
+    int ours = openat(top_fd, "stage", O_RDONLY | O_CLOEXEC);
+    int other = openat(top_fd, "stage", O_RDONLY | O_CLOEXEC);
+    assert_int_equal(flock(other, LOCK_EX), 0);
+    assert_int_equal(copy_hold(ours), -1);
+    assert_int_equal(unlinkat(top_fd, "stage", AT_REMOVEDIR), 0);
+    close(other);
+    assert_int_equal(copy_hold(ours), -1);
+    close(ours);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -388,6 +457,8 @@ int main(void)
         TEST(a_merge_never_follows_a_link),
         TEST(a_file_does_not_replace_a_folder),
         TEST(removing_is_of_any_depth),
+        TEST(what_killed_copies_left_goes_with_the_next),
+        TEST(a_stage_that_was_taken_away_is_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -119,12 +119,25 @@ int copy_write(struct copy_link *l, const struct copy_target *target, struct cop
                struct copy_totals *ret, struct copy_error *e);
 /* Whether dir/name may become a folder (or a file); before anything is sent. */
 int copy_may_replace(const struct copy_target *target, bool is_folder, struct copy_error *e);
-/* Puts stage/"0" in place of the destination, or merges it into the open folder `into` (-1: none);
- * a folder (which its owner may write until then) then gets its mode. */
+/* Puts the COPY_FRESH of the stage in place of the destination, or merges it into the open folder
+ * `into` (-1: none); a folder (which its owner may write until then) then gets its mode. */
 int copy_settle(int stage, const struct copy_target *target, int into, bool is_folder, mode_t mode,
                 struct copy_notes *notes, struct copy_error *e);
 /* Removes dir/name with all below it, of any depth. */
 int copy_remove(int dir, const char *name);
+
+/* --- what killed copies have left (stale.c) -------------------------------------------------- */
+
+/* With 16 hexadecimal digits: the names of what is written beside a destination. */
+#define COPY_STAGE_NAME ".nanoterm-copy-"
+#define COPY_FILE_NAME ".nanoterm-write-"
+/* In a stage: what has come, and what was there. */
+#define COPY_FRESH "0"
+#define COPY_OLD "1"
+/* Says that fd is being written. -1: someone has taken it for stale, it is to be made anew. */
+int copy_hold(int fd);
+/* Removes from the folder what nobody writes any more. */
+void copy_sweep(int dir);
 
 /* --- one file (place.c) -------------------------------------------------------------------- */
 

@@ -6,6 +6,7 @@
 #include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -21,18 +22,26 @@ static void new_name(struct copy_place *p)
     unsigned long long number = 0;
     if (getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number))
         number = (unsigned long long)getpid();
-    snprintf(p->temp, sizeof(p->temp), ".nanoterm-write-%016llx", number);
+    snprintf(p->temp, sizeof(p->temp), COPY_FILE_NAME "%016llx", number);
 }
 
 int copy_place_open(struct copy_place *p, int dir)
 {
     *p = (struct copy_place){ .dir = dir };
     p->fd = openat(dir, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+    if (p->fd < 0)
+        copy_sweep(dir); /* only here something can be left for long */
+    else
+        flock(p->fd, LOCK_EX | LOCK_NB); /* it gets a name before it is renamed */
     for (int i = 0; p->fd < 0 && i < NAMES_MAX; i++) {
         new_name(p);
         p->fd = openat(dir, p->temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (p->fd < 0 && errno != EEXIST)
             break;
+        if (p->fd >= 0 && copy_hold(p->fd) < 0) {
+            close(p->fd);
+            p->fd = -1;
+        }
     }
     if (p->fd < 0)
         p->temp[0] = '\0';

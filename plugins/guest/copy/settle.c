@@ -10,8 +10,6 @@
 
 #include "plugins/guest/copy/copy.h"
 
-#define FRESH "0" /* in the stage: what has come */
-#define OLD "1"   /* in the stage: what was there */
 #define TRIES 16
 
 /* Notes keep to this much memory; more are only counted. */
@@ -163,7 +161,7 @@ static void merge_folder(struct merge *m, int from, int to)
     closedir(d);
 }
 
-/* Merges stage/FRESH into the open folder `to`. */
+/* Merges what is in the stage into the open folder `to`. */
 static int merge(int stage, int to, mode_t mode, struct copy_notes *notes, struct copy_error *e)
 {
     struct stat st;
@@ -171,7 +169,7 @@ static int merge(int stage, int to, mode_t mode, struct copy_notes *notes, struc
     if (!m)
         return copy_fail(e, NT_GE_SYSTEM, ENOMEM, "out of memory");
     m->notes = notes;
-    int rc = -1, from = open_folder(stage, FRESH);
+    int rc = -1, from = open_folder(stage, COPY_FRESH);
     if (from >= 0 && fstat(from, &st) == 0) {
         merge_folder(m, from, to);
         fchmod(to, mode);
@@ -191,16 +189,16 @@ static int merge(int stage, int to, mode_t mode, struct copy_notes *notes, struc
 /* Where the file system cannot exchange: for a moment there is nothing at the destination. */
 static int swap(int stage, const struct copy_target *target)
 {
-    if (renameat2(stage, FRESH, target->dir, target->name, RENAME_EXCHANGE) == 0)
+    if (renameat2(stage, COPY_FRESH, target->dir, target->name, RENAME_EXCHANGE) == 0)
         return 0;
     if (errno != EINVAL && errno != ENOSYS)
         return -1;
-    if (renameat(target->dir, target->name, stage, OLD) < 0)
+    if (renameat(target->dir, target->name, stage, COPY_OLD) < 0)
         return -1;
-    if (renameat2(stage, FRESH, target->dir, target->name, RENAME_NOREPLACE) == 0)
+    if (renameat2(stage, COPY_FRESH, target->dir, target->name, RENAME_NOREPLACE) == 0)
         return 0;
     int sys = errno;
-    renameat(stage, OLD, target->dir, target->name);
+    renameat(stage, COPY_OLD, target->dir, target->name);
     errno = sys;
     return -1;
 }
@@ -208,9 +206,9 @@ static int swap(int stage, const struct copy_target *target)
 static int put_folder(int stage, const struct copy_target *target, struct copy_error *e)
 {
     for (int i = 0; i < TRIES; i++) {
-        int rc = renameat2(stage, FRESH, target->dir, target->name, RENAME_NOREPLACE);
+        int rc = renameat2(stage, COPY_FRESH, target->dir, target->name, RENAME_NOREPLACE);
         if (rc < 0 && errno == EINVAL) /* not on this file system: an empty folder is replaced */
-            rc = renameat(stage, FRESH, target->dir, target->name);
+            rc = renameat(stage, COPY_FRESH, target->dir, target->name);
         if (rc == 0)
             return 0;
         if (errno != EEXIST && errno != ENOTEMPTY)
@@ -237,13 +235,13 @@ int copy_settle(int stage, const struct copy_target *target, int into, bool is_f
     if (copy_may_replace(target, is_folder, e) < 0)
         return -1;
     if (!is_folder) {
-        if (renameat(stage, FRESH, target->dir, target->name) < 0)
+        if (renameat(stage, COPY_FRESH, target->dir, target->name) < 0)
             return copy_fail_sys(e, errno, "cannot put it in its place");
         fsync(target->dir);
         return 0;
     }
     /* A folder that its owner may not write cannot be moved: its mode comes after it. */
-    int fd = open_folder(stage, FRESH);
+    int fd = open_folder(stage, COPY_FRESH);
     if (fd < 0)
         return copy_fail_sys(e, errno, "cannot open the new folder");
     int rc = put_folder(stage, target, e);

@@ -12,7 +12,6 @@
 
 #include "plugins/guest/copy/copy.h"
 
-#define ROOT "0"
 #define NAMES_MAX 16
 
 /* A folder that is open. */
@@ -55,12 +54,13 @@ static int open_stage(struct writing *w)
         w->into = openat(w->target->dir, w->target->name,
                          O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     int dir = w->into >= 0 ? w->into : w->target->dir;
+    copy_sweep(dir);
     for (int i = 0; i < NAMES_MAX; i++) {
         unsigned long long number;
         struct stat st;
         if (getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number))
             return fail_sys(w, "cannot get random bytes");
-        snprintf(w->stage_name, sizeof(w->stage_name), ".nanoterm-copy-%016llx", number);
+        snprintf(w->stage_name, sizeof(w->stage_name), COPY_STAGE_NAME "%016llx", number);
         if (mkdirat(dir, w->stage_name, 0700) < 0) {
             if (errno == EEXIST)
                 continue;
@@ -69,8 +69,13 @@ static int open_stage(struct writing *w)
         w->stage = openat(dir, w->stage_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         /* In a folder that others may write it could be another one by now. */
         if (w->stage >= 0 && fstat(w->stage, &st) == 0 && st.st_uid == geteuid()
-            && (st.st_mode & 0077) == 0)
-            return 0;
+            && (st.st_mode & 0077) == 0) {
+            if (copy_hold(w->stage) == 0)
+                return 0;
+            close(w->stage);
+            w->stage = -1;
+            continue;
+        }
         unlinkat(dir, w->stage_name, AT_REMOVEDIR);
         break;
     }
@@ -258,7 +263,7 @@ static int take_entry(struct writing *w, const struct copy_entry *en)
     if (en->sys)
         return 0;
     note_owner(w, en);
-    char name[NAME_MAX + 1] = ROOT;
+    char name[NAME_MAX + 1] = COPY_FRESH;
     int dir = w->depth ? w->levels[w->depth - 1].fd : w->stage;
     if (en->path_size) {
         const char *slash = memrchr(en->path, '/', en->path_size);
