@@ -2,6 +2,7 @@
 """files cp of folders: everything that cp -a keeps, by the guest itself and through a server on TCP; where copies go; what
 interruptions and attackers leave. Longer: NT_RACE_SECONDS=30."""
 import hashlib
+import json
 import os
 import re
 import signal
@@ -17,10 +18,8 @@ from conftest import is_alive, wait_until
 RACE_SECONDS = float(os.environ.get("NT_RACE_SECONDS", "3"))
 
 
-@pytest.fixture(scope="module")
-def tcp(cli, tmp_path_factory):
-    """A server on TCP with a workspace: the environment and id of it, and its process."""
-    data = tmp_path_factory.mktemp("data")
+def serve_tcp(cli, data):
+    """Starts a server: its process, the environment that leads to it, and its URL."""
     server = cli.start("serve", "--listen", "127.0.0.1:0", "--data", data)
     url = None
     for line in server.stderr:
@@ -29,9 +28,14 @@ def tcp(cli, tmp_path_factory):
             url = match.group().decode()
             break
     assert url, "the server did not say where it listens"
-    env = {**cli.env, "NANOTERM_API_URL": url, "NANOTERM_API_KEY": (data / "owner.key").read_text().strip()}
-    drain = threading.Thread(target=server.stderr.read, daemon=True)
-    drain.start()
+    threading.Thread(target=server.stderr.read, daemon=True).start()
+    return server, {**cli.env, "NANOTERM_API_URL": url, "NANOTERM_API_KEY": (data / "owner.key").read_text().strip()}, url
+
+
+@pytest.fixture(scope="module")
+def tcp(cli, tmp_path_factory):
+    """A server on TCP with a workspace: the environment and id of it, and its process."""
+    server, env, url = serve_tcp(cli, tmp_path_factory.mktemp("data"))
     ws = cli.ok("--json", "ws", "create", env=env, timeout=120).json["id"]
     yield env, ws, url
     cli("ws", "rm", ws, env=env)
@@ -414,8 +418,10 @@ def test_an_interrupted_copy_leaves_what_was_there(side, place):
                        60, "the guest to tidy up")
             left = [name for name in os.listdir(place) if "nanoterm" in name]
             assert not left or number == signal.SIGKILL
-            for name in left:
-                remove(place / name)
+            # What a killed one has left goes with the next.
+            assert run("files", "cp", f"{ws}:/workspace/kept", place / "next").status == 0
+            remove(place / "next")
+            assert not [name for name in os.listdir(place) if "nanoterm" in name]
     run("exec", ws, "--", "rm", "-rf", "/workspace/kept", "/workspace/source")
 
 
@@ -448,6 +454,133 @@ def test_the_guest_or_the_server_is_killed(fresh, place):
     assert process.returncode == 0
     wait_until(lambda: not is_alive(pid), 20, "the server to end")
     cli.ok("ws", "list")  # a server that removes the workspace in the end
+
+
+def guest_of(cli, ws):
+    [record] = (cli.home / ".nanoterm/server").rglob(f"{ws}/run")
+    return int(record.read_text().split()[1])
+
+
+def children_of(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as children:
+        return [int(child) for child in children.read().split()]
+
+
+def has_read(pid, size):
+    with open(f"/proc/{pid}/io") as counters:
+        return next(int(line.split()[1]) for line in counters if line.startswith("rchar:")) > size
+
+
+def test_the_guest_or_its_helper_is_killed_as_a_folder_comes(fresh, place):
+    """Nothing is acknowledged, nothing is half; the stage goes at the latest with the next copy."""
+    cli = fresh()
+    ws = cli.create()
+    (place / "small").mkdir()
+    (place / "small/new").write_text("new")
+    (place / "large").mkdir()
+    with open(place / "large/file", "wb") as file:
+        for _ in range(300):
+            file.write(b"x" * 1024 * 1024)
+    for who in ("helper", "guest"):
+        cli.ok("exec", ws, "--", "sh", "-c", "cd /workspace; rm -rf kept; mkdir kept; echo old > kept/old")
+        guest = guest_of(cli, ws)
+        wait_until(lambda: not children_of(guest), 30, "the exec to be gone")
+        process = cli.start("--json", "files", "cp", "-T", place / "large", f"{ws}:/workspace/kept")
+        wait_until(lambda: process.poll() is not None or has_read(process.pid, 16 * 1024 * 1024), 60, "the copy to be under way")
+        process.send_signal(signal.SIGSTOP)
+        helpers = children_of(guest)
+        assert helpers and not has_read(process.pid, 300 * 1024 * 1024)
+        for pid in helpers if who == "helper" else [guest]:
+            os.kill(pid, signal.SIGKILL)
+        process.send_signal(signal.SIGCONT)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 1 and b'"code":"connection_closed"' in err, err
+        wait_until(lambda: not any(map(is_alive, helpers)), 30, "the helper to be gone")
+        if who == "guest":
+            wait_until(lambda: cli.ok("--json", "ws", "list").json[0]["status"] != "running", 30, "its end to be noticed")
+            cli.ok("ws", "start", ws)
+        assert cli.ok("exec", ws, "--", "ls", "-A", "/workspace/kept").stdout == b"old\n"
+        cli.ok("files", "cp", "-T", place / "small", f"{ws}:/workspace/kept")
+        assert cli.ok("exec", ws, "--", "sh", "-c", "ls -A /workspace /workspace/kept").stdout \
+            == b"/workspace:\nkept\n\n/workspace/kept:\nnew\n"
+
+
+class Valve(Truncating):
+    """Passes so many bytes one way, and then none until the server has gone."""
+
+    def __init__(self, url, limit, way):
+        self.way, self.full, self.gone = way, threading.Event(), threading.Event()
+        super().__init__(url, limit)
+
+    def accept(self):
+        while True:
+            try:
+                here, _ = self.listener.accept()
+            except OSError:
+                return
+            there = socket.create_connection((self.target[0], int(self.target[1])))
+            for way, source, sink in (("up", here, there), ("down", there, here)):
+                threading.Thread(target=self.pass_on, args=(source, sink, way), daemon=True).start()
+
+    def pass_on(self, source, sink, way):
+        passed = 0
+        try:
+            while data := source.recv(65536):
+                sink.sendall(renamed(data, self.target[1]) if way == "up" else data)
+                passed += len(data)
+                if way == self.way and passed >= self.limit:
+                    self.full.set()
+                    self.gone.wait(60)
+                    break
+        except OSError:
+            pass
+        for end in (source, sink):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+@pytest.mark.parametrize("way", ["up", "down"])
+@pytest.mark.parametrize("kind", ["file", "tree"])
+def test_the_server_is_killed_while_it_carries_a_copy(fresh, place, way, kind):
+    """8 MiB of 64 have passed when it goes."""
+    cli = fresh()
+    server, env, url = serve_tcp(cli, place / "data")
+    ws = cli.ok("--json", "ws", "create", env=env, timeout=120).json["id"]
+    source = place / "source"
+    if kind == "tree":
+        source.mkdir()
+    with open(source / "file" if kind == "tree" else source, "wb") as file:
+        for _ in range(64):
+            file.write(os.urandom(1024 * 1024))
+    words = ["-T", source, f"{ws}:/workspace/out"]
+    if way == "down":
+        cli.ok("files", "cp", "-T", source, f"{ws}:/workspace/source", env=env)
+        words = ["-T", f"{ws}:/workspace/source", place / "out"]
+    old = "mkdir out; echo old > out/old" if kind == "tree" else "echo old > out"
+    cli.ok("exec", ws, "--", "sh", "-c", f"cd /workspace; {old}", env=env)
+    subprocess.run(["sh", "-c", old], cwd=place, check=True)
+    before = sorted(os.listdir(place))
+    valve = Valve(url, 8 * 1024 * 1024, way)
+    process = cli.start("--json", "files", "cp", *words, env={**env, "NANOTERM_API_URL": valve.url})
+    assert valve.full.wait(60) and process.poll() is None
+    server.kill()
+    server.wait(20)
+    valve.gone.set()
+    _, err = process.communicate(timeout=60)
+    valve.listener.close()
+    assert process.returncode == 1, err
+    assert json.loads(err.splitlines()[-1])["kind"] == "network", err
+    assert sorted(os.listdir(place)) == before
+    assert (place / "out/old" if kind == "tree" else place / "out").read_text() == "old\n"
+    server, env, url = serve_tcp(cli, place / "data")
+    wait_until(lambda: cli("exec", ws, "--", "sh", "-c", "ls -A /workspace | grep -c nanoterm", env=env).stdout == b"0\n", 60,
+               "the guest to tidy up")
+    assert cli.ok("exec", ws, "--", "sh", "-c", "cat /workspace/out/old || cat /workspace/out", env=env).stdout == b"old\n"
+    cli.ok("ws", "rm", ws, env=env)
+    server.send_signal(signal.SIGTERM)
+    server.wait(20)
 
 
 SWAP = """
