@@ -40,6 +40,7 @@ struct server {
     uint32_t exchanges;              /* alive */
     struct act *acts;                /* what is being done to workspaces (act.h) */
     struct creation *creations;      /* creates in flight (api/sandbox_create.c) */
+    struct publish *publishes;       /* ports that are being published (api/ports.c) */
     /* running workspaces that may use the internet (workspaces.c) */
     struct internet_row *internet;
     struct health_row *health;          /* which guests answer (health.c) */

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import threading
 
 import pytest
 
@@ -19,6 +20,10 @@ def serve(c):
     c.sendall(data); c.close()
 while True: threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()
 """
+
+
+ECHO_V6 = ECHO.replace("socket.socket()", "socket.socket(socket.AF_INET6)").replace(
+    's.bind(("127.0.0.1"', 's.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1); s.bind(("::1"')
 
 
 def echo(nanoterm, ws, port=3000):
@@ -134,6 +139,37 @@ def test_publish_later_and_take_away(cli, ws):
     with pytest.raises(ConnectionRefusedError):
         ask(row["host_port"])
     assert rows(cli, ws, "mapped") == []
+    end(program)
+
+
+def test_many_that_ask_for_a_host_at_once_get_the_same(cli, ws):
+    program = echo(cli, ws, 4100)
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(cli.api("POST", f"/v1/sandboxes/{ws}/host", {"port": 4100})))
+               for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    [mapped] = rows(cli, ws, "mapped")
+    assert [status for status, _ in answers] == [200] * 16
+    assert {answer["url"] for _, answer in answers} == {f"http://127.0.0.1:{mapped['host_port']}"}
+    assert ask(mapped["host_port"]) == b"hello"
+    cli.ok("ws", "unpublish", ws, str(mapped["host_port"]))
+    end(program)
+
+
+def test_a_program_that_listens_on_ipv6_only(cli, ws):
+    program = cli.start("exec", ws, "--", "python3", "-c", ECHO_V6, "4200")
+    assert program.stdout.readline() == b"ready\n"
+    row = cli.ok("--json", "ws", "publish", ws, "4200").json
+    assert ask(row["host_port"]) == b"hello"
+    local = free_port()
+    proxy = cli.start("--json", "proxy", ws, "4200", "--port", str(local))
+    assert b'"url"' in proxy.stdout.readline()
+    assert ask(local) == b"hello"
+    end(proxy)
+    cli.ok("ws", "unpublish", ws, str(row["host_port"]))
     end(program)
 
 

@@ -161,16 +161,62 @@ static void get_ports(struct server *server, struct exchange *x)
 /* --- publishing, and host ------------------------------------------------------------------ */
 
 struct publish {
+    struct publish *next; /* begun later */
     struct exchange *x;
     char ws_id[44], org_id[44];
     struct port_wish wish;
     struct store_port found;
     uint32_t count; /* of rows that are there */
     bool is_host;   /* POST …/host: one on loopback that is there will do */
+    bool waits;     /* for an earlier one of the kind, which may make what it wants */
 };
+
+static void publish_end(struct publish *p, const struct nt_error *error);
+static void on_known(void *data, const struct store_port *port);
+static void on_all_known(void *data, const struct nt_error *error);
+
+static void publish_begin(struct publish *p)
+{
+    struct nt_error error = NT_ERROR_INIT;
+    p->waits = false;
+    if (store_port_list(exchange_server(p->x)->store, p->ws_id, on_known, on_all_known, p, &error)
+        < 0)
+        publish_end(p, &error);
+}
+
+static bool is_same(const struct publish *a, const struct publish *b)
+{
+    return a->is_host && b->is_host && a->wish.port == b->wish.port
+           && strcmp(a->ws_id, b->ws_id) == 0;
+}
+
+/* Two that ask for the same host at a time would each find none, and make one. */
+static void publish_enter(struct server *server, struct publish *p)
+{
+    struct publish **at = &server->publishes;
+    for (; *at; at = &(*at)->next)
+        p->waits = p->waits || is_same(*at, p);
+    *at = p;
+    if (!p->waits)
+        publish_begin(p);
+}
+
+static void publish_leave(struct server *server, const struct publish *p)
+{
+    struct publish **at = &server->publishes;
+    while (*at != p)
+        at = &(*at)->next;
+    *at = p->next;
+    for (struct publish *other = *at; other; other = other->next)
+        if (other->waits && is_same(other, p)) {
+            publish_begin(other);
+            return;
+        }
+}
 
 static void publish_end(struct publish *p, const struct nt_error *error)
 {
+    struct server *server = exchange_server(p->x);
     struct store_port row = p->found;
     if (!row.host_port) {
         row.port = p->wish.port;
@@ -190,6 +236,7 @@ static void publish_end(struct publish *p, const struct nt_error *error)
     else
         exchange_send_json(p->x, 201, mapped_json(&row));
     ports_close(&p->wish, 1);
+    publish_leave(server, p);
     free(p);
 }
 
@@ -256,8 +303,7 @@ static void publish(struct exchange *x, const struct workspace *ws, bool is_host
     *p = (struct publish){ .x = x, .wish = wish, .is_host = is_host };
     memcpy(p->ws_id, ws->id, sizeof(p->ws_id));
     memcpy(p->org_id, ws->org_id, sizeof(p->org_id));
-    if (store_port_list(server->store, ws->id, on_known, on_all_known, p, &error) < 0)
-        publish_end(p, &error);
+    publish_enter(server, p);
 }
 
 static void on_post(struct exchange *x, const struct workspace *ws, void *data)
