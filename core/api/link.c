@@ -83,9 +83,9 @@ static void on_closed(void *data, struct net_client *client, const struct nt_err
         link->conv = NULL;
         conv_closed(conv, reason);
     }
-    if (link->is_connected)
+    if (link->is_taken)
         link_free(link);
-    /* else link_get is still waiting for it and frees it */
+    /* else link_get is still waiting for it and frees it, also when it was connected just before */
 }
 
 static const struct net_client_events link_events = {
@@ -146,18 +146,25 @@ static int connect_once(struct api *api, int64_t until_ms, struct link **ret,
         if (link->done && link->reason.code) {
             link_free(link);
         } else {
-            link->is_connected = true; /* nobody waits for it: on_closed frees it */
+            link->is_taken = true; /* nobody waits for it: on_closed frees it */
             net_client_close(link->client);
         }
         return -1;
     }
-    if (!link->reason.code) {
+    if (link->client) {
+        link->is_taken = true;
         *ret = link;
         return 0;
     }
-    uint32_t size = reterr->size;
-    memcpy(reterr, &link->reason, size < sizeof(link->reason) ? size : sizeof(link->reason));
-    reterr->size = size;
+    if (link->is_connected) { /* nothing was asked yet: whoever listened has ended */
+        nt_fail(reterr, NT_E_CONNECT, "the connection was closed as soon as it was made");
+        reterr->sys = ECONNREFUSED;
+        reterr->request_sent = 0;
+    } else {
+        uint32_t size = reterr->size;
+        memcpy(reterr, &link->reason, size < sizeof(link->reason) ? size : sizeof(link->reason));
+        reterr->size = size;
+    }
     link_free(link);
     return -1;
 }

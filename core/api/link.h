@@ -10,7 +10,7 @@ struct link {
     struct api *api;
     struct net_client *client; /* NULL: gone */
     struct conv *conv;         /* who uses it; NULL: nobody */
-    bool is_connected, is_reused, is_idle, got_bytes;
+    bool is_connected, is_taken, is_reused, is_idle, got_bytes;
     struct nt_error reason; /* why it was closed; code 0: it is not */
     uint32_t done;          /* connected or closed */
     char token[72];         /* local token that goes with it; "": none */

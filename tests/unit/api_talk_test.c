@@ -736,6 +736,19 @@ static void a_refused_websocket_is_an_error(void **state)
     command_free(c);
 }
 
+/* Killed in between: the loop sees that the connection is made and that it is gone in one turn. */
+static void a_server_that_closes_at_once_is_an_error(void **state)
+{
+    (void)state;
+    struct command *c = command_new(20000, SCRIPT(NULL), "");
+    for (int i = 0; i < 300; i++) {
+        assert_int_equal(ask(c, "GET", NULL, NT_REQ_NO_RETRY), -1);
+        assert_true(c->e.code == NT_E_CONNECT || c->e.code == NT_E_CLOSED);
+    }
+    assert_true(c->server.connections >= 300);
+    command_free(c);
+}
+
 static void no_upgrade_away_from_this_machine(void **state)
 {
     (void)state;
@@ -772,6 +785,7 @@ int main(void)
         TEST(the_deadline_ends_streams),
         TEST(the_end_of_the_command_ends_streams),
         TEST(a_refused_websocket_is_an_error),
+        TEST(a_server_that_closes_at_once_is_an_error),
         TEST(no_upgrade_away_from_this_machine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
