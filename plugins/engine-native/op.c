@@ -525,15 +525,18 @@ static void end_guest(struct nt_engine_op *op)
     uint8_t memory[64];
     struct nt_error error = NT_ERROR_INIT;
     op->phase = ENDING;
-    int fd = op->grace_ms > 0 ? launch_connect(&op->engine->disk, op->id, &error) : -1;
+    /* Also without grace a stop is the guest's: its programs die at once, but how they ended is
+     * written down. Of what is removed nobody reads that. */
+    bool is_asked = op->grace_ms > 0 || op->kind == STOP;
+    int fd = is_asked ? launch_connect(&op->engine->disk, op->id, &error) : -1;
     if (fd >= 0) {
         struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), NT_G_SHUTDOWN);
         nt_g_add_number(&w, NT_GT_TIMEOUT_MS, (uint64_t)op->grace_ms);
         size_t size = nt_g_done(&w);
-        op->talk = talk_new(op->loop, fd, (struct nt_bytes){ memory, size }, op->grace_ms + 1000,
+        op->talk = talk_new(op->loop, fd, (struct nt_bytes){ memory, size }, op->grace_ms + 2500,
                             on_shutdown, op);
         /* A guest that answers OK and stays is killed, too. */
-        op->kill_timer = op->loop_ops->timer(op->loop, op->grace_ms + 1500, 0, on_kill_time, op);
+        op->kill_timer = op->loop_ops->timer(op->loop, op->grace_ms + 3000, 0, on_kill_time, op);
     }
     if (!op->talk || !op->kill_timer)
         kill_guest(op);

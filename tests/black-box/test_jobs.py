@@ -107,6 +107,29 @@ def test_a_killed_job_leaves_its_status_too(way):
     assert way.job(id)["reason"] == "lost"
 
 
+def test_a_job_whose_workspace_is_stopped_has_its_exit_file(cli):
+    """Without grace, too: once, with a status that says it was killed."""
+    for grace in (["--grace", "0"], ["--grace", "5s"]):
+        way = Way(cli, cli.create("--no-internet"), cli.env)
+        way.detach("echo on; sleep 1000", "--log", "/workspace/e.log")
+        wait_until(lambda: way.sh("cat /workspace/e.log").text == "on\n", 30, "its output")
+        way.ok("ws", "stop", way.ws, *grace)
+        way.ok("ws", "start", way.ws)
+        assert way.sh("cat /workspace/e.log.exit").text in ("137\n", "143\n")
+        assert way("exec-wait", way.ws, "--log", "/workspace/e.log", "--interval", "50ms").status in (137, 143)
+        assert way.sh("ls -A /workspace").text.split() == ["e.log", "e.log.exit"]
+
+
+def test_a_workspace_that_is_frozen_stops_without_grace(cli):
+    ws = cli.create("--no-internet")
+    [record] = (cli.home / ".nanoterm/server").rglob(f"{ws}/run")
+    guest = int(record.read_text().split()[1])
+    os.kill(guest, signal.SIGSTOP)
+    cli.ok("ws", "stop", ws, "--grace", "0")
+    assert not is_alive(guest)
+    cli.ok("ws", "start", ws)
+
+
 def test_a_job_that_kills_all_it_can_has_its_exit_file(way):
     """Also the process that writes the log: another takes its place."""
     way.detach("echo before; kill -9 -1; echo never", "--log", "/tmp/all.log")
