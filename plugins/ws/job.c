@@ -10,6 +10,7 @@
 #include "sdk/error.h"
 #include "sdk/json.h"
 #include "sdk/parse.h"
+#include "exec_limits.h"
 #include "ws.h"
 
 static int job_path(struct nt_call *call, struct nt_buf *path, const char *rest,
@@ -84,9 +85,12 @@ int ws_job_wait(struct nt_call *call, struct nt_error *reterr)
     nt_auto_json json_t *job = json_loadb(response.body.data, response.body.size, 0, NULL);
     if (!json_is_boolean(json_object_get(job, "running")))
         return nt_fail(reterr, NT_E_RESPONSE, "the server's answer is not a job");
-    if (json_is_false(json_object_get(job, "running")))
-        return exec_ended(call, &spec, reason_of(nt_json_text(job, "reason")),
+    if (json_is_false(json_object_get(job, "running"))) {
+        uint32_t reason = reason_of(nt_json_text(job, "reason"));
+        exec_tell_limits(call, spec.id, reason, exec_hits_of(json_object_get(job, "limits_hit")));
+        return exec_ended(call, &spec, reason,
                           (uint32_t)json_integer_value(json_object_get(job, "status")), reterr);
+    }
     if (!json_is_true(json_object_get(job, "kept"))) {
         nt_fail(reterr, NT_E_CONFLICT, "%s belongs to a client that waits for it itself", spec.job);
         return nt_hint(reterr, "start it with exec --detach or --on-disconnect keep");

@@ -291,6 +291,11 @@ static const struct nt_column job_columns[] = {
     { .name = "kept", .help = "Whether its output is kept", .type = NT_BOOL, .flags = NT_WIDE },
     { .name = "terminal", .help = "Whether it has a terminal", .type = NT_BOOL, .flags = NT_WIDE },
     { .name = "log", .help = "Its log file in the workspace", .type = NT_TEXT, .flags = NT_WIDE },
+    { .name = "limits_hit",
+      .help = "What it may have failed of: memory, pids, disk",
+      .type = NT_JSON,
+      .schema = "{\"type\":\"array\",\"items\":{\"enum\":[\"memory\",\"pids\",\"disk\"]}}",
+      .flags = NT_WIDE },
     { .name = "notice", .help = "Why not all is kept", .type = NT_TEXT, .flags = NT_WIDE },
 };
 static const struct nt_opt job_logs_opts[] = {

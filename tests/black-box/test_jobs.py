@@ -130,6 +130,18 @@ def test_a_workspace_that_is_frozen_stops_without_grace(cli):
     cli.ok("ws", "start", ws)
 
 
+def test_a_job_tells_which_limit_it_has_hit(way):
+    fine = way.detach("exit 3")
+    assert way("job", "wait", way.ws, fine).status == 3
+    assert way.job(fine)["limits_hit"] == []
+    id = way.detach("cat /dev/zero > /tmp/a")
+    way("job", "wait", way.ws, id, timeout=120)
+    done = way("job", "wait", way.ws, id)  # of one that has ended already
+    assert done.status == 1 and b"no space left on the disk" in done.stderr, done
+    assert way.job(id)["limits_hit"] == ["disk"]
+    way.sh("rm /tmp/a")
+
+
 def test_a_job_that_kills_all_it_can_has_its_exit_file(way):
     """Also the process that writes the log: another takes its place."""
     way.detach("echo before; kill -9 -1; echo never", "--log", "/tmp/all.log")

@@ -80,6 +80,7 @@ static void put_end(json_t *job, const struct guest_fields *f)
                         has_ended && f->signal ? number(f->signal & 0xFF) : json_null());
     json_object_set_new(job, "stdout_bytes", number(f->out_bytes));
     json_object_set_new(job, "stderr_bytes", number(f->err_bytes));
+    json_object_set_new(job, "limits_hit", guest_hits_json(has_ended ? f->hits : 0));
     json_object_set_new(job, "notice", text_or_null(f->message));
 }
 
