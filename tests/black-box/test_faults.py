@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults: broken files, a reboot, and programs of ours killed at any point. Nothing acknowledged is lost, nothing is left.
 
-NANOTERM_FAULTS is how often the random ones are done (20; a thorough run takes 200).
+How often the server is killed while clients work is NANOTERM_KILLS, how often something is made and killed NANOTERM_CYCLES
+(20 each; tests/stress/run takes 100 and 200).
 """
 import json
 import os
@@ -9,6 +10,7 @@ import pathlib
 import random
 import signal
 import sqlite3
+import subprocess
 import threading
 import time
 
@@ -16,7 +18,8 @@ import pytest
 
 from conftest import cgroups_of, is_alive, leftovers, wait_until
 
-TIMES = int(os.environ.get("NANOTERM_FAULTS", "20"))
+KILLS = int(os.environ.get("NANOTERM_KILLS", "20"))
+CYCLES = int(os.environ.get("NANOTERM_CYCLES", "20"))
 
 
 def data_of(nanoterm):
@@ -168,6 +171,51 @@ def test_a_newer_database_is_refused_and_left_alone(fresh):
     assert ws in rows_of(nanoterm)
 
 
+@pytest.fixture
+def small_disk(fresh):
+    """A program whose home is a disk of 48 MiB; only root can mount one."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    nanoterm = fresh()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m,mode=700", "nt-small", nanoterm.home], check=True)
+    yield nanoterm
+    for row in nanoterm("--json", "ws", "list").json:
+        nanoterm("ws", "rm", row["id"])
+    stop(nanoterm)
+    subprocess.run(["umount", nanoterm.home], check=True)
+
+
+def test_a_full_disk_is_named_and_loses_nothing(small_disk):
+    nanoterm = small_disk
+    ws = nanoterm.create("--no-internet", "--name", "kept")
+    nanoterm.ok("files", "write", ws, "/workspace/kept", input=b"kept")
+    stopped = nanoterm.create("--no-internet")
+    nanoterm.ok("ws", "stop", stopped)
+    server = nanoterm.server_pid()
+    fill = nanoterm.home / "fill"
+    with pytest.raises(OSError, match="No space left"), open(fill, "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    for words in (["ws", "create"], ["ws", "stop", ws], ["ws", "rm", stopped]):
+        done = nanoterm("--json", *words)
+        assert done.status == 1 and done.error["code"] == "disk_full" and done.error["status"] == 507, done
+        assert "disk" in done.error["hint"]
+    done = nanoterm("--json", "files", "write", ws, "/workspace/lost", input=bytes(100000))
+    assert done.status == 2 and "No space left" in done.error["message"], done
+    done = nanoterm("exec", ws, "--", "sh", "-c", "echo more > /workspace/more")
+    assert done.status != 0 and b"no space left on the disk" in done.stderr, done
+    assert rows_of(nanoterm)[ws]["status"] == "running"
+    assert rows_of(nanoterm)[stopped]["status"] == "stopped"
+    assert nanoterm.ok("exec", ws, "--", "cat", "/workspace/kept").stdout == b"kept"
+    fill.unlink()
+    assert nanoterm.server_pid() == server
+    assert set(rows_of(nanoterm)) == {ws, stopped}
+    nanoterm.ok("ws", "start", stopped)
+    nanoterm.ok("files", "write", ws, "/workspace/more", input=b"more")
+    nanoterm.ok("ws", "rm", nanoterm.create("--no-internet"))
+    assert nanoterm.ok("exec", ws, "--", "cat", "/workspace/kept", "/workspace/more").stdout == b"keptmore"
+
+
 def test_a_broken_config_is_named(fresh):
     nanoterm = fresh()
     (nanoterm.home / ".nanoterm").mkdir(mode=0o700)
@@ -208,7 +256,7 @@ def test_create_and_kill_cycles_leave_nothing(fresh):
     nanoterm = fresh()
     nanoterm.ok("ws", "list")
     seen = set()
-    for turn in range(TIMES):
+    for _ in range(CYCLES):
         client = nanoterm.start("--json", "ws", "create", "--no-internet")
         time.sleep(random.random() * 0.05)  # the random point
         pid = nanoterm.server_pid()
@@ -250,7 +298,7 @@ def test_the_server_is_killed_while_eight_clients_work(fresh):
     for thread in clients:
         thread.start()
     try:
-        for _ in range(TIMES):
+        for _ in range(KILLS):
             before = len(acknowledged)
             wait_until(lambda: len(acknowledged) > before and nanoterm.server_pid(), 60, "progress between kills")
             pid = nanoterm.server_pid()

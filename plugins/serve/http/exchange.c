@@ -2,6 +2,7 @@
 /* exchange.c - one API request and its answer: what a handler may ask, and the forms of answers. */
 #include "exchange.h"
 
+#include <errno.h>
 #include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -320,6 +321,11 @@ void exchange_fail_error(struct exchange *x, const struct nt_error *error)
         status = error->status;
     if (error->server_code[0])
         code = error->server_code;
+    if (status == 500 && (error->sys == ENOSPC || error->sys == EDQUOT)) {
+        fail(x, 507, "disk_full", error->message, true,
+             "make room on the server's disk, and try again");
+        return;
+    }
     fail(x, status, code, error->message, error->retryable != 0, error->hint);
 }
 

@@ -2,6 +2,7 @@
 /* db.c - small helpers around SQLite: statements with bound values, errors, ids, the clock. */
 #include "db.h"
 
+#include <errno.h>
 #include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,7 +14,10 @@
 
 int db_fail(sqlite3 *db, const char *what, struct nt_error *reterr)
 {
-    return nt_fail(reterr, NT_E_SERVER, "the database: %s: %s", what, sqlite3_errmsg(db));
+    nt_fail(reterr, NT_E_SERVER, "the database: %s: %s", what, sqlite3_errmsg(db));
+    if ((sqlite3_errcode(db) & 0xFF) == SQLITE_FULL)
+        reterr->sys = ENOSPC;
+    return -1;
 }
 
 int db_run(sqlite3 *db, const char *sql, struct nt_error *reterr)
