@@ -24,7 +24,7 @@ static const struct mode {
 };
 #define MODES (sizeof(modes) / sizeof(modes[0]))
 #define SCREENS 3u
-#define ORIGIN 4u /* row of mode 6 */
+#define ORIGIN 4u         /* row of mode 6 */
 #define KEYPAD (1u << 31) /* ESC = */
 _Static_assert(MODES < 31, "a mode is a bit");
 

@@ -8,6 +8,8 @@
 #include "nanoterm/guest.h"
 #include "plugins/serve/http/exchange.h"
 
+struct workspace;
+
 #define PTY_ID_SIZE 41 /* with its NUL */
 
 /* What STARTED, or an ENTRY of PROCS, says of one. */

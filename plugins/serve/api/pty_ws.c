@@ -15,6 +15,7 @@
 #include "plugins/serve/api/exec_spec.h"
 #include "plugins/serve/api/exec_ws.h"
 #include "plugins/serve/api/pty.h"
+#include "plugins/serve/api/pty_session.h"
 #include "plugins/serve/api/utf8_text.h"
 #include "plugins/serve/http/json_text.h"
 #include "plugins/serve/server.h"
@@ -32,39 +33,9 @@
 
 enum { CHANNEL_INPUT = 0, CHANNEL_OUTPUT = 1 };
 
-enum phase {
-    PHASE_FIRST,  /* waits for the client's message */
-    PHASE_START,  /* narrow: the program is being started in the background */
-    PHASE_ATTACH, /* pty_started is awaited */
-    PHASE_LIVE,
-    PHASE_OVER,
-};
-
-/* One connection; lives until the socket is closed, the guest's operation has ended and no bytes
- * are lent. */
-struct session {
-    struct server *server;
-    struct net_ws *sock;
-    struct guest_op *op;
-    struct nt_timer *timer; /* for the first message; after the end, for the close */
-    struct workspace ws;
-    struct principal principal;
-    enum phase phase;
-    bool is_wide, is_detached;
-    bool is_inside; /* wide: of a binary message whose first byte was read */
-    bool owes_consumed, is_lent, is_stalled;
-    bool can_beat; /* the guest gives signs of life, and the client wants them */
-    bool hangs_up, can_hang_up, is_hanging_up;
-    json_int_t beat_ms;
-    uint64_t owed, waiting; /* to be granted; in the guest's queue since it was full */
-    struct nt_buf text;
-    struct pty_row row;
-    char label[128]; /* the client's id of its request */
-};
-
 static const struct guest_events guest_events;
 
-static void session_check(struct session *s)
+static void session_check(struct pty_session *s)
 {
     if (s->sock || s->op || s->is_lent)
         return;
@@ -73,7 +44,7 @@ static void session_check(struct session *s)
     free(s);
 }
 
-static void send_frame(struct session *s, struct nt_g_writer *w)
+static void send_frame(struct pty_session *s, struct nt_g_writer *w)
 {
     size_t size = nt_g_done(w);
     if (s->op && size)
@@ -82,7 +53,7 @@ static void send_frame(struct session *s, struct nt_g_writer *w)
 
 static void on_hang_up_late(void *data)
 {
-    struct session *s = data;
+    struct pty_session *s = data;
     s->is_hanging_up = false;
     if (s->op && !s->is_lent)
         guest_op_cancel(s->op);
@@ -91,7 +62,7 @@ static void on_hang_up_late(void *data)
 
 /* The program was started to outlive this server (KEEP), but not its client: the guest is told
  * which of the two has gone. */
-static void hang_up(struct session *s)
+static void hang_up(struct pty_session *s)
 {
     uint8_t memory[64];
     struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), NT_G_SIGNAL);
@@ -102,7 +73,7 @@ static void hang_up(struct session *s)
     s->timer = s->server->loop->ops->timer(s->server->loop, HANG_UP_MS, 0, on_hang_up_late, s);
 }
 
-static void let_go(struct session *s)
+static void let_go(struct pty_session *s)
 {
     if (!s->op || s->is_hanging_up)
         return;
@@ -112,7 +83,7 @@ static void let_go(struct session *s)
         guest_op_cancel(s->op);
 }
 
-static void session_over(struct session *s, uint16_t code, const char *reason)
+static void session_over(struct pty_session *s, uint16_t code, const char *reason)
 {
     s->phase = PHASE_OVER;
     if (s->sock)
@@ -120,7 +91,7 @@ static void session_over(struct session *s, uint16_t code, const char *reason)
     let_go(s);
 }
 
-static json_t *message_new(const struct session *s, const char *type)
+static json_t *message_new(const struct pty_session *s, const char *type)
 {
     json_t *m = json_object();
     json_object_set_new(m, "type", json_string(type));
@@ -131,7 +102,7 @@ static json_t *message_new(const struct session *s, const char *type)
     return m;
 }
 
-static void session_error(struct session *s, uint16_t close_code, const struct nt_error *error)
+static void session_error(struct pty_session *s, uint16_t close_code, const struct nt_error *error)
 {
     int status = guest_not_started_status(error);
     const char *code = status == 127   ? "not_found"
@@ -152,7 +123,7 @@ static void session_error(struct session *s, uint16_t close_code, const struct n
     session_over(s, close_code, "");
 }
 
-static void violation(struct session *s, const char *what)
+static void violation(struct pty_session *s, const char *what)
 {
     struct nt_error error = NT_ERROR_INIT;
     nt_fail(&error, NT_E_INVALID, "%s", what);
@@ -161,7 +132,7 @@ static void violation(struct session *s, const char *what)
 
 /* --- what the guest says ------------------------------------------------------------------- */
 
-static void send_started(struct session *s)
+static void send_started(struct pty_session *s)
 {
     json_t *m = message_new(s, "pty_started");
     json_object_set_new(m, "pid", json_integer((json_int_t)s->row.pid));
@@ -179,12 +150,12 @@ static void send_started(struct session *s)
 
 static void on_hello(void *data, uint64_t version, uint64_t caps, const uint8_t nonce[16])
 {
-    struct session *s = data;
+    struct pty_session *s = data;
     s->can_beat = s->beat_ms && caps & NT_GC_BEAT;
     s->can_hang_up = caps & NT_GC_HANG_UP;
 }
 
-static void take_started(struct session *s, const struct nt_g_frame *frame)
+static void take_started(struct pty_session *s, const struct nt_g_frame *frame)
 {
     struct pty_row row;
     if (pty_row_read(frame, &row) < 0)
@@ -207,12 +178,12 @@ static void take_started(struct session *s, const struct nt_g_frame *frame)
 
 static void on_close_late(void *data)
 {
-    struct session *s = data;
+    struct pty_session *s = data;
     if (s->sock)
         session_over(s, 1000, "");
 }
 
-static void take_exit(struct session *s, const struct nt_g_frame *frame)
+static void take_exit(struct pty_session *s, const struct nt_g_frame *frame)
 {
     struct nt_error error = NT_ERROR_INIT;
     struct guest_fields f;
@@ -239,7 +210,7 @@ static void take_exit(struct session *s, const struct nt_g_frame *frame)
 
 static void on_frame(void *data, const struct nt_g_frame *frame)
 {
-    struct session *s = data;
+    struct pty_session *s = data;
     if (!s->sock || s->phase == PHASE_OVER)
         return;
     if (frame->type == NT_G_STARTED)
@@ -250,7 +221,7 @@ static void on_frame(void *data, const struct nt_g_frame *frame)
         exec_ws_send(s->sock, message_new(s, "beat"));
 }
 
-static uint64_t send_output(struct session *s, const uint8_t *bytes, size_t size)
+static uint64_t send_output(struct pty_session *s, const uint8_t *bytes, size_t size)
 {
     size_t room = sodium_base64_ENCODED_LEN(size, sodium_base64_VARIANT_ORIGINAL);
     nt_autofree char *text = malloc(room);
@@ -263,7 +234,7 @@ static uint64_t send_output(struct session *s, const uint8_t *bytes, size_t size
 
 static void on_bytes_sent(void *data)
 {
-    struct session *s = data;
+    struct pty_session *s = data;
     s->is_lent = false;
     if (s->op && s->phase == PHASE_OVER && !s->is_hanging_up)
         guest_op_cancel(s->op);
@@ -274,7 +245,7 @@ static void on_bytes_sent(void *data)
 
 static void on_bytes(void *data, uint16_t type, struct nt_bytes bytes)
 {
-    struct session *s = data;
+    struct pty_session *s = data;
     const uint8_t *p = bytes.data;
     uint64_t credit = 1;
     if (!s->sock || s->phase != PHASE_LIVE || !bytes.size) {
@@ -297,7 +268,7 @@ static void on_bytes(void *data, uint16_t type, struct nt_bytes bytes)
 
 static void on_sent(void *data)
 {
-    struct session *s = data;
+    struct pty_session *s = data;
     s->waiting = 0;
     if (!s->is_stalled || !s->sock)
         return;
@@ -307,17 +278,15 @@ static void on_sent(void *data)
     s->owed = 0;
 }
 
-static int attach(struct session *s, const json_t *options, struct nt_error *reterr);
-
 static void on_end(void *data, const struct nt_error *error)
 {
-    struct session *s = data;
+    struct pty_session *s = data;
     struct nt_error again = NT_ERROR_INIT;
     s->op = NULL;
     s->owes_consumed = false;
     if (s->phase == PHASE_START && !error && s->row.id[0]) {
         s->phase = PHASE_ATTACH;
-        if (s->sock && attach(s, NULL, &again) < 0)
+        if (s->sock && pty_begin_attach(s, NULL, &guest_events, &again) < 0)
             session_error(s, 1011, &again);
     } else if (s->phase == PHASE_LIVE && s->is_detached) {
         session_over(s, 1000, "");
@@ -332,109 +301,9 @@ static const struct guest_events guest_events = {
     .hello = on_hello, .frame = on_frame, .bytes = on_bytes, .sent = on_sent, .end = on_end
 };
 
-/* --- start and connect --------------------------------------------------------------------- */
+/* --- the first message --------------------------------------------------------------------- */
 
-static bool is_set(const json_t *m, const char *key)
-{
-    return json_is_true(json_object_get(m, key));
-}
-
-static void make_id(char ret[PTY_ID_SIZE])
-{
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
-    memcpy(ret, "pty_", 4);
-    for (int i = 4; i < 20; i++)
-        ret[i] = letters[randombytes_uniform(sizeof(letters) - 1)];
-    ret[20] = '\0';
-}
-
-/* Adds to a whole frame, whose memory has room for the largest. */
-static int add_terminal(const struct session *s, const json_t *m, struct nt_bytes *frame)
-{
-    struct nt_g_writer w = { (uint8_t *)(uintptr_t)frame->data, NT_G_HEAD + NT_G_FRAME_MAX,
-                             frame->size, 0, 0 };
-    const char *log = json_string_value(json_object_get(m, "log"));
-    nt_g_add_text(&w, NT_GT_ID, s->row.id);
-    nt_g_add_number(&w, NT_GT_COLS, s->row.cols);
-    nt_g_add_number(&w, NT_GT_ROWS, s->row.rows);
-    if (s->beat_ms)
-        nt_g_add_number(&w, NT_GT_BEAT_MS, (uint64_t)s->beat_ms);
-    if (s->is_wide && log)
-        nt_g_add_text(&w, NT_GT_LOG, log);
-    frame->size = nt_g_done(&w);
-    return frame->size ? 0 : -1;
-}
-
-static int start(struct session *s, json_t *m, struct nt_error *reterr)
-{
-    json_t *argv = s->is_wide ? json_object_get(m, "argv") : NULL;
-    /* checked by the same rules as a command; it has a name there */
-    nt_auto_json json_t *body =
-        json_pack("{s:s,s:O*,s:O*,s:O*,s:i}", "command", "-", "args", argv, "cwd",
-                  json_object_get(m, "cwd"), "envs", json_object_get(m, "envs"), "timeout_secs", 0);
-    struct exec_spec spec;
-    struct nt_bytes frame;
-    if (exec_spec_read(body, &spec, reterr) < 0)
-        return -1;
-    spec.command = NULL;
-    make_id(s->row.id);
-    s->is_detached = s->is_wide && is_set(m, "detach");
-    uint32_t flags = NT_GX_TTY;
-    if (!s->is_wide || s->is_detached)
-        flags |= NT_GX_BACKGROUND;
-    s->hangs_up = s->is_wide && !s->is_detached && !is_set(m, "keep");
-    if (s->is_wide && !s->is_detached)
-        flags |= NT_GX_KEEP;
-    if (s->is_wide && is_set(m, "agent"))
-        flags |= NT_GX_AGENT;
-    if (exec_spec_frame(&spec, s->server, &s->ws, &s->principal, NULL, flags, &frame, reterr) < 0)
-        return -1;
-    int rc = add_terminal(s, m, &frame) < 0
-                 ? nt_fail(reterr, NT_E_INVALID, "the command is too long")
-                 : workspace_guest(s->server, &s->ws, frame, &guest_events, s, &s->op, reterr);
-    free((void *)(uintptr_t)frame.data);
-    s->phase = flags & NT_GX_BACKGROUND ? PHASE_START : PHASE_ATTACH;
-    return rc;
-}
-
-/* options NULL: to the session that was just started. */
-static int attach(struct session *s, const json_t *options, struct nt_error *reterr)
-{
-    uint8_t memory[256];
-    const char *id = json_string_value(json_object_get(options, "session_id"));
-    json_int_t pid = json_integer_value(json_object_get(options, "pid"));
-    const json_t *offset = json_object_get(options, "offset");
-    if (!options)
-        id = s->row.id;
-    bool is_agent = !id && pid <= 0;
-    if (is_agent && !s->is_wide)
-        return nt_fail(reterr, NT_E_INVALID, "pty_connect needs a session_id or a pid");
-    if (id && !pty_id_is_fine(id)) {
-        nt_fail(reterr, NT_E_NOT_FOUND, "there is no such terminal");
-        reterr->attempt = NT_GE_NOT_FOUND;
-        return -1;
-    }
-    struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), NT_G_ATTACH);
-    if (id)
-        nt_g_add_text(&w, NT_GT_ID, id);
-    else if (!is_agent)
-        nt_g_add_number(&w, NT_GT_PID, (uint64_t)pid);
-    if (s->is_wide && json_is_integer(offset) && json_integer_value(offset) >= 0)
-        nt_g_add_number(&w, NT_GT_OFFSET, (uint64_t)json_integer_value(offset));
-    if (s->is_wide && is_set(options, "read_only"))
-        nt_g_add_number(&w, NT_GT_FLAGS, NT_GX_READ_ONLY);
-    if (options && s->row.cols && s->row.rows) {
-        nt_g_add_number(&w, NT_GT_COLS, s->row.cols);
-        nt_g_add_number(&w, NT_GT_ROWS, s->row.rows);
-    }
-    if (s->beat_ms)
-        nt_g_add_number(&w, NT_GT_BEAT_MS, (uint64_t)s->beat_ms);
-    s->phase = PHASE_ATTACH;
-    return workspace_guest(s->server, &s->ws, (struct nt_bytes){ memory, nt_g_done(&w) },
-                           &guest_events, s, &s->op, reterr);
-}
-
-static void begin(struct session *s, json_t *m, const char *type)
+static void begin(struct pty_session *s, json_t *m, const char *type)
 {
     struct nt_error error = NT_ERROR_INIT;
     const char *label = json_string_value(json_object_get(m, "id"));
@@ -456,13 +325,15 @@ static void begin(struct session *s, json_t *m, const char *type)
         violation(s, "beat_ms must be a number of milliseconds, not below 0");
         return;
     }
-    if ((is_start ? start(s, m, &error) : attach(s, m, &error)) < 0)
+    if ((is_start ? pty_begin_start(s, m, &guest_events, &error)
+                  : pty_begin_attach(s, m, &guest_events, &error))
+        < 0)
         session_error(s, 1000, &error);
 }
 
 /* --- what else the client says ------------------------------------------------------------- */
 
-static void send_input(struct session *s, const uint8_t *p, size_t size)
+static void send_input(struct pty_session *s, const uint8_t *p, size_t size)
 {
     for (size_t n; s->op && size; size -= n, p += n) {
         n = size < NT_G_CHUNK ? size : NT_G_CHUNK;
@@ -473,7 +344,7 @@ static void send_input(struct session *s, const uint8_t *p, size_t size)
     }
 }
 
-static void take_input(struct session *s, const json_t *m)
+static void take_input(struct pty_session *s, const json_t *m)
 {
     const char *text = json_string_value(json_object_get(m, "data"));
     const char *coded = json_string_value(json_object_get(m, "data_base64"));
@@ -492,7 +363,7 @@ static void take_input(struct session *s, const json_t *m)
         send_input(s, bytes, size);
 }
 
-static void take_resize(struct session *s, const json_t *m)
+static void take_resize(struct pty_session *s, const json_t *m)
 {
     uint8_t memory[64];
     uint64_t cols, rows;
@@ -508,7 +379,7 @@ static void take_resize(struct session *s, const json_t *m)
 }
 
 /* Its end is told by EXIT on our own stream, or by nobody when the session has ended meanwhile. */
-static void kill_session(struct session *s)
+static void kill_session(struct pty_session *s)
 {
     static const struct guest_events nothing = { 0 };
     struct nt_error error = NT_ERROR_INIT;
@@ -524,7 +395,7 @@ static void kill_session(struct session *s)
         session_error(s, 1011, &error);
 }
 
-static void take_signal(struct session *s, const json_t *m)
+static void take_signal(struct pty_session *s, const json_t *m)
 {
     uint8_t memory[64];
     json_int_t signal = json_integer_value(json_object_get(m, "signal"));
@@ -534,7 +405,7 @@ static void take_signal(struct session *s, const json_t *m)
         send_frame(s, &w);
 }
 
-static void on_text(struct session *s)
+static void on_text(struct pty_session *s)
 {
     nt_auto_json json_t *m = s->text.size ? json_text_parse(s->text.data, s->text.size) : NULL;
     const char *type = json_string_value(json_object_get(m, "type"));
@@ -564,7 +435,7 @@ static void on_text(struct session *s)
 static void on_message(void *data, struct net_ws *sock, struct nt_bytes bytes, bool is_text,
                        bool last)
 {
-    struct session *s = data;
+    struct pty_session *s = data;
     if (s->phase == PHASE_OVER) {
         net_ws_grant(sock, bytes.size);
         return;
@@ -596,7 +467,7 @@ static void on_message(void *data, struct net_ws *sock, struct nt_bytes bytes, b
 
 static void on_writable(void *data, struct net_ws *sock, uint64_t credit)
 {
-    struct session *s = data;
+    struct pty_session *s = data;
     if (!s->owes_consumed)
         return;
     s->owes_consumed = false;
@@ -606,7 +477,7 @@ static void on_writable(void *data, struct net_ws *sock, uint64_t credit)
 
 static void on_closed(void *data, struct net_ws *sock, uint16_t code, const struct nt_error *reason)
 {
-    struct session *s = data;
+    struct pty_session *s = data;
     s->sock = NULL;
     if (reason && reason->sys == ECANCELED)
         s->hangs_up = false; /* it is this server that leaves */
@@ -623,7 +494,7 @@ static const struct net_ws_events ws_events = { .message = on_message,
 
 static void on_first_late(void *data)
 {
-    struct session *s = data;
+    struct pty_session *s = data;
     if (s->phase == PHASE_FIRST && s->sock)
         violation(s, "no message came");
 }
@@ -639,7 +510,7 @@ void pty_ws_found(struct exchange *x, const struct workspace *ws, void *data)
         exchange_fail(x, 409, "sandbox_not_ready", "%s does not run", ws->id);
         return;
     }
-    struct session *s = calloc(1, sizeof(*s));
+    struct pty_session *s = calloc(1, sizeof(*s));
     if (!s) {
         exchange_fail(x, 500, "internal_error", "out of memory");
         return;
