@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import threading
 
@@ -77,6 +78,30 @@ def test_bytes_and_half_close(nanoterm):
     assert program.returncode == 130
     with pytest.raises(ConnectionRefusedError):
         ask(port)
+    end(inside)
+
+
+def test_a_thousand_one_after_the_other_and_a_hundred_at_once(nanoterm):
+    ws = nanoterm.create()
+    inside = echo(nanoterm, ws)
+    program, port = proxy(nanoterm, ws)
+    for i in range(1000):
+        assert ask(port, b"%d" % i) == b"%d" % i
+    held = [socket.create_connection(("127.0.0.1", port), 60) for _ in range(100)]
+    for i, s in enumerate(held):  # all are open when the first is answered
+        s.sendall(b"%d" % i)
+    for s in held:
+        s.shutdown(socket.SHUT_WR)
+    for i, s in enumerate(held):
+        s.settimeout(60)
+        got = b""
+        while piece := s.recv(65536):
+            got += piece
+        assert got == b"%d" % i
+        s.close()
+    program.send_signal(signal.SIGINT)
+    program.communicate(timeout=20)
+    assert program.returncode in (130, -signal.SIGINT)
     end(inside)
 
 
