@@ -10,10 +10,10 @@
 #include <string.h>
 
 #include "core/api/table.h"
-#include "core/plugin/trust.h"
 #include "nanoterm/host.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
+#include "sdk/trust.h"
 
 #define FILE_NAME "api.so"
 
@@ -28,8 +28,8 @@ static int open_module(const struct api_table **ret, struct nt_error *reterr)
     struct stat st;
     if (!path)
         return nt_fail(reterr, NT_E_SYSTEM, "cannot tell where this program is installed");
-    if (trust_open_folder(path, &folder, reterr) < 0
-        || trust_open_file(folder, FILE_NAME, &fd, &st, reterr) < 0)
+    if (nt_trust_open_folder(path, &folder, reterr) < 0
+        || nt_trust_open_file(folder, FILE_NAME, &fd, &st, reterr) < 0)
         return -1;
     /* It stays open: the linker knows the object by this name, which must not come to mean another
      * file. */

@@ -9,9 +9,9 @@
 #include <string.h>
 
 #include "core/plugin/manifest.h"
-#include "core/plugin/trust.h"
 #include "sdk/buf.h"
 #include "sdk/json.h"
+#include "sdk/trust.h"
 
 #define FILE_NAME "plugins.json"
 #define ENTRIES_MAX 256u
@@ -36,7 +36,7 @@ static int open_folder(bool make)
     }
     int fd;
     struct nt_error e = NT_ERROR_INIT;
-    if (!nt_buf_ok(&path) || trust_open_folder(nt_buf_text(&path), &fd, &e) < 0)
+    if (!nt_buf_ok(&path) || nt_trust_open_folder(nt_buf_text(&path), &fd, &e) < 0)
         return -1;
     /* Root with somebody's HOME (sudo) leaves that cache alone: its files would be lost to their
      * owner. */
@@ -55,7 +55,7 @@ static void read_file(struct cache *cache)
     nt_autoclose int fd = -1;
     struct stat st;
     struct nt_error e = NT_ERROR_INIT;
-    if (folder < 0 || trust_open_file(folder, FILE_NAME, &fd, &st, &e) < 0)
+    if (folder < 0 || nt_trust_open_file(folder, FILE_NAME, &fd, &st, &e) < 0)
         return;
     nt_auto_json json_t *file = manifest_read(fd, &e);
     const char *version = nt_json_text(file, "nanoterm");

@@ -12,10 +12,10 @@
 #include "core/plugin/registry.h"
 #include "core/plugin/reserved.h"
 #include "core/plugin/shape.h"
-#include "core/plugin/trust.h"
 #include "sdk/buf.h"
 #include "sdk/error.h"
 #include "sdk/json.h"
+#include "sdk/trust.h"
 
 #define LOAD_MS 5000
 #define FILES_MAX 256u
@@ -51,7 +51,7 @@ static bool read_shipped(struct plugin *plugin, int folder)
     nt_autoclose int fd = -1;
     struct stat st;
     struct nt_error e = NT_ERROR_INIT;
-    if (!nt_buf_ok(&name) || trust_open_file(folder, nt_buf_text(&name), &fd, &st, &e) < 0)
+    if (!nt_buf_ok(&name) || nt_trust_open_file(folder, nt_buf_text(&name), &fd, &st, &e) < 0)
         return false;
     nt_auto_json json_t *json = manifest_read(fd, &e);
     return json && manifest_from_json(json, &plugin->arena, &plugin->manifest, &e) == 0
@@ -110,7 +110,7 @@ static int read_plugin(struct plugins *plugins, struct plugin *plugin, int folde
 {
     const char *base = plugin->file + strlen(plugin->folder) + 1;
     nt_autoclose int fd = -1;
-    if (trust_open_file(folder, base, &fd, &plugin->st, reterr) < 0)
+    if (nt_trust_open_file(folder, base, &fd, &plugin->st, reterr) < 0)
         return -1;
     if (!check_is_plugin_name(plugin->name))
         return nt_fail(reterr, NT_E_PLUGIN_FAILED,
@@ -197,7 +197,7 @@ static int look_into(struct discovery *d, const char *path, enum plugin_rank ran
     struct stat st;
     char *names[FILES_MAX];
     unsigned count = 0;
-    if (trust_open_folder(path, &folder, &why) < 0
+    if (nt_trust_open_folder(path, &folder, &why) < 0
         || (fstat(folder, &st) < 0 && nt_fail_sys(&why, errno, "fstat"))) {
         if (why.code == NT_E_NOT_FOUND)
             return 0;

@@ -8,10 +8,10 @@
 #include "core/plugin/load.h"
 #include "core/plugin/registry.h"
 #include "core/plugin/shape.h"
-#include "core/plugin/trust.h"
 #include "sdk/buf.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
+#include "sdk/trust.h"
 
 static void plugin_free(struct plugin *plugin)
 {
@@ -183,8 +183,9 @@ static int reopen(const struct plugin *plugin, int *ret_fd, struct nt_error *ret
     nt_autoclose int fd = -1;
     struct stat st;
     const struct stat *old = &plugin->st;
-    if (trust_open_folder(plugin->folder, &folder, reterr) < 0
-        || trust_open_file(folder, plugin->file + strlen(plugin->folder) + 1, &fd, &st, reterr) < 0)
+    if (nt_trust_open_folder(plugin->folder, &folder, reterr) < 0
+        || nt_trust_open_file(folder, plugin->file + strlen(plugin->folder) + 1, &fd, &st, reterr)
+               < 0)
         return -1;
     if (st.st_dev != old->st_dev || st.st_ino != old->st_ino || st.st_size != old->st_size
         || st.st_mtim.tv_sec != old->st_mtim.tv_sec || st.st_mtim.tv_nsec != old->st_mtim.tv_nsec)

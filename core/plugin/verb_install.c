@@ -14,11 +14,11 @@
 #include "core/plugin/files.h"
 #include "core/plugin/inspect.h"
 #include "core/plugin/registry.h"
-#include "core/plugin/trust.h"
 #include "core/plugin/verbs.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 #include "sdk/json.h"
+#include "sdk/trust.h"
 
 /* Makes the folder and those above it, as far as they are missing. */
 static int make_folder(const char *path, struct nt_error *reterr)
@@ -41,7 +41,7 @@ static int open_users_folder(bool make, struct nt_buf *ret_path, int *ret_fd,
         return nt_fail(reterr, NT_E_CONFIG, "there is no home folder: HOME is not set");
     if (make && make_folder(nt_buf_text(ret_path), reterr) < 0)
         return -1;
-    return trust_open_folder(nt_buf_text(ret_path), ret_fd, reterr);
+    return nt_trust_open_folder(nt_buf_text(ret_path), ret_fd, reterr);
 }
 
 /* The whole file in a descriptor that nobody else has. */

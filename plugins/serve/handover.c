@@ -7,30 +7,40 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "nanoterm/local.h"
+#include "sdk/buf.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
+#include "sdk/trust.h"
 
 static int kept_listener = -1;
 
 int handover_open(const char *path, struct nt_error *reterr)
 {
-    if (path[0] != '/')
-        return nt_fail(reterr, NT_E_INVALID, "the program's path is not absolute");
-    nt_autoclose int fd = open(path, O_PATH | O_CLOEXEC);
+    const char *name = strrchr(path, '/');
+    nt_autoclose int folder = -1;
+    nt_autoclose int fd = -1;
+    nt_auto(nt_buf_done) struct nt_buf parent = NT_BUF(PATH_MAX);
     struct stat st;
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return nt_fail_sys(reterr, errno, "cannot open the program");
-    if (!S_ISREG(st.st_mode) || !(st.st_mode & 0111))
+    if (path[0] != '/' || !name)
+        return nt_fail(reterr, NT_E_INVALID, "the program's path is not absolute");
+    nt_buf_add_bytes(&parent, path, (size_t)(name - path) + 1);
+    if (!nt_buf_ok(&parent))
+        return nt_fail(reterr, NT_E_LIMIT, "the program's path is too long");
+    if (nt_trust_open_folder(nt_buf_text(&parent), &folder, reterr) < 0
+        || nt_trust_open_file(folder, name + 1, &fd, &st, reterr) < 0) {
+        if (reterr->code == NT_E_PLUGIN_FAILED)
+            reterr->code = NT_E_FORBIDDEN; /* it is no plugin here */
+        return nt_wrap(reterr, "the program to go on with");
+    }
+    if (!(st.st_mode & 0111))
         return nt_fail(reterr, NT_E_INVALID, "the program is not an executable file");
-    if ((st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & 022))
-        return nt_fail(reterr, NT_E_FORBIDDEN,
-                       "the program could have been written by another user");
     return nt_take_fd(fd);
 }
 

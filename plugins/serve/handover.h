@@ -5,8 +5,9 @@
 
 #include "plugins/serve/server.h"
 
-/* Opens a program and checks that nobody but root or this user could have written it. The
- * descriptor, or -1. */
+/* Opens a program and checks by descriptor that nobody but root or this user could have written it
+ * or put it there: the file and every folder and link on the way (sdk/trust.h). The descriptor, or
+ * -1. */
 int handover_open(const char *path, struct nt_error *reterr);
 /* The listener that the next program gets (taken). */
 void handover_keep_listener(int fd);

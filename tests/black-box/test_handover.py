@@ -5,6 +5,7 @@ NANOTERM_OLDER_BIN is this program, built as an older version (tests/older.cmake
 """
 import copy
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -202,3 +203,67 @@ def test_a_newer_program_that_fails_costs_a_start(pair):
     wait_until(lambda: not is_alive(pid), 20, "the server to end as that program")
     assert newer.ok("exec", ws, "--", "cat", "/workspace/kept").stdout == b"kept"
     assert build_of(newer) == version_of(newer)
+
+
+def others_can_write(path):
+    path.parent.chmod(0o777)
+
+
+def the_group_can_write(path):
+    path.parent.chmod(0o775)
+
+
+def others_can_add(path):
+    path.parent.chmod(0o1777)
+
+
+def others_can_write_above(path):
+    path.parent.parent.chmod(0o777)
+
+
+def others_can_write_the_file(path):
+    path.chmod(0o757)
+
+
+def it_is_a_link(path):
+    path.rename(path.parent / "elsewhere")
+    path.symlink_to("elsewhere")
+
+
+def the_way_is_a_link_that_others_placed(path):
+    path.parent.rename(path.parent.parent / "elsewhere")
+    path.parent.symlink_to("elsewhere")
+    os.chown(path.parent, 4242, 4242, follow_symlinks=False)
+
+
+def another_owns_the_folder(path):
+    os.chown(path.parent, 4242, 4242)
+
+
+def another_owns_a_folder_above(path):
+    os.chown(path.parent.parent, 4242, 4242)
+
+
+def another_owns_the_file(path):
+    os.chown(path, 4242, 4242)
+
+
+@pytest.mark.parametrize("attack", [others_can_write, the_group_can_write, others_can_add, others_can_write_above, others_can_write_the_file,
+                                    it_is_a_link, the_way_is_a_link_that_others_placed, another_owns_the_folder,
+                                    another_owns_a_folder_above, another_owns_the_file], ids=lambda attack: attack.__name__)
+def test_what_others_could_have_put_there_is_not_executed(cli, attack):
+    if "chown" in attack.__code__.co_names and os.geteuid() != 0:
+        pytest.skip("only root gives files away")
+    cli.ok("ws", "list")
+    pid = cli.server_pid()
+    folder = cli.home / attack.__name__ / "bin"
+    folder.mkdir(parents=True)
+    program = folder / "nanoterm"
+    shutil.copy(shutil.which("false"), program)
+    for path in (folder.parent, folder, program):
+        path.chmod(0o755)
+    attack(program)
+    code, answer = cli.api("POST", "/v1/local/handover", {"binary": str(program)})
+    assert code == 403 and "the program to go on with" in json.dumps(answer), (code, answer)
+    assert cli.server_pid() == pid and is_alive(pid)
+    cli.ok("ws", "list")

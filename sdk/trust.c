@@ -6,6 +6,7 @@
  * was judged, so that its owner placed it. */
 #include "trust.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -145,7 +146,7 @@ static bool next_name(struct walk *walk, char ret[NAME_MAX + 1])
     return length > 0;
 }
 
-int trust_open_folder(const char *path, int *ret_fd, struct nt_error *reterr)
+int nt_trust_open_folder(const char *path, int *ret_fd, struct nt_error *reterr)
 {
     if (path[0] != '/')
         return nt_fail(reterr, NT_E_PLUGIN_FAILED, "%s is not an absolute path", path);
@@ -169,8 +170,8 @@ int trust_open_folder(const char *path, int *ret_fd, struct nt_error *reterr)
     return 0;
 }
 
-int trust_open_file(int folder, const char *name, int *ret_fd, struct stat *ret_st,
-                    struct nt_error *reterr)
+int nt_trust_open_file(int folder, const char *name, int *ret_fd, struct stat *ret_st,
+                       struct nt_error *reterr)
 {
     /* O_NONBLOCK: opening a fifo must not wait. */
     nt_autoclose int fd =
