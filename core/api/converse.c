@@ -171,8 +171,7 @@ static int attempt(struct api *api, const struct conv_spec *spec, const char *ke
 static void hand_over(struct api *api, const struct conv *conv)
 {
     const char *build = conv->answer ? answer_header(conv->answer, NT_BUILD_HEADER) : NULL;
-    bool is_stream = conv->kind != CONV_REQUEST && conv->kind != CONV_UPGRADE;
-    if (api->origin || api->asked_to_hand_over || is_stream || !build
+    if (api->origin || api->asked_to_hand_over || conv->kind != CONV_REQUEST || !build
         || !version_is_older(build, NT_VERSION))
         return;
     api->asked_to_hand_over = true;

@@ -35,7 +35,8 @@
 /* Header that carries the local token (text of the file `token`) on the Unix socket. */
 #define NT_LOCAL_TOKEN_HEADER "X-Nanoterm-Local-Token"
 
-/* Header of every answer: the server's version. A client that is newer asks it to hand over. */
+/* Header of every answer: the server's version. A client that is newer asks it to hand over,
+ * but not for a 101: what it has just upgraded is on its way to the guest. */
 #define NT_BUILD_HEADER "X-Nanoterm-Build"
 
 /* Names in the runtime folder: $XDG_RUNTIME_DIR/nanoterm when that is ours, else DATA/run; mode
