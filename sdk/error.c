@@ -146,6 +146,8 @@ static uint32_t code_of_text(const char *text)
     static const char *const runtime[] = { "exec_failed", NULL };
     static const char *const timeout[] = { "exec_timeout", "timeout", NULL };
     static const char *const invalid[] = { "invalid_request", "invalid_fields", NULL };
+    if (strcmp(text, "CLI_VERSION_TOO_OLD") == 0)
+        return NT_E_CLIENT_OLD;
     if (is_one_of(text, auth))
         return NT_E_AUTH;
     if (is_one_of(text, forbidden) || ends_with(text, "_permission_denied"))

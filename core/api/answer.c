@@ -122,6 +122,13 @@ static void read_envelope(const json_t *root, uint32_t status, struct nt_error *
         ret->retryable = json_is_true(retryable);
 }
 
+/* An API that says no more than that it is too new for us. */
+static void explain_too_old(struct nt_error *ret)
+{
+    if (ret->code == NT_E_CLIENT_OLD && !ret->hint[0])
+        nt_hint(ret, "update this program and try again: %s", NT_UPDATE_HINT);
+}
+
 static void read_text(const struct answer *answer, struct nt_error *ret)
 {
     const char *text = nt_buf_text(&answer->body);
@@ -153,6 +160,7 @@ void answer_error(const struct answer *answer, const char *method, struct nt_err
             read_envelope(root, answer->status, reterr);
         else
             read_text(answer, reterr);
+        explain_too_old(reterr);
     }
     const char *id = answer_header(answer, "X-Request-Id");
     if (!reterr->request_id[0] && id)

@@ -43,6 +43,10 @@ static const struct nt_opt serve_opts[] = {
       .max = INT64_C(30) * 24 * 3600 * 1000,
       .help = "Leave after so long with nothing to do (default: 60s in the background, never in "
               "the foreground)" },
+    { .name = "min-client",
+      .type = NT_TEXT,
+      .arg = "version",
+      .help = "Refuse nanoterm clients older than this, and tell them how to update" },
     { .name = "insecure-listen",
       .type = NT_FLAG,
       .help = "Allow an address beyond this machine although the connection is not encrypted" },
@@ -149,6 +153,18 @@ static const struct nt_engine_ops *find_engine(struct nt_call *call, const char 
     return ops;
 }
 
+/* Three numbers with dots. */
+static bool is_version(const char *text)
+{
+    for (int i = 0; i < 3; i++) {
+        size_t digits = strspn(text, "0123456789");
+        if (digits == 0 || digits > 6 || text[digits] != (i < 2 ? '.' : '\0'))
+            return false;
+        text += digits + 1;
+    }
+    return true;
+}
+
 static int serve_run(struct nt_call *call, struct nt_error *reterr)
 {
     const struct nt_host *host = call->host;
@@ -167,6 +183,7 @@ static int serve_run(struct nt_call *call, struct nt_error *reterr)
         .libexec_dir = host->path(call, NT_PATH_LIBEXEC),
         .listens = listens,
         .listen_count = listen_count,
+        .min_client = host->text(call, "min-client"),
         .insecure_listen = host->number(call, "insecure-listen") != 0,
         .embedded = host->number(call, "embedded") != 0,
         .listen_fd = host->is_given(call, "listen-fd") ? (int)host->number(call, "listen-fd") : -1,
@@ -174,6 +191,9 @@ static int serve_run(struct nt_call *call, struct nt_error *reterr)
         .debug = debug,
         .data = call,
     };
+    if (options.min_client && !is_version(options.min_client))
+        return nt_fail(reterr, NT_E_USAGE, "--min-client: '%.40s' is not a version like 1.2.3",
+                       options.min_client);
     if (options.embedded && listen_count > 0)
         return nt_fail(reterr, NT_E_USAGE, "--embedded and --listen exclude each other");
     const char *data = host->text(call, "data");

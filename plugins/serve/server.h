@@ -85,11 +85,12 @@ struct server_options {
     /* "unix:PATH", "HOST:PORT"; none: the socket of the runtime folder */
     const char *const *listens;
     uint32_t listen_count;
-    bool insecure_listen; /* beyond loopback is fine */
-    bool embedded;        /* lock and ready pipe are inherited (local.h) */
-    int listen_fd;        /* embedded, after a hand-over: the socket is bound already; else -1 */
-    int64_t idle_ms;      /* 0: never leaves by itself */
-    int64_t list_ms;      /* how long the engine may take to list its workspaces; 0: 20 s */
+    bool insecure_listen;   /* beyond loopback is fine */
+    bool embedded;          /* lock and ready pipe are inherited (local.h) */
+    int listen_fd;          /* embedded, after a hand-over: the socket is bound already; else -1 */
+    const char *min_client; /* oldest nanoterm that is served, X.Y.Z; NULL or empty: any */
+    int64_t idle_ms;        /* 0: never leaves by itself */
+    int64_t list_ms;        /* how long the engine may take to list its workspaces; 0: 20 s */
     const struct server_given *given;          /* NULL: this process has what it needs */
     void (*say)(void *data, const char *line); /* what a person should know; NULL: nobody listens */
     void (*debug)(void *data, const char *event, const char *fields);

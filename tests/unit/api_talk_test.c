@@ -434,7 +434,12 @@ static void answers_that_are_no_success(void **state)
                "{\"error\":{\"message\":\"busy\",\"request_id\":\"r\"},\"code\":\"conflict\"}"),
           "busy", "conflict", "", NT_E_CONFLICT },
         { SAYS("426", "{\"error\":\"run this\",\"code\":\"CLI_VERSION_TOO_OLD\"}"), "run this",
-          "CLI_VERSION_TOO_OLD", "", NT_E_INVALID },
+          "CLI_VERSION_TOO_OLD",
+          "update this program and try again: npm install -g @nanoterm/cli@latest",
+          NT_E_CLIENT_OLD },
+        { SAYS("426", "{\"error\":\"old\",\"code\":\"CLI_VERSION_TOO_OLD\","
+                      "\"suggested_action\":\"run that\"}"),
+          "old", "CLI_VERSION_TOO_OLD", "run that", NT_E_CLIENT_OLD },
         { SAYS("400", "[1]"), "the server answered with status 400: [1]", "", "", NT_E_INVALID },
         { SAYS("500", "{\"error\":{\"code\":5}}"), "the server answered with status 500", "", "",
           NT_E_SERVER },

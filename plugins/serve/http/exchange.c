@@ -306,6 +306,7 @@ static const struct {
     { NT_E_CONNECT, 503, "sandbox_unavailable" },
     { NT_E_RESPONSE, 502, "sandbox_unavailable" },
     { NT_E_BYTE_MISMATCH, 400, "FILE_WRITE_BYTE_MISMATCH" },
+    { NT_E_CLIENT_OLD, 426, "CLI_VERSION_TOO_OLD" },
 };
 
 void exchange_fail_error(struct exchange *x, const struct nt_error *error)

@@ -143,6 +143,25 @@ static void on_granted(struct exchange *x)
     }
 }
 
+/* Clients name themselves; others than nanoterm have versions of their own. */
+static bool is_too_old(const struct exchange *x, struct nt_error *reterr)
+{
+    static const char name[] = "nanoterm/";
+    const char *wanted = x->server->options ? x->server->options->min_client : NULL;
+    const char *agent = net_request_header(x->req, "User-Agent");
+    char version[32];
+    if (!wanted || !*wanted || !agent || strncmp(agent, name, sizeof(name) - 1) != 0)
+        return false;
+    nt_copy_text(version, sizeof(version), agent + sizeof(name) - 1);
+    version[strcspn(version, " ")] = '\0';
+    if (strverscmp(version, wanted) >= 0)
+        return false;
+    nt_fail(reterr, NT_E_CLIENT_OLD, "this nanoterm is %s, and the API needs %s or newer", version,
+            wanted);
+    nt_hint(reterr, "run 'npm install -g @nanoterm/cli@latest' and try again");
+    return true;
+}
+
 void router_request(void *data, struct net_request *req)
 {
     const struct listener *listener = data;
@@ -163,7 +182,11 @@ void router_request(void *data, struct net_request *req)
     nt_auto(nt_buf_done) struct nt_buf allowed = NT_BUF(256);
     uint32_t refusal =
         router_find(net_request_method(req), &x->target, &x->route, x->params, &allowed);
-    if (refusal == 404) {
+    /* Whether it is well is told to everybody. */
+    bool is_open = refusal == 0 && (x->route->flags & ROUTE_OPEN);
+    if (!is_open && is_too_old(x, &error)) {
+        exchange_fail_error(x, &error);
+    } else if (refusal == 404) {
         exchange_fail(x, 404, "not_found", "there is no such route");
     } else if (refusal == 501) {
         exchange_fail(x, 501, "not_implemented", "this server does not have that");

@@ -238,6 +238,7 @@ static int serve(struct nt_error *reterr)
         .libexec_dir = "",
         .embedded = api.plan.is_embedded,
         .listen_fd = -1,
+        .min_client = api.plan.min_client,
         .idle_ms = api.plan.idle_ms,
         .list_ms = api.plan.list_ms,
         .given = &given,

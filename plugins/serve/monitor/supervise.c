@@ -300,6 +300,8 @@ static int send_plan(struct supervisor *s, struct nt_error *reterr)
     };
     s->options.engine_ops->abilities(monitor_engine(s->monitor), &plan.abilities);
     wire_text(plan.engine_name, sizeof(plan.engine_name), s->options.engine_name);
+    if (s->options.min_client)
+        wire_text(plan.min_client, sizeof(plan.min_client), s->options.min_client);
     wire_text(plan.data_dir, sizeof(plan.data_dir), s->options.data_dir);
     memcpy(plan.token, s->token, sizeof(plan.token));
     int sent = channel_send(s->channel, &plan, sizeof(plan), nt_take_fd(s->store_fd));

@@ -123,6 +123,7 @@ struct wire_plan {
     struct nt_engine_state abilities;
     char engine_name[68];
     char token[68];
+    char min_client[24];
     char data_dir[4096];
 };
 
