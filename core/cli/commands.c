@@ -205,8 +205,8 @@ static const struct nt_example help_examples[] = {
 static const struct nt_command commands[] = {
     { .path = "completion",
       .summary = "Print the completion of a shell",
-      .description = "Commands, options, values, and ids of workspaces where a server runs. "
-                     "Distributions install it where the shell finds it by itself.",
+      .description = "Commands, options, values, and ids of workspaces and jobs where a server "
+                     "runs. Distributions install it where the shell finds it by itself.",
       .run = run_completion,
       .args = NT_TABLE(completion_args),
       .examples = NT_TABLE(completion_examples),

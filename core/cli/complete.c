@@ -14,6 +14,7 @@ struct place {
     const struct nt_command *command; /* NULL: still on the way to one */
     const struct nt_opt *opt;         /* the last word is its value */
     uint32_t args;                    /* positionals before the last word */
+    const char *first;                /* the first of them; NULL: none */
     bool is_behind;                   /* a `--` stands before it */
 };
 
@@ -22,6 +23,7 @@ struct offer {
     struct nt_buf *b;
     const char *typed;  /* what candidates must begin with */
     const char *before; /* stands before each: "--name=" */
+    const char *first;  /* argument of the command; NULL: none */
 };
 
 static void add(void *data, const char *word, const char *note)
@@ -95,6 +97,7 @@ static struct place find_place(const struct tree *tree, int count, char *const *
         } else if (is_option(word)) {
             p.opt = waits_for_value(p.command, word);
         } else if (p.args > 0 || !go_on(tree, &p, word)) {
+            p.first = p.args == 0 ? word : p.first;
             p.args++;
         }
     }
@@ -121,7 +124,7 @@ static void add_values(struct offer *o, uint32_t type, const char *kind,
     if (is_dir || (kind && strcmp(kind, "files") == 0) || (!kind && type == NT_PATH))
         nt_buf_add(o->b, is_dir ? ":dirs\n" : ":files\n");
     else if (kind && source && source->values)
-        source->values(source->data, kind, add, o);
+        source->values(source->data, kind, o->first, add, o);
 }
 
 static void add_value_of(struct offer *o, const struct nt_opt *opt,
@@ -202,7 +205,7 @@ void complete_add(struct nt_buf *b, const struct tree *tree, int count, char *co
         return;
     struct place p = find_place(tree, count, words);
     const char *typed = words[count - 1];
-    struct offer o = { b, typed, "" };
+    struct offer o = { b, typed, "", p.first };
     const char *equals = p.is_behind || strncmp(typed, "--", 2) != 0 ? NULL : strchr(typed, '=');
     if (p.opt) {
         add_value_of(&o, p.opt, source);

@@ -11,8 +11,9 @@
 
 /* What only others know. Members may be NULL. */
 struct complete_source {
-    /* Calls add for each value of a kind ("ws.ids"), in any order. */
-    void (*values)(void *data, const char *kind,
+    /* Calls add for each value of a kind ("ws.ids"), in any order. `first` is the first argument of
+     * the command, of which the values may be ("job.ids": of that workspace); NULL: none yet. */
+    void (*values)(void *data, const char *kind, const char *first,
                    void (*add)(void *to, const char *value, const char *note), void *to);
     void *data;
 };

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/api/api.h"
+#include "core/config/settings.h"
 #include "nanoterm/local.h"
 #include "sdk/json.h"
 
@@ -36,7 +37,8 @@ static bool is_there(const struct config *config)
     return runtime && nt_buf_ok(&path) && access(nt_buf_text(&path), F_OK) == 0;
 }
 
-static void add_workspaces(void (*add)(void *to, const char *value, const char *note), void *to)
+/* Calls `each` for the items of a list of the API. */
+static void ask(const char *path, void (*each)(const json_t *row, void *data), void *data)
 {
     struct config_options wanted = { .personality = NT_AS_NANOTERM };
     struct nt_error unused = NT_ERROR_INIT;
@@ -45,10 +47,9 @@ static void add_workspaces(void (*add)(void *to, const char *value, const char *
     if (config_load(&wanted, &config, &unused) < 0 || !is_there(config))
         return;
     struct api_options options = { .config = config, .timeout_ms = ASK_MS };
-    struct nt_request request = { .size = sizeof(request),
-                                  .flags = NT_REQ_NO_RETRY,
-                                  .method = "GET",
-                                  .path = "/v1/sandboxes?limit=200" };
+    struct nt_request request = {
+        .size = sizeof(request), .flags = NT_REQ_NO_RETRY, .method = "GET", .path = path
+    };
     struct nt_response answer = { .size = sizeof(answer) };
     if (api_new(&options, &api, &unused) < 0 || api_request(api, &request, &answer, &unused) < 0)
         return;
@@ -57,24 +58,56 @@ static void add_workspaces(void (*add)(void *to, const char *value, const char *
     size_t i;
     json_array_foreach(items, i, row)
     {
-        const char *id = nt_json_text(row, "id"), *name = nt_json_text(row, "name");
-        if (id)
-            add(to, id, name ? name : "");
-        if (name && *name)
-            add(to, name, id ? id : "");
+        each(row, data);
     }
 }
 
-void complete_values(void *data, const char *kind,
+/* Where values go. */
+struct sink {
+    void (*add)(void *to, const char *value, const char *note);
+    void *to;
+};
+
+static void add_workspace(const json_t *row, void *data)
+{
+    const struct sink *sink = data;
+    const char *id = nt_json_text(row, "id"), *name = nt_json_text(row, "name");
+    if (id)
+        sink->add(sink->to, id, name ? name : "");
+    if (name && *name)
+        sink->add(sink->to, name, id ? id : "");
+}
+
+static void add_job(const json_t *row, void *data)
+{
+    const struct sink *sink = data;
+    const char *id = nt_json_text(row, "id"), *command = nt_json_text(row, "command");
+    if (id)
+        sink->add(sink->to, id, command ? command : "");
+}
+
+void complete_values(void *data, const char *kind, const char *first,
                      void (*add)(void *to, const char *value, const char *note), void *to)
 {
     const struct plugins *plugins = data;
     struct plugin_info info;
+    struct sink sink = { add, to };
+    const struct setting *setting;
     if (strcmp(kind, "ws.ids") == 0) {
-        add_workspaces(add, to);
+        ask("/v1/sandboxes?limit=200", add_workspace, &sink);
+    } else if (strcmp(kind, "job.ids") == 0 && first) {
+        nt_auto(nt_buf_done) struct nt_buf path = NT_BUF(1024);
+        nt_buf_add(&path, "/v1/sandboxes/");
+        nt_buf_add_url_part(&path, first);
+        nt_buf_add(&path, "/jobs");
+        if (nt_buf_ok(&path))
+            ask(nt_buf_text(&path), add_job, &sink);
     } else if (strcmp(kind, "plugins") == 0) {
         for (uint32_t i = 0; plugins_info_at(plugins, i, &info); i++)
             if (*info.name)
                 add(to, info.name, info.summary ? info.summary : "");
+    } else if (strcmp(kind, "config.keys") == 0) {
+        for (uint32_t i = 0; (setting = setting_at(i)); i++)
+            add(to, setting->key, setting->help);
     }
 }

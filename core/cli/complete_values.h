@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* complete_values.h - values that completion asks others for: ids of workspaces, names of
- * plugins. */
+/* complete_values.h - values that completion asks others for: ids of workspaces and of
+ * their jobs, names of plugins and settings. */
 #ifndef NT_CORE_COMPLETE_VALUES_H
 #define NT_CORE_COMPLETE_VALUES_H
 
@@ -9,7 +9,7 @@
 
 /* `data` of complete_source.values is the struct plugins. Asks the server only when one is there,
  * for half a second at the most: a key that is pressed must not start anything. */
-void complete_values(void *data, const char *kind,
+void complete_values(void *data, const char *kind, const char *first,
                      void (*add)(void *to, const char *value, const char *note), void *to);
 
 #endif

@@ -268,7 +268,7 @@ static const struct nt_arg job_list_args[] = {
 };
 static const struct nt_arg job_args[] = {
     { .name = "workspace", .type = NT_ID, .complete = "ws.ids", .help = "Id or name of it" },
-    { .name = "job", .type = NT_ID, .help = "Id of the job" },
+    { .name = "job", .type = NT_ID, .complete = "job.ids", .help = "Id of the job" },
 };
 static const struct nt_column job_columns[] = {
     { .name = "id", .help = "Id of the job", .type = NT_ID },
@@ -443,6 +443,7 @@ static const struct nt_opt attach_opts[] = {
     { .name = "job",
       .type = NT_ID,
       .arg = "id",
+      .complete = "job.ids",
       .help = "A job or session with a terminal (default: the agent)" },
     ESCAPE_OPTION,
 };
@@ -611,7 +612,8 @@ static const struct nt_command commands[] = {
           "A login shell (bash, else sh) in a terminal of its own. Every key goes to it; at the "
           "start of a line ~. disconnects, also from a workspace that does not answer, ~~ types a "
           "tilde and ~? helps. A lost connection hangs it up; where only the server was lost, it "
-          "goes on, and attach --job takes it. When our input is no terminal it is typed in, and its "
+          "goes on, and attach --job takes it. When our input is no terminal it is typed in, and "
+          "its "
           "end is Ctrl-D.",
       .columns = NT_TABLE(exec_columns),
       .examples = NT_TABLE(shell_examples),

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What could stand at the cursor, as the shells ask for it; and the pages and scripts that are installed."""
 import json
+import os
 import pathlib
 import shutil
 import subprocess
+import threading
 
 import pytest
 
 from conftest import BIN
+from http_peer import http_peer
 
 CATALOG = json.loads(subprocess.run([BIN, "commands"], capture_output=True, check=True).stdout)
 PREFIX = pathlib.Path(BIN).resolve().parent.parent
@@ -30,6 +33,7 @@ def offered(cli, *words):
     (["ws", "create", "--size=m"], ["--size=medium"], ["--size=small"]),
     (["ws", "create", "-s", "l"], ["large"], ["small"]),
     (["plugin", "info", "plug"], ["plugin"], ["ws"]),
+    (["config", "get", "output."], ["output.color"], ["api_url"]),
     (["exec", "x", "--", "--cw"], [], ["--cwd"]),
     (["nothing", ""], [], ["ws"]),
 ])
@@ -49,6 +53,42 @@ def test_ids_come_from_the_server_when_one_runs(fresh):
     ws = idle.create("--no-internet", "--name", "completed")
     assert set(offered(idle, "ws", "rm", "")) == {ws, "completed"}
     assert offered(idle, "ws", "rm", "comp") == ["completed"]
+
+
+def test_jobs_are_those_of_the_workspace_that_was_typed(cli, ws):
+    job = cli.ok("exec", ws, "--detach", "--log", "/tmp/log", "--", "sleep", "1000").text.strip()
+    assert offered(cli, "job", "wait", "--timeout", "5s", ws, "job_") == [job]
+    assert offered(cli, "job", "logs", "shared", "") == [job]
+    assert offered(cli, "attach", ws, "--job", "") == [job]
+    assert offered(cli, "job", "kill", "nothing", "") == offered(cli, "job", "kill", "../../x", "") == []
+    cli.ok("job", "kill", ws, job)
+
+
+def test_an_api_that_lies_or_is_slow_does_no_harm(fresh):
+    evil = "job_\x1b]0;owned\x07\nsecond"
+    idle = fresh()
+    body = json.dumps({"items": [{"id": evil, "command": "\x1b[31m\ttab"}, {"id": 5}, None, []]}).encode()
+    with http_peer(lambda request: (200, {"Content-Type": "application/json"}, body)) as url:
+        idle.env |= {"NANOTERM_API_URL": url, "NANOTERM_API_KEY": "nsk_" + "0" * 32}
+        out = idle.ok("--internal-complete", "words", "job", "wait", "ws_1", "").text
+        assert len(out.splitlines()) == 1 and "\x1b" not in out and "\x07" not in out
+    answer = threading.Event()
+    with http_peer(lambda request: (answer.wait(60), (200, {}, b""))[1]) as url:
+        idle.env["NANOTERM_API_URL"] = url
+        assert offered(idle, "ws", "rm", "") == []  # before anything has answered
+        answer.set()
+
+
+def test_it_opens_no_plugin(cli, ws):
+    if not shutil.which("strace") or subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True).returncode:
+        pytest.skip("no strace here")
+    trace = cli.home / "trace"
+    done = subprocess.run(["strace", "-f", "-o", trace, "-e", "trace=openat,execve", BIN, "--internal-complete", "words", "ws",
+                           "rm", ""], env=cli.env, capture_output=True, timeout=60)
+    assert ws in done.stdout.decode()
+    opened = [line for line in trace.read_text().splitlines() if "ENOENT" not in line]
+    assert [line for line in opened if "/plugins/" in line and ".so" in line] == []
+    assert sum("execve(" in line for line in opened) == 1
 
 
 @pytest.mark.parametrize("line, some", [
