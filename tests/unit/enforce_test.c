@@ -33,6 +33,7 @@
 /* What a test shares with the child that it confines. */
 static char inside[64], outside[64]; /* folders; only the first is granted */
 static int inside_fd;
+static uint32_t granted = ENFORCE_READ | ENFORCE_WRITE | ENFORCE_EXECUTE | ENFORCE_SPECIAL;
 static uint16_t port; /* somebody unconfined listens there */
 static char abstract_name[64];
 
@@ -77,7 +78,7 @@ static int run(void (*describe)(struct enforce *e), int (*attack)(void))
             enforce_done(&e);
             return 99;
         }
-        if (e.files && enforce_path(&e, inside_fd, ENFORCE_READ | ENFORCE_WRITE | ENFORCE_EXECUTE))
+        if (e.files && enforce_path(&e, inside_fd, granted))
             return 99;
     }
     pid_t pid = fork();
@@ -217,6 +218,31 @@ static void files_beyond_the_grants_are_out_of_reach(void **state)
     assert_int_equal(run(only_files, link_in), 1); /* other file systems refuse it anyhow */
     ATTACKED(only_files, run_outside);
     assert_int_equal(run(only_files, works_inside), 0);
+}
+
+static int make_symlink(void)
+{
+    unlinkat(inside_fd, "link", 0);
+    return symlinkat("/", inside_fd, "link") < 0;
+}
+
+static int make_pipe(void)
+{
+    unlinkat(inside_fd, "pipe", 0);
+    return mkfifoat(inside_fd, "pipe", 0600) < 0;
+}
+
+/* Who reads the folder later must not be led elsewhere by what stands in it. */
+static void special_files_are_a_grant_of_their_own(void **state)
+{
+    (void)state;
+    granted &= ~ENFORCE_SPECIAL;
+    ATTACKED(only_files, make_symlink);
+    ATTACKED(only_files, make_pipe);
+    assert_int_equal(run(only_files, works_inside), 0);
+    granted |= ENFORCE_SPECIAL;
+    assert_int_equal(run(only_files, make_symlink), 0);
+    assert_int_equal(run(only_files, make_pipe), 0);
 }
 
 static int moved_and_made_anew(void)
@@ -723,6 +749,7 @@ int main(void)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files_beyond_the_grants_are_out_of_reach),
+        cmocka_unit_test(special_files_are_a_grant_of_their_own),
         cmocka_unit_test(a_grant_holds_the_folder_and_not_its_name),
         cmocka_unit_test(the_network_is_what_was_named),
         cmocka_unit_test(a_port_that_was_named_is_reached),

@@ -63,7 +63,7 @@ static int opens(const char *path, int flags)
 
 static int attack(int store)
 {
-    struct drop drop = { API_UID, API_UID, store };
+    struct drop drop = { .uid = API_UID, .gid = API_UID, .store_fd = store };
     struct nt_error error = NT_ERROR_INIT;
     char *argv[] = { NULL };
     TRY(drop_privileges(&drop, &error) == 0);
@@ -82,6 +82,7 @@ static int attack(int store)
     TRY(!opens("/tmp/nt-drop-outside", O_WRONLY | O_CREAT)
         && !opens("/dev/shm/x", O_RDWR | O_CREAT));
     /* What it needs it can do. */
+    TRY(symlinkat("/", store, "link") < 0 && mknodat(store, "pipe", S_IFIFO | 0600, 0) < 0);
     TRY(fchdir(store) == 0 && opens("file", O_RDWR | O_CREAT | O_EXCL));
     TRY(opens("/etc/passwd", O_RDONLY));
     pthread_t thread;
@@ -110,7 +111,7 @@ static void a_uid_of_root_is_refused(void **state)
     nt_autoclose int store = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     pid_t pid = fork();
     if (pid == 0) {
-        struct drop drop = { 0, 0, store };
+        struct drop drop = { .uid = 0, .gid = 0, .store_fd = store };
         struct nt_error error = NT_ERROR_INIT;
         _exit(drop_privileges(&drop, &error) < 0 ? 0 : 1);
     }

@@ -30,10 +30,11 @@
 #include <linux/filter.h>
 
 /* Access to a path and all beneath it. */
-#define ENFORCE_READ 1u    /* read files, list folders */
-#define ENFORCE_EXECUTE 2u /* run files */
-#define ENFORCE_WRITE 4u   /* write, cut, make, remove, rename, link */
-#define ENFORCE_DEVICE 8u  /* ioctl requests on devices */
+#define ENFORCE_READ 1u     /* read files, list folders */
+#define ENFORCE_EXECUTE 2u  /* run files */
+#define ENFORCE_WRITE 4u    /* write and cut files; make, remove, move and link files and folders */
+#define ENFORCE_DEVICE 8u   /* ioctl requests on devices */
+#define ENFORCE_SPECIAL 16u /* make symbolic links, sockets, pipes, devices */
 
 enum enforce_network {
     ENFORCE_NET_OPEN,  /* no rule */

@@ -46,7 +46,9 @@ struct port_rule {
 #define WRITE_FILE RIGHT(1)
 #define READ_FILE RIGHT(2)
 #define READ_DIR RIGHT(3)
-#define CHANGE_DIR (RIGHT(14) - RIGHT(4)) /* remove, make, link and move: 4 to 13 */
+#define CHANGE_DIR (RIGHT(4) | RIGHT(5) | RIGHT(7) | RIGHT(8)) /* remove and make */
+#define MAKE_SPECIAL (RIGHT(6) | RIGHT(9) | RIGHT(10) | RIGHT(11) | RIGHT(12))
+#define REFER RIGHT(13) /* link or move between folders */
 #define TRUNCATE RIGHT(14)
 #define IOCTL_DEV RIGHT(15)
 #define OF_FILES (EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV)
@@ -151,7 +153,9 @@ int enforce_path(struct enforce *e, int fd, uint32_t access)
     if (access & ENFORCE_EXECUTE)
         rights |= EXECUTE;
     if (access & ENFORCE_WRITE)
-        rights |= WRITE_FILE | TRUNCATE | CHANGE_DIR;
+        rights |= WRITE_FILE | TRUNCATE | CHANGE_DIR | REFER;
+    if (access & ENFORCE_SPECIAL)
+        rights |= MAKE_SPECIAL;
     if (access & ENFORCE_DEVICE)
         rights |= IOCTL_DEV;
     if (!S_ISDIR(st.st_mode))

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -100,6 +101,7 @@ struct api {
     uint32_t count;
     int store_fd;
     bool is_ready;
+    enum enforce_layer without; /* struct drop */
     void (*debug)(void *data, const char *event, const char *fields);
     void *debug_data;
 };
@@ -167,14 +169,30 @@ static void on_ended(void *data)
     _exit(1);
 }
 
+/* Never weaker in silence: the log of the server says it, and `doctor` (which asks the kernel). */
+static void tell_weaker(void)
+{
+    char line[256];
+    if (api.without == ENFORCE_LAYERS)
+        return;
+    snprintf(line, sizeof(line),
+             "The process that reads HTTP runs without the fence '%s', which %s",
+             enforce_layer_name(api.without), enforce_layer_remedy(api.without));
+    client_note(line);
+}
+
 static int begin(struct nt_loop *loop, void (*stop)(struct server *server), struct server *server,
                  struct nt_error *reterr)
 {
     static const struct client_events events = { .stop = on_stop, .ended = on_ended };
     stop_server = stop;
     int fd = fcntl(WIRE_FD, F_DUPFD_CLOEXEC, 10); /* WIRE_FD stays, for the last word */
-    return fd < 0 ? nt_fail_sys(reterr, errno, "cannot speak with the monitor")
-                  : client_begin(loop, fd, &api.plan, &events, server, reterr);
+    if (fd < 0)
+        return nt_fail_sys(reterr, errno, "cannot speak with the monitor");
+    if (client_begin(loop, fd, &api.plan, &events, server, reterr) < 0)
+        return -1;
+    tell_weaker();
+    return 0;
 }
 
 static int owner_key(void *data, uint8_t ret_hash[32], bool *ret_made, struct nt_error *reterr)
@@ -211,12 +229,13 @@ static void tell_failed(const struct nt_error *error)
 
 static int serve(struct nt_error *reterr)
 {
-    struct drop drop = { api.plan.uid, api.plan.gid, api.store_fd };
+    struct drop drop = { .uid = api.plan.uid, .gid = api.plan.gid, .store_fd = api.store_fd };
     if (fchdir(api.store_fd) < 0)
         return nt_fail_sys(reterr, errno, "cannot go to the store's folder");
     if (drop_privileges(&drop, reterr) < 0)
         return -1;
     nt_closep(&api.store_fd);
+    api.without = drop.without;
     struct server_given given = {
         .token = api.plan.token,
         .owner = 0,

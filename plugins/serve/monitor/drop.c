@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* drop.c - the ordered table of steps by which the API process of root's server gives its privilege
- * up. Each step is applied, then verified by trying what must now fail. */
+ * up. Each step is applied, then verified by trying what must now fail; confine.c is the last. */
 #include "drop.h"
 
 #include <errno.h>
 #include <grp.h>
-#include <linux/capability.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "sdk/error.h"
@@ -79,45 +76,22 @@ static int uid_verify(const struct drop *d)
                : ENOTRECOVERABLE;
 }
 
-static int caps_apply(const struct drop *d)
-{
-    (void)d;
-    struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
-    struct __user_cap_data_struct none[2] = { { 0, 0, 0 }, { 0, 0, 0 } };
-    return syscall(SYS_capset, &head, none) < 0 ? errno : 0;
-}
-
-static int caps_verify(const struct drop *d)
-{
-    (void)d;
-    struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
-    struct __user_cap_data_struct has[2];
-    if (syscall(SYS_capget, &head, has) < 0)
-        return errno;
-    for (size_t i = 0; i < 2; i++)
-        if (has[i].effective || has[i].permitted || has[i].inheritable)
-            return ENOTRECOVERABLE;
-    return 0;
-}
-
 /* A new uid makes a process readable by its own kind again, and forgets the signal of its parent's
  * death: so after the uid. */
 static int quiet_apply(const struct drop *d)
 {
     (void)d;
-    struct rlimit none = { 0, 0 };
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0
-        || prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
-        return errno;
-    return 0;
+    return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0
+               ? errno
+               : 0;
 }
 
 static int quiet_verify(const struct drop *d)
 {
     (void)d;
     int signo = 0;
-    return prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 && prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0
-                   && prctl(PR_GET_PDEATHSIG, &signo, 0, 0, 0) == 0 && signo == SIGKILL
+    return prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0 && prctl(PR_GET_PDEATHSIG, &signo, 0, 0, 0) == 0
+                   && signo == SIGKILL
                ? 0
                : ENOTRECOVERABLE;
 }
@@ -127,17 +101,12 @@ static const struct {
     int (*apply)(const struct drop *d);
     int (*verify)(const struct drop *d);
 } steps[] = {
-    { "groups", groups_apply, groups_verify },
-    { "bounding set", bounding_apply, bounding_verify },
-    { "gid", gid_apply, gid_verify },
-    { "uid", uid_apply, uid_verify },
-    { "capabilities", caps_apply, caps_verify },
-    { "no new privileges", quiet_apply, quiet_verify },
-    { "files", confine_files, confine_files_verify },
-    { "system calls", confine_calls, confine_calls_verify },
+    { "groups", groups_apply, groups_verify }, { "bounding set", bounding_apply, bounding_verify },
+    { "gid", gid_apply, gid_verify },          { "uid", uid_apply, uid_verify },
+    { "silence", quiet_apply, quiet_verify },
 };
 
-int drop_privileges(const struct drop *drop, struct nt_error *reterr)
+int drop_privileges(struct drop *drop, struct nt_error *reterr)
 {
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
         int sys = steps[i].apply(drop);
@@ -149,5 +118,5 @@ int drop_privileges(const struct drop *drop, struct nt_error *reterr)
                     steps[i].name);
         return nt_hint(reterr, "make a system user " API_USER ", or run the server as a user");
     }
-    return 0;
+    return confine(drop, reterr);
 }

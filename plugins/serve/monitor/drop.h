@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "nanoterm/error.h"
+#include "plugins/sandbox-enforce/enforce/enforce.h"
 
 /* The uid and gid of the API process where there is no system user "nanoterm": nobody's, in no
  * passwd and no subuid range that distributions hand out. One below DISK_UID of engine-native. */
@@ -14,16 +15,14 @@
 
 struct drop {
     uint32_t uid, gid;
-    int store_fd; /* the one folder that may be written to */
+    int store_fd;               /* the one folder that may be written to */
+    enum enforce_layer without; /* set: what this kernel does not have; ENFORCE_LAYERS: has all */
 };
 
 /* Goes through the steps, each applied and verified. For good; before there are threads. */
-int drop_privileges(const struct drop *drop, struct nt_error *reterr);
+int drop_privileges(struct drop *drop, struct nt_error *reterr);
 
-/* confine.c: what file system and kernel still offer to nobody. 0 or errno. */
-int confine_files(const struct drop *drop);
-int confine_files_verify(const struct drop *drop);
-int confine_calls(const struct drop *drop);
-int confine_calls_verify(const struct drop *drop);
+/* confine.c: the last step, what file system and kernel still offer to nobody. */
+int confine(struct drop *drop, struct nt_error *reterr);
 
 #endif
