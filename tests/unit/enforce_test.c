@@ -21,6 +21,7 @@
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -726,6 +727,159 @@ static void what_is_missing_is_named(void **state)
                     && (i == ENFORCE_PRIVILEGES || *enforce_layer_remedy(i)));
 }
 
+/* --- one process alone ---------------------------------------------------------------------- */
+
+static int (*attack_within)(void);
+static uint32_t calls_within;
+
+/* As run, but prepared in the process itself. */
+static int confine_and_attack(void)
+{
+    struct enforce e;
+    enum enforce_layer layer = ENFORCE_LAYERS;
+    enforce_init(&e);
+    e.network = calls_within & ENFORCE_CALLS_CONNECT ? ENFORCE_NET_NONE : ENFORCE_NET_OPEN;
+    e.calls = calls_within;
+    if (tell("prepare", enforce_prepare(&e, &layer), layer)
+        || tell("enter", enforce_enter(&e, &layer), layer))
+        return 99;
+    return attack_within();
+}
+
+static void attacked_within(uint32_t calls, int (*attack)(void), int line)
+{
+    attack_within = attack;
+    calls_within = calls;
+    int free = run(NULL, attack), held = run(NULL, confine_and_attack);
+    if (free != 0 || held != 1)
+        fail_msg("line %d: unconfined %d, confined %d", line, free, held);
+}
+#define ATTACKED_WITHIN(calls, attack) attacked_within((calls), (attack), __LINE__)
+
+static int signal_parent(void)
+{
+    return kill(getppid(), 0) < 0;
+}
+
+static int signal_group(void)
+{
+    return kill(0, 0) < 0;
+}
+
+static int signal_thread(void)
+{
+    return syscall(SYS_tgkill, getppid(), getppid(), 0) < 0;
+}
+
+/* Bytes that arrive send a signal to whoever is called the owner. */
+static int own_by_parent(void)
+{
+    int fds[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+        return 2;
+    pid_t parent = getppid();
+    int by_fcntl = fcntl(fds[0], F_SETOWN, parent), by_ioctl = ioctl(fds[0], FIOSETOWN, &parent);
+    return by_fcntl < 0 && by_ioctl < 0;
+}
+
+static int limit_parent(void)
+{
+    struct rlimit old;
+    return syscall(SYS_prlimit64, getppid(), RLIMIT_NOFILE, NULL, &old) < 0;
+}
+
+static int open_to_all(void)
+{
+    return chmod(in(outside, "mode"), 0666) < 0;
+}
+
+static int open_by_descriptor(void)
+{
+    int fd = open(in(outside, "mode"), O_RDONLY | O_CLOEXEC), r = fchmod(fd, 0666);
+    close(fd);
+    return r < 0;
+}
+
+static int shared_memory(void)
+{
+    int id = shmget(IPC_PRIVATE, 4096, 0600);
+    if (id >= 0)
+        shmctl(id, IPC_RMID, NULL);
+    return id < 0;
+}
+
+static int send_to_path(void)
+{
+    int fds[2];
+    struct sockaddr_un to = { .sun_family = AF_UNIX };
+    snprintf(to.sun_path, sizeof(to.sun_path), "%s/log", outside);
+    if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, fds) < 0)
+        return 1;
+    return sendto(fds[0], "x", 1, MSG_DONTWAIT, (struct sockaddr *)&to, sizeof(to)) < 0;
+}
+
+static int given_socket; /* connected to `port` */
+
+static int connect_elsewhere(void)
+{
+    struct sockaddr none = { .sa_family = AF_UNSPEC };
+    struct sockaddr_in to = { .sin_family = AF_INET,
+                              .sin_addr = { htonl(INADDR_LOOPBACK) },
+                              .sin_port = htons(port) };
+    int left = connect(given_socket, &none, sizeof(none));
+    int there = connect(given_socket, (struct sockaddr *)&to, sizeof(to));
+    return left < 0 && there < 0;
+}
+
+static int signal_itself(void)
+{
+    struct rlimit own;
+    return kill(getpid(), 0) < 0 || getrlimit(RLIMIT_NOFILE, &own) < 0;
+}
+
+static void a_process_alone_reaches_no_other(void **state)
+{
+    (void)state;
+    int file = open(in(outside, "mode"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(file >= 0);
+    close(file);
+    ATTACKED_WITHIN(ENFORCE_CALLS_SIGNALS, signal_parent);
+    ATTACKED_WITHIN(ENFORCE_CALLS_SIGNALS, signal_group);
+    ATTACKED_WITHIN(ENFORCE_CALLS_SIGNALS, signal_thread);
+    ATTACKED_WITHIN(ENFORCE_CALLS_SIGNALS, own_by_parent);
+    ATTACKED_WITHIN(ENFORCE_CALLS_SIGNALS, limit_parent);
+    ATTACKED_WITHIN(ENFORCE_CALLS_OWNERS, open_to_all);
+    ATTACKED_WITHIN(ENFORCE_CALLS_OWNERS, open_by_descriptor);
+    ATTACKED_WITHIN(ENFORCE_CALLS_IPC, shared_memory);
+    attack_within = signal_itself;
+    calls_within = ENFORCE_CALLS_SIGNALS;
+    assert_int_equal(run(NULL, confine_and_attack), 0);
+
+    struct sockaddr_un log = { .sun_family = AF_UNIX };
+    snprintf(log.sun_path, sizeof(log.sun_path), "%s/log", outside);
+    int logger = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(logger, (struct sockaddr *)&log, sizeof(log)), 0);
+    ATTACKED_WITHIN(ENFORCE_CALLS_UNIX, send_to_path);
+    close(logger);
+
+    struct sockaddr_in any = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+    socklen_t size = sizeof(any);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&any, size), 0);
+    assert_int_equal(listen(fd, 64), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&any, &size), 0);
+    port = ntohs(any.sin_port);
+    for (int confined = 0; confined < 2; confined++) { /* a shared socket: one for each */
+        given_socket = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(given_socket, (struct sockaddr *)&any, sizeof(any)), 0);
+        attack_within = connect_elsewhere;
+        calls_within = ENFORCE_CALLS_CONNECT;
+        assert_int_equal(run(NULL, confined ? confine_and_attack : connect_elsewhere), confined);
+        close(given_socket);
+    }
+    close(fd);
+}
+
 static void unsafe_variables_are_known(void **state)
 {
     (void)state;
@@ -759,6 +913,7 @@ int main(void)
         cmocka_unit_test(inherited_descriptors_are_closed),
         cmocka_unit_test(privilege_is_gone),
         cmocka_unit_test(what_is_missing_is_named),
+        cmocka_unit_test(a_process_alone_reaches_no_other),
         cmocka_unit_test(unsafe_variables_are_known),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -53,6 +53,16 @@ enum enforce_network {
 #define ENFORCE_CALLS_UNIX 64u      /* new sockets of the local machine; socketpair stays */
 #define ENFORCE_CALLS_FAMILIES 128u /* sockets other than local, IP and netlink */
 #define ENFORCE_CALLS_LISTEN 256u   /* listening: it binds to a port when nothing else has */
+#define ENFORCE_CALLS_CONNECT                                                                      \
+    512u /* connecting and binding: a socket that was given stays where                            \
+          * it is, also on kernels without Landlock's rules for TCP */
+/* Permissions, owners and attributes of files, which Landlock does not know; and truncate on
+ * kernels whose Landlock does not know that. */
+#define ENFORCE_CALLS_OWNERS 1024u
+/* Signals to other processes, their limits and priorities. enforce_prepare must then run in the
+ * process that enforce_enter is for; it can have no children to end. */
+#define ENFORCE_CALLS_SIGNALS 2048u
+#define ENFORCE_CALLS_IPC 4096u /* shared memory, semaphores and queues that have a name */
 
 /* In the order in which they are set. */
 enum enforce_layer {
@@ -66,7 +76,7 @@ enum enforce_layer {
 };
 
 #define ENFORCE_KEEP_MAX 16u
-#define ENFORCE_FILTER_MAX 384u
+#define ENFORCE_FILTER_MAX 512u
 
 struct enforce {
     /* What is to be forbidden: set between enforce_init and enforce_prepare. */

@@ -6,17 +6,21 @@
  * as fast as a tree. Arguments that the kernel reads as 32 bits are compared as 32 bits: a filter
  * that compares 64 is passed by setting a high bit. */
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sched.h>
+#include <signal.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <linux/audit.h>
 #include <linux/seccomp.h>
+#include <linux/sockios.h>
 
 #include "layers.h"
 
@@ -39,7 +43,8 @@
 #define NEW_NAMESPACES                                                                             \
     ((uint32_t)CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER         \
      | CLONE_NEWPID | CLONE_NEWNET)
-#define SOCKET_TYPE 0xfu /* the rest are flags: SOCK_CLOEXEC, SOCK_NONBLOCK */
+#define TRUNCATE_VERSION 3 /* of Landlock's interface */
+#define SOCKET_TYPE 0xfu   /* the rest are flags: SOCK_CLOEXEC, SOCK_NONBLOCK */
 
 /* --- writing ------------------------------------------------------------------------------- */
 
@@ -156,14 +161,76 @@ static const long program_calls[] = {
 static const long peek_calls[] = { SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev,
                                    SYS_pidfd_getfd, SYS_kcmp };
 static const long uring_calls[] = { SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register };
+#define SETOWN_EX 15 /* F_SETOWN_EX, of _GNU_SOURCE */
 static const long listen_calls[] = { SYS_listen };
+static const long connect_calls[] = { SYS_connect, SYS_bind };
+/* Numbers that the headers may lack: fchmodat2, setxattrat, removexattrat. */
+static const long owner_calls[] = {
+    SYS_fchmod,       SYS_fchmodat,     452,           SYS_fchown, SYS_fchownat,
+    SYS_setxattr,     SYS_lsetxattr,    SYS_fsetxattr, 463,        SYS_removexattr,
+    SYS_lremovexattr, SYS_fremovexattr, 466,
+#if defined(__x86_64__)
+    SYS_chmod,        SYS_chown,        SYS_lchown,
+#endif
+};
+static const long truncate_calls[] = { SYS_truncate };
+static const long ipc_calls[] = {
+    SYS_shmget, SYS_shmat,  SYS_shmctl, SYS_semget, SYS_semop,   SYS_semtimedop, SYS_semctl,
+    SYS_msgget, SYS_msgsnd, SYS_msgrcv, SYS_msgctl, SYS_mq_open, SYS_mq_unlink,
+};
+/* Of a process by number in the first argument: itself stays allowed, also as 0 where that means
+ * so. */
+static const struct {
+    long number;
+    bool zero_is_self;
+} process_calls[] = {
+    { SYS_kill, false },
+    { SYS_tgkill, false },
+    { SYS_rt_sigqueueinfo, false },
+    { SYS_rt_tgsigqueueinfo, false },
+    { SYS_prlimit64, true },
+    { SYS_sched_setaffinity, true },
+    { SYS_sched_setparam, true },
+    { SYS_sched_setscheduler, true },
+    { SYS_sched_setattr, true },
+};
+static const long signal_calls[] = { SYS_tkill, SYS_pidfd_send_signal, SYS_setpriority,
+                                     SYS_ioprio_set };
 
-static void write_terminal(struct enforce *e)
+/* Requests of ioctl that are refused: typing into a terminal; and a signal by the arrival of
+ * bytes, for whoever is called the owner of a descriptor. */
+static void write_ioctl(struct enforce *e)
 {
     size_t start = open_block(e, SYS_ioctl);
     load_argument(e, 1);
-    answer_if(e, false, TIOCSTI, EPERM);
-    answer_if(e, false, TIOCLINUX, EPERM);
+    if (e->calls & ENFORCE_CALLS_TERMINAL) {
+        answer_if(e, false, TIOCSTI, EPERM);
+        answer_if(e, false, TIOCLINUX, EPERM);
+    }
+    if (e->calls & ENFORCE_CALLS_SIGNALS) {
+        answer_if(e, false, FIOSETOWN, EPERM);
+        answer_if(e, false, SIOCSPGRP, EPERM);
+    }
+    answer(e, 0);
+    close_block(e, start);
+}
+
+static void write_signals(struct enforce *e)
+{
+    uint32_t self = (uint32_t)getpid();
+    for (size_t i = 0; i < sizeof(process_calls) / sizeof(process_calls[0]); i++) {
+        size_t start = open_block(e, process_calls[i].number);
+        load_argument(e, 0);
+        answer_if(e, false, self, 0);
+        if (process_calls[i].zero_is_self)
+            answer_if(e, false, 0, 0);
+        answer(e, EPERM);
+        close_block(e, start);
+    }
+    size_t start = open_block(e, SYS_fcntl);
+    load_argument(e, 1);
+    answer_if(e, false, F_SETOWN, EPERM);
+    answer_if(e, false, SETOWN_EX, EPERM);
     answer(e, 0);
     close_block(e, start);
 }
@@ -233,7 +300,16 @@ static void write_sockets(struct enforce *e)
     start = open_block(e, SYS_socketpair);
     load_argument(e, 0);
     answer_unless(e, AF_UNIX, EPERM);
-    answer(e, 0);
+    if (e->calls & ENFORCE_CALLS_UNIX) {
+        /* One of datagrams (SOCK_RAW is the same) sends to any socket that has a path. */
+        load_argument(e, 1);
+        emit(e, BPF_ALU | BPF_AND | BPF_K, 0, 0, SOCKET_TYPE);
+        answer_if(e, false, SOCK_STREAM, 0);
+        answer_if(e, false, SOCK_SEQPACKET, 0);
+        answer(e, EPERM);
+    } else {
+        answer(e, 0);
+    }
     close_block(e, start);
 }
 
@@ -278,11 +354,23 @@ int filter_prepare(struct enforce *e)
         REFUSE(e, listen_calls, EPERM);
     if (e->calls & (ENFORCE_CALLS_NAMESPACES | ENFORCE_CALLS_PROGRAMS))
         write_clone(e, e->calls & ENFORCE_CALLS_NAMESPACES, e->calls & ENFORCE_CALLS_PROGRAMS);
-    if (e->calls & ENFORCE_CALLS_TERMINAL)
-        write_terminal(e);
+    if (e->calls & ENFORCE_CALLS_CONNECT)
+        REFUSE(e, connect_calls, EPERM);
+    if (e->calls & ENFORCE_CALLS_OWNERS)
+        REFUSE(e, owner_calls, EPERM);
+    if (e->calls & ENFORCE_CALLS_OWNERS && e->landlock < TRUNCATE_VERSION)
+        REFUSE(e, truncate_calls, EPERM);
+    if (e->calls & ENFORCE_CALLS_IPC)
+        REFUSE(e, ipc_calls, EPERM);
+    if (e->calls & ENFORCE_CALLS_SIGNALS) {
+        REFUSE(e, signal_calls, EPERM);
+        write_signals(e);
+    }
+    if (e->calls & (ENFORCE_CALLS_TERMINAL | ENFORCE_CALLS_SIGNALS))
+        write_ioctl(e);
     if (e->network != ENFORCE_NET_OPEN || e->calls & (ENFORCE_CALLS_UNIX | ENFORCE_CALLS_FAMILIES))
         write_sockets(e);
-    if (e->network == ENFORCE_NET_PORTS)
+    if (e->network == ENFORCE_NET_PORTS || e->calls & ENFORCE_CALLS_CONNECT)
         write_fast_open(e);
     answer(e, 0);
     return e->filter_size <= ENFORCE_FILTER_MAX ? 0 : E2BIG;
@@ -334,6 +422,14 @@ int filter_verify(struct enforce *e)
         held &= fails_with(syscall(SYS_ioctl, -1, 0x100000000ul | TIOCSTI, 0), EPERM);
     if (calls & ENFORCE_CALLS_UNIX)
         held &= !has_socket(AF_UNIX, SOCK_STREAM, 0);
+    if (calls & ENFORCE_CALLS_CONNECT)
+        held &= fails_with(connect(-1, NULL, 0), EPERM);
+    if (calls & ENFORCE_CALLS_OWNERS)
+        held &= fails_with(fchmod(-1, 0), EPERM);
+    if (calls & ENFORCE_CALLS_IPC)
+        held &= fails_with(syscall(SYS_shmget, 0, 0, 0), EPERM);
+    if (calls & ENFORCE_CALLS_SIGNALS)
+        held &= fails_with(kill(0, 0), EPERM) && kill(getpid(), 0) == 0;
     if (calls & ENFORCE_CALLS_LISTEN)
         held &= fails_with(listen(-1, 1), EPERM);
     if (calls & ENFORCE_CALLS_FAMILIES)
