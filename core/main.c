@@ -21,6 +21,7 @@
 #include "core/config/commands.h"
 #include "core/config/config.h"
 #include "core/config/credentials.h"
+#include "core/confine/confine.h"
 #include "core/output/error_line.h"
 #include "core/output/output.h"
 #include "core/plugin/commands.h"
@@ -42,8 +43,9 @@ struct run {
     struct config *config;
     struct output *output;
     struct nt_call *call;
-    const struct plugin *owner; /* of the command that runs; NULL: none yet */
-    uint32_t flags;             /* NT_CALL_* */
+    struct confined *confined; /* the process of a third party's command */
+    struct plugin *owner;      /* of the command that runs; NULL: none yet */
+    uint32_t flags;            /* NT_CALL_* */
 };
 
 static const struct nt_plugin *const built_in[] = { &auth_plugin,   &cli_plugin, &config_plugin,
@@ -176,13 +178,25 @@ static int print_help(struct run *run, struct nt_error *reterr)
     return output_write(run->output, nt_buf_text(&text), text.size, reterr);
 }
 
+static int run_confined(struct run *run, struct nt_error *reterr)
+{
+    const struct config_value *weaker = config_get(run->config, "plugin.weaker");
+    return confine_serve(run->confined, run->call, weaker ? weaker->value : NULL,
+                         call_timeout_ms(run->parsed.command, &run->parsed), reterr);
+}
+
 static int run_command(struct run *run, struct nt_error *reterr)
 {
     const struct globals *globals = &run->parsed.globals;
     const struct nt_command *command = run->parsed.command;
     run->owner = plugins_owner(run->plugins, command);
-    if (output_begin(run->output, command, globals->fields, reterr) < 0
-        || plugins_load(run->plugins, command, &command, reterr) < 0)
+    if (output_begin(run->output, command, globals->fields, reterr) < 0)
+        return -1;
+    /* Before anything secret is in this memory: what is forked gets a copy of it. */
+    const struct confine_options alone = { run->plugins, run->owner, command, &run->parsed };
+    bool is_confined = run->owner && plugins_is_confined(run->owner);
+    if (is_confined ? confine_start(&alone, &run->confined, reterr) < 0
+                    : plugins_load(run->plugins, command, &command, reterr) < 0)
         return -1;
 
     struct config_options wanted = { personality_of(run->argv[0]), globals->api, globals->org };
@@ -192,7 +206,8 @@ static int run_command(struct run *run, struct nt_error *reterr)
     bool is_about_tool =
         !info.file && (strcmp(info.name, "cli") == 0 || strcmp(info.name, "plugin") == 0);
     bool needs_config =
-        !is_about_tool && (command->effects & (NT_LOCAL | NT_REMOTE | NT_WRITES | NT_RUNS));
+        is_confined
+        || (!is_about_tool && (command->effects & (NT_LOCAL | NT_REMOTE | NT_WRITES | NT_RUNS)));
     if (needs_config) {
         if (config_load(&wanted, &run->config, reterr) < 0)
             return -1;
@@ -214,11 +229,11 @@ static int run_command(struct run *run, struct nt_error *reterr)
     if (!run->call)
         return -1;
 
-    if (info.file)
+    if (info.file && !is_confined)
         crash_watch(info.name, info.file, globals->json);
     /* A peer that goes away is an error value, not the end of this process. */
     signal(SIGPIPE, SIG_IGN);
-    int status = command->run(run->call, reterr);
+    int status = is_confined ? run_confined(run, reterr) : command->run(run->call, reterr);
     if (status < 0 && reterr->code == 0)
         nt_fail(reterr, NT_E_INTERNAL, "'%s' failed and did not say why", command->path);
     if (status == 0)
@@ -295,6 +310,7 @@ static void tell_status(const struct run *run, uint32_t by, uint32_t status, con
 
 static void run_done(struct run *run)
 {
+    confine_end(run->confined);
     call_free(run->call);
     crash_unwatch();
     output_free(run->output);

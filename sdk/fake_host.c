@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "sdk/buf.h"
 #include "sdk/error.h"
@@ -47,6 +48,7 @@ struct fake_host {
     struct row rows[ROWS_MAX];
     uint32_t word_count, setting_count, exchange_count, asked, row_count, status;
     struct nt_buf messages;
+    int peer; /* what connect hands over; -1: nothing */
 };
 
 static struct fake_host *of(struct nt_call *call)
@@ -417,6 +419,40 @@ static const void *host_service(struct nt_call *call, const char *name, uint32_t
     return NULL;
 }
 
+/* true when the plugin declares that host and port. */
+static bool is_declared(const struct nt_plugin *plugin, const char *host, uint32_t port)
+{
+    char wanted[300];
+    snprintf(wanted, sizeof(wanted), strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port);
+    if (!NT_HAS(struct nt_plugin, plugin, needs))
+        return false;
+    for (uint32_t i = 0; i < plugin->needs.count; i++) {
+        const struct nt_need *need = row_at(&plugin->needs, i);
+        if (need->kind == NT_NEED_HOST && strcmp(need->value, wanted) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int host_connect(struct nt_call *call, const char *host, uint32_t port, int *ret_fd,
+                        struct nt_error *reterr)
+{
+    struct fake_host *fake = of(call);
+    if (!is_declared(fake->plugin, host, port))
+        return nt_fail(reterr, NT_E_UNDECLARED, "the plugin does not declare the host %s:%u", host,
+                       port);
+    if (fake->peer < 0)
+        return nt_fail(reterr, NT_E_CONNECT, "the test expects no connection to %s:%u", host, port);
+    *ret_fd = fake->peer;
+    fake->peer = -1;
+    return 0;
+}
+
+void fake_host_connection(struct fake_host *fake, int fd)
+{
+    fake->peer = fd;
+}
+
 static const void *host_service_named(struct nt_call *call, const char *name, const char *instance)
 {
     (void)call, (void)name, (void)instance;
@@ -455,6 +491,7 @@ static const struct nt_host template = {
     .service = host_service,
     .service_named = host_service_named,
     .debug = host_debug,
+    .connect = host_connect,
 };
 
 /* --- its life ------------------------------------------------------------------------------ */
@@ -481,6 +518,7 @@ struct fake_host *fake_host_new(const struct nt_plugin *plugin, const char *comm
     fake->host = template;
     fake->plugin = plugin;
     fake->messages = (struct nt_buf)NT_BUF(TEXT_MAX);
+    fake->peer = -1;
     fake->call =
         (struct nt_call){ .size = sizeof(fake->call), .host = &fake->host, .command = found };
     if (plugin->start && plugin->start(&fake->host, reterr) < 0) {
@@ -494,6 +532,8 @@ void fake_host_free(struct fake_host *fake)
 {
     if (!fake)
         return;
+    if (fake->peer >= 0)
+        close(fake->peer);
     for (uint32_t i = 0; i < fake->word_count; i++)
         free(fake->words[i].text);
     for (uint32_t i = 0; i < fake->setting_count; i++) {

@@ -34,6 +34,9 @@ int fake_host_set(struct fake_host *fake, const char *name, const char *value,
 void fake_host_flags(struct fake_host *fake, uint32_t flags);
 /* What nt_host.config says for that key. -1: out of memory. */
 int fake_host_config(struct fake_host *fake, const char *key, const char *value);
+/* What the next nt_host.connect hands over, to a host that the plugin declares: one end of a
+ * socketpair, say. Without it there is nobody to connect to. */
+void fake_host_connection(struct fake_host *fake, int fd);
 /* The next request must be this one and gets this answer: a status >= 400 is the error that the
  * real host makes of it. All texts are copied. -1: out of memory. */
 int fake_host_answer(struct fake_host *fake, const char *method, const char *path, uint32_t status,

@@ -8,6 +8,7 @@
 #include "core/cli/call_state.h"
 #include "core/cli/parse.h"
 #include "core/config/config.h"
+#include "core/confine/dial.h"
 #include "core/output/output.h"
 #include "core/output/prompt.h"
 #include "core/plugin/plugins.h"
@@ -100,6 +101,13 @@ static int64_t host_left_ms(struct nt_call *call)
         return api_left_ms(c->api);
     /* The clock starts with the API: all of the time is left. */
     return call_timeout_ms(c->options.command, c->options.parsed);
+}
+
+/* For a plugin of the installation; that of a third party has its own (core/confine). */
+static int host_connect(struct nt_call *call, const char *host, uint32_t port, int *ret_fd,
+                        struct nt_error *reterr)
+{
+    return dial(host, port, host_left_ms(call), ret_fd, reterr);
 }
 
 /* --- output -------------------------------------------------------------------------------- */
@@ -233,4 +241,5 @@ const struct nt_host call_host = {
     .service = host_service,
     .service_named = host_service_named,
     .debug = host_debug,
+    .connect = host_connect,
 };

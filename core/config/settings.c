@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/config/origin.h"
+#include "core/confine/rules.h"
 #include "sdk/error.h"
 #include "sdk/parse.h"
 
@@ -28,6 +29,9 @@ static const struct setting settings[SETTINGS] = {
       .fallback = "auto",
       .type = SETTING_CHOICE,
       .choices = "auto|always|never" },
+    { .key = "plugin.weaker",
+      .help = "What may be missing where a third party's plugin is confined: files, scopes",
+      .env = RULES_WEAKER_VARIABLE },
     { .key = "server.idle_ms",
       .help = "The embedded server ends after so many milliseconds without work",
       .type = SETTING_NUMBER,

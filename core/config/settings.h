@@ -27,7 +27,7 @@ struct setting {
     bool secret;
 };
 
-#define SETTINGS 7
+#define SETTINGS 8
 
 /* The index-th of SETTINGS, sorted by key; NULL: no more. */
 const struct setting *setting_at(uint32_t index);

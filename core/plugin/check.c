@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/cli/value.h"
+#include "core/plugin/needs.h"
 #include "sdk/error.h"
 #include "sdk/json.h"
 
@@ -371,5 +372,7 @@ int check_tables(const struct nt_plugin *plugin, bool needs_pointers, struct nt_
     for (uint32_t i = 0; i < plugin->commands.count; i++)
         if (check_command(plugin, i, needs_pointers, reterr) < 0)
             return nt_wrap(reterr, "command '%s'", commands[i].path);
+    if (needs_check(plugin, reterr) < 0)
+        return -1;
     return check_services(plugin, needs_pointers, reterr);
 }

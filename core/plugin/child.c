@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "core/confine/rules.h"
 #include "core/plugin/manifest.h"
 #include "sdk/buf.h"
 #include "sdk/error.h"
@@ -36,7 +37,10 @@ static int start(const char *program, int file, int answer, pid_t *ret)
     /* Nothing of the user's environment: LD_PRELOAD and the like would decide what a plugin's
      * tables say. */
     char lang[] = "LANG=C.UTF-8", sanitizer[] = "ASAN_OPTIONS=detect_leaks=0:handle_segv=0";
-    char *env[] = { lang, sanitizer, NULL };
+    nt_auto(nt_buf_done) struct nt_buf weaker = NT_BUF(256);
+    const char *setting = secure_getenv(RULES_WEAKER_VARIABLE);
+    nt_buf_addf(&weaker, RULES_WEAKER_VARIABLE "=%s", setting ? setting : "");
+    char *env[] = { lang, sanitizer, nt_buf_ok(&weaker) ? weaker.data : NULL, NULL };
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     sigset_t none, normal;
@@ -110,7 +114,10 @@ static json_t *understand(const struct nt_buf *answer, int status, struct nt_err
     json_error_t at;
     nt_auto_json json_t *json =
         json_loadb(nt_buf_text(answer), answer->size, JSON_REJECT_DUPLICATES, &at);
-    const char *failure = nt_json_text(json, "failure");
+    const char *failure = nt_json_text(json, "failure"),
+               *unavailable = nt_json_text(json, "unavailable");
+    if (unavailable)
+        return nt_fail(reterr, NT_E_UNAVAILABLE, "%s", unavailable), NULL;
     if (failure)
         return nt_fail(reterr, NT_E_PLUGIN_FAILED, "%s", failure), NULL;
     if (!json || !nt_buf_ok(answer))

@@ -27,6 +27,12 @@ static int run_list(struct nt_call *call, struct nt_error *reterr)
 
 #define TEXTS "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}"
 
+#define NEEDS                                                                                      \
+    "{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"kind\",\"value\",\"why\"]" \
+    ","                                                                                            \
+    "\"properties\":{\"kind\":{\"type\":\"string\"},\"value\":{\"type\":\"string\"},"              \
+    "\"why\":{\"type\":\"string\"}}}}"
+
 static const struct nt_column list_columns[] = {
     { .name = "name", .help = "Its name; none for a folder that is not used", .type = NT_TEXT },
     { .name = "version", .help = "Its version", .type = NT_TEXT },
@@ -73,6 +79,10 @@ static const struct nt_column info_columns[] = {
     { .name = "errors", .help = "Its own errors", .type = NT_JSON, .schema = TEXTS },
     { .name = "services", .help = "What it lends to others", .type = NT_JSON, .schema = TEXTS },
     { .name = "build_id", .help = "The build id of its file", .type = NT_TEXT },
+    { .name = "confined",
+      .help = "Its commands run with nothing but what it declares, enforced by the kernel",
+      .type = NT_BOOL },
+    { .name = "needs", .help = "What it declares that it uses", .type = NT_JSON, .schema = NEEDS },
 };
 static const struct nt_example info_examples[] = {
     { "plugin info plugin", "All that is known of one plugin" },
@@ -131,6 +141,7 @@ static const struct nt_example sign_examples[] = {
 };
 
 static const struct nt_opt install_opts[] = {
+    { .name = "yes", .letter = 'y', .type = NT_FLAG, .help = "Allow what it declares, unasked" },
     { .name = "new-signer",
       .type = NT_FLAG,
       .help = "Take it although another key, or nobody, signed it" },
@@ -145,6 +156,7 @@ static const struct nt_column install_columns[] = {
 };
 static const struct nt_example install_examples[] = {
     { "plugin install ./build/lib/nanoterm/plugins", "Install the plugin that was just built" },
+    { "plugin install ./hello.so --yes", "Allow what it declares without being asked" },
 };
 static const struct nt_column remove_columns[] = {
     { .name = "name", .help = "Name of the plugin", .type = NT_TEXT },
@@ -214,7 +226,9 @@ static const struct nt_command commands[] = {
     { .path = "plugin install",
       .summary = "Check a plugin and install it for you",
       .description = "Copies it into your own folder of plugins once it has passed all that plugin "
-                     "check looks at. With a signature beside it (NAME.so.sig) it says who signed; "
+                     "check looks at. What it declares that it needs is shown, and asked for once; "
+                     "anything else is denied to it. With a signature beside it (NAME.so.sig) it "
+                     "says who signed; "
                      "a plugin that was signed is only replaced by one of the same signer.",
       .run = verb_install,
       .args = NT_TABLE(install_args),

@@ -134,8 +134,13 @@ static int add_file(struct discovery *d, enum plugin_rank rank, const char *path
             : NULL;
     if (!plugin)
         return d->plugins->count >= PLUGINS_MAX ? 0 : no_memory(reterr);
+    /* Until its owner is known; whoever can place a file of root is the machine's own. */
+    plugin->is_confined = rank == RANK_OTHER;
     struct nt_error why = NT_ERROR_INIT;
-    if (read_plugin(d->plugins, plugin, folder, &why) < 0)
+    int read = read_plugin(d->plugins, plugin, folder, &why);
+    if (path == machines_folder && plugin->st.st_uid == 0)
+        plugin->is_confined = false;
+    if (read < 0)
         registry_skip(d->plugins, plugin, why.message);
     return 0;
 }

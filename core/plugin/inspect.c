@@ -7,6 +7,7 @@
 
 #include "core/plugin/check.h"
 #include "core/plugin/child.h"
+#include "core/plugin/needs.h"
 #include "core/plugin/registry.h"
 #include "core/plugin/shape.h"
 #include "sdk/buf.h"
@@ -78,10 +79,16 @@ int inspect(struct plugins *plugins, int fd, const char *path, inspect_step *ste
     if (read_tables(plugins, fd, ret, reterr) < 0)
         return tell_failed(&told, "tables", reterr);
     const struct nt_plugin *tables = &ret->manifest.tables;
-    nt_auto(nt_buf_done) struct nt_buf counts = NT_BUF(256);
+    nt_auto(nt_buf_done) struct nt_buf counts = NT_BUF(2048);
     nt_buf_addf(&counts, "%u commands, %u groups, %u errors, %u services", tables->commands.count,
                 tables->groups.count, tables->errors.count, tables->services.count);
     tell(&told, "tables", nt_buf_text(&counts));
+    for (uint32_t i = 0; i < tables->needs.count; i++) {
+        const struct nt_need *need = needs_at(&tables->needs, i);
+        nt_buf_reset(&counts);
+        nt_buf_addf(&counts, "%s %s", needs_kind(need->kind), need->value);
+        tell(&told, "need", nt_buf_text(&counts));
+    }
     if (own_may_join(plugins, ret->name, tables, reterr) < 0)
         return tell_failed(&told, "names", reterr);
     tell(&told, "names", "free, or its own already");

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "core/confine/rules.h"
 #include "core/plugin/check.h"
 #include "core/plugin/load.h"
 #include "core/plugin/plugins.h"
@@ -137,11 +138,14 @@ static bool name_of_file(const char *file, char *ret, size_t size)
     return true;
 }
 
-static int make_text(const char *file, char **ret_text, struct nt_error *reterr)
+static int open_file(const char *file, int *ret_fd, struct nt_error *reterr)
 {
-    nt_autoclose int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0)
-        return nt_fail_sys(reterr, errno, "cannot open it");
+    *ret_fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    return *ret_fd < 0 ? nt_fail_sys(reterr, errno, "cannot open it") : 0;
+}
+
+static int make_text(int fd, const char *file, char **ret_text, struct nt_error *reterr)
+{
     nt_auto(arena_done) struct arena arena = ARENA(SHAPE_PLUGIN_MAX);
     struct manifest manifest;
     char name[64];
@@ -165,8 +169,20 @@ static int write_answer(const char *file, struct nt_error *reterr)
     if (answer < 0 || null < 0 || dup2(null, 1) < 0)
         return nt_fail_sys(reterr, errno, "cannot set the answer aside");
     nt_autofree char *text = NULL;
-    if (make_text(file, &text, reterr) < 0) {
-        nt_auto_json json_t *failure = json_pack("{s:s}", "failure", reterr->message);
+    nt_autoclose int fd = -1;
+    const char *key = "failure";
+    int result = open_file(file, &fd, reterr);
+    if (result == 0) {
+        /* It is loaded before anybody has asked for its commands: it gets nothing at all. */
+        const struct rules rules = { .file = fd,
+                                     .keep = { fd, answer },
+                                     .keep_count = 2,
+                                     .weaker = getenv(RULES_WEAKER_VARIABLE) };
+        result = rules_enter(&rules, reterr);
+        key = result < 0 ? "unavailable" : key;
+    }
+    if (result < 0 || make_text(fd, file, &text, reterr) < 0) {
+        nt_auto_json json_t *failure = json_pack("{s:s}", key, reterr->message);
         text = failure ? json_dumps(failure, JSON_COMPACT) : NULL;
         if (!text)
             return -1;
@@ -179,7 +195,8 @@ int plugins_write_manifest(const char *file, const char *out, struct nt_error *r
     if (strcmp(out, "-") == 0)
         return write_answer(file, reterr);
     nt_autofree char *text = NULL;
-    if (make_text(file, &text, reterr) < 0)
+    nt_autoclose int fd = -1;
+    if (open_file(file, &fd, reterr) < 0 || make_text(fd, file, &text, reterr) < 0)
         return nt_wrap(reterr, "plugin %s", file);
     return write_file(out, text, reterr);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/plugin/claims.h"
+#include "core/plugin/needs.h"
 #include "core/plugin/registry.h"
 #include "core/plugin/reserved.h"
 #include "sdk/cleanup.h"
@@ -91,6 +92,17 @@ static int check_groups(const struct plugins *plugins, const struct claims *clai
     return 0;
 }
 
+/* A variable that an option names is read before the plugin is confined. */
+static int check_variables(const struct nt_command *command, struct nt_error *ret_why)
+{
+    const struct nt_opt *opts = command->opts.rows;
+    for (uint32_t i = 0; i < command->opts.count; i++)
+        if (opts[i].env && needs_is_core_variable(opts[i].env))
+            return REFUSE("--%s of '%s' reads %s, a credential of nanoterm itself", opts[i].name,
+                          command->path, opts[i].env);
+    return 0;
+}
+
 static int check_plugin(const struct plugins *plugins, const struct claims *claims, uint32_t index,
                         struct nt_error *ret_why)
 {
@@ -112,7 +124,8 @@ static int check_plugin(const struct plugins *plugins, const struct claims *clai
         return -1;
     const struct nt_command *commands = tables->commands.rows;
     for (uint32_t i = 0; i < tables->commands.count; i++) {
-        if (check_path(plugins, claims, index, commands[i].path, ret_why) < 0)
+        if (check_path(plugins, claims, index, commands[i].path, ret_why) < 0
+            || (plugin->rank == RANK_OTHER && check_variables(&commands[i], ret_why) < 0))
             return -1;
         const struct nt_alias *aliases = commands[i].aliases.rows;
         for (uint32_t j = 0; j < commands[i].aliases.count; j++)

@@ -18,6 +18,7 @@ static void plugin_free(struct plugin *plugin)
     if (!plugin)
         return;
     arena_done(&plugin->arena);
+    nt_closep(&plugin->opened);
     free(plugin->name);
     free(plugin->folder);
     free(plugin->file);
@@ -35,6 +36,7 @@ struct plugin *registry_add(struct plugins *plugins, enum plugin_rank rank, cons
         return NULL;
     plugin->arena = (struct arena)ARENA(SHAPE_PLUGIN_MAX);
     plugin->rank = rank;
+    plugin->opened = -1;
     plugin->name = strdup(name);
     plugin->folder = folder ? strdup(folder) : NULL;
     plugin->file = file ? strdup(file) : NULL;
@@ -194,12 +196,17 @@ static int reopen(const struct plugin *plugin, int *ret_fd, struct nt_error *ret
     return 0;
 }
 
+int registry_open(struct plugin *plugin, struct nt_error *reterr)
+{
+    return plugin->opened >= 0 ? 0 : reopen(plugin, &plugin->opened, reterr);
+}
+
 static int load_file(struct plugin *plugin, struct nt_error *reterr)
 {
-    nt_autoclose int fd = -1;
+    nt_autoclose int fd = nt_take_fd(plugin->opened);
     nt_auto(arena_done) struct arena arena = ARENA(SHAPE_PLUGIN_MAX);
     struct manifest real = { .file_size = 0 };
-    if (reopen(plugin, &fd, reterr) < 0
+    if ((fd < 0 && reopen(plugin, &fd, reterr) < 0)
         || load_tables(fd, &arena, &real.tables, real.build_id, reterr) < 0)
         return -1;
     if (strcmp(real.build_id, plugin->manifest.build_id) != 0
@@ -293,6 +300,11 @@ bool plugins_error_row(const struct plugins *plugins, const struct plugin *plugi
     return false;
 }
 
+bool plugins_is_confined(const struct plugin *plugin)
+{
+    return plugin->is_confined;
+}
+
 static bool has_service(const struct plugin *plugin, const char *name)
 {
     const struct nt_plugin *tables = active(plugin);
@@ -308,7 +320,8 @@ const void *plugins_service(struct plugins *plugins, const char *name, uint32_t 
 {
     for (uint32_t i = 0; i < plugins->count; i++) {
         struct plugin *plugin = plugins->items[i];
-        if (!has_service(plugin, name))
+        /* Its functions would run here, beside the credentials. */
+        if (!has_service(plugin, name) || plugin->is_confined)
             continue;
         bool is_known = plugin->is_loaded || plugin->has_failed;
         struct nt_error why = NT_ERROR_INIT;

@@ -52,7 +52,10 @@ int plugins_load(struct plugins *plugins, const struct nt_command *command,
  * none. */
 bool plugins_error_row(const struct plugins *plugins, const struct plugin *plugin, uint32_t code,
                        struct nt_error_row *ret);
-/* Loads every plugin and gives the index-th service of that name; see nt_host.service. */
+/* true: a third party's plugin. Its commands run under core/confine, and it lends no services. */
+bool plugins_is_confined(const struct plugin *plugin);
+/* Loads every plugin of the installation and gives the index-th service of that name; see
+ * nt_host.service. */
 const void *plugins_service(struct plugins *plugins, const char *name, uint32_t index,
                             const char **ret_instance);
 

@@ -25,6 +25,9 @@ struct plugin {
     struct manifest manifest;       /* as read; pointers are set by loading */
     const struct nt_plugin *tables; /* NULL: skipped before they were known */
     enum plugin_rank rank;
+    /* A third party's: its code runs in a process that is confined to what it declares
+     * (core/confine), never in one that has credentials. */
+    bool is_confined;
     bool is_loaded;
     bool has_failed; /* loading did; `failure` says why */
     bool is_skipped;
@@ -33,6 +36,7 @@ struct plugin {
     char *file;   /* folder/NAME.so; the folder alone when that was skipped */
     char *reason; /* why it was skipped */
     struct stat st;
+    int opened; /* the file, for loading; -1: it is opened then */
     struct nt_error failure;
 };
 
@@ -50,6 +54,9 @@ struct plugins {
 /* Adds one; NULL: out of memory or too many. */
 struct plugin *registry_add(struct plugins *plugins, enum plugin_rank rank, const char *name,
                             const char *folder, const char *file);
+/* plugins.c: opens its file now, as it was when its manifest was read: loading uses that, when the
+ * folders cannot be walked any more. */
+int registry_open(struct plugin *plugin, struct nt_error *reterr);
 /* Marks it and tells whoever asked for it. Never fails: without memory the reason is lost. */
 void registry_skip(struct plugins *plugins, struct plugin *plugin, const char *reason);
 

@@ -139,6 +139,13 @@ static const struct shape_field service_fields[] = {
 };
 static const struct shape shape_service = SHAPE("service", struct nt_service, 24, service_fields);
 
+static const struct shape_field need_fields[] = {
+    NEEDED(struct nt_need, value),
+    NEEDED(struct nt_need, why),
+    NUMBER(struct nt_need, kind, SHAPE_U32),
+};
+static const struct shape shape_need = SHAPE("need", struct nt_need, 24, need_fields);
+
 static const struct shape_field plugin_fields[] = {
     NEEDED(struct nt_plugin, name),
     NEEDED(struct nt_plugin, version),
@@ -149,6 +156,7 @@ static const struct shape_field plugin_fields[] = {
     TABLE(struct nt_plugin, errors, &shape_error, 512),
     TABLE(struct nt_plugin, services, &shape_service, 64),
     POINTER(struct nt_plugin, start),
+    TABLE(struct nt_plugin, needs, &shape_need, 64),
 };
 const struct shape shape_plugin =
     SHAPE("plugin", struct nt_plugin, NT_PLUGIN_SIZE_1_0, plugin_fields);

@@ -5,6 +5,7 @@
 
 #include "core/cli/call.h"
 #include "core/plugin/files.h"
+#include "core/plugin/needs.h"
 #include "core/plugin/registry.h"
 #include "core/plugin/verbs.h"
 #include "sdk/error.h"
@@ -61,7 +62,9 @@ int verb_info(struct nt_call *call, struct nt_error *reterr)
                             texts_of(&tables->errors, offsetof(struct nt_error_row, text)));
         json_object_set_new(object, "services",
                             texts_of(&tables->services, offsetof(struct nt_service, name)));
+        json_object_set_new(object, "needs", needs_to_json(tables));
     }
+    json_object_set_new(object, "confined", json_boolean(found->is_confined));
     if (found->manifest.build_id[0])
         json_object_set_new(object, "build_id", json_string(found->manifest.build_id));
     add_signer(object, found);

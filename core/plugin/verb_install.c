@@ -13,6 +13,7 @@
 #include "core/cli/call.h"
 #include "core/plugin/files.h"
 #include "core/plugin/inspect.h"
+#include "core/plugin/needs.h"
 #include "core/plugin/registry.h"
 #include "core/plugin/verbs.h"
 #include "sdk/cleanup.h"
@@ -126,6 +127,45 @@ static int put(int folder, const struct inspected *inspected, const struct nt_bu
     return files_write(folder, so, bytes->data, bytes->size, reterr);
 }
 
+/* true when that very declaration was accepted before: it is the one of what is installed now. */
+static bool was_asked(struct nt_call *call, const char *folder, const struct inspected *inspected)
+{
+    const struct plugins *plugins = call_plugins(call);
+    for (uint32_t i = 0; i < plugins->count; i++) {
+        const struct plugin *old = plugins->items[i];
+        if (!old->is_skipped && old->folder && strcmp(old->folder, folder) == 0
+            && strcmp(old->name, inspected->name) == 0)
+            return needs_are_equal(old->tables, &inspected->manifest.tables);
+    }
+    return false;
+}
+
+/* Shows what it declares and asks; nothing declared, nothing to ask. */
+static int ask_for_needs(struct nt_call *call, const char *folder,
+                         const struct inspected *inspected, struct nt_error *reterr)
+{
+    nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(256u * 1024);
+    nt_auto(nt_buf_done) struct nt_buf question = NT_BUF(256u * 1024 + 256);
+    const char *answer = NULL;
+    needs_add_lines(&inspected->manifest.tables, &text);
+    if (text.size == 0 || call->host->number(call, "yes") || was_asked(call, folder, inspected))
+        return 0;
+    if (!(call->flags & NT_CALL_STDIN_TTY)) {
+        nt_fail(reterr, NT_E_USAGE, "the plugin '%s' declares needs, and nobody can be asked",
+                inspected->name);
+        return nt_hint(reterr, "plugin check shows them; --yes allows them");
+    }
+    nt_buf_addf(&question, "The plugin '%s' declares that it needs:\n%sInstall it? [y/N]",
+                inspected->name, nt_buf_text(&text));
+    if (!nt_buf_ok(&question))
+        return nt_fail(reterr, NT_E_LIMIT, "the declaration is too long");
+    if (call->host->prompt(call, nt_buf_text(&question), "--yes", 0, &answer, reterr) < 0)
+        return -1;
+    if (strcmp(answer, "y") == 0 || strcmp(answer, "Y") == 0 || strcmp(answer, "yes") == 0)
+        return 0;
+    return nt_fail(reterr, NT_E_CANCELLED, "not installed");
+}
+
 static int install(struct nt_call *call, int copy, const struct nt_buf *bytes, const char *file,
                    struct inspected *inspected, struct nt_error *reterr)
 {
@@ -139,6 +179,7 @@ static int install(struct nt_call *call, int copy, const struct nt_buf *bytes, c
         || check_signer(call, file, copy, nt_buf_text(&path), inspected->name, &text, &signature,
                         reterr)
                < 0
+        || ask_for_needs(call, nt_buf_text(&path), inspected, reterr) < 0
         || put(folder, inspected, bytes, &text, reterr) < 0)
         return -1;
     return emit_installed(call, inspected, nt_buf_text(&path), &signature, reterr);

@@ -51,7 +51,8 @@
     X(BYTE_MISMATCH, 27, "FILE_WRITE_BYTE_MISMATCH", "api",   1,   0)        \
     X(CLOSED,        28, "connection_closed",    "network",   1,   1)        \
     X(NOT_BUILT,     29, "not_built_yet",        "usage",     2,   0)        \
-    X(CLIENT_OLD,    30, "CLI_VERSION_TOO_OLD",  "api",       1,   0)
+    X(CLIENT_OLD,    30, "CLI_VERSION_TOO_OLD",  "api",       1,   0)        \
+    X(UNDECLARED,    31, "plugin_undeclared",    "auth",      5,   0)
 /* clang-format on */
 
 enum {

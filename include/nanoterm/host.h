@@ -210,10 +210,18 @@ struct nt_host {
     /* Debug line (NANOTERM_DEBUG=1): an event name and its fields as `key=value` text. No
      * secrets. */
     void (*debug)(struct nt_call *call, const char *event, const char *fields);
+    /* since 1.1 */
+    /* Connects by TCP to a host that the plugin declares (NT_NEED_HOST), and hands over the socket:
+     * close-on-exec, blocking, the caller's to close. A plugin of others can make no socket itself.
+     * A name that leads to this machine or its link is refused, unless it is "localhost" or an
+     * address. Errors: NT_E_UNDECLARED, NT_E_CONNECT, NT_E_TIMEOUT, NT_E_CANCELLED. */
+    int (*connect)(struct nt_call *call, const char *host, uint32_t port, int *ret_fd,
+                   struct nt_error *reterr);
 };
 
 #define NT_HOST_SIZE_1_0 200u
-_Static_assert(sizeof(struct nt_host) == NT_HOST_SIZE_1_0, "nt_host of 1.0 has moved");
+_Static_assert(offsetof(struct nt_host, connect) == NT_HOST_SIZE_1_0, "nt_host of 1.0 has moved");
+_Static_assert(sizeof(struct nt_host) == 208, "nt_host of 1.1 has moved");
 _Static_assert(sizeof(struct nt_call) == 32, "nt_call of 1.0 has moved");
 _Static_assert(sizeof(struct nt_request) == 80, "nt_request of 1.0 has moved");
 _Static_assert(sizeof(struct nt_response) == 40, "nt_response of 1.0 has moved");

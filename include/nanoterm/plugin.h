@@ -168,6 +168,28 @@ struct nt_service {
     const void *ops;
 };
 
+/* nt_need.kind; an unknown one allows nothing. What the value of each looks like: */
+enum {
+    /* "GET /v1/sandboxes/{}/files/{...}": a method, or ANY for all but UPGRADE; a path whose
+     * segments may be {} (any one) and, as the last, {...} (any that follow, or none). UPGRADE is
+     * what nt_host.upgrade_local asks for. */
+    NT_NEED_ROUTE = 1,
+    NT_NEED_HOST = 2,  /* "api.example.com:443": for nt_host.connect */
+    NT_NEED_READ = 3,  /* a file or a folder: "~/.config/foo", "$PWD", "/etc/foo.conf" */
+    NT_NEED_WRITE = 4, /* the same, to read and write; what is not there yet cannot be allowed */
+    NT_NEED_PROGRAM =
+        5, /* a program to start: "git" (of /usr/local/bin, /usr/bin, /bin) or a path */
+};
+
+/* Since 1.1: something beyond its own memory that the plugin uses, and why. Whoever installs the
+ * plugin is shown it; a plugin of others gets nothing else. */
+struct nt_need {
+    const char *value;
+    const char *why; /* one line for the person who is asked */
+    uint32_t kind;   /* NT_NEED_* */
+    uint32_t reserved;
+};
+
 /* The descriptor. */
 struct nt_plugin {
     uint32_t size; /* NT_PLUGIN_HEAD sets both */
@@ -183,6 +205,8 @@ struct nt_plugin {
     /* Called once after loading, before anything else; keeps the pointer. NULL: nothing to do. Must
      * not start threads, open descriptors or print. */
     int (*start)(const struct nt_host *host, struct nt_error *reterr);
+    /* since 1.1 */
+    struct nt_table needs; /* of struct nt_need */
 };
 
 #define NT_PLUGIN_HEAD .size = sizeof(struct nt_plugin), .abi = NT_ABI
@@ -199,7 +223,9 @@ struct nt_plugin {
 #define NT_COMMAND_SIZE_1_0 152u
 #define NT_OPT_SIZE_1_0 96u
 #define NT_ARG_SIZE_1_0 32u
-_Static_assert(sizeof(struct nt_plugin) == NT_PLUGIN_SIZE_1_0, "nt_plugin of 1.0 has moved");
+_Static_assert(offsetof(struct nt_plugin, needs) == NT_PLUGIN_SIZE_1_0, "nt_plugin has moved");
+_Static_assert(sizeof(struct nt_plugin) == 128, "nt_plugin of 1.1 has moved");
+_Static_assert(sizeof(struct nt_need) == 24, "nt_need of 1.1 has moved");
 _Static_assert(sizeof(struct nt_command) == NT_COMMAND_SIZE_1_0, "nt_command of 1.0 has moved");
 _Static_assert(sizeof(struct nt_opt) == NT_OPT_SIZE_1_0, "nt_opt of 1.0 has moved");
 _Static_assert(sizeof(struct nt_arg) == NT_ARG_SIZE_1_0, "nt_arg of 1.0 has moved");

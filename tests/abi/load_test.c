@@ -559,7 +559,8 @@ static void a_file_that_is_exchanged_is_not_loaded(void **state)
 static void services_come_from_those_that_load(void **state)
 {
     struct world *w = *state;
-    put(w->others, "lends");
+    put(w->installed, "lends");
+    put(w->others, "gives"); /* a service of a third party would run beside the credentials */
     put(w->others, "unwilling");
     put(w->installed, "fakes"); /* of the installation: fine there */
     open_all(w);

@@ -3,3 +3,4 @@
 nt_add_unit_test(plugin_check LIBRARIES nt_core nt_api)
 nt_add_unit_test(plugin_shape LIBRARIES nt_core nt_api)
 nt_add_unit_test(plugin_own LIBRARIES nt_core nt_api)
+nt_add_unit_test(confine LIBRARIES nt_core nt_api)

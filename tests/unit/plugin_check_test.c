@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "core/plugin/commands.h"
@@ -265,6 +266,66 @@ static void errors_groups_and_services_are_checked(void **state)
     is_bad(&s, "not a name");
 }
 
+static void needs_are_checked(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t kind;
+        const char *value;
+        bool good;
+    } rows[] = {
+        { NT_NEED_ROUTE, "GET /v1/sandboxes", true },
+        { NT_NEED_ROUTE, "ANY /v1/sandboxes/{}/files/{...}", true },
+        { NT_NEED_ROUTE, "UPGRADE /v1/sandboxes/{}/guest", true },
+        { NT_NEED_ROUTE, "GET v1", false },
+        { NT_NEED_ROUTE, "FETCH /v1", false },
+        { NT_NEED_ROUTE, "GET /v1/../admin", false },
+        { NT_NEED_ROUTE, "GET /v1//x", false },
+        { NT_NEED_ROUTE, "GET /v1/", false },
+        { NT_NEED_ROUTE, "GET /v1/{...}/x", false },
+        { NT_NEED_ROUTE, "GET /v1/%2e", false },
+        { NT_NEED_ROUTE, "GET /v1?x=1", false },
+        { NT_NEED_HOST, "api.example.com:443", true },
+        { NT_NEED_HOST, "[2001:db8::1]:443", true },
+        { NT_NEED_HOST, "api.example.com", false },
+        { NT_NEED_HOST, "*.example.com:443", false },
+        { NT_NEED_HOST, "api.example.com:0", false },
+        { NT_NEED_HOST, "api.example.com:70000", false },
+        { NT_NEED_HOST, ":443", false },
+        { NT_NEED_READ, "~/.config/thing", true },
+        { NT_NEED_WRITE, "$PWD", true },
+        { NT_NEED_WRITE, "$PWD/build", true },
+        { NT_NEED_READ, "/etc/thing.conf", true },
+        { NT_NEED_READ, "~", false },
+        { NT_NEED_READ, "~other/x", false },
+        { NT_NEED_READ, "/", false },
+        { NT_NEED_READ, "~/../x", false },
+        { NT_NEED_READ, "$PWDx", false },
+        { NT_NEED_READ, "thing.conf", false },
+        { NT_NEED_PROGRAM, "git", true },
+        { NT_NEED_PROGRAM, "/opt/thing/bin/thing", true },
+        { NT_NEED_PROGRAM, "bin/thing", false },
+        { NT_NEED_PROGRAM, "..", false },
+        { 77, "of a newer nanoterm", true },
+        { 0, "nothing", false },
+    };
+    struct sample s;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct nt_need need = { rows[i].value, "why", rows[i].kind, 0 };
+        make(&s);
+        s.plugin.needs = (struct nt_table){ &need, 1, sizeof(need) };
+        struct nt_error e = NT_ERROR_INIT;
+        if ((check_tables(&s.plugin, true, &e) == 0) != rows[i].good)
+            fail_msg("'%s': %s", rows[i].value, rows[i].good ? e.message : "not noticed");
+        if (!rows[i].good)
+            assert_non_null(strstr(e.message, rows[i].value));
+    }
+    const struct nt_need twice[] = { { "git", "why", NT_NEED_PROGRAM, 0 },
+                                     { "git", "again", NT_NEED_PROGRAM, 0 } };
+    s.plugin.needs = (struct nt_table){ twice, 2, sizeof(twice[0]) };
+    is_bad(&s, "need 'git': a second one");
+}
+
 static void our_own_group_is_good(void **state)
 {
     (void)state;
@@ -280,6 +341,7 @@ int main(void)
         cmocka_unit_test(options_are_checked),
         cmocka_unit_test(arguments_are_checked),
         cmocka_unit_test(errors_groups_and_services_are_checked),
+        cmocka_unit_test(needs_are_checked),
         cmocka_unit_test(our_own_group_is_good),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

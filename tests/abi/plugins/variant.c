@@ -104,6 +104,7 @@ static int start(const struct nt_host *host, struct nt_error *reterr)
                           not know */
 struct descriptor {
     struct nt_plugin known;
+    uint64_t needs[2]; /* of 1.1: none */
     uint64_t newer[4];
 };
 #else
