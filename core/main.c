@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* main.c - from words to an exit status: finds the command, runs it, and alone prints errors. */
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <jansson.h>
@@ -26,6 +28,7 @@
 #include "core/output/output.h"
 #include "core/plugin/commands.h"
 #include "core/plugin/plugins.h"
+#include "nanoterm/local.h"
 #include "core/raw/raw.h"
 #include "core/update/update.h"
 #include "sdk/cleanup.h"
@@ -308,6 +311,21 @@ static void tell_status(const struct run *run, uint32_t by, uint32_t status, con
     output_write_fd(fd, nt_buf_text(&line), line.size);
 }
 
+/* A command that wants an embedded server where none is installed started this: it reads the reason
+ * on a pipe (core/api/local.c). */
+static void tell_starter(const struct run *run, const struct nt_error *error)
+{
+    struct stat st;
+    nt_auto(nt_buf_done) struct nt_buf line = NT_BUF(1024);
+    if (error->code != NT_E_PLUGIN_MISSING || run->argc != 3 || strcmp(run->argv[1], "serve") != 0
+        || strcmp(run->argv[2], "--embedded") != 0 || fstat(NT_LOCAL_FD_READY, &st) < 0
+        || !S_ISFIFO(st.st_mode))
+        return;
+    nt_buf_addf(&line, "%" PRIu32 "\t%s\t%s\n", error->code, error->message, error->hint);
+    signal(SIGPIPE, SIG_IGN);
+    output_write_fd(NT_LOCAL_FD_READY, nt_buf_text(&line), line.size);
+}
+
 static void run_done(struct run *run)
 {
     confine_end(run->confined);
@@ -339,6 +357,7 @@ static uint32_t finish(struct run *run, int result, const struct nt_error *error
         return 128 + SIGPIPE;
     }
     print_error(run, error, &row);
+    tell_starter(run, error);
     /* A failure of the place where the program should run is neither the tool's nor the
      * program's. */
     by = row.kind && strcmp(row.kind, "runtime") == 0 ? NT_BY_RUNTIME : NT_BY_TOOL;

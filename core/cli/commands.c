@@ -10,6 +10,7 @@
 #include "core/cli/known.h"
 #include "core/cli/schema.h"
 #include "core/output/output.h"
+#include "core/plugin/stock.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
@@ -39,6 +40,10 @@ static int fail_unknown(const struct tree *tree, const char *asked, uint32_t cod
                         struct nt_error *reterr)
 {
     nt_auto(nt_buf_done) struct nt_buf meant = NT_BUF(200);
+    nt_auto(nt_buf_done) struct nt_buf first = NT_BUF(TREE_PATH_MAX);
+    nt_buf_add_bytes(&first, asked, strcspn(asked, " "));
+    if (!tree_leads_on(tree, nt_buf_text(&first)) && stock_check(tree->stock, asked, reterr) < 0)
+        return -1;
     tree_suggest_commands(tree, asked, &meant);
     nt_fail(reterr, code, "unknown command '%.100s'%s", asked, nt_buf_text(&meant));
     return nt_hint(reterr, "see nanoterm --help");
@@ -131,8 +136,8 @@ static int run_completion(struct nt_call *call, struct nt_error *reterr)
 #define WORDS "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}"
 #define OBJECT "{\"type\":\"object\"}"
 
-static const uint32_t help_errors[] = { NT_E_USAGE };
-static const uint32_t schema_errors[] = { NT_E_NOT_FOUND };
+static const uint32_t help_errors[] = { NT_E_USAGE, NT_E_PLUGIN_MISSING };
+static const uint32_t schema_errors[] = { NT_E_NOT_FOUND, NT_E_PLUGIN_MISSING };
 static const struct nt_column completion_columns[] = {
     { .name = "shell", .help = "The shell", .type = NT_TEXT },
     { .name = "script", .help = "What it needs", .type = NT_TEXT },

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/cli/value.h"
+#include "core/plugin/stock.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
@@ -252,12 +253,8 @@ static bool is_option(const char *word)
 static int fail_no_command(struct reader *r, const char *path, const char *word,
                            struct nt_error *reterr)
 {
-    const char *package = *r->parsed->path ? NULL : tree_package_of(word);
-    if (package) {
-        nt_fail(reterr, NT_E_PLUGIN_MISSING, "'%s' needs the plugin '%s', which is not installed",
-                word, package);
-        return nt_hint(reterr, "install the package nanoterm-plugin-%s", package);
-    }
+    if (!*r->parsed->path && stock_check(r->tree->stock, word, reterr) < 0)
+        return -1;
     nt_auto(nt_buf_done) struct nt_buf meant = NT_BUF(200);
     tree_suggest_commands(r->tree, path, &meant);
     return nt_fail(reterr, NT_E_USAGE, "unknown command '%.100s'%s", path, nt_buf_text(&meant));
@@ -298,10 +295,9 @@ static int read_command(struct reader *r, struct nt_error *reterr)
         return 0;
     if (r->at < r->argc) /* `--` without a command */
         return nt_fail(reterr, NT_E_USAGE, "a command must stand before '--'");
-    const char *package =
-        *p->path && !tree_is_group(r->tree, p->path) ? tree_package_of(p->path) : NULL;
-    if (package)
-        return fail_no_command(r, p->path, p->path, reterr);
+    if (*p->path && !tree_is_group(r->tree, p->path)
+        && stock_check(r->tree->stock, p->path, reterr) < 0)
+        return -1;
     p->what = PARSED_HELP;
     r->is_done = true;
     return 0;

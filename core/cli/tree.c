@@ -78,53 +78,6 @@ const struct nt_group *tree_group(const struct tree *tree, const char *name)
     return NULL;
 }
 
-const char *tree_package_of(const char *word)
-{
-    /* The groups of the three command references, and the commands of theirs that have no group of
-     * their own. */
-    static const struct {
-        const char *word;
-        const char *package;
-    } reserved[] = {
-        { "ws", "ws" },
-        { "exec", "ws" },
-        { "exec-wait", "ws" },
-        { "shell", "ws" },
-        { "attach", "ws" },
-        { "proxy", "ws" },
-        { "files", "files" },
-        { "cp", "files" },
-        { "tail", "files" },
-        { "secrets", "secrets" },
-        { "snapshot", "snapshot" },
-        { "template", "template" },
-        { "volume", "volume" },
-        { "org", "org" },
-        { "keys", "keys" },
-        { "policy", "policy" },
-        { "members", "members" },
-        { "billing", "billing" },
-        { "audit", "audit" },
-        { "agent", "agent" },
-        { "lifecycle", "lifecycle" },
-        { "mcp", "mcp" },
-        { "sandbox", "sandbox" },
-        { "monitor", "monitor" },
-        { "ssh", "ssh" },
-        { "docs", "docs" },
-        { "sandbox-enforce", "sandbox-enforce" },
-        { "enforce", "sandbox-enforce" },
-        { "serve", "serve" },
-        { "schema", "schema" },
-        { "doctor", "doctor" },
-        { "quickstart", "quickstart" },
-    };
-    for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++)
-        if (strcmp(reserved[i].word, word) == 0)
-            return reserved[i].package;
-    return NULL;
-}
-
 unsigned tree_distance(const char *a, const char *b, unsigned limit)
 {
     enum { MAX = 64 };

@@ -15,6 +15,8 @@ struct tree {
     uint32_t count;
     uint32_t group_count;
     const struct nt_group **groups; /* sorted by name */
+    const char *stock;              /* file of the list of packages (core/plugin/stock.h); NULL: the
+                                     * installation's */
 };
 
 /* Longest command path that is looked at, in bytes. */
@@ -32,9 +34,6 @@ bool tree_is_group(const struct tree *tree, const char *path);
 /* True when path is one word of a command, an alias or a group, or several that lead to one. */
 bool tree_leads_on(const struct tree *tree, const char *path);
 const struct nt_group *tree_group(const struct tree *tree, const char *name);
-/* The plugin package that a word belongs to although no installed plugin has it ("secrets" for
- * "secrets", "ws" for "exec"); NULL: the word is not one of ours. */
-const char *tree_package_of(const char *word);
 
 /* How many single edits (insert, delete, replace, swap of neighbours) lead from a to b; at most
  * limit + 1. */

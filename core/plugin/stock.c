@@ -3,16 +3,20 @@
 #include "stock.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "core/config/config.h"
 #include "nanoterm/host.h"
 #include "sdk/cleanup.h"
+#include "sdk/error.h"
 
 #define FILE_MAX_BYTES ((size_t)64 * 1024)
 
-void stock_path(struct nt_buf *ret)
+/* Adds the path of the installation's file: from the program's own place, so that a prefix can be
+ * moved. */
+static void add_path(struct nt_buf *ret)
 {
     const char *self = config_path(NT_PATH_SELF);
     if (NT_DATA_DIR[0] == '/') {
@@ -72,4 +76,25 @@ bool stock_find(const char *text, const char *word, struct stock *ret)
         text += *text == '\n';
     }
     return false;
+}
+
+int stock_check(const char *file, const char *path, struct nt_error *reterr)
+{
+    nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(FILE_MAX_BYTES);
+    nt_auto(nt_buf_done) struct nt_buf own = NT_BUF(PATH_MAX);
+    struct stock stock;
+    char word[64];
+    size_t length = strcspn(path, " ");
+    if (length == 0 || length >= sizeof(word))
+        return 0;
+    memcpy(word, path, length);
+    word[length] = '\0';
+    if (!file)
+        add_path(&own);
+    stock_read(file ? file : nt_buf_text(&own), &text);
+    if (!nt_buf_ok(&text) || !stock_find(nt_buf_text(&text), word, &stock))
+        return 0;
+    nt_fail(reterr, NT_E_PLUGIN_MISSING, "'%s' needs the plugin '%s', which is not installed", word,
+            stock.plugin);
+    return nt_hint(reterr, "install the package %s: apt install %s", stock.package, stock.package);
 }

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 
+#include "nanoterm/error.h"
 #include "sdk/buf.h"
 
 /* One line of the file: "WORD PLUGIN PACKAGE". A plugin's own name is one of its words. */
@@ -15,12 +16,12 @@ struct stock {
     char package[96];
 };
 
-/* Adds the path of the installation's file; nothing when the program does not know its own
- * place. */
-void stock_path(struct nt_buf *ret);
 /* Reads a file of such lines; nothing is added when it cannot be read or is too large. */
 void stock_read(const char *file, struct nt_buf *ret);
 /* The line of a word; false: there is none. */
 bool stock_find(const char *text, const char *word, struct stock *ret);
+/* After a command was not found: -1 with NT_E_PLUGIN_MISSING when the first word of path is that of
+ * a plugin of ours, else 0. file: NULL: the installation's. */
+int stock_check(const char *file, const char *path, struct nt_error *reterr);
 
 #endif

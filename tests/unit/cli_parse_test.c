@@ -34,6 +34,7 @@ static void split(char *line, struct words *ret)
 }
 
 static char line_copy[1024];
+static const char *stock_file = "/nonexistent"; /* no list of packages */
 
 static int parse(const char *line, struct parsed *ret, struct nt_error *reterr)
 {
@@ -43,7 +44,9 @@ static int parse(const char *line, struct parsed *ret, struct nt_error *reterr)
     char *argv[WORDS_MAX];
     memcpy(argv, words.argv, sizeof(argv));
     *ret = (struct parsed){ .what = PARSED_RUN };
-    return parse_words(&table_tree, words.argc, argv, ret, reterr);
+    struct tree tree = table_tree;
+    tree.stock = stock_file;
+    return parse_words(&tree, words.argc, argv, ret, reterr);
 }
 
 static struct parsed good(const char *line)
@@ -391,13 +394,27 @@ static void a_mistyped_command_gets_a_suggestion(void **state)
 static void a_group_of_ours_that_is_not_installed_is_named(void **state)
 {
     (void)state;
-    struct nt_error e = bad("secrets list", "needs the plugin 'secrets'");
+    static const char list[] = "secrets secrets nanoterm-plugin-secrets\nshell ws nanoterm-all\n"
+                               "ws ws nanoterm-plugin-ws\ncut cut\nodd odd $(reboot)\n";
+    char file[] = "/tmp/nanoterm-stock-XXXXXX";
+    int fd = mkstemp(file);
+    assert_true(fd >= 0 && write(fd, list, strlen(list)) == (ssize_t)strlen(list));
+    stock_file = file;
+    struct nt_error e = bad("secrets list", "'secrets' needs the plugin 'secrets', which is not");
     assert_int_equal(e.code, NT_E_PLUGIN_MISSING);
-    assert_string_equal(e.hint, "install the package nanoterm-plugin-secrets");
+    assert_non_null(strstr(e.hint, "apt install nanoterm-plugin-secrets"));
+    e = bad("secrets", "needs the plugin 'secrets'");
     e = bad("shell ws_x", "needs the plugin 'ws'");
-    e = bad("enforce", "needs the plugin 'sandbox-enforce'");
-    e = bad("ws secrets", "unknown command");
+    assert_non_null(strstr(e.hint, "apt install nanoterm-all"));
+    e = bad("ws secrets", "unknown command"); /* only the first word counts */
     assert_int_equal(e.code, NT_E_USAGE);
+    e = bad("secret list", "unknown command"); /* and the whole of it */
+    e = bad("cut", "unknown command");         /* a line that is none */
+    e = bad("odd", "unknown command");
+    unlink(file);
+    e = bad("secrets list", "unknown command 'secrets'"); /* without a list nothing is promised */
+    assert_int_equal(e.code, NT_E_USAGE);
+    close(fd);
 }
 
 static void hostile_words_stay_errors(void **state)
