@@ -62,6 +62,9 @@ machine, as processes in namespaces. Commands start a server for their user by
 themselves; the systemd unit, which is off until it is asked for, runs one for
 the whole machine. Workspaces go on while a server is restarted or upgraded."
   SECTION admin DEPENDS "nanoterm ${same}, ${abi}")
+foreach(script postinst prerm postrm triggers)
+  list(APPEND CPACK_DEBIAN_NANOTERM-SERVER_PACKAGE_CONTROL_EXTRA ${CPACK_NT_DEBIAN}/server/${script})
+endforeach()
 
 package(libnanoterm-dev "nanoterm plugins: headers, library and CMake package"
   "What a plugin for nanoterm is written against: the headers of the ABI, a static
