@@ -198,6 +198,9 @@ void man_add_program(struct nt_buf *b, const struct tree *tree, const char *vers
              "server of this machine, which is started when it is needed.");
     add_pair(b, "NANOTERM_PLUGIN_PATH",
              "Folders with plugins, looked into first, separated by colons.");
+    add_pair(b, "NANOTERM_PLUGIN_WEAKER",
+             "What may be missing where a plugin of others is confined and the kernel does not "
+             "have it: files, scopes, or both with a comma. The setting plugin.weaker.");
     add_pair(b, "NO_COLOR", "Set and not empty: no colour.");
     nt_buf_add(b, ".SH FILES\n");
     add_pair(b, "~/.nanoterm/config.json", "Settings and credentials, readable by you alone.");

@@ -68,6 +68,15 @@ const nt_error_row errors[] = {
     { .text = "@NAME@.nobody", .kind = "usage", .help = "Name someone", .number = e_nobody, .exit_status = 2 },
 };
 
+/* Beyond its own memory a plugin gets what it declares, and nothing else; this one needs nothing. With rows like these,
+ * and .needs = NT_TABLE(needs) below, whoever installs it is asked:
+ *
+ * const nt_need needs[] = {
+ *     { "GET /v1/sandboxes/{}", "to show one workspace", NT_NEED_ROUTE, 0 },
+ *     { "api.example.com:443", "to look up prices", NT_NEED_HOST, 0 },
+ *     { "~/.config/@NAME@", "its own settings", NT_NEED_READ, 0 },
+ *     { "git", "to read the history", NT_NEED_PROGRAM, 0 },
+ * }; */
 const nt_plugin plugin = {
     NT_PLUGIN_HEAD, .name = "@NAME@", .version = "0.1.0", .summary = "What @NAME@ does", .vendor = "you",
     .groups = NT_TABLE(groups), .commands = NT_TABLE(commands), .errors = NT_TABLE(errors),
