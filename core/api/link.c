@@ -12,7 +12,8 @@
 #include "sdk/error.h"
 
 #define CONNECT_MS 10000
-#define LOCAL_ROUNDS 8 /* a server that ends or hands over again and again is not one to wait for */
+#define LOCAL_ROUNDS 8 /* a server that ends or hands over again and again is not one to wait for  \
+                        */
 
 /* --- events of core/net -------------------------------------------------------------------- */
 
@@ -116,7 +117,9 @@ static int address_of(struct api *api, struct net_address *ret, struct nt_error 
     static const uint32_t kinds[] = {
         [ORIGIN_UNIX] = NET_UNIX, [ORIGIN_HTTP] = NET_TCP, [ORIGIN_HTTPS] = NET_HTTPS
     };
+    const struct config_value *authorities = config_get(api->options.config, "tls.ca_file");
     *ret = (struct net_address){ .kind = kinds[api->origin->kind],
+                                 .authorities = authorities ? authorities->value : NULL,
                                  .port = api->origin->port,
                                  .host = api->origin->host };
     return 0;

@@ -44,9 +44,8 @@ static int check_name(const char *key, struct nt_error *reterr)
     if (setting_find(key))
         return 0;
     nt_fail(reterr, NT_E_USAGE, "there is no setting '%.60s'", key);
-    return nt_hint(
-        reterr,
-        "api_url, api_key, no_update_check, org_id, output.color, server.idle_ms, update_url");
+    return nt_hint(reterr, "api_url, api_key, no_update_check, org_id, output.color, "
+                           "server.idle_ms, tls.ca_file, update_url");
 }
 
 static int run_get(struct nt_call *call, struct nt_error *reterr)

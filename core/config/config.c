@@ -440,8 +440,8 @@ int config_set(struct config *config, const char *key, const char *value, struct
     const struct setting *setting = setting_find(key);
     if (!setting) {
         nt_fail(reterr, NT_E_USAGE, "there is no setting '%.60s'", key);
-        return nt_hint(
-            reterr, "api_url, no_update_check, org_id, output.color, server.idle_ms, update_url");
+        return nt_hint(reterr, "api_url, no_update_check, org_id, output.color, server.idle_ms, "
+                               "tls.ca_file, update_url");
     }
     if (setting->secret && value) {
         nt_fail(reterr, NT_E_USAGE, "a key is stored for the API that it belongs to");

@@ -37,6 +37,10 @@ static const struct setting settings[SETTINGS] = {
       .type = SETTING_NUMBER,
       .min = 100,
       .max = 24 * 3600 * (int64_t)1000 },
+    { .key = "tls.ca_file",
+      .help =
+          "PEM file of the authorities that may vouch for an https API, instead of the system's",
+      .type = SETTING_PATH },
     { .key = "update_url",
       .help = "Where to ask for a newer version",
       .env = "NANOTERM_UPDATE_URL",
@@ -89,6 +93,10 @@ int setting_check(const struct setting *setting, const char *value, struct nt_er
         return is_choice(setting->choices, value)
                    ? 0
                    : nt_fail(reterr, NT_E_USAGE, "%s is one of %s", setting->key, setting->choices);
+    case SETTING_PATH:
+        return value[0] == '/'
+                   ? 0
+                   : nt_fail(reterr, NT_E_USAGE, "%s is an absolute path", setting->key);
     case SETTING_TEXT:
         break;
     }

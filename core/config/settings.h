@@ -13,6 +13,7 @@ enum setting_type {
     SETTING_URL,
     SETTING_NUMBER, /* between min and max */
     SETTING_CHOICE, /* one of choices */
+    SETTING_PATH,   /* absolute: it must not mean something else in every folder */
 };
 
 struct setting {
@@ -27,7 +28,7 @@ struct setting {
     bool secret;
 };
 
-#define SETTINGS 8
+#define SETTINGS 9
 
 /* The index-th of SETTINGS, sorted by key; NULL: no more. */
 const struct setting *setting_at(uint32_t index);

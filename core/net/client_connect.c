@@ -17,7 +17,7 @@ struct connect_job {
     uv_loop_t *uv;
     const struct connect_events *events; /* NULL: cancelled or told */
     void *owner;
-    char *host;
+    char *host, *authorities;
     struct net_address address;
     int64_t timeout_ms;
     int64_t deadline;
@@ -42,6 +42,7 @@ static void try_free(struct connect_job *job)
         uv_freeaddrinfo(job->first);
     curl_link_free(job->link);
     free(job->host);
+    free(job->authorities);
     free(job);
 }
 
@@ -225,7 +226,7 @@ static void curl_work(uv_work_t *work)
 {
     struct connect_job *job = work->data;
     job->fd = -1;
-    job->link = curl_link_new(job->host, job->address.port, &job->error);
+    job->link = curl_link_new(job->host, job->address.port, job->authorities, &job->error);
     if (job->link)
         job->fd = curl_link_connect(job->link, job->timeout_ms, &job->error);
 }
@@ -254,7 +255,11 @@ struct connect_job *connect_start(uv_loop_t *uv, const struct net_address *addre
     struct connect_job *job = calloc(1, sizeof(*job));
     if (job)
         job->host = strdup(address->host);
-    if (!job || !job->host) {
+    if (job && address->authorities)
+        job->authorities = strdup(address->authorities);
+    if (!job || !job->host || (address->authorities && !job->authorities)) {
+        if (job)
+            free(job->host);
         free(job);
         nt_fail(reterr, NT_E_MEMORY, "out of memory for a connection");
         return NULL;

@@ -393,7 +393,10 @@ static bool make_room(struct conn *c)
 
 static void fill(struct conn *c)
 {
-    if (c->eof || c->hold || c->fd < 0 || !make_room(c))
+    if (c->eof || c->fd < 0)
+        return;
+    c->unread = c->hold || !make_room(c);
+    if (c->unread)
         return;
     size_t room = c->cap - c->end;
     ssize_t n = c->transport->recv(c->transport_data, c->fd, c->in + c->end, room);
@@ -422,7 +425,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         c->poll_dead = true;
         c->poll_events = 0;
     }
-    conn_turn(c, status < 0 || (events & UV_READABLE));
+    conn_turn(c, status < 0 || (events & UV_READABLE) || c->transport->keeps_bytes);
 }
 
 static void update_poll(struct conn *c)
@@ -437,7 +440,12 @@ static void update_poll(struct conn *c)
             conn_kick(c);
         return;
     }
-    int events = (want_read ? UV_READABLE : 0) | (c->blocked ? UV_WRITABLE : 0);
+    /* The socket will not say that it is readable for bytes that have left it. */
+    if (want_read && c->unread && c->transport->keeps_bytes)
+        conn_kick(c);
+    bool want_write =
+        c->blocked || (c->transport->wants_write && c->transport->wants_write(c->transport_data));
+    int events = (want_read ? UV_READABLE : 0) | (want_write ? UV_WRITABLE : 0);
     if (events == c->poll_events)
         return;
     c->poll_events = events;

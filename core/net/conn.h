@@ -15,12 +15,16 @@
 
 #include "core/net/net.h"
 
-/* What carries the bytes: a socket, or libcurl with TLS. Results are bytes, 0 for the end, or
- * -errno. */
+/* What carries the bytes: a socket, or TLS (libcurl's or OpenSSL's). Results are bytes, 0 for the
+ * end, or -errno. */
 struct transport_ops {
     ssize_t (*recv)(void *transport, int fd, void *buffer, size_t size);
     ssize_t (*send)(void *transport, int fd, const struct iovec *pieces, int count);
     void (*close)(void *transport, int fd);
+    /* Nothing more is sent; before the socket's own end. NULL: there is nothing to say. */
+    void (*end)(void *transport, int fd);
+    /* recv cannot go on before something could be sent. NULL: never. */
+    bool (*wants_write)(const void *transport);
     bool keeps_bytes; /* may hold received bytes that poll does not see */
 };
 extern const struct transport_ops transport_socket;
@@ -63,6 +67,7 @@ struct conn {
     int64_t timer_at;
     int poll_events;
     int error;
+    bool unread; /* the transport may have bytes for which there was no room */
     bool has_poll, poll_dead, blocked, eof, closing, told_broken, grow, hold;
     uint8_t stage; /* 0: outside a turn, 1: before the flush of a turn, 2: after it */
 

@@ -70,8 +70,18 @@ struct net_request_events {
     void (*done)(void *data, struct net_request *req, const struct nt_error *reason);
 };
 
+/* A certificate with its key. */
+struct net_tls;
+/* PEM texts, copied: the server's own certificate first, then the chain. NT_E_CONFIG: they cannot
+ * be used. */
+int net_tls_new(struct nt_bytes certificates, struct nt_bytes key, struct net_tls **ret,
+                struct nt_error *reterr);
+void net_tls_free(struct net_tls *tls); /* connections that are open go on */
+
 struct net_server_options {
     struct net_limits limits;
+    /* every connection is TLS 1.2 or later; borrowed, net_server_tls changes it. NULL: plain */
+    struct net_tls *tls;
     /* A request's head is there and is well-formed (ambiguous lengths were answered 400, long heads
      * 431). The handler must, now or later, answer it exactly once (net_respond*, net_ws_accept,
      * net_upgrade). It sets its callbacks with net_request_handle, in this call. */
@@ -85,6 +95,8 @@ struct net_server_options {
  * listener, only what net_server_take brings. */
 int net_server_new(uv_loop_t *uv, int listen_fd, const struct net_server_options *options,
                    struct net_server **ret, struct nt_error *reterr);
+/* Another certificate for the connections to come (borrowed); of a server that had one. */
+void net_server_tls(struct net_server *server, struct net_tls *tls);
 /* Serves one connected descriptor (takes it), accepted elsewhere. */
 int net_server_take(struct net_server *server, int fd, struct nt_error *reterr);
 /* Takes no more connections and tells keep-alive peers to close; what was accepted is finished. The
@@ -196,6 +208,9 @@ struct net_address {
     uint16_t port;
     uint16_t reserved;
     const char *host; /* name or address; borrowed for the call */
+    /* https: PEM file of the authorities; borrowed for the call. NULL: SSL_CERT_FILE, or libcurl's
+     * own */
+    const char *authorities;
 };
 
 /* Splits "http://host:port/prefix" or "https://…"; ret_prefix gets the path without trailing

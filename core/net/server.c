@@ -180,6 +180,11 @@ void net_server_free(struct net_server *server, void (*freed)(void *data), void 
     }
 }
 
+void net_server_tls(struct net_server *server, struct net_tls *tls)
+{
+    server->options.tls = tls;
+}
+
 uint32_t net_server_connections(const struct net_server *server)
 {
     return server->open;

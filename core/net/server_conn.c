@@ -15,7 +15,7 @@
 #include "core/net/ws_parse.h"
 #include "sdk/error.h"
 
-enum { LINGER_MS = 2000, LINGER_BYTES = 4 * 1024 * 1024 };
+enum { HANDSHAKE_MS = 10000, LINGER_MS = 2000, LINGER_BYTES = 4 * 1024 * 1024 };
 
 static void end(struct peer_conn *p)
 {
@@ -72,6 +72,8 @@ static void linger(struct peer_conn *p)
     if (p->c->out_first || p->has_shut)
         return;
     p->has_shut = true;
+    if (p->c->transport->end)
+        p->c->transport->end(p->c->transport_data, p->c->fd);
     shutdown(p->c->fd, SHUT_WR);
     conn_due(p->c, DUE_CLOSE, LINGER_MS);
 }
@@ -115,9 +117,11 @@ static bool finish_request(struct peer_conn *p)
     if (!req->is_active || req->ws || req->answer != ANSWER_ENDED || c->out_first)
         return false;
     if (req->is_upgrade) {
-        if (conn_waiting(c) > 0) {
+        if (conn_waiting(c) > 0 || c->transport != &transport_socket) {
             struct nt_error reason = NT_ERROR_INIT;
-            nt_fail(&reason, NT_E_RESPONSE, "bytes came before the upgrade was answered");
+            nt_fail(&reason, NT_E_RESPONSE,
+                    conn_waiting(c) > 0 ? "bytes came before the upgrade was answered"
+                                        : "a TLS connection cannot be handed over");
             lose(p, &reason);
             return true;
         }
@@ -388,14 +392,19 @@ int peer_conn_new(struct net_server *server, int fd, struct nt_error *reterr)
         return -1;
     }
     learn_peer(fd, &p->peer);
-    if (conn_attach(p->c, fd, &transport_socket, NULL, reterr) < 0) {
+    struct net_tls *tls = server->options.tls;
+    struct tls_link *link = tls ? tls_link_new(tls, fd, reterr) : NULL;
+    if ((tls && !link)
+        || conn_attach(p->c, fd, tls ? &transport_tls : &transport_socket, link, reterr) < 0) {
+        tls_link_free(link);
         end(p);
         return -1;
     }
     p->c->stall_ms = server->options.limits.stall_ms;
     p->c->gone = server_conn_gone;
     p->c->gone_data = server;
-    conn_due(p->c, DUE_IDLE, server->options.limits.head_ms);
+    int64_t head_ms = server->options.limits.head_ms;
+    conn_due(p->c, DUE_IDLE, tls && head_ms > HANDSHAKE_MS ? HANDSHAKE_MS : head_ms);
     server_count(server, p->c, true);
     return 0;
 }

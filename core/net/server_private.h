@@ -56,6 +56,12 @@ struct net_server {
     void *freed_data;
 };
 
+/* transport_tls.c: one connection of a server with a certificate. */
+struct tls_link;
+struct tls_link *tls_link_new(struct net_tls *tls, int fd, struct nt_error *reterr);
+void tls_link_free(struct tls_link *link);       /* the descriptor stays */
+extern const struct transport_ops transport_tls; /* its data is the tls_link */
+
 /* server_conn.c: takes over a connected descriptor. On failure it stays the caller's. */
 int peer_conn_new(struct net_server *server, int fd, struct nt_error *reterr);
 /* server.c: a connection came or went. */

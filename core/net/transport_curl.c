@@ -55,6 +55,7 @@ static void open_library(void)
 struct curl_link {
     CURL *curl;
     char *url;
+    const char *authorities; /* borrowed until it is connected */
     char error[CURL_ERROR_SIZE];
 };
 
@@ -68,7 +69,8 @@ void curl_link_free(struct curl_link *link)
     free(link);
 }
 
-struct curl_link *curl_link_new(const char *host, uint16_t port, struct nt_error *reterr)
+struct curl_link *curl_link_new(const char *host, uint16_t port, const char *authorities,
+                                struct nt_error *reterr)
 {
     pthread_once(&lib.once, open_library);
     if (!lib.ok) {
@@ -88,6 +90,7 @@ struct curl_link *curl_link_new(const char *host, uint16_t port, struct nt_error
         return NULL;
     }
     link->url = text;
+    link->authorities = authorities ? authorities : getenv("SSL_CERT_FILE");
     return link;
 }
 
@@ -108,9 +111,8 @@ int curl_link_connect(struct curl_link *link, int64_t timeout_ms, struct nt_erro
         && lib.easy_setopt(curl, CURLOPT_ERRORBUFFER, link->error) == CURLE_OK;
     /* libcurl has its authorities compiled in; the user's own are named the way OpenSSL and curl(1)
      * know. */
-    const char *authorities = getenv("SSL_CERT_FILE");
-    if (ok && authorities && authorities[0])
-        ok = lib.easy_setopt(curl, CURLOPT_CAINFO, authorities) == CURLE_OK;
+    if (ok && link->authorities && link->authorities[0])
+        ok = lib.easy_setopt(curl, CURLOPT_CAINFO, link->authorities) == CURLE_OK;
     if (!ok)
         return nt_fail(reterr, NT_E_CONNECT, "libcurl refused an option");
     CURLcode rc = lib.easy_perform(curl);
