@@ -61,7 +61,7 @@ package(nanoterm-server "nanoterm server: workspaces on this machine"
 machine, as processes in namespaces. Commands start a server for their user by
 themselves; the systemd unit, which is off until it is asked for, runs one for
 the whole machine. Workspaces go on while a server is restarted or upgraded."
-  SECTION admin DEPENDS "nanoterm ${same}, ${abi}")
+  SECTION admin DEPENDS "nanoterm ${same}, ${abi}" RECOMMENDS "libssl3 | libssl3t64")
 foreach(script postinst prerm postrm triggers)
   list(APPEND CPACK_DEBIAN_NANOTERM-SERVER_PACKAGE_CONTROL_EXTRA ${CPACK_NT_DEBIAN}/server/${script})
 endforeach()

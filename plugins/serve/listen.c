@@ -35,8 +35,11 @@ int listen_serve(struct server *server, int fd, const struct listener *like,
     }
     *listener = *like;
     listener->server = server;
+    listener->names = server->options->host_names;
+    listener->name_count = server->options->host_name_count;
     struct net_server_options options = { .request = router_request,
                                           .connections = on_connections,
+                                          .tls = like->tls ? server->tls : NULL,
                                           .data = listener };
     if (net_server_new(server->uv, fd, &options, &listener->net, reterr) < 0) {
         free(listener);
@@ -135,19 +138,21 @@ static int bind_tcp(const struct tcp_address *address, const char *where, struct
     return nt_take_fd(fd);
 }
 
-static int bind_checked(const char *where, bool insecure, struct listener *ret_like,
-                        struct nt_error *reterr)
+static int bind_checked(const char *where, const struct server_options *options,
+                        struct listener *ret_like, struct nt_error *reterr)
 {
     struct tcp_address address;
     if (parse_tcp(where, &address, reterr) < 0)
         return -1;
-    if (!address.is_loopback && !insecure) {
+    bool tls = options->tls_certificates;
+    if (!address.is_loopback && !tls && !options->insecure_listen) {
         nt_fail(reterr, NT_E_FORBIDDEN,
                 "%s is beyond this machine, and the connection is not encrypted", where);
         return nt_hint(reterr,
-                       "put a TLS proxy before a loopback listener, or say --insecure-listen");
+                       "give --tls-cert and --tls-key, put a TLS proxy before a loopback listener, "
+                       "or say --insecure-listen");
     }
-    *ret_like = (struct listener){ .is_loopback = address.is_loopback };
+    *ret_like = (struct listener){ .is_loopback = address.is_loopback, .tls = tls };
     nt_autoclose int fd = bind_tcp(&address, where, reterr);
     if (fd < 0)
         return -1;
@@ -156,15 +161,15 @@ static int bind_checked(const char *where, bool insecure, struct listener *ret_l
         return nt_fail_sys(reterr, errno, "cannot listen on %s", where);
     ret_like->port =
         ntohs(address.u.any.sa_family == AF_INET6 ? address.u.v6.sin6_port : address.u.v4.sin_port);
-    snprintf(ret_like->text, sizeof(ret_like->text), "http://%.*s:%u",
+    snprintf(ret_like->text, sizeof(ret_like->text), "%s://%.*s:%u", tls ? "https" : "http",
              (int)(strrchr(where, ':') - where), where, ret_like->port);
     return nt_take_fd(fd);
 }
 
-int listen_bind(const char *where, bool insecure, struct listener *ret_like,
+int listen_bind(const char *where, const struct server_options *options, struct listener *ret_like,
                 struct nt_error *reterr)
 {
     if (strncmp(where, "unix:", 5) == 0)
         return bind_unix(where + 5, ret_like, reterr);
-    return bind_checked(where, insecure, ret_like, reterr);
+    return bind_checked(where, options, ret_like, reterr);
 }

@@ -8,9 +8,9 @@
 
 struct server_options; /* server.h */
 
-/* Binds one --listen value and says what it is. Beyond loopback is NT_E_FORBIDDEN unless insecure
- * is set. A listening descriptor, or -1. */
-int listen_bind(const char *where, bool insecure, struct listener *ret_like,
+/* Binds one --listen value and says what it is. Beyond loopback is NT_E_FORBIDDEN without a
+ * certificate, unless it was asked for. A listening descriptor, or -1. */
+int listen_bind(const char *where, const struct server_options *options, struct listener *ret_like,
                 struct nt_error *reterr);
 /* Serves a listening descriptor (takes it). */
 int listen_serve(struct server *server, int fd, const struct listener *like,

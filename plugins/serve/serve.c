@@ -16,6 +16,7 @@
 #include "sdk/parse.h"
 
 #define LISTEN_MAX 16u
+#define NAMES_MAX 16u
 
 static int serve_run(struct nt_call *call, struct nt_error *reterr);
 
@@ -47,6 +48,22 @@ static const struct nt_opt serve_opts[] = {
       .type = NT_TEXT,
       .arg = "version",
       .help = "Refuse nanoterm clients older than this, and tell them how to update" },
+    { .name = "tls-cert",
+      .type = NT_PATH,
+      .arg = "file",
+      .complete = "files",
+      .help =
+          "Serve https with this certificate (PEM, the chain behind it); read again at SIGHUP" },
+    { .name = "tls-key",
+      .type = NT_PATH,
+      .arg = "file",
+      .complete = "files",
+      .help = "Its key (PEM, without a password); nobody else may be able to read it" },
+    { .name = "host-name",
+      .type = NT_TEXT,
+      .arg = "name",
+      .flags = NT_MANY,
+      .help = "A name under which clients reach this server, besides localhost and its addresses" },
     { .name = "insecure-listen",
       .type = NT_FLAG,
       .help = "Allow an address beyond this machine although the connection is not encrypted" },
@@ -70,6 +87,8 @@ static const struct nt_example serve_examples[] = {
     { "serve", "Serve the commands of this user, in the foreground" },
     { "serve --listen 127.0.0.1:8080 --data /srv/nanoterm",
       "Serve the API on this machine, with keys" },
+    { "serve --listen 0.0.0.0:8443 --tls-cert cert.pem --tls-key key.pem --host-name box.example",
+      "Serve it to other machines" },
 };
 static const uint32_t serve_errors[] = { NT_E_CONFLICT, NT_E_CONFIG, NT_E_FORBIDDEN, NT_E_SYSTEM,
                                          NT_E_PLUGIN_MISSING };
@@ -136,7 +155,44 @@ static int absolute(const char *path, char **ret, struct nt_error *reterr)
     }
     nt_buf_add(&whole, path);
     *ret = nt_buf_take(&whole);
-    return *ret ? 0 : nt_fail(reterr, NT_E_LIMIT, "the path of the data folder is too long");
+    return *ret ? 0 : nt_fail(reterr, NT_E_LIMIT, "the path %.100s is too long", path);
+}
+
+/* Certificate and key, both or none. */
+static int find_tls(struct nt_call *call, char **ret_certificates, char **ret_key,
+                    struct nt_error *reterr)
+{
+    const char *certificates = call->host->text(call, "tls-cert");
+    const char *key = call->host->text(call, "tls-key");
+    if (!certificates != !key)
+        return nt_fail(reterr, NT_E_USAGE, "--tls-cert and --tls-key belong together");
+    if (!certificates)
+        return 0;
+    if (call->host->count(call, "listen") == 0)
+        return nt_fail(reterr, NT_E_USAGE, "--tls-cert is for --listen HOST:PORT");
+    return absolute(certificates, ret_certificates, reterr) < 0
+                   || absolute(key, ret_key, reterr) < 0
+               ? -1
+               : 0;
+}
+
+static int find_names(struct nt_call *call, const char *ret[NAMES_MAX], uint32_t *ret_count,
+                      struct nt_error *reterr)
+{
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.";
+    uint32_t count = call->host->count(call, "host-name");
+    if (count > NAMES_MAX)
+        return nt_fail(reterr, NT_E_USAGE, "--host-name can be given %u times", NAMES_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        ret[i] = call->host->text_at(call, "host-name", i);
+        size_t size = strlen(ret[i]);
+        if (size == 0 || size > 253 || strspn(ret[i], letters) != size)
+            return nt_fail(reterr, NT_E_USAGE, "--host-name takes a name without a port, not %s",
+                           ret[i]);
+    }
+    *ret_count = count;
+    return 0;
 }
 
 static const struct nt_engine_ops *find_engine(struct nt_call *call, const char *name,
@@ -202,11 +258,18 @@ static int serve_run(struct nt_call *call, struct nt_error *reterr)
     if (!data || !options.runtime_dir)
         return nt_fail(reterr, NT_E_CONFIG,
                        "there is no home folder for the server's data; give --data");
+    const char *names[NAMES_MAX];
     nt_autofree char *data_dir = NULL;
-    if (absolute(data, &data_dir, reterr) < 0
+    nt_autofree char *certificates = NULL;
+    nt_autofree char *key = NULL;
+    if (absolute(data, &data_dir, reterr) < 0 || find_tls(call, &certificates, &key, reterr) < 0
+        || find_names(call, names, &options.host_name_count, reterr) < 0
         || idle_of(call, options.embedded, &options.idle_ms, reterr) < 0)
         return -1;
     options.data_dir = data_dir;
+    options.tls_certificates = certificates;
+    options.tls_key = key;
+    options.host_names = names;
     if (options.embedded)
         options.say = NULL;
     options.engine_ops = find_engine(call, options.engine_name, reterr);

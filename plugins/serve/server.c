@@ -25,6 +25,7 @@
 #include "plugins/serve/listen.h"
 #include "plugins/serve/ports.h"
 #include "plugins/serve/store/store.h"
+#include "plugins/serve/tls_files.h"
 #include "plugins/serve/way-out/way_out.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
@@ -190,11 +191,48 @@ int server_hand_over(struct server *server, const char *program, struct nt_error
     return 0;
 }
 
+/* --- TLS ----------------------------------------------------------------------------------- */
+
+int server_use_tls(struct server *server, const struct tls_files *files, struct nt_error *reterr)
+{
+    struct net_tls *tls = NULL;
+    if (net_tls_new((struct nt_bytes){ files->certificates.data, files->certificates.size },
+                    (struct nt_bytes){ files->key.data, files->key.size }, &tls, reterr)
+        < 0)
+        return -1;
+    for (struct listener *l = server->listeners; l; l = l->next)
+        if (l->tls)
+            net_server_tls(l->net, tls);
+    net_tls_free(server->tls);
+    server->tls = tls;
+    return 0;
+}
+
+static int read_tls(struct life *life, struct nt_error *reterr)
+{
+    nt_auto(tls_files_done) struct tls_files files = TLS_FILES_INIT;
+    if (tls_files_read(life->options.tls_certificates, life->options.tls_key, &files, reterr) < 0)
+        return -1;
+    return server_use_tls(&life->server, &files, reterr);
+}
+
+static int begin_tls(struct life *life, struct nt_error *reterr)
+{
+    const struct server_given *given = life->options.given;
+    if (given)
+        return given->tls ? server_use_tls(&life->server, given->tls, reterr) : 0;
+    return life->options.tls_certificates ? read_tls(life, reterr) : 0;
+}
+
 static void on_signal(void *data, int signo, uint32_t zero)
 {
-    (void)signo;
+    struct life *life = life_of(data);
+    struct nt_error error = NT_ERROR_INIT;
     (void)zero;
-    server_stop(data);
+    if (signo != SIGHUP || !life->server.tls)
+        server_stop(data);
+    else if (!life->options.given && read_tls(life, &error) < 0)
+        say(life, "The certificate stays as it was: %s", error.message);
 }
 
 static int watch_signals(struct life *life, struct nt_error *reterr)
@@ -340,8 +378,7 @@ static int listen_own(struct life *life, struct nt_error *reterr)
     struct server *server = &life->server;
     struct listener like;
     for (uint32_t i = 0; i < life->options.listen_count; i++) {
-        int fd =
-            listen_bind(life->options.listens[i], life->options.insecure_listen, &like, reterr);
+        int fd = listen_bind(life->options.listens[i], &life->options, &like, reterr);
         if (fd < 0 || listen_serve(server, fd, &like, reterr) < 0)
             return -1;
     }
@@ -356,7 +393,9 @@ static int listen_own(struct life *life, struct nt_error *reterr)
 
 static int listen_all(struct life *life, struct nt_error *reterr)
 {
-    int status = life->options.given ? listen_given(&life->server, life->options.given, reterr)
+    int status = begin_tls(life, reterr);
+    if (status == 0)
+        status = life->options.given ? listen_given(&life->server, life->options.given, reterr)
                                      : listen_own(life, reterr);
     for (const struct listener *l = life->server.listeners; status == 0 && l; l = l->next)
         say(life, "Listening on %s", l->text);
@@ -409,6 +448,8 @@ static void close_parts(struct life *life)
         free(server->listeners);
         server->listeners = next;
     }
+    net_tls_free(server->tls);
+    server->tls = NULL;
     workspaces_forget(server);
 }
 

@@ -15,6 +15,7 @@
 #include "plugins/serve/http/exchange.h"
 
 struct store;
+struct tls_files;
 struct way_out;
 
 #define FILE_URL_KEY 32u /* bytes */
@@ -33,6 +34,7 @@ struct server {
     /* Below: for the files of this plugin's own room. */
     const struct server_options *options;
     struct listener *listeners;
+    struct net_tls *tls;             /* of the TCP listeners; NULL: they are plain */
     char local_token[68];            /* of the embedded socket; empty: there is none */
     uint8_t url_key[FILE_URL_KEY];   /* of signed URLs (api/file_urls.c) */
     char owner_org[44];              /* the local user's organisation */
@@ -73,6 +75,7 @@ struct server_given {
     void (*ready)(void); /* serving: the socket may have its name */
     void (*leave)(void); /* draining: it may lose it */
     int (*handover)(const char *program, struct nt_error *reterr);
+    const struct tls_files *tls; /* NULL: the listeners are plain */
 };
 
 /* How a server is to run. Texts are borrowed while it lives. */
@@ -85,7 +88,12 @@ struct server_options {
     /* "unix:PATH", "HOST:PORT"; none: the socket of the runtime folder */
     const char *const *listens;
     uint32_t listen_count;
-    bool insecure_listen;   /* beyond loopback is fine */
+    bool insecure_listen; /* beyond loopback is fine without TLS */
+    /* Absolute paths; NULL: no TLS. Without them but with `given`: the process beside has read
+     * them. */
+    const char *tls_certificates, *tls_key;
+    const char *const *host_names; /* that a Host header may have, besides our own */
+    uint32_t host_name_count;
     bool embedded;          /* lock and ready pipe are inherited (local.h) */
     int listen_fd;          /* embedded, after a hand-over: the socket is bound already; else -1 */
     const char *min_client; /* oldest nanoterm that is served, X.Y.Z; NULL or empty: any */
@@ -104,6 +112,8 @@ void server_refuse(const struct nt_error *error);
 /* Begins to stop: takes no more, finishes what was accepted (10 s at the most), then server_run
  * returns. Twice is fine. */
 void server_stop(struct server *server);
+/* Another certificate for the connections to come. -1: it goes on with the one it has. */
+int server_use_tls(struct server *server, const struct tls_files *files, struct nt_error *reterr);
 /* Finishes, then goes on as another program. -1: it goes on as it is. */
 int server_hand_over(struct server *server, const char *program, struct nt_error *reterr);
 /* Makes the loop go round once more soon (and bury what is dead). */

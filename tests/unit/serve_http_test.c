@@ -186,32 +186,73 @@ static void bodies_with_lone_surrogates_parse(void **state)
     assert_null(json_text_parse(rest, sizeof(rest) - 1));
 }
 
-static void only_loopback_names_are_answered(void **state)
+static void only_names_of_its_own_are_answered(void **state)
 {
     (void)state;
-    assert_true(auth_is_loopback_host("localhost:8080", 8080));
-    assert_true(auth_is_loopback_host("LocalHost:8080", 8080));
-    assert_true(auth_is_loopback_host("127.0.0.1:8080", 8080));
-    assert_true(auth_is_loopback_host("[::1]:8080", 8080));
-    assert_true(auth_is_loopback_host("localhost", 80));
-    assert_false(auth_is_loopback_host("localhost", 8080));
-    assert_false(auth_is_loopback_host("localhost:8081", 8080));
-    assert_false(auth_is_loopback_host("localhost.evil.example:8080", 8080));
-    assert_false(auth_is_loopback_host("127.0.0.1.evil.example:8080", 8080));
-    assert_false(auth_is_loopback_host("evil.example:8080", 8080));
-    assert_false(auth_is_loopback_host("localhost:8080:8080", 8080));
-    assert_false(auth_is_loopback_host("", 80));
+    static const char *const names[] = { "box.example" };
+    struct listener here = { .is_loopback = true, .port = 8080, .names = names, .name_count = 1 };
+    static const char *const good[] = { "localhost:8080", "LocalHost:8080", "127.0.0.1:8080",
+                                        "127.0.0.2:8080", "[::1]:8080",     "box.example:8080",
+                                        "BOX.example",    "box.example:443" };
+    static const char *const bad[] = { "localhost",
+                                       "localhost:8081",
+                                       "localhost.evil.example:8080",
+                                       "127.0.0.1.evil.example:8080",
+                                       "evil.example:8080",
+                                       "localhost:8080:8080",
+                                       "",
+                                       ":8080",
+                                       "[::1:8080",
+                                       "[]:8080",
+                                       "[localhost]:8080",
+                                       "[box.example]",
+                                       "192.0.2.1:8080",
+                                       "[2001:db8::1]:8080",
+                                       "localhost:0",
+                                       "localhost:",
+                                       "localhost:+8080",
+                                       "0x7f000001:8080",
+                                       "2130706433:8080",
+                                       "box.example.evil.example",
+                                       "x.box.example",
+                                       "::1" };
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+        assert_true(browser_host_is_ours(&here, good[i]));
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_false(browser_host_is_ours(&here, bad[i]));
+    assert_false(browser_host_is_ours(&here, NULL));
+    here.port = 80;
+    assert_true(browser_host_is_ours(&here, "localhost"));
+    here.tls = true;
+    assert_false(browser_host_is_ours(&here, "localhost"));
+    here.port = 443;
+    assert_true(browser_host_is_ours(&here, "localhost"));
+}
+
+/* No name can be rebound to an address that is its own name. */
+static void beyond_this_machine_addresses_are_answered(void **state)
+{
+    (void)state;
+    struct listener there = { .port = 8443, .tls = true };
+    assert_true(browser_host_is_ours(&there, "192.0.2.1:8443"));
+    assert_true(browser_host_is_ours(&there, "192.0.2.1"));
+    assert_true(browser_host_is_ours(&there, "[2001:db8::1]:9000"));
+    assert_true(browser_host_is_ours(&there, "localhost:8443"));
+    assert_false(browser_host_is_ours(&there, "evil.example:8443"));
+    assert_false(browser_host_is_ours(&there, "192.0.2.1.evil.example"));
+    assert_false(browser_host_is_ours(&there, "3221225985"));
+    assert_false(browser_host_is_ours(&there, NULL));
 }
 
 static void only_the_same_origin_is_fine(void **state)
 {
     (void)state;
-    assert_true(auth_is_same_origin("http://localhost:8080", "localhost:8080"));
-    assert_false(auth_is_same_origin("http://evil.example", "localhost:8080"));
-    assert_false(auth_is_same_origin("http://localhost:8081", "localhost:8080"));
-    assert_false(auth_is_same_origin("null", "localhost:8080"));
-    assert_false(auth_is_same_origin("null", "null"));
-    assert_false(auth_is_same_origin("http://localhost:8080", NULL));
+    assert_true(browser_is_same_origin("http://localhost:8080", "localhost:8080"));
+    assert_false(browser_is_same_origin("http://evil.example", "localhost:8080"));
+    assert_false(browser_is_same_origin("http://localhost:8081", "localhost:8080"));
+    assert_false(browser_is_same_origin("null", "localhost:8080"));
+    assert_false(browser_is_same_origin("null", "null"));
+    assert_false(browser_is_same_origin("http://localhost:8080", NULL));
 }
 
 int main(void)
@@ -226,7 +267,8 @@ int main(void)
         cmocka_unit_test(only_routes_without_secrets_need_no_credential),
         cmocka_unit_test(lone_surrogates_become_replacement_characters),
         cmocka_unit_test(bodies_with_lone_surrogates_parse),
-        cmocka_unit_test(only_loopback_names_are_answered),
+        cmocka_unit_test(only_names_of_its_own_are_answered),
+        cmocka_unit_test(beyond_this_machine_addresses_are_answered),
         cmocka_unit_test(only_the_same_origin_is_fine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* auth.c - who asks: the local user by uid and token, or the bearer of an API key; and what
- * browsers may not do.
- *
- * A page in a browser can send requests to loopback; DNS rebinding gives it a name of its own for
- * that. So a loopback listener answers to its own names only, and a request with a foreign Origin
- * is refused everywhere. */
+/* auth.c - who asks: the local user by uid and token, or the bearer of an API key. */
 #include "router.h"
 
 #include <sodium.h>
@@ -21,52 +16,6 @@
 #include "sdk/parse.h"
 
 #define KEY_MAX 256
-
-bool auth_is_loopback_host(const char *host, uint16_t port)
-{
-    static const char *const names[] = { "localhost", "127.0.0.1", "[::1]" };
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        size_t size = strlen(names[i]);
-        if (strncasecmp(host, names[i], size) != 0)
-            continue;
-        if (host[size] == '\0')
-            return port == 80;
-        char text[16];
-        snprintf(text, sizeof(text), ":%u", port);
-        if (strcmp(host + size, text) == 0)
-            return true;
-    }
-    return false;
-}
-
-bool auth_is_same_origin(const char *origin, const char *host)
-{
-    if (!host)
-        return false;
-    if (strncasecmp(origin, "http://", 7) == 0)
-        return strcasecmp(origin + 7, host) == 0;
-    if (strncasecmp(origin, "https://", 8) == 0)
-        return strcasecmp(origin + 8, host) == 0;
-    return false;
-}
-
-bool auth_origin_is_fine(struct exchange *x)
-{
-    const char *host = net_request_header(x->req, "Host");
-    const char *origin = net_request_header(x->req, "Origin");
-    if (!x->listener->is_unix && x->listener->is_loopback
-        && (!host || !auth_is_loopback_host(host, x->listener->port))) {
-        exchange_fail(x, 403, "forbidden",
-                      "this server answers to localhost, 127.0.0.1 and [::1] on port %u only",
-                      x->listener->port);
-        return false;
-    }
-    if (origin && (x->listener->is_unix || !auth_is_same_origin(origin, host))) {
-        exchange_fail(x, 403, "forbidden", "requests from web pages of another origin are refused");
-        return false;
-    }
-    return true;
-}
 
 /* The local user: the kernel names the uid, the token proves that it is not a program in a sandbox
  * of that uid. */

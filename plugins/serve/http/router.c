@@ -177,7 +177,7 @@ void router_request(void *data, struct net_request *req)
         exchange_fail_error(x, &error);
         return;
     }
-    if (!auth_origin_is_fine(x))
+    if (!browser_check(x))
         return;
     nt_auto(nt_buf_done) struct nt_buf allowed = NT_BUF(256);
     uint32_t refusal =

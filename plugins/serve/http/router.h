@@ -20,8 +20,12 @@ struct listener {
     bool is_unix;
     bool is_embedded; /* the socket of the runtime folder */
     bool is_loopback;
+    bool tls;
     uint16_t port;
-    char text[280]; /* as shown: "unix:/run/…", "127.0.0.1:8080" */
+    char text[280]; /* as shown: "unix:/run/…", "http://127.0.0.1:8080" */
+    /* further names that a Host header may have; borrowed while the server lives */
+    const char *const *names;
+    uint32_t name_count;
 };
 
 struct exchange {
@@ -66,11 +70,13 @@ void exchange_bury(struct exchange **dead);
 /* auth.c: decides who asks; calls answer_with the principal set in x, or fails the exchange. May be
  * at once or later. */
 void auth_check(struct exchange *x, void (*granted)(struct exchange *x));
-/* Host and Origin rules of TCP listeners; false: refused (answered 403). */
-bool auth_origin_is_fine(struct exchange *x);
-/* True when the Host header names a loopback listener on that port. Tested alone. */
-bool auth_is_loopback_host(const char *host, uint16_t port);
+
+/* browser.c: Host and Origin rules; false: refused (answered 403). */
+#define BROWSER_NAME_MAX 256u
+bool browser_check(struct exchange *x);
+/* True when the Host header names this TCP listener. Tested alone. */
+bool browser_host_is_ours(const struct listener *listener, const char *host);
 /* True when an Origin ("http://localhost:8080") is the same as the Host of the request. */
-bool auth_is_same_origin(const char *origin, const char *host);
+bool browser_is_same_origin(const char *origin, const char *host);
 
 #endif

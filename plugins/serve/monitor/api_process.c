@@ -16,6 +16,7 @@
 #include "plugins/serve/http/router.h"
 #include "plugins/serve/monitor/client.h"
 #include "plugins/serve/monitor/drop.h"
+#include "plugins/serve/tls_files.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
@@ -99,6 +100,11 @@ struct api {
     struct listener listeners[WIRE_LISTENERS];
     int fds[WIRE_LISTENERS];
     uint32_t count;
+    char names[WIRE_NAMES][256];
+    const char *name_list[WIRE_NAMES];
+    uint32_t name_count;
+    struct tls_files tls;
+    bool has_tls;
     int store_fd;
     bool is_ready;
     enum enforce_layer without; /* struct drop */
@@ -130,6 +136,41 @@ static size_t receive(void *ret, size_t size, int *ret_fd)
     return n > 0 ? (size_t)n : 0;
 }
 
+static int take_listener(const struct wire_listener *word, int fd)
+{
+    if (fd < 0 || api.count == WIRE_LISTENERS)
+        return -1;
+    struct listener *l = &api.listeners[api.count];
+    *l = (struct listener){ .is_unix = word->is_unix,
+                            .is_embedded = word->is_embedded,
+                            .is_loopback = word->is_loopback,
+                            .tls = word->tls,
+                            .port = (uint16_t)word->port };
+    nt_copy_text(l->text, sizeof(l->text), word->text);
+    api.fds[api.count++] = fd;
+    return 0;
+}
+
+static int take_name(const struct wire_name *word)
+{
+    if (api.name_count == WIRE_NAMES)
+        return -1;
+    nt_copy_text(api.names[api.name_count], sizeof(api.names[0]), word->name);
+    api.name_list[api.name_count] = api.names[api.name_count];
+    api.name_count++;
+    return 0;
+}
+
+static int take_tls(const struct wire_tls *word, int fd)
+{
+    struct nt_error error = NT_ERROR_INIT;
+    api.has_tls =
+        fd >= 0
+        && tls_files_unpack(fd, word->certificates_size, word->key_size, &api.tls, &error) == 0;
+    nt_closep(&fd);
+    return api.has_tls ? 0 : -1;
+}
+
 static int read_plan(struct nt_error *reterr)
 {
     size_t size = receive(&api.plan, sizeof(api.plan), &api.store_fd);
@@ -137,20 +178,24 @@ static int read_plan(struct nt_error *reterr)
         return nt_fail(reterr, NT_E_USAGE,
                        "--api-process is for nanoterm itself: no plan came from a monitor");
     for (;;) {
-        struct wire_listener word;
-        int fd;
+        union {
+            struct wire_head head;
+            struct wire_listener listener;
+            struct wire_name name;
+            struct wire_tls tls;
+        } word;
+        int fd, taken = -1;
         size = receive(&word, sizeof(word), &fd);
         if (size == sizeof(word.head) && word.head.kind == WIRE_BEGIN)
             return 0;
-        if (size != sizeof(word) || fd < 0 || api.count == WIRE_LISTENERS)
+        if (size == sizeof(word.listener) && word.head.kind == WIRE_LISTENER)
+            taken = take_listener(&word.listener, fd);
+        else if (size == sizeof(word.name) && word.head.kind == WIRE_NAME)
+            taken = take_name(&word.name);
+        else if (size == sizeof(word.tls) && word.head.kind == WIRE_TLS)
+            taken = take_tls(&word.tls, fd);
+        if (taken < 0)
             return nt_fail(reterr, NT_E_INTERNAL, "the monitor sent an unknown plan");
-        struct listener *l = &api.listeners[api.count];
-        *l = (struct listener){ .is_unix = word.is_unix,
-                                .is_embedded = word.is_embedded,
-                                .is_loopback = word.is_loopback,
-                                .port = (uint16_t)word.port };
-        nt_copy_text(l->text, sizeof(l->text), word.text);
-        api.fds[api.count++] = fd;
     }
 }
 
@@ -159,6 +204,21 @@ static void (*stop_server)(struct server *server);
 static void on_stop(void *data)
 {
     stop_server(data);
+}
+
+static void say(void *data, const char *line);
+
+static void on_tls(void *data, const struct wire_tls *word, int fd)
+{
+    nt_auto(tls_files_done) struct tls_files files = TLS_FILES_INIT;
+    struct nt_error error = NT_ERROR_INIT;
+    if (tls_files_unpack(fd, word->certificates_size, word->key_size, &files, &error) < 0
+        || server_use_tls(data, &files, &error) < 0) {
+        char line[400];
+        snprintf(line, sizeof(line), "The certificate stays as it was: %s", error.message);
+        say(NULL, line);
+    }
+    nt_closep(&fd);
 }
 
 static void on_ended(void *data)
@@ -184,7 +244,9 @@ static void tell_weaker(void)
 static int begin(struct nt_loop *loop, void (*stop)(struct server *server), struct server *server,
                  struct nt_error *reterr)
 {
-    static const struct client_events events = { .stop = on_stop, .ended = on_ended };
+    static const struct client_events events = { .stop = on_stop,
+                                                 .tls = on_tls,
+                                                 .ended = on_ended };
     stop_server = stop;
     int fd = fcntl(WIRE_FD, F_DUPFD_CLOEXEC, 10); /* WIRE_FD stays, for the last word */
     if (fd < 0)
@@ -248,6 +310,7 @@ static int serve(struct nt_error *reterr)
         .ready = ready,
         .leave = client_leave,
         .handover = client_handover,
+        .tls = api.has_tls ? &api.tls : NULL,
     };
     struct server_options options = {
         .engine_ops = client_engine_ops(&api.plan),
@@ -256,6 +319,8 @@ static int serve(struct nt_error *reterr)
         .runtime_dir = "",
         .libexec_dir = "",
         .embedded = api.plan.is_embedded,
+        .host_names = api.name_list,
+        .host_name_count = api.name_count,
         .listen_fd = -1,
         .min_client = api.plan.min_client,
         .idle_ms = api.plan.idle_ms,

@@ -203,6 +203,8 @@ static size_t size_of(uint32_t kind)
         return sizeof(struct wire_accepted);
     case WIRE_END:
         return sizeof(struct wire_head);
+    case WIRE_TLS:
+        return sizeof(struct wire_tls);
     default:
         return 0;
     }
@@ -219,6 +221,9 @@ static bool on_message(void *data, const void *message, size_t size, int fd)
     }
     if (head->kind == WIRE_END) {
         client.events.stop(client.data);
+    } else if (head->kind == WIRE_TLS) {
+        takes_fd = true;
+        client.events.tls(client.data, message, fd);
     } else if (client.is_open) {
         takes_fd = head->kind == WIRE_STREAM || head->kind == WIRE_ACCEPTED;
         if (head->kind == WIRE_RESULT)

@@ -7,7 +7,9 @@
 #include "plugins/serve/monitor/wire.h"
 
 struct client_events {
-    void (*stop)(void *data);  /* the monitor asks to drain and leave */
+    void (*stop)(void *data); /* the monitor asks to drain and leave */
+    /* another certificate; the file is taken */
+    void (*tls)(void *data, const struct wire_tls *word, int fd);
     void (*ended)(void *data); /* the monitor is gone: so is the engine */
 };
 

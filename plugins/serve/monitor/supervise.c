@@ -33,6 +33,7 @@
 #include "plugins/serve/monitor/monitor.h"
 #include "plugins/serve/monitor/store_folder.h"
 #include "plugins/serve/store/store.h"
+#include "plugins/serve/tls_files.h"
 #include "sdk/buf.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
@@ -99,11 +100,20 @@ static void ask_to_end(struct supervisor *s)
     end_within(s, END_MS);
 }
 
+static int send_tls(struct supervisor *s, struct nt_error *reterr);
+
 static void on_signal(void *data, int signo, uint32_t zero)
 {
-    (void)signo;
+    struct supervisor *s = data;
+    struct nt_error error = NT_ERROR_INIT;
     (void)zero;
-    ask_to_end(data);
+    if (signo != SIGHUP || !s->options.tls_certificates) {
+        ask_to_end(s);
+    } else if (s->channel && send_tls(s, &error) < 0 && s->options.say) {
+        char line[400];
+        snprintf(line, sizeof(line), "The certificate stays as it was: %s", error.message);
+        s->options.say(s->options.data, line);
+    }
 }
 
 /* --- what the monitor asks of us ----------------------------------------------------------- */
@@ -262,7 +272,8 @@ static int send_listener(struct supervisor *s, int fd, const struct listener *li
                                   .is_unix = like->is_unix,
                                   .is_embedded = like->is_embedded,
                                   .is_loopback = like->is_loopback,
-                                  .port = like->port };
+                                  .port = like->port,
+                                  .tls = like->tls };
     wire_text(word.text, sizeof(word.text), like->text);
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 10);
     if (copy < 0 || channel_send(s->channel, &word, sizeof(word), copy) < 0)
@@ -274,8 +285,7 @@ static int send_listeners(struct supervisor *s, struct nt_error *reterr)
 {
     struct listener like;
     for (uint32_t i = 0; i < s->options.listen_count; i++) {
-        nt_autoclose int fd =
-            listen_bind(s->options.listens[i], s->options.insecure_listen, &like, reterr);
+        nt_autoclose int fd = listen_bind(s->options.listens[i], &s->options, &like, reterr);
         if (fd < 0 || send_listener(s, fd, &like, reterr) < 0)
             return -1;
     }
@@ -284,6 +294,35 @@ static int send_listeners(struct supervisor *s, struct nt_error *reterr)
     s->embedded_fd =
         embedded_bind(&s->embedded, s->options.runtime_dir, s->options.listen_fd, &like, reterr);
     return s->embedded_fd < 0 ? -1 : send_listener(s, s->embedded_fd, &like, reterr);
+}
+
+static int send_names(struct supervisor *s, struct nt_error *reterr)
+{
+    for (uint32_t i = 0; i < s->options.host_name_count; i++) {
+        struct wire_name word = { .head = { .kind = WIRE_NAME } };
+        wire_text(word.name, sizeof(word.name), s->options.host_names[i]);
+        if (channel_send(s->channel, &word, sizeof(word), -1) < 0)
+            return nt_fail(reterr, NT_E_INTERNAL, "the API process does not take its names");
+    }
+    return 0;
+}
+
+static int send_tls(struct supervisor *s, struct nt_error *reterr)
+{
+    nt_auto(tls_files_done) struct tls_files files = TLS_FILES_INIT;
+    if (!s->options.tls_certificates)
+        return 0;
+    if (tls_files_read(s->options.tls_certificates, s->options.tls_key, &files, reterr) < 0)
+        return -1;
+    struct wire_tls word = { .head = { .kind = WIRE_TLS },
+                             .certificates_size = (uint32_t)files.certificates.size,
+                             .key_size = (uint32_t)files.key.size };
+    int fd = tls_files_pack(&files, reterr);
+    if (fd < 0)
+        return -1;
+    return channel_send(s->channel, &word, sizeof(word), fd) < 0
+               ? nt_fail(reterr, NT_E_INTERNAL, "the API process does not take its certificate")
+               : 0;
 }
 
 static int send_plan(struct supervisor *s, struct nt_error *reterr)
@@ -309,7 +348,8 @@ static int send_plan(struct supervisor *s, struct nt_error *reterr)
     struct wire_head begin = { .kind = WIRE_BEGIN };
     if (sent < 0)
         return nt_fail(reterr, NT_E_INTERNAL, "the API process does not take its plan");
-    return send_listeners(s, reterr) < 0 || channel_send(s->channel, &begin, sizeof(begin), -1) < 0
+    return send_names(s, reterr) < 0 || send_tls(s, reterr) < 0 || send_listeners(s, reterr) < 0
+                   || channel_send(s->channel, &begin, sizeof(begin), -1) < 0
                ? -1
                : 0;
 }

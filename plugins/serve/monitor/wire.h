@@ -17,6 +17,7 @@
 #define WIRE_FD 3 /* the API process's end, when it is started */
 #define WIRE_MAX 16384u
 #define WIRE_LISTENERS 17u
+#define WIRE_NAMES 16u
 #define WIRE_WAIT_MS (INT64_C(24) * 3600 * 1000) /* the longest deadline and grace */
 
 /* From the API process. */
@@ -44,6 +45,8 @@ enum wire_request_kind {
 enum wire_word_kind {
     WIRE_PLAN = 64, /* first of all; with the store's folder */
     WIRE_LISTENER,  /* with a listening socket */
+    WIRE_NAME,      /* one more that a Host header may have */
+    WIRE_TLS,       /* certificate and key, in a memory file; also later, when they are new */
     WIRE_BEGIN,     /* there are no more listeners */
     WIRE_ANSWER,    /* to OWNER_KEY and HANDOVER */
     WIRE_EACH,      /* one workspace of a list */
@@ -129,8 +132,19 @@ struct wire_plan {
 
 struct wire_listener {
     struct wire_head head;
-    uint32_t is_unix, is_embedded, is_loopback, port;
+    uint32_t is_unix, is_embedded, is_loopback, port, tls;
+    uint32_t reserved;
     char text[280];
+};
+
+struct wire_name {
+    struct wire_head head;
+    char name[256];
+};
+
+struct wire_tls {
+    struct wire_head head;
+    uint32_t certificates_size, key_size;
 };
 
 struct wire_answer {
