@@ -139,6 +139,17 @@ def test_a_newer_command_is_served_to_its_end(pair):
     assert program.communicate(b"hello\n", timeout=20)[0] == b"got hello\n" and program.returncode == 3
 
 
+def test_many_newer_commands_at_once_make_one_server(pair):
+    older, newer = pair
+    ws = older.create("--no-internet")
+    pid = older.server_pid()
+    programs = [newer.start("--json", "ws", "list") for _ in range(8)]
+    done = [(*program.communicate(timeout=60), program.returncode) for program in programs]
+    assert all(status == 0 and [row["id"] for row in json.loads(out)] == [ws] for out, _, status in done), done
+    wait_for_build(newer, version_of(newer))
+    assert newer.server_pid() == pid
+
+
 def test_an_older_command_works_with_the_newer_server(pair):
     older, newer = pair
     ws = older.create("--no-internet")
