@@ -24,6 +24,7 @@
 #include "core/config/config.h"
 #include "core/config/credentials.h"
 #include "core/confine/confine.h"
+#include "core/confine/program.h"
 #include "core/output/error_line.h"
 #include "core/output/output.h"
 #include "core/plugin/commands.h"
@@ -181,11 +182,16 @@ static int print_help(struct run *run, struct nt_error *reterr)
     return output_write(run->output, nt_buf_text(&text), text.size, reterr);
 }
 
+/* The process was forked when there was no credential yet; a program's is executed anew. */
 static int run_confined(struct run *run, struct nt_error *reterr)
 {
-    const struct config_value *weaker = config_get(run->config, "plugin.weaker");
-    return confine_serve(run->confined, run->call, weaker ? weaker->value : NULL,
-                         call_timeout_ms(run->parsed.command, &run->parsed), reterr);
+    const struct config_value *setting = config_get(run->config, "plugin.weaker");
+    const char *weaker = setting ? setting->value : NULL;
+    int64_t timeout_ms = call_timeout_ms(run->parsed.command, &run->parsed);
+    const struct confine_options options = { run->plugins, run->owner, run->parsed.command,
+                                             &run->parsed };
+    return run->confined ? confine_serve(run->confined, run->call, weaker, timeout_ms, reterr)
+                         : program_run(&options, run->call, weaker, timeout_ms, reterr);
 }
 
 static int run_command(struct run *run, struct nt_error *reterr)
@@ -198,8 +204,10 @@ static int run_command(struct run *run, struct nt_error *reterr)
     /* Before anything secret is in this memory: what is forked gets a copy of it. */
     const struct confine_options alone = { run->plugins, run->owner, command, &run->parsed };
     bool is_confined = run->owner && plugins_is_confined(run->owner);
-    if (is_confined ? confine_start(&alone, &run->confined, reterr) < 0
-                    : plugins_load(run->plugins, command, &command, reterr) < 0)
+    bool is_external = is_confined && plugins_is_external(run->owner);
+    if (is_external   ? false
+        : is_confined ? confine_start(&alone, &run->confined, reterr) < 0
+                      : plugins_load(run->plugins, command, &command, reterr) < 0)
         return -1;
 
     struct config_options wanted = { personality_of(run->argv[0]), globals->api, globals->org };

@@ -198,6 +198,11 @@ void man_add_program(struct nt_buf *b, const struct tree *tree, const char *vers
              "server of this machine, which is started when it is needed.");
     add_pair(b, "NANOTERM_PLUGIN_PATH",
              "Folders with plugins, looked into first, separated by colons.");
+    add_pair(b, "NANOTERM_EXTERNAL_PATH",
+             "Folders with external commands (nanoterm-NAME and nanoterm-NAME.json), "
+             "separated by colons, instead of ~/.nanoterm/external. The program gets no "
+             "credential, but NANOTERM_COMMAND, NANOTERM_PROGRAM, and with the options of that "
+             "name NANOTERM_JSON, NANOTERM_QUIET and NANOTERM_COLOR as 1.");
     add_pair(b, "NANOTERM_PLUGIN_WEAKER",
              "What may be missing where a plugin of others is confined and the kernel does not "
              "have it: files, scopes, or both with a comma. The setting plugin.weaker.");
@@ -206,6 +211,7 @@ void man_add_program(struct nt_buf *b, const struct tree *tree, const char *vers
     add_pair(b, "~/.nanoterm/config.json", "Settings and credentials, readable by you alone.");
     add_pair(b, "~/.nanoterm/server/", "What the server of this machine keeps.");
     add_pair(b, "~/.nanoterm/plugins/", "Your own plugins.");
+    add_pair(b, "~/.nanoterm/external/", "Your own external commands.");
     nt_buf_add(
         b, ".SH SEE ALSO\nEach command has a page of its own: \\fBnanoterm\\-ws\\-create\\fR(1).\n"
            "\\fBnanoterm commands\\fR prints all of it as JSON.\n");

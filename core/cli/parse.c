@@ -387,6 +387,20 @@ static int read_words(struct reader *r, struct nt_error *reterr)
     return 0;
 }
 
+/* The words of an external command are its own, whatever they look like. Only --help as the first
+ * is ours: each command has that. */
+static int read_all_words(struct reader *r, struct nt_error *reterr)
+{
+    const char *first = r->at < r->argc ? r->argv[r->at] : "";
+    if (strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0)
+        return read_option(r, reterr);
+    r->at += strcmp(first, "--") == 0;
+    for (; r->at < r->argc; r->at++)
+        if (set_arg(&r->parsed->slots[0], r->argv[r->at], reterr) < 0)
+            return -1;
+    return 0;
+}
+
 /* --- what was not given -------------------------------------------------------------------- */
 
 /* Names in `list`, separated by spaces. */
@@ -509,7 +523,11 @@ static int read_all(struct reader *r, struct nt_error *reterr)
         return -1;
     if (r->is_done || !r->parsed->command)
         return 0;
-    if (make_slots(r, reterr) < 0 || read_words(r, reterr) < 0)
+    if (make_slots(r, reterr) < 0)
+        return -1;
+    const struct slot *slot = r->parsed->slots;
+    bool is_external = r->parsed->slot_count && slot->arg && (slot->arg->flags & TREE_ARG_WORDS);
+    if (is_external ? read_all_words(r, reterr) < 0 : read_words(r, reterr) < 0)
         return -1;
     return r->is_done ? 0 : complete(r->parsed, reterr);
 }

@@ -20,6 +20,9 @@ struct tree {
 };
 
 /* Longest command path that is looked at, in bytes. */
+/* nt_arg.flags of the core alone, for external commands: takes all words that follow, options, too.
+ */
+#define TREE_ARG_WORDS 0x80000000u
 #define TREE_PATH_MAX 128u
 /* Most suggestions for one mistyped word. */
 #define TREE_SUGGESTIONS 3u

@@ -10,86 +10,27 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/confine/inside.h"
 #include "core/confine/serve.h"
+#include "core/confine/wait.h"
 #include "core/plugin/registry.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
 #define GRACE_MS 2000  /* beyond the command's deadline, which the plugin can see itself */
 #define STALL_MS 30000 /* a plugin that takes no answer */
-#define NEVER INT64_MAX
-
-static const int caught[] = { SIGINT, SIGTERM, SIGHUP };
-#define CAUGHT (sizeof(caught) / sizeof(caught[0]))
-
-static volatile sig_atomic_t signalled;
-
-static void on_signal(int signo)
-{
-    signalled = signo;
-}
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-/* --- waiting -------------------------------------------------------------------------------- */
-
-enum woken { READY, ENDED, LATE, INTERRUPTED, BROKEN };
-
-/* Until the channel is ready for `events` or the process has ended. Signals are ours while we wait
- * here only: the API has its own way with them. One that whoever started us has switched off stays
- * off. */
-static enum woken wait_for(const struct confined *c, short events, int64_t until_ms)
-{
-    struct sigaction old[CAUGHT], act = { .sa_handler = on_signal };
-    sigset_t blocked, before;
-    sigemptyset(&act.sa_mask);
-    sigemptyset(&blocked);
-    for (size_t i = 0; i < CAUGHT; i++)
-        sigaddset(&blocked, caught[i]);
-    sigprocmask(SIG_BLOCK, &blocked, &before);
-    for (size_t i = 0; i < CAUGHT; i++)
-        if (sigaction(caught[i], NULL, &old[i]) == 0 && old[i].sa_handler != SIG_IGN)
-            sigaction(caught[i], &act, NULL);
-    enum woken woken = BROKEN;
-    for (;;) {
-        struct pollfd fds[2] = { { c->channel, events, 0 }, { c->process, POLLIN, 0 } };
-        int64_t left = until_ms == NEVER ? 3600 * 1000 : until_ms - now_ms();
-        struct timespec limit = { left > 0 ? left / 1000 : 0,
-                                  left > 0 ? left % 1000 * 1000000 : 0 };
-        signalled = 0;
-        int n = ppoll(fds, 2, &limit, &before);
-        woken = signalled                 ? INTERRUPTED
-                : n > 0 && fds[0].revents ? READY
-                : n > 0                   ? ENDED
-                : n < 0 && errno != EINTR ? BROKEN
-                                          : LATE;
-        if (woken != LATE || (until_ms != NEVER && until_ms <= now_ms()))
-            break;
-    }
-    for (size_t i = 0; i < CAUGHT; i++)
-        sigaction(caught[i], &old[i], NULL);
-    sigprocmask(SIG_SETMASK, &before, NULL);
-    return woken;
-}
 
 static int fail_woken(const struct confined *c, enum woken woken, struct nt_error *reterr)
 {
     const char *name = c->options.plugin->name;
-    if (woken == INTERRUPTED)
+    if (woken == WOKEN_INTERRUPTED)
         return nt_fail(reterr, NT_E_CANCELLED, "interrupted");
-    if (woken == LATE && !c->has_started)
+    if (woken == WOKEN_LATE && !c->has_started)
         return nt_fail(reterr, NT_E_PLUGIN_FAILED, "the plugin '%s' did not finish loading in time",
                        name);
-    if (woken == LATE)
+    if (woken == WOKEN_LATE)
         return nt_fail(reterr, NT_E_TIMEOUT, "the plugin '%s' did not end in time", name);
     return nt_fail(reterr, NT_E_SYSTEM, "cannot wait for the plugin '%s'", name);
 }
@@ -110,7 +51,7 @@ static int send_out(struct confined *c, int fd, struct nt_error *reterr)
     }
     const char *at = nt_buf_text(&c->out);
     size_t left = c->out.size;
-    int64_t until = now_ms() + STALL_MS;
+    int64_t until = wait_now_ms() + STALL_MS;
     while (left) {
         union {
             char room[CMSG_SPACE(sizeof(int))];
@@ -131,12 +72,13 @@ static int send_out(struct confined *c, int fd, struct nt_error *reterr)
         if (n > 0) {
             at += n;
             left -= (size_t)n;
-            until = now_ms() + STALL_MS;
+            until = wait_now_ms() + STALL_MS;
         } else if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-            enum woken woken = wait_for(c, POLLOUT, until);
-            if (woken == ENDED)
+            int signo;
+            enum woken woken = wait_for(c->channel, POLLOUT, c->process, until, &signo);
+            if (woken == WOKEN_ENDED)
                 return 0; /* the end is told by whoever reads */
-            if (woken != READY)
+            if (woken != WOKEN_READY)
                 return fail_woken(c, woken, reterr);
         } else {
             return 0; /* it is gone: the same */
@@ -256,13 +198,15 @@ static int64_t limit_of(const struct confined *c, int64_t load_until_ms, int64_t
 
 static int serve_until_end(struct confined *c, int64_t timeout_ms, struct nt_error *reterr)
 {
-    int64_t load_until = now_ms() + registry_load_ms(c->options.plugins);
-    int64_t until = timeout_ms < 0 ? NEVER : now_ms() + timeout_ms + GRACE_MS;
+    int64_t load_until = wait_now_ms() + registry_load_ms(c->options.plugins);
+    int64_t until = timeout_ms < 0 ? WAIT_NEVER : wait_now_ms() + timeout_ms + GRACE_MS;
     while (!c->has_result) {
-        enum woken woken = wait_for(c, POLLIN, limit_of(c, load_until, until));
-        if (woken != READY && woken != ENDED)
+        int signo;
+        enum woken woken =
+            wait_for(c->channel, POLLIN, c->process, limit_of(c, load_until, until), &signo);
+        if (woken != WOKEN_READY && woken != WOKEN_ENDED)
             return fail_woken(c, woken, reterr);
-        int came = woken == READY ? read_some(c, reterr) : 0;
+        int came = woken == WOKEN_READY ? read_some(c, reterr) : 0;
         if (came < 0 || serve_all(c, reterr) < 0)
             return -1;
         if (!came && !c->has_result)

@@ -168,7 +168,8 @@ static const struct nt_example remove_examples[] = {
 static const struct nt_command commands[] = {
     { .path = "plugin list",
       .summary = "List all plugins, also those that are skipped",
-      .description = "Plugins are looked for in NANOTERM_PLUGIN_PATH, the user's folder, "
+      .description = "Plugins are looked for in NANOTERM_PLUGIN_PATH, the user's folder, external "
+                     "commands beside it or in NANOTERM_EXTERNAL_PATH, "
                      "/usr/local/lib/nanoterm/plugins "
                      "and the folder of the installation. One is skipped when somebody else could "
                      "have written it, when "

@@ -9,6 +9,7 @@
 
 #include "core/plugin/check.h"
 #include "core/plugin/child.h"
+#include "core/plugin/external.h"
 #include "core/plugin/registry.h"
 #include "core/plugin/reserved.h"
 #include "core/plugin/shape.h"
@@ -303,6 +304,8 @@ int discover(struct plugins *plugins, struct nt_error *reterr)
     int result = look_into_path(&d, secure_getenv("NANOTERM_PLUGIN_PATH"), reterr);
     if (result == 0)
         result = look_into_users(&d, reterr);
+    if (result == 0)
+        result = external_discover(plugins, reterr);
     if (result == 0)
         result = look_into(&d, machines_folder, RANK_OTHER, reterr);
     if (result == 0 && d.installation)

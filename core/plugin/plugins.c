@@ -273,6 +273,8 @@ int plugins_load(struct plugins *plugins, const struct nt_command *command,
     struct plugin *plugin = plugins_owner(plugins, command);
     if (!plugin)
         return nt_fail(reterr, NT_E_INTERNAL, "the command '%s' has no owner", command->path);
+    if (plugin->is_external)
+        return nt_fail(reterr, NT_E_INTERNAL, "'%s' is a program", command->path);
     if (load_once(plugins, plugin, reterr) < 0)
         return -1;
     *ret = command; /* its row lies in the plugin's tables, where run is set by now */
@@ -303,6 +305,11 @@ bool plugins_error_row(const struct plugins *plugins, const struct plugin *plugi
 bool plugins_is_confined(const struct plugin *plugin)
 {
     return plugin->is_confined;
+}
+
+bool plugins_is_external(const struct plugin *plugin)
+{
+    return plugin->is_external;
 }
 
 static bool has_service(const struct plugin *plugin, const char *name)

@@ -54,6 +54,8 @@ bool plugins_error_row(const struct plugins *plugins, const struct plugin *plugi
                        struct nt_error_row *ret);
 /* true: a third party's plugin. Its commands run under core/confine, and it lends no services. */
 bool plugins_is_confined(const struct plugin *plugin);
+/* true: its commands are one program, which core/confine starts; nothing is loaded. */
+bool plugins_is_external(const struct plugin *plugin);
 /* Loads every plugin of the installation and gives the index-th service of that name; see
  * nt_host.service. */
 const void *plugins_service(struct plugins *plugins, const char *name, uint32_t index,

@@ -28,6 +28,7 @@ struct plugin {
     /* A third party's: its code runs in a process that is confined to what it declares
      * (core/confine), never in one that has credentials. */
     bool is_confined;
+    bool is_external; /* a program (external.c): `file` is executed, never loaded */
     bool is_loaded;
     bool has_failed; /* loading did; `failure` says why */
     bool is_skipped;
