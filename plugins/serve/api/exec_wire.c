@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "plugins/serve/api/answer.h"
+#include "plugins/serve/api/channel.h"
 #include "plugins/serve/api/exec_spec.h"
 #include "plugins/serve/api/exec_ws.h"
 #include "plugins/serve/api/utf8_text.h"
@@ -186,7 +187,7 @@ static void on_sent(void *data)
     if (!w->is_stalled || !w->sock)
         return;
     w->is_stalled = false;
-    net_ws_keepalive(w->sock, EXEC_WS_KEEPALIVE_MS);
+    net_ws_keepalive(w->sock, CHANNEL_KEEPALIVE_MS);
     net_ws_grant(w->sock, w->owed);
     w->owed = 0;
 }
@@ -385,15 +386,8 @@ void exec_wire_accept(struct exchange *x, const struct workspace *ws)
     w->ws = *ws;
     w->ws.envs = w->ws.metadata = "{}";
     w->principal = *exchange_principal(x);
-    w->text.max = EXEC_WS_TEXT_MAX;
-    struct net_request *req = exchange_request(x);
-    exchange_detach(x);
-    w->sock = net_ws_accept(req, &ws_events, w);
-    if (!w->sock) {
+    w->text.max = CHANNEL_TEXT_MAX;
+    const struct channel_start start = { &ws_events, on_first_late, w, WINDOW };
+    if (!channel_begin(x, &start, &w->sock, &w->first))
         wire_check(w);
-        return;
-    }
-    w->first = w->server->loop->ops->timer(w->server->loop, EXEC_WS_FIRST_MS, 0, on_first_late, w);
-    net_ws_keepalive(w->sock, EXEC_WS_KEEPALIVE_MS);
-    net_ws_grant(w->sock, WINDOW);
 }

@@ -12,6 +12,7 @@
 
 #include "plugins/serve/api/answer.h"
 #include "plugins/serve/api/routes.h"
+#include "plugins/serve/api/channel.h"
 #include "plugins/serve/api/exec_spec.h"
 #include "plugins/serve/api/file_watch.h"
 #include "plugins/serve/api/pty.h"
@@ -20,7 +21,8 @@
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
-#define PIECE (32u * 1024) /* raw bytes per message: at most 192 KiB when each becomes an escape */
+#define PIECE (32u * 1024) /* raw bytes per message: at most 192 KiB when each becomes an escape   \
+                            */
 
 enum phase {
     PHASE_FIRST,  /* waits for the client's message */
@@ -315,15 +317,8 @@ static void on_first_late(void *data)
 
 static void ws_found(struct exchange *x, const struct workspace *ws, void *data)
 {
-    struct net_request *req = exchange_request(x);
-    if (!req) {
-        exchange_send_empty(x, 204); /* it has left meanwhile */
+    if (!channel_can_begin(x, ws))
         return;
-    }
-    if (ws->status != WORKSPACE_RUNNING) {
-        exchange_fail(x, 409, "sandbox_not_ready", "%s does not run", ws->id);
-        return;
-    }
     if (exchange_is_wide(x)) {
         exec_wire_accept(x, ws);
         return;
@@ -337,16 +332,10 @@ static void ws_found(struct exchange *x, const struct workspace *ws, void *data)
     s->ws = *ws;
     s->ws.envs = s->ws.metadata = "{}";
     s->principal = *exchange_principal(x);
-    s->message.max = EXEC_WS_TEXT_MAX;
-    exchange_detach(x);
-    s->sock = net_ws_accept(req, &ws_events, s);
-    if (!s->sock) {
+    s->message.max = CHANNEL_TEXT_MAX;
+    const struct channel_start start = { &ws_events, on_first_late, s, CHANNEL_TEXT_MAX };
+    if (!channel_begin(x, &start, &s->sock, &s->first))
         session_check(s);
-        return;
-    }
-    s->first = s->server->loop->ops->timer(s->server->loop, EXEC_WS_FIRST_MS, 0, on_first_late, s);
-    net_ws_keepalive(s->sock, EXEC_WS_KEEPALIVE_MS);
-    net_ws_grant(s->sock, EXEC_WS_TEXT_MAX);
 }
 
 static void ws_handler(struct server *server, struct exchange *x)

@@ -6,10 +6,6 @@
 
 #include "plugins/serve/server.h"
 
-#define EXEC_WS_FIRST_MS 30000 /* for the client's first message */
-#define EXEC_WS_KEEPALIVE_MS 30000
-#define EXEC_WS_TEXT_MAX (1024u * 1024)
-
 /* Takes the exchange's request for the wide form (README.md describes it). */
 void exec_wire_accept(struct exchange *x, const struct workspace *ws);
 

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "plugins/serve/api/answer.h"
+#include "plugins/serve/api/channel.h"
 #include "plugins/serve/api/exec_ws.h"
 #include "plugins/serve/api/file_request.h"
 #include "plugins/serve/api/utf8_text.h"
@@ -254,15 +255,8 @@ static void on_first_late(void *data)
 
 static void found(struct exchange *x, const struct workspace *ws, void *data)
 {
-    struct net_request *req = exchange_request(x);
-    if (!req) {
-        exchange_send_empty(x, 204); /* it has left meanwhile */
+    if (!channel_can_begin(x, ws))
         return;
-    }
-    if (ws->status != WORKSPACE_RUNNING) {
-        exchange_fail(x, 409, "sandbox_not_ready", "%s does not run", ws->id);
-        return;
-    }
     struct watch *w = calloc(1, sizeof(*w));
     if (!w) {
         exchange_fail(x, 500, "internal_error", "out of memory");
@@ -271,16 +265,10 @@ static void found(struct exchange *x, const struct workspace *ws, void *data)
     w->server = exchange_server(x);
     w->ws = *ws;
     w->ws.envs = w->ws.metadata = "{}";
-    w->message.max = EXEC_WS_TEXT_MAX;
-    exchange_detach(x);
-    w->sock = net_ws_accept(req, &ws_events, w);
-    if (!w->sock) {
+    w->message.max = CHANNEL_TEXT_MAX;
+    const struct channel_start start = { &ws_events, on_first_late, w, CHANNEL_TEXT_MAX };
+    if (!channel_begin(x, &start, &w->sock, &w->first))
         watch_check(w);
-        return;
-    }
-    w->first = w->server->loop->ops->timer(w->server->loop, EXEC_WS_FIRST_MS, 0, on_first_late, w);
-    net_ws_keepalive(w->sock, EXEC_WS_KEEPALIVE_MS);
-    net_ws_grant(w->sock, EXEC_WS_TEXT_MAX);
 }
 
 void file_watch_accept(struct exchange *x)

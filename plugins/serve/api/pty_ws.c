@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "plugins/serve/api/answer.h"
+#include "plugins/serve/api/channel.h"
 #include "plugins/serve/api/exec_spec.h"
 #include "plugins/serve/api/exec_ws.h"
 #include "plugins/serve/api/pty.h"
@@ -273,7 +274,7 @@ static void on_sent(void *data)
     if (!s->is_stalled || !s->sock)
         return;
     s->is_stalled = false;
-    net_ws_keepalive(s->sock, EXEC_WS_KEEPALIVE_MS);
+    net_ws_keepalive(s->sock, CHANNEL_KEEPALIVE_MS);
     net_ws_grant(s->sock, s->owed);
     s->owed = 0;
 }
@@ -501,15 +502,8 @@ static void on_first_late(void *data)
 
 void pty_ws_found(struct exchange *x, const struct workspace *ws, void *data)
 {
-    struct net_request *req = exchange_request(x);
-    if (!req) {
-        exchange_send_empty(x, 204); /* it has left meanwhile */
+    if (!channel_can_begin(x, ws))
         return;
-    }
-    if (ws->status != WORKSPACE_RUNNING) {
-        exchange_fail(x, 409, "sandbox_not_ready", "%s does not run", ws->id);
-        return;
-    }
     struct pty_session *s = calloc(1, sizeof(*s));
     if (!s) {
         exchange_fail(x, 500, "internal_error", "out of memory");
@@ -520,14 +514,8 @@ void pty_ws_found(struct exchange *x, const struct workspace *ws, void *data)
     s->ws.envs = s->ws.metadata = "{}";
     s->principal = *exchange_principal(x);
     s->is_wide = exchange_is_wide(x);
-    s->text.max = EXEC_WS_TEXT_MAX;
-    exchange_detach(x);
-    s->sock = net_ws_accept(req, &ws_events, s);
-    if (!s->sock) {
+    s->text.max = CHANNEL_TEXT_MAX;
+    const struct channel_start start = { &ws_events, on_first_late, s, WINDOW };
+    if (!channel_begin(x, &start, &s->sock, &s->timer))
         session_check(s);
-        return;
-    }
-    s->timer = s->server->loop->ops->timer(s->server->loop, EXEC_WS_FIRST_MS, 0, on_first_late, s);
-    net_ws_keepalive(s->sock, EXEC_WS_KEEPALIVE_MS);
-    net_ws_grant(s->sock, WINDOW);
 }
