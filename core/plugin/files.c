@@ -12,6 +12,7 @@
 
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
+#include "sdk/io.h"
 
 static bool is_plugin_name(const char *name)
 {
@@ -110,20 +111,6 @@ int files_read_signer(const char *folder, const char *name, struct signature *re
                : -1;
 }
 
-static int write_all(int fd, const char *bytes, size_t size)
-{
-    while (size > 0) {
-        ssize_t n = write(fd, bytes, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        bytes += n;
-        size -= (size_t)n;
-    }
-    return 0;
-}
-
 int files_write(int folder, const char *name, const void *bytes, size_t size,
                 struct nt_error *reterr)
 {
@@ -135,7 +122,7 @@ int files_write(int folder, const char *name, const void *bytes, size_t size,
         openat(folder, beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
     if (fd < 0)
         return nt_fail_sys(reterr, errno, "cannot make %s", name);
-    if (write_all(fd, bytes, size) == 0 && fchmod(fd, 0644) == 0 && fsync(fd) == 0
+    if (nt_write_all(fd, bytes, size) == 0 && fchmod(fd, 0644) == 0 && fsync(fd) == 0
         && renameat(folder, beside, folder, name) == 0)
         return 0;
     nt_fail_sys(reterr, errno, "cannot write %s", name);

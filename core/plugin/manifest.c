@@ -16,6 +16,7 @@
 #include "core/plugin/shape.h"
 #include "sdk/buf.h"
 #include "sdk/error.h"
+#include "sdk/io.h"
 #include "sdk/json.h"
 
 /* Of the layout of a manifest, not of the plugin's tables. */
@@ -89,20 +90,6 @@ int manifest_make(int fd, const char *name, struct arena *arena, struct manifest
     return 0;
 }
 
-static int write_all(int fd, const char *text, size_t size, struct nt_error *reterr)
-{
-    while (size > 0) {
-        ssize_t n = write(fd, text, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return nt_fail_sys(reterr, errno, "cannot write");
-        text += n;
-        size -= (size_t)n;
-    }
-    return 0;
-}
-
 /* Beside `out` and renamed, so that nobody reads half of one. */
 static int write_file(const char *out, const char *text, struct nt_error *reterr)
 {
@@ -113,7 +100,8 @@ static int write_file(const char *out, const char *text, struct nt_error *reterr
     nt_autoclose int fd = mkostemp(path.data, O_CLOEXEC);
     if (fd < 0)
         return nt_fail_sys(reterr, errno, "cannot make a file beside %s", out);
-    if (write_all(fd, text, strlen(text), reterr) < 0) {
+    if (nt_write_all(fd, text, strlen(text)) < 0) {
+        nt_fail_sys(reterr, errno, "cannot write %s", path.data);
         unlink(path.data);
         return -1;
     }
@@ -187,7 +175,9 @@ static int write_answer(const char *file, struct nt_error *reterr)
         if (!text)
             return -1;
     }
-    return write_all(answer, text, strlen(text), reterr);
+    return nt_write_all(answer, text, strlen(text)) < 0
+               ? nt_fail_sys(reterr, errno, "cannot write the manifest")
+               : 0;
 }
 
 int plugins_write_manifest(const char *file, const char *out, struct nt_error *reterr)

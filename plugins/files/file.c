@@ -8,6 +8,7 @@
 
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
+#include "sdk/io.h"
 #include "transfer.h"
 
 #define REQUEST (NT_G_HEAD + 16 * 1024)
@@ -127,20 +128,6 @@ int file_in(struct nt_call *call, const struct files_route *route, int local, co
 
 /* --- out ----------------------------------------------------------------------------------- */
 
-static int write_all(int fd, const uint8_t *bytes, size_t size)
-{
-    while (size) {
-        ssize_t n = write(fd, bytes, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        bytes += n;
-        size -= (size_t)n;
-    }
-    return 0;
-}
-
 static int take_frames(struct transfer *t, int fd, uint64_t *ret)
 {
     *ret = 0;
@@ -164,7 +151,7 @@ static int take_frames(struct transfer *t, int fd, uint64_t *ret)
         }
         if (frame.type != NT_G_DATA)
             return copy_fail(&t->error, NT_GE_INVALID, EPROTO, "the guest broke the protocol");
-        if (write_all(fd, frame.payload, frame.size) < 0)
+        if (nt_write_all(fd, frame.payload, frame.size) < 0)
             return fail_io(t, "cannot write the file");
         *ret += frame.size;
         atomic_fetch_add(&t->moved, frame.size);

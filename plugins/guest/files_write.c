@@ -10,6 +10,7 @@
 
 #include "plugins/guest/copy/copy.h"
 #include "plugins/guest/helper.h"
+#include "sdk/io.h"
 
 #define LINKS_MAX 40
 
@@ -103,20 +104,6 @@ static void fail(struct helper_io *io, struct copy_place *p, int sys, const char
     io_fail(io, sys, what);
 }
 
-static int write_all(int fd, const uint8_t *bytes, size_t size)
-{
-    while (size) {
-        ssize_t n = write(fd, bytes, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        bytes += n;
-        size -= (size_t)n;
-    }
-    return 0;
-}
-
 /* Takes the bytes up to END. Returns how many were announced there. */
 static uint64_t take_content(struct helper_io *io, struct copy_place *p, uint64_t *ret_count)
 {
@@ -128,7 +115,7 @@ static uint64_t take_content(struct helper_io *io, struct copy_place *p, uint64_
         }
         if (frame.type != NT_G_DATA)
             break;
-        if (write_all(p->fd, frame.payload, frame.size) < 0)
+        if (nt_write_all(p->fd, frame.payload, frame.size) < 0)
             fail(io, p, errno, "cannot write the file");
         *ret_count += frame.size;
     }

@@ -14,6 +14,7 @@
 
 #include "plugins/guest/copy/copy.h"
 #include "plugins/guest/search.h"
+#include "sdk/io.h"
 
 #define FILES_MAX 1000u
 #define FILE_MAX (32u * 1024 * 1024)
@@ -134,20 +135,6 @@ static char *read_all(struct helper_io *io, struct file *f, size_t *ret_size)
     return bytes;
 }
 
-static int write_all(int fd, const char *bytes, size_t size)
-{
-    while (size) {
-        ssize_t n = write(fd, bytes, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        bytes += n;
-        size -= (size_t)n;
-    }
-    return 0;
-}
-
 static bool is_changed(const struct file *f)
 {
     struct stat now;
@@ -178,7 +165,7 @@ static void put(struct helper_io *io, const struct file *f, const struct text *o
     if (fd < 0)
         fail(io, f, errno, "cannot write beside it");
     /* the owner is kept where that may be done; the mode always, and after it */
-    int rc = write_all(fd, out->bytes, out->size);
+    int rc = nt_write_all(fd, out->bytes, out->size);
     if (rc == 0 && fchown(fd, f->st.st_uid, f->st.st_gid) < 0 && errno != EPERM && errno != EINVAL)
         rc = -1;
     if (rc < 0 || fchmod(fd, f->st.st_mode & 07777) < 0 || fsync(fd) < 0) {

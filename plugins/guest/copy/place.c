@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "plugins/guest/copy/copy.h"
+#include "sdk/io.h"
 
 #define NAMES_MAX 16
 #define STEP (16 * 1024 * 1024)
@@ -98,20 +99,6 @@ void copy_place_done(struct copy_place *p)
     *p = (struct copy_place){ .dir = -1, .fd = -1 };
 }
 
-static int write_all(int fd, const char *bytes, size_t size)
-{
-    while (size) {
-        ssize_t n = write(fd, bytes, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        bytes += n;
-        size -= (size_t)n;
-    }
-    return 0;
-}
-
 static bool is_stopped(const atomic_int *stop)
 {
     if (!stop || !atomic_load(stop))
@@ -131,7 +118,7 @@ static ssize_t copy_piece(int from, int to, size_t want, char *buffer, bool *by_
         *by_kernel = false;
     }
     ssize_t n = read(from, buffer, want < BUFFER ? want : BUFFER);
-    return n > 0 && write_all(to, buffer, (size_t)n) < 0 ? -1 : n;
+    return n > 0 && nt_write_all(to, buffer, (size_t)n) < 0 ? -1 : n;
 }
 
 /* Copies up to `end` (INT64_MAX: what there is). */
