@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from conftest import BIN, Nanoterm, make_home
+from conftest import BIN, IS_SANITIZED, Nanoterm, make_home
 from http_peer import http_peer
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -133,9 +133,7 @@ def test_credentials_are_not_in_its_memory(hostile):
     env = {**hostile.env, "GITHUB_TOKEN": "ghp_also-not-this-one-31415926", "HOSTILE_TOKEN": "its-own-1618033988",
            "XDG_SESSION_TYPE": "tty", "NANOTERM_API_URL": "https://api.example.com"}
     hostile.ok("auth", "set-key", input=b"nsk_stored-key-of-this-test-577215664", env={**env, "NANOTERM_API_KEY": ""})
-    # A sanitizer's runtime keeps a copy of the environment as it was.
-    is_sanitized = any(name in pathlib.Path(BIN).read_bytes() for name in (b"__asan_init", b"__tsan_init"))
-    for text in ("nsk_stored-key-of-this-test-577215664", *([] if is_sanitized else [KEY, env["GITHUB_TOKEN"]])):
+    for text in ("nsk_stored-key-of-this-test-577215664", *([] if IS_SANITIZED else [KEY, env["GITHUB_TOKEN"]])):
         assert hostile.result("find", text[::-1], env=env) == ("denied", ENOENT), text
     assert hostile.result("find", env["HOSTILE_TOKEN"][::-1], env=env) == ("done", 0)  # the search works
     for name in ("NANOTERM_API_KEY", "GITHUB_TOKEN", "HOSTILE_TOKEN", "LD_PRELOAD"):

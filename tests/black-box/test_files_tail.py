@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from conftest import wait_until
+from conftest import IS_SANITIZED, wait_until
 
 FAST = ("--interval", "50ms")
 
@@ -115,6 +115,7 @@ def with_children(pid):
         return [pid, *map(int, children.read().split())]
 
 
+@pytest.mark.skipif(IS_SANITIZED, reason="a sanitizer's runtime keeps what was freed")
 @pytest.mark.parametrize("way", ["local", "tcp"])
 def test_memory_does_not_grow_with_the_file(cli, request, way):
     """Every byte is read twice, to find the lines and to print them, and none of it is kept: not here, not in the server,
