@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A third party's plugin against its confinement: what it declares works, everything else is refused by the kernel or by
 the core, and the person is told which. The attacks are in plugins/hostile.c."""
+import json
 import os
 import pathlib
 import pty
@@ -286,6 +287,87 @@ def test_a_plugin_that_misbehaves_harms_itself_alone(hostile, what, why):
 def test_a_plugin_that_hangs_ends_at_the_deadline(hostile):
     done = hostile("--json", "--timeout", "1s", "hostile", "try", "hang", cwd=hostile.work)
     assert done.status == 8 and done.error["code"] == "timeout"
+
+
+def test_a_plugin_that_hangs_as_it_is_loaded_ends(hostile):
+    hostile.result("read", hostile.ssh)  # its tables are known
+    done = hostile.attack("read", hostile.ssh, env={**hostile.env, "HOSTILE_WAITS": "1"})
+    assert done.status == 1 and "did not finish loading" in done.error["message"]
+
+
+def test_standard_streams_and_the_status_are_the_plugins(hostile):
+    done = hostile.attack("stdio", input=b"some bytes")
+    assert done.status == 9 and done.stdout.startswith(b"some bytes")
+
+
+def on_a_terminal(cli, *words, answer, cwd):
+    """Runs it with a controlling terminal, answers the first question, and returns all that was shown."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.chdir(cwd)
+        os.execve(BIN, [BIN, *map(str, words)], cli.env)
+    shown = b""
+    is_answered = False
+    try:
+        while True:
+            try:
+                data = os.read(fd, 4096)
+            except OSError:  # the terminal is gone with its last process
+                break
+            shown += data
+            if not is_answered and (b"[y/N]" in shown or b"name?" in shown):
+                os.write(fd, answer)
+                is_answered = True
+    finally:
+        os.close(fd)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown
+
+
+def test_a_question_says_which_plugin_asks(hostile):
+    status, shown = on_a_terminal(hostile, "hostile", "try", "prompt", "Your name?", answer=b"Jane\n", cwd=hostile.work)
+    assert status == 0 and b"[plugin hostile] Your name?" in shown and b"Jane" in shown
+
+
+def test_whoever_installs_is_asked(fresh, tmp_path):
+    cli = fresh()
+    compile_plugin(tmp_path / "hostile.so", 'NEEDS={ "git", "to read history", NT_NEED_PROGRAM, 0 }')
+    status, shown = on_a_terminal(cli, "plugin", "install", tmp_path / "hostile.so", answer=b"n\n", cwd=tmp_path)
+    assert status == 130 and b"git" in shown and b"to read history" in shown
+    assert not (cli.home / ".nanoterm/plugins/hostile.so").exists()
+    status, shown = on_a_terminal(cli, "plugin", "install", tmp_path / "hostile.so", answer=b"y\n", cwd=tmp_path)
+    assert status == 0 and (cli.home / ".nanoterm/plugins/hostile.so").exists()
+
+
+def test_without_landlock_it_runs_by_name_only(hostile, tmp_path):
+    without = tmp_path / "without"
+    subprocess.run(["cc", "-o", without, HERE / "plugins/without.c"], check=True, timeout=60)
+    hostile.result("read", hostile.ssh)
+
+    def attack(**env):
+        return subprocess.run([without, BIN, "--json", "hostile", "try", "read", hostile.home / "allowed/file"],
+                              env={**hostile.env, **env}, cwd=hostile.work, capture_output=True, timeout=60)
+
+    done = attack()
+    error = json.loads(done.stderr)
+    assert done.returncode == 8 and error["code"] == "sandbox_unavailable" and "files" in error["message"]
+    assert "Landlock" in error["hint"] and "plugin.weaker files" in error["hint"]
+    assert json.loads(attack(NANOTERM_PLUGIN_WEAKER="files").stdout)[0]["result"] == "done"
+    hostile.ok("config", "set", "plugin.weaker", "files")
+    try:
+        assert attack().returncode == 0
+    finally:
+        hostile.ok("config", "unset", "plugin.weaker")
+    assert attack(NANOTERM_PLUGIN_WEAKER="calls").returncode == 1
+
+
+def test_a_declared_upgrade_hands_the_connection_over(with_needs):
+    one = with_needs(("NT_NEED_ROUTE", "UPGRADE /v1/sandboxes/{}/fd"), ("NT_NEED_ROUTE", "GET /v1/sandboxes/{}"))
+    del one.env["NANOTERM_API_KEY"]
+    ws = one.create()
+    assert one.attack("upgrade", f"/v1/sandboxes/{ws}/fd").json[0]["result"] == "done"
+    assert f'"{ws}"' in one.attack("request", "GET", f"/v1/sandboxes/{ws}").json[0]["text"]
+    assert one.attack("upgrade", f"/v1/sandboxes/{ws}").error["code"] == "plugin_undeclared"
+    assert one.attack("request", "GET", f"/v1/sandboxes/{ws}/fd").error["code"] == "plugin_undeclared"
 
 
 def test_the_declaration_is_shown_and_asked_for_once(hostile, fresh, tmp_path):

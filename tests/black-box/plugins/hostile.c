@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -42,6 +43,8 @@ __attribute__((constructor)) static void at_load(void)
     if (fd >= 0)
         close(fd);
     at_load_write = make(MARK);
+    if (getenv("HOSTILE_WAITS")) /* not as its tables are read: that has no environment */
+        pause();
 }
 #endif
 
@@ -247,6 +250,41 @@ static int fail(struct nt_error *reterr, uint32_t code, const char *text)
     return -1;
 }
 
+/* The guest of a workspace speaks first. */
+static int try_upgrade(struct nt_call *call, struct nt_error *reterr)
+{
+    int fd = -1;
+    char text[64];
+    struct nt_bytes early = { NULL, 0 };
+    if (call->host->upgrade_local(call, argument(call, 0), "nanoterm-fd/1", &fd, &early, reterr)
+        < 0)
+        return -1;
+    struct pollfd ready = { .fd = fd, .events = POLLIN };
+    ssize_t n = early.size ? (ssize_t)early.size : 0;
+    if (n == 0 && poll(&ready, 1, 20000) == 1)
+        n = read(fd, text, sizeof(text));
+    close(fd);
+    return emit(call, "upgrade", n > 0 ? 0 : EIO, NULL, reterr);
+}
+
+static int try_prompt(struct nt_call *call, struct nt_error *reterr)
+{
+    const char *answer = NULL;
+    if (call->host->prompt(call, argument(call, 0), "--mine", 0, &answer, reterr) < 0)
+        return -1;
+    return emit(call, "prompt", 0, answer, reterr);
+}
+
+static int try_stdio(struct nt_call *call, struct nt_error *reterr)
+{
+    char text[256];
+    ssize_t n = read(call->host->descriptor(call, 0), text, sizeof(text));
+    if (n < 0 || write(call->host->descriptor(call, 1), text, (size_t)n) != n)
+        return fail(reterr, NT_E_SYSTEM, "standard streams");
+    call->host->set_status(call, 9, NT_BY_PROGRAM);
+    return 0;
+}
+
 static int run_try(struct nt_call *call, struct nt_error *reterr)
 {
     const char *what = call->host->text(call, "what"), *first = argument(call, 0);
@@ -256,6 +294,12 @@ static int run_try(struct nt_call *call, struct nt_error *reterr)
         return try_request(call, reterr);
     if (strcmp(what, "connect") == 0)
         return try_connect(call, reterr);
+    if (strcmp(what, "upgrade") == 0)
+        return try_upgrade(call, reterr);
+    if (strcmp(what, "prompt") == 0)
+        return try_prompt(call, reterr);
+    if (strcmp(what, "stdio") == 0)
+        return try_stdio(call, reterr);
     if (strcmp(what, "swallow") == 0) { /* a denial that the plugin keeps to itself */
         struct nt_error own = NT_ERROR_INIT;
         struct nt_request req = { .size = sizeof(req), .method = "GET", .path = "/v1/secret" };
