@@ -194,7 +194,7 @@ static int child_descriptors(struct launch *l)
     if (!sys && jobs < 0)
         sys = errno;
     if (!sys)
-        sys = place(jobs, 6);
+        sys = place(jobs, GUEST_FD_JOBS);
     for (int i = 0; i < LIMITS_COUNTERS && !sys; i++)
         sys = place(from[6 + i], 7 + i);
     if (!sys

@@ -4,65 +4,50 @@
  *
  * Everything beneath the workspace's root stays allowed; what the domain takes away is mounting
  * (and with it nesting), reaching into processes outside of the domain, and, where the kernel knows
- * scopes, abstract sockets and signals that leave it. The newest interface is found by call. A
- * kernel without Landlock fails the launch: it was asked for. */
+ * scopes, abstract sockets and signals that leave it. A kernel without Landlock fails the launch:
+ * it was asked for. */
 #include "launch.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdint.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-/* Of linux/landlock.h, which is older than the kernel on the systems that we build on. */
-struct ruleset_attr {
-    uint64_t handled_access_fs, handled_access_net, scoped;
-};
-struct path_rule {
-    uint64_t allowed;
-    int32_t parent_fd;
-} __attribute__((packed));
+#include "plugins/sandbox-enforce/enforce/enforce.h"
+
+#define EVERYTHING                                                                                 \
+    (ENFORCE_READ | ENFORCE_EXECUTE | ENFORCE_WRITE | ENFORCE_DEVICE | ENFORCE_SPECIAL)
+
+/* The guest's program and the folder of its logs are on mounts of their own, outside of the
+ * root. */
+static int allow(struct enforce *e, const struct launch *l)
+{
+    int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return errno;
+    int sys = enforce_path(e, root, EVERYTHING);
+    close(root);
+    if (!sys)
+        sys = enforce_path(e, GUEST_FD_JOBS, EVERYTHING);
+    return sys ? sys : enforce_path(e, l->guest_fd, ENFORCE_READ | ENFORCE_EXECUTE);
+}
 
 int landlock_apply(struct launch *l)
 {
+    enum enforce_layer layer;
+    struct enforce e;
     if (!(l->flags & PLAN_HARDEN))
         return 0;
-    long version =
-        syscall(SYS_landlock_create_ruleset, NULL, 0, 1u /* LANDLOCK_CREATE_RULESET_VERSION */);
-    if (version < 1)
-        return errno;
-    /* Rights by version: 13 of files in 1, REFER in 2, TRUNCATE in 3, IOCTL_DEV in 5; scopes in
-     * 6. */
-    unsigned bits = version >= 5 ? 16 : version >= 3 ? 15 : version >= 2 ? 14 : 13;
-    struct ruleset_attr attr = { .handled_access_fs = (UINT64_C(1) << bits) - 1,
-                                 .scoped = version >= 6 ? 3 : 0 };
-    size_t size = version >= 6 ? 24 : version >= 4 ? 16 : 8;
-    int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, size, 0u);
-    if (ruleset < 0)
-        return errno;
-    int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    int sys = root < 0 ? errno : 0;
-    /* The guest's program and the folder of its logs are on mounts of their own, outside of the
-     * root. */
-    const struct path_rule rules[] = {
-        { attr.handled_access_fs, root },
-        { attr.handled_access_fs, 6 },
-        { 1u | 4u /* EXECUTE, READ_FILE */, l->guest_fd },
-    };
-    for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]) && !sys; i++)
-        if (syscall(SYS_landlock_add_rule, ruleset, 1 /* LANDLOCK_RULE_PATH_BENEATH */, &rules[i],
-                    0u)
-            < 0)
-            sys = errno;
-    if (!sys
-        && (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0
-            || syscall(SYS_landlock_restrict_self, ruleset, 0u) < 0))
-        sys = errno;
-    if (root >= 0)
-        close(root);
-    close(ruleset);
+    enforce_init(&e);
+    e.privileges = false; /* a step of its own, behind this one */
+    e.files = e.signals = e.abstract_sockets = true;
+    e.weaker = 1u << ENFORCE_SCOPES;
+    int sys = enforce_prepare(&e, &layer);
+    if (!sys)
+        sys = allow(&e, l);
+    if (!sys)
+        sys = enforce_enter(&e, &layer);
+    enforce_done(&e);
     return sys;
 }
 

@@ -17,6 +17,7 @@
 #include "../plan.h"
 
 #define LAYERS_MAX 12
+#define GUEST_FD_JOBS 6 /* folder of the logs of jobs; where child.c puts it for the guest */
 
 struct launch {
     /* The plan; texts live in its memory. */

@@ -22,7 +22,7 @@ static const struct {
     [ENFORCE_SCOPES] = { "scopes", "needs Landlock's scopes: Linux 6.12 or newer", landlock_enter,
                          landlock_scopes_verify },
     [ENFORCE_CALLS] = { "calls", "needs seccomp filters: a kernel with CONFIG_SECCOMP_FILTER",
-                        filter_enter, filter_verify },
+                        calls_enter, calls_verify },
     [ENFORCE_DESCRIPTORS] = { "descriptors", "needs close_range: Linux 5.9 or newer",
                               descriptors_enter, descriptors_verify },
 };
@@ -58,7 +58,7 @@ int enforce_prepare(struct enforce *e, enum enforce_layer *ret_layer)
     if (sys || !(e->set & (1u << ENFORCE_CALLS)))
         return sys;
     *ret_layer = ENFORCE_CALLS;
-    return filter_prepare(e);
+    return calls_prepare(e);
 }
 
 int enforce_enter(struct enforce *e, enum enforce_layer *ret_layer)

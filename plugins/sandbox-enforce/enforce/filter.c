@@ -329,7 +329,7 @@ static void write_fast_open(struct enforce *e)
     }
 }
 
-int filter_prepare(struct enforce *e)
+int calls_prepare(struct enforce *e)
 {
     e->filter_size = 0;
     load(e, offsetof(struct seccomp_data, arch));
@@ -378,7 +378,7 @@ int filter_prepare(struct enforce *e)
 
 /* --- setting and trying -------------------------------------------------------------------- */
 
-int filter_enter(struct enforce *e)
+int calls_enter(struct enforce *e)
 {
     struct sock_fprog program = { .len = (unsigned short)e->filter_size, .filter = e->filter };
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
@@ -403,7 +403,7 @@ static bool has_socket(int family, int type, int protocol)
 }
 
 /* Each call below fails in another way, or does nothing, without the filter. */
-int filter_verify(struct enforce *e)
+int calls_verify(struct enforce *e)
 {
     uint32_t calls = e->calls;
     bool held = prctl(PR_GET_SECCOMP) == 2;

@@ -18,9 +18,9 @@ int landlock_tcp_verify(struct enforce *e);
 int landlock_scopes_verify(struct enforce *e);
 
 /* filter.c */
-int filter_prepare(struct enforce *e);
-int filter_enter(struct enforce *e);
-int filter_verify(struct enforce *e);
+int calls_prepare(struct enforce *e);
+int calls_enter(struct enforce *e);
+int calls_verify(struct enforce *e);
 
 /* descriptors.c */
 int descriptors_enter(struct enforce *e);
