@@ -9,11 +9,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "plugins/guest/copy/copy.h"
@@ -442,6 +444,89 @@ static void a_stage_that_was_taken_away_is_noticed(void **state)
     close(ours);
 }
 
+/* The name of the one stage in the top folder; waits for it. */
+static void wait_for_stage(char ret[64])
+{
+    for (int i = 0; i < 6000; i++) {
+        DIR *d = fdopendir(openat(top_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        assert_non_null(d);
+        ret[0] = '\0';
+        for (struct dirent *e; (e = readdir(d));)
+            if (strncmp(e->d_name, COPY_STAGE_NAME, strlen(COPY_STAGE_NAME)) == 0)
+                snprintf(ret, 64, "%.63s", e->d_name);
+        closedir(d);
+        char inside[80];
+        snprintf(inside, sizeof(inside), "%s/" COPY_FRESH "/a", ret);
+        if (ret[0] && is_there(inside)) /* it is held and being filled */
+            return;
+        nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+    }
+    fail_msg("no copy has begun");
+}
+
+struct copier {
+    int fd, rc;
+    struct copy_error error;
+};
+
+static void *copy_in_thread(void *data)
+{
+    struct copier *c = data;
+    struct copy_link link;
+    struct copy_totals totals;
+    struct copy_notes notes = { 0 };
+    const struct copy_target target = { top_fd, "out", COPY_NO_SET_ID };
+    c->rc = copy_link_init(&link, c->fd, NULL, 0);
+    if (c->rc == 0)
+        c->rc = copy_write(&link, &target, &notes, &totals, &c->error);
+    copy_link_done(&link);
+    free(notes.frames);
+    return NULL;
+}
+
+/* In a folder that others may write, the name of the stage can come to lead to what is the user's,
+ * while it is written: neither its end nor the next copy may remove that. */
+static void what_took_the_place_of_a_stage_stays(void **state)
+{
+    (void)state;
+    int pair[2];
+    char name[64], path[128];
+    pthread_t thread;
+    make("important", true);
+    make("important/0", false);
+    make("important/file", false);
+    root();
+    entry("a", S_IFREG | 0644, 100);
+    data("half of it");
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    struct copier c = { .fd = pair[0] };
+    assert_int_equal(pthread_create(&thread, NULL, copy_in_thread, &c), 0);
+    assert_int_equal(write(pair[1], sent, sent_size), (ssize_t)sent_size);
+    wait_for_stage(name);
+    assert_int_equal(renameat(top_fd, name, top_fd, "moved"), 0);
+    assert_int_equal(renameat(top_fd, "important", top_fd, name), 0);
+    close(pair[1]); /* it fails, and clears up */
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    close(pair[0]);
+    assert_int_equal(c.rc, -1);
+    snprintf(path, sizeof(path), "%s/0", name);
+    assert_true(is_there(path));
+    snprintf(path, sizeof(path), "%s/file", name);
+    assert_true(is_there(path));
+    struct copy_notes notes = { 0 };
+    const struct copy_target target = { top_fd, "other", COPY_NO_SET_ID };
+    root();
+    end(1, 0);
+    assert_int_equal(play_to(&target, &notes, &c.error), 0);
+    free(notes.frames);
+    assert_true(is_there(path));
+    snprintf(path, sizeof(path), "%s/0", name);
+    assert_true(is_there(path));
+    assert_true(is_there("moved")); /* the stage, of which nothing is left inside */
+    assert_false(is_there("moved/0"));
+    assert_string_equal(content_of("out/old"), "old");
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -459,6 +544,7 @@ int main(void)
         TEST(removing_is_of_any_depth),
         TEST(what_killed_copies_left_goes_with_the_next),
         TEST(a_stage_that_was_taken_away_is_noticed),
+        TEST(what_took_the_place_of_a_stage_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -136,6 +136,11 @@ int copy_remove(int dir, const char *name);
 #define COPY_OLD "1"
 /* Says that fd is being written. -1: someone has taken it for stale, it is to be made anew. */
 int copy_hold(int fd);
+/* Removes dir/name, the stage that is open as `stage`: what it holds by the descriptor, and its
+ * name only where that still leads to it, for who may write `dir` can put another folder there.
+ * Where the file system cannot exchange, it can hold both: then the old one is at no other place,
+ * and all of it stays. */
+void copy_remove_stage(int dir, const char *name, int stage);
 /* Removes from the folder what nobody writes any more. */
 void copy_sweep(int dir);
 

@@ -13,6 +13,7 @@
 #include "plugins/guest/copy/copy.h"
 
 #define DIGITS 16
+#define REMOVED ".nanoterm-remove-" /* copy_remove: of what was too deep */
 
 int copy_hold(int fd)
 {
@@ -35,9 +36,15 @@ static bool is_ours(const char *name)
     return false;
 }
 
-/* What a stage holds, by its descriptor: the name may lead elsewhere by now. Where the file system
- * cannot exchange, both can be there: then the old one is at no other place, and stays. */
-static void empty_stage(int stage)
+/* Whether dir/name is what fd is. */
+static bool is_same(int dir, const char *name, int fd)
+{
+    struct stat own, there;
+    return fstat(fd, &own) == 0 && fstatat(dir, name, &there, AT_SYMLINK_NOFOLLOW) == 0
+           && own.st_dev == there.st_dev && own.st_ino == there.st_ino;
+}
+
+void copy_remove_stage(int dir, const char *name, int stage)
 {
     struct stat st;
     if (fstatat(stage, COPY_FRESH, &st, AT_SYMLINK_NOFOLLOW) == 0
@@ -45,6 +52,27 @@ static void empty_stage(int stage)
         return;
     copy_remove(stage, COPY_FRESH);
     copy_remove(stage, COPY_OLD);
+    /* The name can still change between the two: then an empty folder is all that can go. */
+    if (is_same(dir, name, stage))
+        unlinkat(dir, name, AT_REMOVEDIR);
+}
+
+/* Whether nothing is in it but what a stage holds: what bears its name can be the user's, put there
+ * by others. */
+static bool is_stage(int fd)
+{
+    int again = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = again < 0 ? NULL : fdopendir(again);
+    bool is_one = d;
+    if (!d && again >= 0)
+        close(again);
+    for (struct dirent *e; is_one && (e = readdir(d));)
+        is_one = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0
+                 || strcmp(e->d_name, COPY_FRESH) == 0 || strcmp(e->d_name, COPY_OLD) == 0
+                 || strncmp(e->d_name, REMOVED, strlen(REMOVED)) == 0;
+    if (d)
+        closedir(d);
+    return is_one;
 }
 
 /* Made by us and locked by nobody: then we hold it until it is gone. */
@@ -55,10 +83,9 @@ static void remove_stale(int dir, const char *name)
     if (fd < 0)
         return;
     if (fstat(fd, &st) == 0 && st.st_uid == geteuid() && flock(fd, LOCK_EX | LOCK_NB) == 0) {
-        if (S_ISDIR(st.st_mode)) {
-            empty_stage(fd);
-            unlinkat(dir, name, AT_REMOVEDIR);
-        } else if (S_ISREG(st.st_mode)) {
+        if (S_ISDIR(st.st_mode) && is_stage(fd)) {
+            copy_remove_stage(dir, name, fd);
+        } else if (S_ISREG(st.st_mode) && is_same(dir, name, fd)) {
             unlinkat(dir, name, 0);
         }
     }

@@ -76,8 +76,7 @@ static int open_stage(struct writing *w)
             w->stage = -1;
             continue;
         }
-        unlinkat(dir, w->stage_name, AT_REMOVEDIR);
-        break;
+        break; /* whose it is now is not known: who sweeps may take it */
     }
     w->stage_name[0] = '\0';
     return fail_sys(w, "cannot write beside the destination");
@@ -360,10 +359,10 @@ int copy_write(struct copy_link *l, const struct copy_target *target, struct cop
         close(w->levels[--w->depth].fd);
     if (w->fd >= 0)
         close(w->fd);
+    if (w->stage_name[0])
+        copy_remove_stage(w->into >= 0 ? w->into : target->dir, w->stage_name, w->stage);
     if (w->stage >= 0)
         close(w->stage);
-    if (w->stage_name[0])
-        copy_remove(w->into >= 0 ? w->into : target->dir, w->stage_name);
     if (w->into >= 0) {
         if (rc == 0)
             copy_set_time(w->into, w->root_mtime_ns); /* the stage has left it */
