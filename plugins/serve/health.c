@@ -67,6 +67,19 @@ uint32_t health_unreachable_count(const struct server *server)
     return count;
 }
 
+bool health_is_fresh(const struct server *server, const char *id)
+{
+    const struct health_row *row = row_of(server, id);
+    return row && row->heard_ms && now_of(server) - row->heard_ms < FRESH_MS;
+}
+
+void health_doubt(struct server *server, const char *id)
+{
+    struct health_row *row = row_of(server, id);
+    if (row)
+        row->heard_ms = 0;
+}
+
 /* --- checks -------------------------------------------------------------------------------- */
 
 static void check_unlink(struct health_check *check)

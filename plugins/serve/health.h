@@ -20,6 +20,10 @@ struct health_check *health_ask(struct server *server, const char *const *ids, s
 /* What is known now. */
 bool health_is_unreachable(const struct server *server, const char *id);
 uint32_t health_unreachable_count(const struct server *server);
+/* Whether its guest has answered a moment ago. */
+bool health_is_fresh(const struct server *server, const char *id);
+/* What is known of it counts no more: the next health_ask asks in earnest. */
+void health_doubt(struct server *server, const char *id);
 /* Its guest has answered something. */
 void health_heard(struct server *server, const char *id);
 /* It does not run any more. */

@@ -191,6 +191,42 @@ def test_a_guest_that_is_killed_is_a_stopped_workspace(fresh):
     nanoterm.ok("ws", "start", ws)
 
 
+def test_start_notices_that_the_guest_was_killed(fresh):
+    """Whatever the row still says: after `ws start` has answered, the workspace runs. Without it, commands say that it
+    does not."""
+    nanoterm = fresh()
+    ws = nanoterm.create("--no-internet")
+    nanoterm.ok("files", "write", ws, "/workspace/kept", input=b"kept")
+    for _ in range(5):
+        guest = guest_of(nanoterm, ws)
+        os.kill(guest, signal.SIGKILL)
+        assert nanoterm.ok("--json", "ws", "start", ws).json["status"] == "running"
+        assert guest_of(nanoterm, ws) != guest
+        assert nanoterm.ok("exec", ws, "--", "cat", "/workspace/kept").stdout == b"kept"
+    for words in (("exec", ws, "--", "true"), ("files", "write", ws, "/workspace/b"), ("job", "list", ws)):
+        guest = guest_of(nanoterm, ws)
+        os.kill(guest, signal.SIGKILL)
+        wait_until(lambda: not is_alive(guest), 10, "the guest to end")
+        done = nanoterm("--json", *words, input=b"")
+        assert done.status == 7 and done.error["code"] == "sandbox_not_ready", done.error
+        nanoterm.ok("ws", "start", ws)
+        nanoterm.ok(*words, input=b"")
+
+
+def test_start_of_a_frozen_workspace_says_that_it_is_unreachable(fresh):
+    nanoterm = fresh()
+    ws = nanoterm.create("--no-internet")
+    guest = guest_of(nanoterm, ws)
+    os.kill(guest, signal.SIGSTOP)
+    try:
+        started = nanoterm.ok("--json", "ws", "start", ws).json
+        assert started["status"] == "running" and started["unreachable"] is True
+    finally:
+        os.kill(guest, signal.SIGCONT)
+    assert guest_of(nanoterm, ws) == guest
+    nanoterm.ok("exec", ws, "--", "true")
+
+
 def test_a_new_server_knows_how_firmly_limits_hold(fresh):
     nanoterm = fresh()
     ws = nanoterm.create()

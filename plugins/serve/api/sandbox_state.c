@@ -8,10 +8,15 @@
 #include "plugins/serve/act.h"
 #include "plugins/serve/api/routes.h"
 #include "plugins/serve/api/sandbox.h"
+#include "plugins/serve/health.h"
+#include "plugins/serve/store/store.h"
 #include "sdk/error.h"
 
 #define GRACE_MS 10000
 #define GRACE_MAX_MS 3600000
+#define DOUBT_MS 1000 /* for a row to say that its guest has ended */
+#define DOUBT_STEP_MS 10
+#define DOUBT_INSPECT_MS 300
 
 static int refuse(struct nt_error *reterr, const char *name, const char *why)
 {
@@ -130,12 +135,113 @@ static void post_hibernate(struct server *server, struct exchange *x)
 
 /* --- start --------------------------------------------------------------------------------- */
 
+static void on_start_found(struct exchange *x, const struct workspace *ws, void *data);
+
+/* A row that says "running" is believed when the guest says so, too. The row of one that was killed
+ * a moment ago is about to change: that is waited for, and then it is started. */
+struct doubt {
+    struct exchange *x;
+    struct nt_timer *timer;
+    int64_t until_ms;
+    int64_t inspect_ms; /* from then on the engine is asked: its event may have been lost */
+    char id[44];
+};
+
+static int64_t now_of(const struct doubt *d)
+{
+    struct nt_loop *loop = exchange_server(d->x)->loop;
+    return loop->ops->now_ms(loop);
+}
+
+static void on_doubt_time(void *data);
+
+static void on_doubt_found(void *data, const struct workspace *ws, const struct nt_error *error)
+{
+    struct doubt *d = data;
+    struct exchange *x = d->x;
+    struct server *server = exchange_server(x);
+    bool is_fresh = health_is_fresh(server, d->id);
+    if (ws && ws->status == WORKSPACE_RUNNING && !is_fresh && now_of(d) < d->until_ms) {
+        d->timer = server->loop->ops->timer(server->loop, DOUBT_STEP_MS, 0, on_doubt_time, d);
+        if (d->timer)
+            return;
+    }
+    if (error) {
+        exchange_fail_error(x, error);
+    } else if (ws && ws->status == WORKSPACE_RUNNING) {
+        struct workspace shown = *ws;
+        shown.unreachable |= !is_fresh;
+        exchange_send_json(x, 200, sandbox_json(&shown, exchange_is_wide(x), NULL));
+    } else {
+        workspace_find(x, d->id, on_start_found, NULL); /* stopped by now, or gone */
+    }
+    free(d);
+}
+
+static void doubt_look(void *data)
+{
+    struct doubt *d = data;
+    struct nt_error error = NT_ERROR_INIT;
+    if (store_workspace_find(exchange_server(d->x)->store, exchange_principal(d->x)->org_id, d->id,
+                             on_doubt_found, d, &error)
+        < 0)
+        on_doubt_found(d, NULL, &error);
+}
+
+static void on_doubt_inspected(void *data, const struct nt_engine_result *result)
+{
+    struct doubt *d = data;
+    if (result->outcome == NT_OP_DONE && result->state.state == NT_WS_STOPPED) {
+        struct nt_engine_event event = {
+            .size = sizeof(event), .kind = NT_ENGINE_EVENT_STOPPED, .id = d->id, .reason = "ended"
+        };
+        workspaces_event(exchange_server(d->x), &event);
+    }
+    doubt_look(d);
+}
+
+static void on_doubt_time(void *data)
+{
+    struct doubt *d = data;
+    struct server *server = exchange_server(d->x);
+    server->loop->ops->timer_end(d->timer);
+    d->timer = NULL;
+    if (now_of(d) >= d->inspect_ms) {
+        struct nt_engine_call call = {
+            .size = sizeof(call), .key = "doubt", .done = on_doubt_inspected, .data = d
+        };
+        d->inspect_ms = INT64_MAX;
+        if (server->engine_ops->inspect(server->engine, &call, d->id))
+            return;
+    }
+    doubt_look(d);
+}
+
+static void ask_guest(struct exchange *x, const struct workspace *ws)
+{
+    struct server *server = exchange_server(x);
+    struct nt_error error = NT_ERROR_INIT;
+    struct doubt *d = calloc(1, sizeof(*d));
+    if (d) {
+        d->x = x;
+        nt_copy_text(d->id, sizeof(d->id), ws->id);
+        d->inspect_ms = now_of(d) + HEALTH_MS + DOUBT_INSPECT_MS;
+        d->until_ms = now_of(d) + HEALTH_MS + DOUBT_MS;
+        health_doubt(server, ws->id);
+        if (health_ask(server, &(const char *){ d->id }, 1, doubt_look, d))
+            return;
+    }
+    free(d);
+    nt_fail(&error, NT_E_MEMORY, "no memory to ask the workspace");
+    exchange_fail_error(x, &error);
+}
+
 static void on_start_found(struct exchange *x, const struct workspace *ws, void *data)
 {
     struct act_options options = { .kind = ACT_START, .done = on_stopped, .data = x };
     struct nt_error error = NT_ERROR_INIT;
     if (ws->status == WORKSPACE_RUNNING) {
-        exchange_send_json(x, 200, sandbox_json(ws, exchange_is_wide(x), NULL));
+        ask_guest(x, ws);
         return;
     }
     int status = ws->status == WORKSPACE_STOPPED ? 0 : refuse(&error, ws->name, "is not stopped");
