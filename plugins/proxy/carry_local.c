@@ -17,22 +17,50 @@
 #define ANSWER_MS 15000 /* the guest itself gives a port 10 s */
 #define HEAD_MAX 1024u  /* HELLO and OK or ERROR; nothing longer comes before OK */
 
+/* What is said until the guest has OK'd the port. */
+struct dial {
+    int fd;
+    uint8_t in[HEAD_MAX];
+    size_t size;
+    uint16_t port;
+    bool is_greeted, is_ok;
+    uint32_t done;
+    struct nt_error error;
+};
+
 struct local {
     struct carried head;
+    int client; /* while it is dialled, then the relay's; -1: only dialled */
+    struct dial dial;
+    struct nt_watch *answer;
+    struct nt_timer *late;
     struct nt_relay relay;
     struct nt_watch *watches[2];
-    bool is_watched[2];
+    bool is_relayed;
 };
+
+static void end_dial(struct local *l)
+{
+    l->head.proxy->loop->ops->watch_end(l->answer);
+    l->head.proxy->loop->ops->timer_end(l->late);
+    l->answer = NULL;
+    l->late = NULL;
+}
 
 static void local_end(struct carried *c)
 {
     struct local *l = (struct local *)c;
-    for (int i = 0; i < 2; i++) {
-        l->head.proxy->loop->ops->watch_end(l->watches[i]);
-        if (l->relay.fds[i] >= 0)
-            close(l->relay.fds[i]);
+    end_dial(l);
+    if (l->is_relayed) {
+        for (int i = 0; i < 2; i++) {
+            l->head.proxy->loop->ops->watch_end(l->watches[i]);
+            nt_closep(&l->relay.fds[i]);
+        }
+        nt_relay_done(&l->relay);
     }
-    nt_relay_done(&l->relay);
+    if (l->client >= 0)
+        nt_relay_reset(l->client);
+    nt_closep(&l->dial.fd);
     carried_remove(c);
     free(l);
 }
@@ -74,19 +102,9 @@ static void on_guest(void *data, int fd, uint32_t events)
 
 /* --- until OK ------------------------------------------------------------------------------ */
 
-struct dial {
-    int fd;
-    uint8_t in[HEAD_MAX];
-    size_t size;
-    uint16_t port;
-    bool is_greeted, is_ok;
-    uint32_t done;
-    struct nt_error *reterr;
-};
-
 static void dial_fail(struct dial *d, uint32_t code, const char *text)
 {
-    nt_fail(d->reterr, code, "%s", text);
+    nt_fail(&d->error, code, "%s", text);
     d->done = 1;
 }
 
@@ -157,13 +175,11 @@ static size_t missing(const struct dial *d)
     return want > sizeof(d->in) ? 0 : want - d->size;
 }
 
-static void on_answer(void *data, int fd, uint32_t events)
+static void read_answer(struct dial *d)
 {
-    (void)events;
-    struct dial *d = data;
     size_t want;
     while (!d->done && (want = missing(d)) > 0) {
-        ssize_t n = recv(fd, d->in + d->size, want, MSG_DONTWAIT);
+        ssize_t n = recv(d->fd, d->in + d->size, want, MSG_DONTWAIT);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         if (n <= 0) {
@@ -177,13 +193,61 @@ static void on_answer(void *data, int fd, uint32_t events)
         dial_fail(d, NT_E_RESPONSE, "the workspace's guest broke the protocol");
 }
 
-static void on_late(void *data)
+/* --- from dialled to carried --------------------------------------------------------------- */
+
+static void begin_relay(struct local *l)
 {
-    dial_fail(data, NT_E_TIMEOUT, "the workspace has not answered in time");
+    struct proxy *p = l->head.proxy;
+    int client = nt_take_fd(l->client), guest = nt_take_fd(l->dial.fd);
+    nt_relay_init(&l->relay, client, guest, &p->pipes);
+    l->is_relayed = true;
+    l->watches[0] = p->loop->ops->watch(p->loop, client, NT_READABLE, on_client, l);
+    l->watches[1] = p->loop->ops->watch(p->loop, guest, NT_READABLE, on_guest, l);
+    if (l->watches[0] && l->watches[1])
+        turn(l, NT_RELAY_ALL);
+    else
+        local_end(&l->head); /* out of memory */
 }
 
-/* Returns the connection, with nothing but bytes on it from here. */
-static int dial(struct proxy *p, struct nt_error *reterr)
+/* In a callback. Who only dials looks at it by itself. */
+static void on_dialled(struct local *l)
+{
+    struct proxy *p = l->head.proxy;
+    if (l->client < 0)
+        return;
+    end_dial(l);
+    if (l->dial.is_ok) {
+        begin_relay(l);
+        return;
+    }
+    p->call->host->debug(p->call, "proxy.refused", l->dial.error.message);
+    if (l->dial.error.code != PROXY_E_UNREACHABLE) {
+        p->has_suspicion = true;
+        p->wake = 1;
+    }
+    local_end(&l->head);
+}
+
+static void on_answer(void *data, int fd, uint32_t events)
+{
+    struct local *l = data;
+    (void)fd;
+    (void)events;
+    read_answer(&l->dial);
+    if (l->dial.done)
+        on_dialled(l);
+}
+
+static void on_late(void *data)
+{
+    struct local *l = data;
+    dial_fail(&l->dial, NT_E_TIMEOUT, "the workspace has not answered in time");
+    on_dialled(l);
+}
+
+/* A connection to the guest, on which nothing but HELLO has been said. The server gives it at once,
+ * whatever the port does. */
+static int connect_guest(struct proxy *p, struct dial *ret, struct nt_error *reterr)
 {
     nt_auto(nt_buf_done) struct nt_buf path = NT_BUF(1024);
     nt_buf_add(&path, "/v1/sandboxes/");
@@ -197,46 +261,55 @@ static int dial(struct proxy *p, struct nt_error *reterr)
                                      reterr)
         < 0)
         return -1;
-    struct dial d = { .fd = fd, .port = p->port, .reterr = reterr };
-    if (early.size > sizeof(d.in))
+    if (early.size > sizeof(ret->in))
         return nt_fail(reterr, NT_E_RESPONSE, "the workspace's guest broke the protocol");
     if (early.size)
-        memcpy(d.in, early.data, early.size);
-    d.size = early.size;
-    struct nt_watch *watch = p->loop->ops->watch(p->loop, fd, NT_READABLE, on_answer, &d);
-    struct nt_timer *late = p->loop->ops->timer(p->loop, ANSWER_MS, 0, on_late, &d);
-    int status = -1;
-    if (!watch || !late) {
-        nt_fail(reterr, NT_E_MEMORY, "no memory for a connection");
-    } else {
-        take_frames(&d);
-        status = p->call->host->wait(p->call, &d.done, reterr);
+        memcpy(ret->in, early.data, early.size);
+    ret->size = early.size;
+    ret->fd = nt_take_fd(fd);
+    ret->port = p->port;
+    return 0;
+}
+
+/* Pre-flight: nothing else is to be done meanwhile. */
+static int wait_dialled(struct local *l, struct nt_error *reterr)
+{
+    struct proxy *p = l->head.proxy;
+    int status = p->call->host->wait(p->call, &l->dial.done, reterr);
+    if (status == 0 && !l->dial.is_ok) {
+        *reterr = l->dial.error;
+        status = -1;
     }
-    p->loop->ops->watch_end(watch);
-    p->loop->ops->timer_end(late);
-    return status < 0 || !d.is_ok ? -1 : nt_take_fd(fd);
+    local_end(&l->head);
+    return status;
 }
 
 int carry_local(struct proxy *p, int client, struct nt_error *reterr)
 {
-    int guest = dial(p, reterr);
-    if (guest < 0 && reterr->code == NT_E_NOT_LOCAL)
-        return -1;
-    struct local *l = guest >= 0 && client >= 0 ? calloc(1, sizeof(*l)) : NULL;
-    if (!l) {
-        nt_relay_reset(client);
-        if (guest >= 0)
-            close(guest);
-        return guest < 0 ? -1 : client < 0 ? 0 : nt_fail(reterr, NT_E_MEMORY, "no memory");
+    struct local *l = calloc(1, sizeof(*l));
+    int status = l ? 0 : nt_fail(reterr, NT_E_MEMORY, "no memory for a connection");
+    if (l) {
+        *l = (struct local){ .client = -1, .dial = { .fd = -1, .error = NT_ERROR_INIT } };
+        status = connect_guest(p, &l->dial, reterr);
     }
-    nt_relay_init(&l->relay, client, guest, &p->pipes);
+    if (status < 0) {
+        free(l);
+        if (client >= 0 && reterr->code != NT_E_NOT_LOCAL)
+            nt_relay_reset(client);
+        return -1;
+    }
+    l->client = client;
     carried_add(p, &l->head, local_end);
-    l->watches[0] = p->loop->ops->watch(p->loop, client, NT_READABLE, on_client, l);
-    l->watches[1] = p->loop->ops->watch(p->loop, guest, NT_READABLE, on_guest, l);
-    if (!l->watches[0] || !l->watches[1]) {
+    l->answer = p->loop->ops->watch(p->loop, l->dial.fd, NT_READABLE, on_answer, l);
+    l->late = p->loop->ops->timer(p->loop, ANSWER_MS, 0, on_late, l);
+    if (!l->answer || !l->late) {
         local_end(&l->head);
         return nt_fail(reterr, NT_E_MEMORY, "no memory for a connection");
     }
-    turn(l, NT_RELAY_ALL);
+    take_frames(&l->dial);
+    if (client < 0)
+        return wait_dialled(l, reterr);
+    if (l->dial.done)
+        on_dialled(l);
     return 0;
 }

@@ -39,7 +39,9 @@ void carried_add(struct proxy *p, struct carried *c, void (*end)(struct carried 
 void carried_remove(struct carried *c);
 
 /* Carries a connection (fd is taken, in any case) to the port; client -1: pre-flight only, the
- * port is dialled and let go. NT_E_NOT_LOCAL: there is no short way here (fd is not taken then). */
+ * port is dialled, waited for and let go. NT_E_NOT_LOCAL: there is no short way here (fd is not
+ * taken then). The short way does not wait for the port: 0 says that it is dialled, and a refusal
+ * resets the client later. */
 int carry_local(struct proxy *p, int fd, struct nt_error *reterr);
 int carry_remote(struct proxy *p, int fd, struct nt_error *reterr);
 

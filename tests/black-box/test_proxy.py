@@ -6,11 +6,12 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
 from conftest import BIN, Nanoterm
-from test_ports import ask, echo, end, free_port
+from test_ports import ECHO, ask, echo, end, free_port
 
 
 class Remote(Nanoterm):
@@ -102,6 +103,43 @@ def test_a_thousand_one_after_the_other_and_a_hundred_at_once(nanoterm):
     program.send_signal(signal.SIGINT)
     program.communicate(timeout=20)
     assert program.returncode in (130, -signal.SIGINT)
+    end(inside)
+
+
+# Listens, with room for one that is not accepted; answers everybody once it has read a line.
+DEAF = ECHO.replace("s.listen()", "s.listen(0)").replace("while True:", "sys.stdin.readline(); s.listen(512)\nwhile True:")
+
+
+def test_slow_dials_hold_up_nobody(cli):
+    """The first connection (the pre-flight) fills the backlog: the guest gives each further one ten seconds."""
+    assert DEAF.count("listen(0)") == DEAF.count("readline") == 1
+    ws = cli.create()
+    inside = cli.start("exec", ws, "--", "python3", "-c", DEAF, "3000", stdin=subprocess.PIPE)
+    assert inside.stdout.readline() == b"ready\n"
+    program, port = proxy(cli, ws)
+    held = [socket.create_connection(("127.0.0.1", port), 120) for _ in range(60)]
+    begin = time.monotonic()
+    for s in held:
+        with pytest.raises(ConnectionResetError):
+            s.recv(1)
+        s.close()
+    assert time.monotonic() - begin < 120  # one after the other they are ten minutes
+
+    slow = [socket.create_connection(("127.0.0.1", port), 120) for _ in range(10)]
+    inside.stdin.write(b"now\n")
+    inside.stdin.flush()
+    held = [socket.create_connection(("127.0.0.1", port), 120) for _ in range(100)]
+    for i, s in enumerate(held + slow):
+        s.sendall(b"%d" % i)
+        s.shutdown(socket.SHUT_WR)
+    for i, s in enumerate(held + slow):
+        got = b""
+        while piece := s.recv(65536):
+            got += piece
+        assert got == b"%d" % i
+        s.close()
+    program.send_signal(signal.SIGINT)
+    program.communicate(timeout=20)
     end(inside)
 
 
