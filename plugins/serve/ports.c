@@ -3,52 +3,19 @@
  * remembers; see ports.h. */
 #include "ports.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "plugins/serve/act.h"
+#include "plugins/serve/port_socket.h"
 #include "plugins/serve/store/store.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 #include "sdk/json.h"
 
-#define BACKLOG 512
-
 /* --- sockets of this machine --------------------------------------------------------------- */
-
-union address {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-};
-
-static socklen_t read_address(const char *text, uint16_t port, union address *ret)
-{
-    *ret = (union address){ .any = { 0 } };
-    if (inet_pton(AF_INET, text, &ret->v4.sin_addr) == 1) {
-        ret->v4.sin_family = AF_INET;
-        ret->v4.sin_port = htons(port);
-        return sizeof(ret->v4);
-    }
-    if (inet_pton(AF_INET6, text, &ret->v6.sin6_addr) == 1) {
-        ret->v6.sin6_family = AF_INET6;
-        ret->v6.sin6_port = htons(port);
-        return sizeof(ret->v6);
-    }
-    return 0;
-}
-
-static bool is_loopback(const union address *a)
-{
-    if (a->any.sa_family == AF_INET)
-        return ntohl(a->v4.sin_addr.s_addr) >> 24 == 127;
-    return IN6_IS_ADDR_LOOPBACK(&a->v6.sin6_addr);
-}
 
 static int read_port(const json_t *body, const char *name, uint16_t *ret, struct nt_error *reterr)
 {
@@ -66,7 +33,6 @@ int port_parse(const struct server *server, const json_t *body, bool is_local,
     struct port_wish wish = { .address = "127.0.0.1", .fd = -1 };
     const json_t *host = json_object_get(body, "host_port");
     const json_t *address = json_object_get(body, "address");
-    union address parsed;
     if (!(server->engine_ops->caps & NT_ENGINE_PASS_FDS))
         return nt_fail(reterr, NT_E_UNSUPPORTED, "the engine %.40s cannot publish ports",
                        server->engine_name);
@@ -83,12 +49,12 @@ int port_parse(const struct server *server, const json_t *body, bool is_local,
             return nt_fail(reterr, NT_E_INVALID, "address must be an IP address");
         memcpy(wish.address, text, strlen(text) + 1);
     }
-    if (!read_address(wish.address, 0, &parsed))
+    if (!port_is_address(wish.address))
         return nt_fail(reterr, NT_E_INVALID, "address must be an IP address");
-    if (!is_local && !is_loopback(&parsed))
+    if (!is_local && !port_is_loopback(wish.address))
         return nt_fail(reterr, NT_E_FORBIDDEN,
                        "only somebody at the server's machine may publish beyond its loopback");
-    if (!is_local && wish.host_port && wish.host_port < 1024)
+    if (!is_local && wish.host_port && wish.host_port < PORT_LOW_END)
         return nt_fail(reterr, NT_E_FORBIDDEN,
                        "only somebody at the server's machine may publish a port below 1024");
     *ret = wish;
@@ -116,26 +82,22 @@ static int fail_to_listen(const struct port_wish *w, int sys, struct nt_error *r
                        w->address);
 }
 
-int port_listen(struct port_wish *w, struct nt_error *reterr)
+int port_listen(struct server *server, struct port_wish *w, struct nt_error *reterr)
 {
-    union address a;
-    socklen_t size = read_address(w->address, w->host_port, &a);
-    int on = 1;
-    if (!size)
+    const struct server_given *given = server->options ? server->options->given : NULL;
+    if (!port_is_address(w->address))
         return nt_fail(reterr, NT_E_INVALID, "%s is not an IP address", w->address);
-    nt_autoclose int fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return fail_to_listen(w, errno, reterr);
-    /* So that a port can be had again while old connections linger; two listeners it never allows.
-     */
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    if (a.any.sa_family == AF_INET6)
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-    if (bind(fd, &a.any, size) < 0 || listen(fd, BACKLOG) < 0 || getsockname(fd, &a.any, &size) < 0)
-        return fail_to_listen(w, errno, reterr);
-    w->host_port = ntohs(a.any.sa_family == AF_INET ? a.v4.sin_port : a.v6.sin6_port);
-    w->fd = nt_take_fd(fd);
-    return 0;
+    int sys = port_socket(w->address, w->host_port, &w->fd, &w->host_port);
+    if (sys != EACCES || !given || !given->listen)
+        return sys ? fail_to_listen(w, sys, reterr) : 0;
+    /* Root's server gave up the right to low ports; its monitor has it. */
+    struct nt_error error = NT_ERROR_INIT;
+    if (given->listen(w->address, w->host_port, &w->fd, &error) == 0)
+        return 0;
+    if (error.sys)
+        return fail_to_listen(w, error.sys, reterr);
+    *reterr = error;
+    return -1;
 }
 
 void ports_close(struct port_wish *wishes, uint32_t count)
@@ -355,7 +317,7 @@ static void restore_next(struct restoring *r)
     memcpy(wish.address, row->address, sizeof(wish.address));
     if (r->is_held[r->at])
         note(r, NULL);
-    else if (port_listen(&wish, &error) < 0
+    else if (port_listen(r->server, &wish, &error) < 0
              || give(r->server, r->ws_id, &wish, on_restored, r, &error) < 0)
         note(r, &error);
 }

@@ -22,8 +22,9 @@ struct port_wish {
  * passes no descriptors). */
 int port_parse(const struct server *server, const json_t *body, bool is_local,
                struct port_wish *ret, struct nt_error *reterr);
-/* Makes the socket of a wish and fills host_port. NT_E_CONFLICT (port_taken): it is in use. */
-int port_listen(struct port_wish *wish, struct nt_error *reterr);
+/* Makes the socket of a wish and fills host_port. NT_E_CONFLICT (port_taken): it is in use. A
+ * server of root has a port below 1024 made by its monitor, and waits for it. */
+int port_listen(struct server *server, struct port_wish *wish, struct nt_error *reterr);
 void ports_close(struct port_wish *wishes, uint32_t count);
 
 /* Gives the sockets of the wishes (taken) to the guest and writes their rows; done once, later (or

@@ -76,6 +76,9 @@ struct server_given {
     void (*leave)(void); /* draining: it may lose it */
     int (*handover)(const char *program, struct nt_error *reterr);
     const struct tls_files *tls; /* NULL: the listeners are plain */
+    /* A socket that listens on a port below 1024. reterr->sys: why not, if the kernel said so.
+     * *Waits.* */
+    int (*listen)(const char *address, uint16_t port, int *ret_fd, struct nt_error *reterr);
 };
 
 /* How a server is to run. Texts are borrowed while it lives. */

@@ -82,6 +82,51 @@ def test_a_published_port_outlives_the_server(fresh):
         ask(port)
 
 
+def low_port():
+    """A port below 1024 that nobody has; 0 for a user who may not have one."""
+    for port in range(1023, 512, -1):
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except PermissionError:
+                return 0
+            except OSError:
+                continue
+    raise AssertionError("no port below 1024 is free")
+
+
+def test_a_low_port_is_for_who_may_have_it(fresh):
+    """Also where the part of root's server that talks to clients has given its privilege up."""
+    nanoterm = fresh()
+    port = low_port()
+    if not port:
+        done = nanoterm("--json", "ws", "create", "--no-internet", "-p", "1023:3000")
+        assert done.status == 5 and done.error["code"] == "forbidden" and "1024" in done.error["hint"], done
+        assert nanoterm.ok("--json", "ws", "list").json == []
+        return
+    ws = nanoterm.create("--no-internet", "-p", f"{port}:3000")
+    program = echo(nanoterm, ws)
+    assert ask(port) == b"hello"
+    done = nanoterm("--json", "ws", "create", "--no-internet", "-p", f"{port}:3000")
+    assert done.status == 7 and done.error["code"] == "port_taken", done
+    pid = nanoterm.server_pid()
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not is_alive(pid), 20, "the server to end")
+    assert ask(port) == b"hello"
+    end(program)
+    nanoterm.ok("ws", "stop", ws)
+    with pytest.raises(ConnectionRefusedError):
+        ask(port)
+    nanoterm.ok("ws", "start", ws)  # a new server makes the socket again
+    row = rows(nanoterm, ws, "mapped")[0]
+    assert (row["host_port"], row["address"], row["notice"]) == (port, "127.0.0.1", None)
+    program = echo(nanoterm, ws)
+    assert ask(port) == b"hello"
+    end(program)
+
+
 def test_stop_and_start_publish_again(fresh):
     nanoterm = fresh()
     port = free_port()

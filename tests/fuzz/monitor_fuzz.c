@@ -24,6 +24,8 @@ static size_t whole_size(uint32_t kind)
         return sizeof(struct wire_create);
     case WIRE_KEEP:
         return sizeof(struct wire_keep);
+    case WIRE_LISTEN:
+        return sizeof(struct wire_listen);
     case WIRE_OWNER_KEY:
     case WIRE_READY:
     case WIRE_LEAVE:

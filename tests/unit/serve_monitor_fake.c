@@ -2,6 +2,7 @@
 /* serve_monitor_fake.c - see serve_monitor_fake.h. */
 #include "serve_monitor_fake.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -255,6 +256,20 @@ static int act_handover(void *data, const char *program, struct nt_error *reterr
                : nt_fail(reterr, NT_E_FORBIDDEN, "another user's program");
 }
 
+/* No real port: a descriptor like any other. ::1 is one that is taken. */
+static int act_listen(void *data, const char *address, uint16_t port, int *ret_fd,
+                      struct nt_error *reterr)
+{
+    struct fake_monitor *f = data;
+    f->listens++;
+    if (port < 1 || port > 1023 || strspn(address, "0123456789abcdefABCDEF:.") != strlen(address))
+        abort();
+    if (strcmp(address, "::1") == 0)
+        return nt_fail_sys(reterr, EADDRINUSE, "cannot listen");
+    *ret_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return *ret_fd < 0 ? nt_fail_sys(reterr, errno, "cannot open") : 0;
+}
+
 static const struct monitor_acts acts = {
     .send = act_send,
     .owner_key = act_owner_key,
@@ -264,6 +279,7 @@ static const struct monitor_acts acts = {
     .debug = act_debug,
     .leave = act_leave,
     .handover = act_handover,
+    .listen = act_listen,
 };
 
 static int64_t now_ms(struct nt_loop *loop)

@@ -27,7 +27,7 @@ struct fake_monitor {
     _Alignas(16) uint8_t before[WIRE_MAX];
     size_t last_size, before_size;
     int last_fd;
-    unsigned sent, keys, readies, failures, notes, leaves, handovers;
+    unsigned sent, keys, readies, failures, notes, leaves, handovers, listens;
 };
 
 void fake_monitor_begin(struct fake_monitor *f);

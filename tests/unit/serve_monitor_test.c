@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -118,6 +119,47 @@ static void an_id_is_never_a_path(void **state)
     assert_int_equal(f.begun, 0);
     assert_null(call(WIRE_REMOVE, 1, "ws_1"));
     assert_int_equal(f.begun, 1);
+}
+
+static const char *want_port(const char *address, uint32_t port)
+{
+    struct wire_listen m = { .head = { .kind = WIRE_LISTEN, .number = 9 }, .port = port };
+    snprintf(m.address, sizeof(m.address), "%s", address);
+    return monitor_message(f.monitor, &m, sizeof(m));
+}
+
+static void only_low_ports_of_addresses_are_made(void **state)
+{
+    (void)state;
+    static const char *const bad[] = { "",           "localhost", "127.0.0.1:80", "127.0.0.1\n",
+                                       "127.0.0.1 ", "/run/x",    "::1%lo",       "0x7f.1" };
+    assert_null(say(WIRE_READY, 0));
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_non_null(want_port(bad[i], 80));
+    static const uint32_t ports[] = { 0, 1024, 8080, 65535, 65536 + 80 };
+    for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++)
+        assert_non_null(want_port("127.0.0.1", ports[i]));
+    struct wire_listen m = { .head = { .kind = WIRE_LISTEN, .number = 9 }, .port = 80 };
+    memset(m.address, '1', sizeof(m.address)); /* a text that does not end */
+    assert_non_null(monitor_message(f.monitor, &m, sizeof(m)));
+    m = (struct wire_listen){ .head = { .kind = WIRE_LISTEN }, .port = 80, .address = "127.0.0.1" };
+    assert_non_null(monitor_message(f.monitor, &m, sizeof(m)));
+    assert_int_equal(f.listens, 0);
+
+    assert_null(want_port("127.0.0.1", 80));
+    struct wire_error answer;
+    assert_int_equal(f.last_size, sizeof(answer));
+    memcpy(&answer, f.last, sizeof(answer));
+    assert_int_equal(answer.head.kind, WIRE_SOCKET);
+    assert_int_equal(answer.head.number, 9);
+    assert_true(f.last_fd >= 0);
+    assert_null(want_port("::1", 1023));
+    memcpy(&answer, f.last, sizeof(answer));
+    assert_int_equal(answer.error.sys, EADDRINUSE);
+    assert_int_equal(f.last_fd, -1);
+    assert_null(say(WIRE_LEAVE, 0));
+    assert_non_null(want_port("127.0.0.1", 80)); /* it drains: nothing new begins */
+    assert_int_equal(f.listens, 2);
 }
 
 static void a_create_is_bounded(void **state)
@@ -425,14 +467,14 @@ static void an_answer_is_waited_for_and_the_rest_comes_later(void **state)
     for (int i = 0; i < 3; i++)
         assert_int_equal(send(e.peer, &other, sizeof(other), 0), sizeof(other));
     assert_int_equal(send(e.peer, &answer, sizeof(answer), 0), sizeof(answer));
-    assert_int_equal(channel_wait(e.channel, WIRE_ANSWER, 3, &got, sizeof(got), 5000), 0);
+    assert_int_equal(channel_wait(e.channel, WIRE_ANSWER, 3, &got, sizeof(got), NULL, 5000), 0);
     assert_int_equal(got.number, 3);
     assert_int_equal(e.messages, 0);
     while (e.messages < 3)
         uv_run(&e.uv, UV_RUN_ONCE);
     close(e.peer);
     e.peer = -1;
-    assert_int_equal(channel_wait(e.channel, WIRE_ANSWER, 4, &got, sizeof(got), 5000), -1);
+    assert_int_equal(channel_wait(e.channel, WIRE_ANSWER, 4, &got, sizeof(got), NULL, 5000), -1);
     end_end(&e);
 }
 
@@ -443,6 +485,7 @@ int main(void)
         WITH_MONITOR(a_create_reaches_the_engine_and_its_end_comes_back),
         cmocka_unit_test(every_size_but_its_own_is_refused),
         WITH_MONITOR(an_id_is_never_a_path),
+        WITH_MONITOR(only_low_ports_of_addresses_are_made),
         WITH_MONITOR(a_create_is_bounded),
         WITH_MONITOR(a_record_is_kept_and_comes_back_before_its_result),
         WITH_MONITOR(a_record_is_a_text_that_ends),

@@ -275,7 +275,7 @@ static void on_all_known(void *data, const struct nt_error *error)
         nt_fail(&failure, NT_E_QUOTA, "a workspace has at most %u published ports", PORTS_MAX);
         nt_copy_text(failure.server_code, sizeof(failure.server_code), "quota_exceeded");
         publish_end(p, &failure);
-    } else if (port_listen(&p->wish, &failure) < 0) {
+    } else if (port_listen(exchange_server(p->x), &p->wish, &failure) < 0) {
         if (!failure.server_code[0] && failure.code == NT_E_FORBIDDEN)
             nt_copy_text(failure.server_code, sizeof(failure.server_code), "forbidden");
         publish_end(p, &failure);

@@ -102,7 +102,7 @@ static bool has_ports(struct creation *c)
     struct nt_error error = NT_ERROR_INIT;
     c->error = error;
     for (uint32_t i = 0; i < c->body.port_count; i++) {
-        if (port_listen(&c->body.ports[i], &c->error) == 0)
+        if (port_listen(c->server, &c->body.ports[i], &c->error) == 0)
             continue;
         c->body.ws.status = WORKSPACE_DESTROYED;
         if (store_workspace_undo(c->server->store, &c->body.ws, on_undone, c, &error) < 0)

@@ -311,6 +311,7 @@ static int serve(struct nt_error *reterr)
         .leave = client_leave,
         .handover = client_handover,
         .tls = api.has_tls ? &api.tls : NULL,
+        .listen = client_listen,
     };
     struct server_options options = {
         .engine_ops = client_engine_ops(&api.plan),

@@ -282,7 +282,7 @@ size_t channel_queued(const struct channel *c)
 }
 
 int channel_wait(struct channel *c, uint32_t kind, uint64_t number, void *ret, size_t size,
-                 int64_t wait_ms)
+                 int *ret_fd, int64_t wait_ms)
 {
     int64_t end = c->loop->ops->now_ms(c->loop) + wait_ms;
     int status = -1;
@@ -304,11 +304,13 @@ int channel_wait(struct channel *c, uint32_t kind, uint64_t number, void *ret, s
         struct wire_head head = { 0 };
         memcpy(&head, c->bytes, (size_t)n < sizeof(head) ? (size_t)n : sizeof(head));
         if (head.kind == kind && head.number == number) {
-            nt_closep(&fd);
             if ((size_t)n == size) {
                 memcpy(ret, c->bytes, size);
                 status = 0;
             }
+            if (status == 0 && ret_fd)
+                *ret_fd = nt_take_fd(fd);
+            nt_closep(&fd);
             break;
         }
         if (push(&c->held, c->bytes, (size_t)n, fd) < 0) {

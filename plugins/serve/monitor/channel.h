@@ -27,8 +27,9 @@ int channel_send(struct channel *channel, const void *message, size_t size, int 
 /* Messages that wait to leave, in bytes. */
 size_t channel_queued(const struct channel *channel);
 /* Waits for the message of that kind and number; others come later, in their order. *Waits.*
- * 0, or -1: closed, too late, or not of that size. */
+ * ret_fd: the descriptor that came with it, the caller's, or -1; NULL: it is closed. 0, or -1:
+ * closed, too late, or not of that size. */
 int channel_wait(struct channel *channel, uint32_t kind, uint64_t number, void *ret, size_t size,
-                 int64_t wait_ms);
+                 int *ret_fd, int64_t wait_ms);
 
 #endif

@@ -196,6 +196,7 @@ static size_t size_of(uint32_t kind)
     case WIRE_RECORD:
         return sizeof(struct wire_record);
     case WIRE_STREAM:
+    case WIRE_SOCKET: /* it came too late: nobody waits for it */
         return sizeof(struct wire_error);
     case WIRE_EVENT:
         return sizeof(struct wire_event);
@@ -236,7 +237,7 @@ static bool on_message(void *data, const void *message, size_t size, int fd)
             on_stream(message, fd);
         else if (head->kind == WIRE_EVENT)
             on_event(message);
-        else
+        else if (head->kind == WIRE_ACCEPTED)
             on_accepted(message, fd);
     }
     if (!takes_fd)
@@ -502,7 +503,8 @@ void client_note(const char *line)
 
 static int wait_for(uint64_t number, struct wire_answer *answer, struct nt_error *reterr)
 {
-    if (channel_wait(client.channel, WIRE_ANSWER, number, answer, sizeof(*answer), WAIT_MS) < 0)
+    if (channel_wait(client.channel, WIRE_ANSWER, number, answer, sizeof(*answer), NULL, WAIT_MS)
+        < 0)
         return nt_fail(reterr, NT_E_UNAVAILABLE, "the engine's process does not answer");
     if (!answer->error.code)
         return 0;
@@ -533,6 +535,27 @@ int client_handover(const char *program, struct nt_error *reterr)
         return nt_fail(reterr, NT_E_INVALID, "not the absolute path of a program");
     (void)channel_send(client.channel, &request, sizeof(request), -1);
     return wait_for(request.head.number, &answer, reterr);
+}
+
+int client_listen(const char *address, uint16_t port, int *ret_fd, struct nt_error *reterr)
+{
+    struct wire_listen request = { .head = { WIRE_LISTEN, 0, ++client.number }, .port = port };
+    struct wire_error answer;
+    int fd = -1;
+    wire_text(request.address, sizeof(request.address), address);
+    if (wire_request(&request, sizeof(request)))
+        return nt_fail(reterr, NT_E_INVALID, "%s is not an address", address);
+    (void)channel_send(client.channel, &request, sizeof(request), -1);
+    if (channel_wait(client.channel, WIRE_SOCKET, request.head.number, &answer, sizeof(answer), &fd,
+                     WAIT_MS)
+        < 0)
+        return nt_fail(reterr, NT_E_UNAVAILABLE, "the engine's process does not answer");
+    if (fd >= 0) {
+        *ret_fd = fd;
+        return 0;
+    }
+    *reterr = answer.error;
+    return answer.error.code ? -1 : nt_fail(reterr, NT_E_INTERNAL, "no socket came");
 }
 
 int client_begin(struct nt_loop *loop, int fd, const struct wire_plan *plan,

@@ -23,6 +23,7 @@ const struct nt_engine_ops *client_engine_ops(const struct wire_plan *plan);
 /* *Waits.* */
 int client_owner_key(uint8_t ret_hash[32], bool *ret_made, struct nt_error *reterr);
 int client_handover(const char *program, struct nt_error *reterr);
+int client_listen(const char *address, uint16_t port, int *ret_fd, struct nt_error *reterr);
 void client_ready(void);
 void client_leave(void);
 void client_note(const char *line);

@@ -338,6 +338,20 @@ static const char *do_handover(struct monitor *m, const void *message)
     return NULL;
 }
 
+/* Nothing of it is kept: what the API process does not take is closed with the channel, which holds
+ * a bounded number of them. */
+static const char *do_listen(struct monitor *m, const void *message)
+{
+    const struct wire_listen *request = message;
+    struct wire_error word = { .head = head_of(WIRE_SOCKET, request->head.number),
+                               .error = NT_ERROR_INIT };
+    int fd = -1;
+    if (m->acts.listen(m->data, request->address, (uint16_t)request->port, &fd, &word.error) < 0)
+        fd = -1;
+    send(m, &word, sizeof(word), fd);
+    return NULL;
+}
+
 /* --- the table ----------------------------------------------------------------------------- */
 
 static const struct {
@@ -361,6 +375,7 @@ static const struct {
     [WIRE_OPEN_STREAM] = { do_open_stream, IN_SERVICE | IN_DRAIN, false },
     [WIRE_KEEP] = { do_call, IN_ANY, false },
     [WIRE_RECALL] = { do_call, IN_ANY, false },
+    [WIRE_LISTEN] = { do_listen, IN_SETUP | IN_SERVICE, false },
 };
 
 const char *monitor_message(struct monitor *m, const void *message, size_t size)

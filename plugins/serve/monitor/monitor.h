@@ -24,6 +24,9 @@ struct monitor_acts {
     void (*debug)(void *data, const char *event, const char *fields);
     void (*leave)(void *data);
     int (*handover)(void *data, const char *program, struct nt_error *reterr);
+    /* Makes a socket that listens on a port below 1024. */
+    int (*listen)(void *data, const char *address, uint16_t port, int *ret_fd,
+                  struct nt_error *reterr);
 };
 
 int monitor_new(struct nt_loop *loop, const struct nt_engine_ops *ops,

@@ -32,6 +32,7 @@
 #include "plugins/serve/monitor/drop.h"
 #include "plugins/serve/monitor/monitor.h"
 #include "plugins/serve/monitor/store_folder.h"
+#include "plugins/serve/port_socket.h"
 #include "plugins/serve/store/store.h"
 #include "plugins/serve/tls_files.h"
 #include "sdk/buf.h"
@@ -190,6 +191,20 @@ static int act_handover(void *data, const char *program, struct nt_error *reterr
     return 0;
 }
 
+/* Beyond loopback only for root's own commands, which ask by name: nobody else reaches the embedded
+ * server. */
+static int act_listen(void *data, const char *address, uint16_t port, int *ret_fd,
+                      struct nt_error *reterr)
+{
+    struct supervisor *s = data;
+    uint16_t bound;
+    if (!s->options.embedded && !port_is_loopback(address))
+        return nt_fail(reterr, NT_E_FORBIDDEN,
+                       "only somebody at the server's machine may publish beyond its loopback");
+    int sys = port_socket(address, port, ret_fd, &bound);
+    return sys ? nt_fail_sys(reterr, sys, "cannot listen") : 0;
+}
+
 static const struct monitor_acts acts = {
     .send = act_send,
     .owner_key = act_owner_key,
@@ -199,6 +214,7 @@ static const struct monitor_acts acts = {
     .debug = act_debug,
     .leave = act_leave,
     .handover = act_handover,
+    .listen = act_listen,
 };
 
 /* --- the API process ----------------------------------------------------------------------- */

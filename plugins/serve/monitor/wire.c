@@ -2,6 +2,7 @@
 /* wire.c - looks at what the API process sent, before anything else does. */
 #include "wire.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -110,6 +111,21 @@ static const char *check_handover(const void *message)
     return NULL;
 }
 
+static const char *check_listen(const void *message)
+{
+    const struct wire_listen *m = message;
+    if (m->head.number == 0 || m->reserved)
+        return "a request without a number";
+    if (m->port < 1 || m->port >= 1024)
+        return "not a port that needs privilege";
+    struct in6_addr any; /* room for both kinds */
+    if (!is_filled(m->address, sizeof(m->address))
+        || (inet_pton(AF_INET, m->address, &any) != 1
+            && inet_pton(AF_INET6, m->address, &any) != 1))
+        return "not an address";
+    return NULL;
+}
+
 static const char *check_numbered(const void *message)
 {
     const struct wire_head *m = message;
@@ -136,6 +152,7 @@ static const struct {
     [WIRE_OPEN_STREAM] = { sizeof(struct wire_call), check_call },
     [WIRE_KEEP] = { sizeof(struct wire_keep), check_keep },
     [WIRE_RECALL] = { sizeof(struct wire_call), check_call },
+    [WIRE_LISTEN] = { sizeof(struct wire_listen), check_listen },
 };
 
 const char *wire_request(const void *message, size_t size)

@@ -38,6 +38,7 @@ enum wire_request_kind {
     WIRE_OPEN_STREAM,
     WIRE_KEEP,
     WIRE_RECALL,
+    WIRE_LISTEN,   /* a socket that listens on a port below 1024; answered with SOCKET */
     WIRE_REQUESTS, /* how many there are, and one more */
 };
 
@@ -56,6 +57,7 @@ enum wire_word_kind {
     WIRE_EVENT,     /* of the engine */
     WIRE_ACCEPTED,  /* a connection from inside to the way out, as a descriptor */
     WIRE_END,       /* begin to stop */
+    WIRE_SOCKET,    /* to LISTEN: the socket, or why not (sys: what the kernel said) */
 };
 
 /* Head of every message. number: the caller's, for what is answered; never 0, never twice in
@@ -96,6 +98,13 @@ struct wire_keep {
 struct wire_record {
     struct wire_head head;
     char record[NT_RECORD_MAX];
+};
+
+struct wire_listen {
+    struct wire_head head;
+    uint32_t port; /* 1 to 1023: all others the API process can have by itself */
+    uint32_t reserved;
+    char address[48];
 };
 
 struct wire_error {
