@@ -15,12 +15,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <linux/landlock.h>
 #include <linux/magic.h>
 #include <linux/mount.h>
 #include <linux/seccomp.h>
 
 #include "doctor.h"
+#include "plugins/sandbox-enforce/enforce/enforce.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
@@ -257,13 +257,17 @@ static int say_idmap(struct nt_call *call, struct nt_error *reterr)
 static int say_filters(struct nt_call *call, struct nt_error *reterr)
 {
     char detail[64];
-    long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-    snprintf(detail, sizeof(detail), "ABI %ld", abi);
+    int abi = enforce_landlock_version();
+    snprintf(detail, sizeof(detail), "ABI %d: files%s%s", abi, abi >= 4 ? ", TCP ports" : "",
+             abi >= 6 ? ", signals and abstract sockets" : "");
     uint32_t action = SECCOMP_RET_USER_NOTIF;
     bool has_notify = syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
     if (doctor_say(call, "landlock", abi > 0 ? FINE : WARN,
                    abi > 0 ? detail : "not offered by this kernel",
-                   abi > 0 ? "" : "boot with lsm=landlock,…; --harden needs it", -1, reterr)
+                   abi > 0 ? ""
+                           : "boot with lsm=landlock,…: --harden and plugins of third parties need "
+                             "it, and root's server is fenced less without",
+                   -1, reterr)
         < 0)
         return -1;
     return doctor_say(call, "seccomp notify", has_notify ? FINE : WARN,
