@@ -334,7 +334,7 @@ static int fail_layer(int sys, enum enforce_layer layer, struct nt_error *reterr
     nt_fail(reterr, NT_E_UNAVAILABLE, "this kernel cannot confine the plugin: %s",
             enforce_layer_name(layer));
     if (layer == ENFORCE_FILES || layer == ENFORCE_SCOPES)
-        return nt_hint(reterr, "%s; or do without: nanoterm config set plugin.weaker %s",
+        return nt_hint(reterr, "%s; or do without it: " RULES_WEAKER_VARIABLE "=%s",
                        enforce_layer_remedy(layer), enforce_layer_name(layer));
     return nt_hint(reterr, "%s", enforce_layer_remedy(layer));
 }

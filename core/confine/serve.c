@@ -21,6 +21,7 @@
 
 #define PATH_MAX_BYTES (16u * 1024)
 #define TEXT_MAX (64u * 1024)
+#define TIMEOUT_MAX_MS ((int64_t)24 * 3600 * 1000)
 #define VALUES_MAX 256u
 #define HEADERS_MAX 32u
 
@@ -118,7 +119,7 @@ static int serve_request(struct confined *c, struct wire_reader *r, struct nt_er
     req.body = wire_get_bytes(r);
     if (!wire_is_whole(r))
         return broken(c, reterr);
-    if (req.timeout_ms < 0)
+    if (req.timeout_ms < 0 || req.timeout_ms > TIMEOUT_MAX_MS)
         req.timeout_ms = 0;
     if (req.max_body_bytes > WIRE_BODY_MAX)
         req.max_body_bytes = WIRE_BODY_MAX;
@@ -259,7 +260,16 @@ static int serve_message(struct confined *c, struct wire_reader *r, struct nt_er
     const char *text = wire_need_text(r, TEXT_MAX);
     if (!wire_is_whole(r))
         return broken(c, reterr);
-    c->call->host->message(c->call, level, text);
+    /* Each line is told as the plugin's: one that begins with "nanoterm:" would be the core's. */
+    nt_auto(nt_buf_done) struct nt_buf lines = NT_BUF(4 * (size_t)TEXT_MAX);
+    nt_buf_addf(&lines, "%s: ", c->options.plugin->name);
+    for (const char *p = text; *p; p++) {
+        nt_buf_add_char(&lines, *p);
+        if (*p == '\n')
+            nt_buf_add(&lines, "  ");
+    }
+    if (nt_buf_ok(&lines))
+        c->call->host->message(c->call, level, nt_buf_text(&lines));
     return 0;
 }
 

@@ -116,8 +116,12 @@ static json_t *understand(const struct nt_buf *answer, int status, struct nt_err
         json_loadb(nt_buf_text(answer), answer->size, JSON_REJECT_DUPLICATES, &at);
     const char *failure = nt_json_text(json, "failure"),
                *unavailable = nt_json_text(json, "unavailable");
-    if (unavailable)
-        return nt_fail(reterr, NT_E_UNAVAILABLE, "%s", unavailable), NULL;
+    if (unavailable) {
+        const char *hint = nt_json_text(json, "hint");
+        nt_fail(reterr, NT_E_UNAVAILABLE, "%s", unavailable);
+        nt_hint(reterr, "%s", hint ? hint : "");
+        return NULL;
+    }
     if (failure)
         return nt_fail(reterr, NT_E_PLUGIN_FAILED, "%s", failure), NULL;
     if (!json || !nt_buf_ok(answer))

@@ -170,7 +170,8 @@ static int write_answer(const char *file, struct nt_error *reterr)
         key = result < 0 ? "unavailable" : key;
     }
     if (result < 0 || make_text(fd, file, &text, reterr) < 0) {
-        nt_auto_json json_t *failure = json_pack("{s:s}", key, reterr->message);
+        nt_auto_json json_t *failure =
+            json_pack("{s:s, s:s}", key, reterr->message, "hint", reterr->hint);
         text = failure ? json_dumps(failure, JSON_COMPACT) : NULL;
         if (!text)
             return -1;

@@ -273,6 +273,7 @@ def test_errors_are_the_plugins_own(hostile):
     assert denied["code"] == "system" and "plugin info hostile" in denied["hint"]
     shown = hostile("hostile", "try", "message", cwd=hostile.work)
     assert b"\033[2J" not in shown.stderr and b"forged" in shown.stderr
+    assert b"\nnanoterm: forged" not in shown.stderr and b"warning: hostile: " in shown.stderr
 
 
 @pytest.mark.parametrize("what, why", [("crash", "crashed: SIGABRT"), ("leave", "ended by itself"),
@@ -350,7 +351,7 @@ def test_without_landlock_it_runs_by_name_only(hostile, tmp_path):
     done = attack()
     error = json.loads(done.stderr)
     assert done.returncode == 8 and error["code"] == "sandbox_unavailable" and "files" in error["message"]
-    assert "Landlock" in error["hint"] and "plugin.weaker files" in error["hint"]
+    assert "Landlock" in error["hint"] and "NANOTERM_PLUGIN_WEAKER=files" in error["hint"]
     assert json.loads(attack(NANOTERM_PLUGIN_WEAKER="files").stdout)[0]["result"] == "done"
     hostile.ok("config", "set", "plugin.weaker", "files")
     try:
@@ -358,6 +359,14 @@ def test_without_landlock_it_runs_by_name_only(hostile, tmp_path):
     finally:
         hostile.ok("config", "unset", "plugin.weaker")
     assert attack(NANOTERM_PLUGIN_WEAKER="calls").returncode == 1
+    # Its tables are not read without confinement either, and that is not remembered as its fault.
+    compile_plugin(tmp_path / "hostile.so")
+    checked = [without, BIN, "--json", "plugin", "check", tmp_path / "hostile.so"]
+    rows = json.loads(subprocess.run(checked, env=hostile.env, capture_output=True, timeout=60).stdout)
+    assert rows[-1]["result"] == "failed" and "cannot confine" in rows[-1]["detail"]
+    env = {**hostile.env, "NANOTERM_PLUGIN_WEAKER": "files"}
+    rows = json.loads(subprocess.run(checked, env=env, capture_output=True, timeout=60).stdout)
+    assert "failed" not in [row["result"] for row in rows if row["check"] in ("file", "tables")]
 
 
 def test_a_declared_upgrade_hands_the_connection_over(with_needs):

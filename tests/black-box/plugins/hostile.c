@@ -376,7 +376,7 @@ static int run_try(struct nt_call *call, struct nt_error *reterr)
     else if (strcmp(what, "stranger") == 0)
         send_head(7777, 0), pause();
     else if (strcmp(what, "message") == 0)
-        call->host->message(call, NT_SAY_WARN, "\033[2Jnanoterm: forged"), sys = 0;
+        call->host->message(call, NT_SAY_WARN, "\033[2J\nnanoterm: forged"), sys = 0;
     return emit(call, what, sys, text[0] ? text : NULL, reterr);
 }
 
