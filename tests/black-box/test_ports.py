@@ -82,6 +82,28 @@ def test_a_published_port_outlives_the_server(fresh):
         ask(port)
 
 
+def test_an_open_connection_outlives_the_idle_server(fresh):
+    """The server is not in its path: it may leave, and the next one finds the connection as it was."""
+    nanoterm = fresh()
+    nanoterm.ok("config", "set", "server.idle_ms", "300")
+    port = free_port()
+    ws = nanoterm.create("--no-internet", "-p", f"{port}:3000")
+    job = nanoterm.ok("--json", "exec", ws, "--detach", "--", "python3", "-c", ECHO, "3000").json
+    wait_until(lambda: rows(nanoterm, ws, "listener"), 60, "the program to listen")
+    with socket.create_connection(("127.0.0.1", port), 60) as s:
+        s.sendall(b"first ")
+        pid = nanoterm.server_pid()
+        wait_until(lambda: not pid or not is_alive(pid), 60, "the idle server to leave")
+        s.sendall(b"second ")
+        assert nanoterm.ok("--json", "job", "list", ws).json[0]["id"] == job["id"]  # a new server
+        s.sendall(b"third")
+        s.shutdown(socket.SHUT_WR)
+        got = b""
+        while piece := s.recv(65536):
+            got += piece
+    assert got == b"first second third"
+
+
 def low_port():
     """A port below 1024 that nobody has; 0 for a user who may not have one."""
     for port in range(1023, 512, -1):

@@ -4,12 +4,14 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -299,6 +301,38 @@ static void connections_are_bounded(void **state)
     unpublish(host_port);
 }
 
+/* A connection through a published port is work, though nothing else happens. */
+static void an_open_connection_is_not_idle(void **state)
+{
+    (void)state;
+    struct harness running = harness;
+    harness_start_with(NULL, NULL);
+    uint16_t port;
+    int listener = listen_here(&port);
+    uint16_t host_port = publish(port);
+    int fd = connect_to(host_port), peer = accept(listener, NULL, NULL);
+    assert_true(peer >= 0);
+    struct heard h;
+    int conn = guest_connect();
+    say(conn, frame_number(frame_new(NT_G_CONFIGURE), NT_GT_IDLE_MS, 100));
+    hear(conn, &h);
+    assert_int_equal(h.last, NT_G_OK);
+    heard_done(&h);
+    int guest = (int)syscall(SYS_pidfd_open, harness.pid, 0);
+    struct pollfd p[2] = { { .fd = guest, .events = POLLIN }, { .fd = fd, .events = POLLIN } };
+    assert_int_equal(poll(p, 2, 1000), 0); /* neither ends within ten times the limit */
+    send_all(fd, (const uint8_t *)"ping", 4);
+    char text[5] = "";
+    assert_int_equal(recv(peer, text, 4, MSG_WAITALL), 4);
+    assert_string_equal(text, "ping");
+    close(fd);
+    close(peer);
+    assert_int_equal(harness_exit(), 91); /* now it is */
+    close(guest);
+    close(listener);
+    harness = running;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -310,6 +344,7 @@ int main(void)
         cmocka_unit_test(errors_are_typed),
         cmocka_unit_test(listeners_are_found),
         cmocka_unit_test(connections_are_bounded),
+        cmocka_unit_test(an_open_connection_is_not_idle),
     };
     return cmocka_run_group_tests(tests, harness_start, harness_stop);
 }
