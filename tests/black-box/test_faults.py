@@ -313,3 +313,54 @@ def test_the_server_is_killed_while_eight_clients_work(fresh):
     for path in acknowledged:
         assert there[path.rsplit("/", 1)[1]] == path
     nanoterm.ok("ws", "rm", ws)
+
+
+def launcher_of(nanoterm):
+    """The launcher that is at work for this home's server; None: there is none now."""
+    program = b"nanoterm-launch"
+    home = os.fsencode(str(nanoterm.home))
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            command = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+            parent = int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+            environ = pathlib.Path(f"/proc/{parent}/environ").read_bytes()
+        except OSError:
+            continue
+        if program in command.split(b"\0")[0] and b"HOME=" + home in environ.split(b"\0"):
+            return int(pid)
+    return None
+
+
+def test_the_launcher_is_killed_while_it_creates(fresh):
+    """A create then fails with a type, or succeeds; the same request again makes it, once, and nothing is left."""
+    nanoterm = fresh()
+    nanoterm.ok("ws", "list")
+    hits = 0
+    for i in range(40):
+        if hits == 5:
+            break
+        words = ("--json", "api", "POST", "/v1/sandboxes", "-F", "internet_access=false", "-H", f"Idempotency-Key: create-{i}")
+        client = nanoterm.start(*words)
+        while client.poll() is None:
+            pid = launcher_of(nanoterm)
+            if pid:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                    hits += 1
+                except ProcessLookupError:
+                    pass
+                break
+        out, err = client.communicate(timeout=120)
+        if client.returncode:
+            error = json.loads(err.decode().splitlines()[-1])
+            assert error["code"] and error["kind"] != "internal", error
+            assert len(rows_of(nanoterm)) == 0, "what has failed is not there"
+        made = nanoterm.ok(*words, timeout=120).json["body"]
+        assert set(rows_of(nanoterm)) == {made["id"]}, "one, whatever happened to the first attempt"
+        nanoterm.made.append(made["id"])
+        nanoterm.ok("exec", made["id"], "--", "true")
+        nanoterm.ok("ws", "rm", made["id"])
+    assert hits, "no launcher was met"
+    stop(nanoterm)
+    assert leftovers(nanoterm.home, nanoterm.made) == []
+    assert [path for path in data_of(nanoterm).rglob("ws_*")] == []
