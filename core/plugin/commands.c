@@ -14,6 +14,7 @@ static struct nt_value text_or_null(const char *text)
 static int run_list(struct nt_call *call, struct nt_error *reterr)
 {
     struct plugin_info info;
+    plugins_compare(call_plugins(call));
     for (uint32_t i = 0; plugins_info_at(call_plugins(call), i, &info); i++) {
         const struct nt_value row[] = {
             text_or_null(info.name),   text_or_null(info.version), text_or_null(info.state),

@@ -201,6 +201,12 @@ int registry_open(struct plugin *plugin, struct nt_error *reterr)
     return plugin->opened >= 0 ? 0 : reopen(plugin, &plugin->opened, reterr);
 }
 
+static int fail_manifest(struct nt_error *reterr)
+{
+    nt_fail(reterr, NT_E_PLUGIN_FAILED, "its manifest is not of this file");
+    return nt_hint(reterr, "reinstall it, or remove the .json file beside it");
+}
+
 static int load_file(struct plugin *plugin, struct nt_error *reterr)
 {
     nt_autoclose int fd = nt_take_fd(plugin->opened);
@@ -210,10 +216,8 @@ static int load_file(struct plugin *plugin, struct nt_error *reterr)
         || load_tables(fd, &arena, &real.tables, real.build_id, reterr) < 0)
         return -1;
     if (strcmp(real.build_id, plugin->manifest.build_id) != 0
-        || !shape_is_equal(&real.tables, &plugin->manifest.tables)) {
-        nt_fail(reterr, NT_E_PLUGIN_FAILED, "its manifest is not of this file");
-        return nt_hint(reterr, "reinstall it, or remove the .json file beside it");
-    }
+        || !shape_is_equal(&real.tables, &plugin->manifest.tables))
+        return fail_manifest(reterr);
     const struct nt_command *commands = real.tables.commands.rows;
     for (uint32_t i = 0; i < real.tables.commands.count; i++)
         if (!commands[i].run)
@@ -347,6 +351,29 @@ const void *plugins_service(struct plugins *plugins, const char *name, uint32_t 
         }
     }
     return NULL;
+}
+
+static int compare_file(struct plugin *plugin, struct nt_error *reterr)
+{
+    nt_autoclose int fd = -1;
+    char id[ELF_ID_SIZE];
+    if (reopen(plugin, &fd, reterr) < 0 || elf_id_read(fd, id, reterr) < 0)
+        return -1;
+    return strcmp(id, plugin->manifest.build_id) == 0 ? 0 : fail_manifest(reterr);
+}
+
+void plugins_compare(struct plugins *plugins)
+{
+    for (uint32_t i = 0; i < plugins->count; i++) {
+        struct plugin *plugin = plugins->items[i];
+        struct nt_error why = NT_ERROR_INIT;
+        if (!plugin->is_skipped && plugin->rank != RANK_BUILT_IN && !plugin->is_external
+            && plugin->tables && compare_file(plugin, &why) < 0) {
+            nt_auto(nt_buf_done) struct nt_buf reason = NT_BUF(1024);
+            nt_buf_addf(&reason, "%s%s%s", why.message, why.hint[0] ? "; " : "", why.hint);
+            registry_skip(plugins, plugin, nt_buf_ok(&reason) ? nt_buf_text(&reason) : why.message);
+        }
+    }
 }
 
 void plugins_info_of(const struct plugins *plugins, const struct plugin *plugin,

@@ -65,6 +65,9 @@ const void *plugins_service(struct plugins *plugins, const char *name, uint32_t 
 struct plugin_info {
     const char *name, *version, *summary, *file, *state, *reason;
 };
+/* Compares each manifest with the file that it is of, as loading does: one that is of another
+ * becomes "skipped", with the reason. */
+void plugins_compare(struct plugins *plugins);
 bool plugins_info_at(const struct plugins *plugins, uint32_t index, struct plugin_info *ret);
 /* The same for the owner of a command: named by the catalog and by the line about a crash. */
 void plugins_info_of(const struct plugins *plugins, const struct plugin *plugin,

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 
 import pytest
@@ -198,3 +199,98 @@ def test_a_folder_that_others_can_write_takes_no_plugin(own, hello):
     own.ok("plugin", "install", hello)
     assert not (own.home / "victim").exists() and not (folder / "hello.so").is_symlink()
     assert sorted(p.name for p in folder.iterdir()) == ["hello.json", "hello.so"]
+
+
+@pytest.fixture
+def moved(fresh, tmp_path):
+    """A copy of this program with its plugins, whose files a test may break; and the folder of its plugins."""
+    nanoterm = fresh()
+    plugins = next(pathlib.Path(row["file"]).parent for row in nanoterm.ok("--json", "plugin", "list").json
+                   if row["name"] == "ws")
+    copy = tmp_path / "prefix"
+    (copy / "bin").mkdir(parents=True, mode=0o755)
+    shutil.copy2(BIN, copy / "bin/nanoterm")
+    into = copy / plugins.resolve().relative_to(PREFIX)
+    shutil.copytree(plugins, into)
+    libexec = PREFIX / "libexec"
+    if libexec.is_dir():
+        shutil.copytree(libexec, copy / "libexec")
+    nanoterm.program = str(copy / "bin/nanoterm")
+    assert row_of(nanoterm, "ws")["file"] == str(into / "ws.so")
+    return nanoterm, into
+
+
+def row_of(nanoterm, name):
+    return next(row for row in nanoterm.ok("--json", "plugin", "list").json if row["name"] == name)
+
+
+def wrong_build(manifest):
+    made = json.loads(manifest)
+    key = next(key for key, value in made.items() if isinstance(value, str) and len(value) == 40)
+    made[key] = "0" * 40
+    return json.dumps(made).encode()
+
+
+BREAKS = {
+    "truncated": lambda old: old[:len(old) // 2],
+    "empty": lambda old: b"",
+    "garbage": lambda old: bytes(range(256)) * 64,
+    "deep": lambda old: b"[" * 100000,
+    "another thing": lambda old: b'{"plugins": 7}',
+}
+
+
+@pytest.mark.parametrize("how", BREAKS)
+def test_a_broken_manifest_costs_nothing_but_time(moved, how):
+    """The tables are then asked of the plugin itself, once; a cache that is broken is made anew."""
+    nanoterm, plugins = moved
+    manifest = plugins / "proxy.json"
+    manifest.write_bytes(BREAKS[how](manifest.read_bytes()))
+    for _ in range(2):
+        help = nanoterm.ok("proxy", "--help")
+        assert b"Forward a port" in help.stdout and help.stderr == b""
+    assert row_of(nanoterm, "proxy")["state"] == "ok"
+    cache = nanoterm.home / ".nanoterm/cache/plugins.json"
+    good = json.loads(cache.read_bytes())
+    assert list(good["plugins"]) == [str(plugins / "proxy.so")]
+    cache.write_bytes(BREAKS[how](cache.read_bytes()))
+    assert b"Forward a port" in nanoterm.ok("proxy", "--help").stdout
+    assert json.loads(cache.read_bytes()) == good
+
+
+def test_the_manifest_of_another_build_is_named(moved):
+    """It is a hint until the plugin is loaded; then what it says must be so."""
+    nanoterm, plugins = moved
+    manifest = plugins / "proxy.json"
+    manifest.write_bytes(wrong_build(manifest.read_bytes()))
+    refused = nanoterm("--json", "proxy", "ws_a1b2c3d4", "3000")
+    assert refused.status == 1 and "proxy.so" in refused.error["message"] and "reinstall" in refused.error["hint"], refused
+    row = row_of(nanoterm, "proxy")
+    assert row["state"] == "skipped" and "not of this file" in row["reason"], row
+    nanoterm.ok("ws", "--help")
+    manifest.unlink()
+    assert row_of(nanoterm, "proxy")["state"] == "ok"
+
+
+def test_a_manifest_that_says_other_things_is_named(moved):
+    nanoterm, plugins = moved
+    manifest = plugins / "proxy.json"
+    manifest.write_text(manifest.read_text().replace('"port"', '"part"'))
+    refused = nanoterm("--json", "proxy", "ws_a1b2c3d4", "3000")
+    assert refused.status == 1 and "not of this file" in refused.error["message"], refused
+
+
+CUTS = {"cut off": lambda old: old[:4096], "empty": BREAKS["empty"], "garbage": BREAKS["garbage"]}
+
+
+@pytest.mark.parametrize("how", CUTS)
+def test_a_broken_plugin_is_named_and_the_others_work(moved, how):
+    nanoterm, plugins = moved
+    (plugins / "proxy.so").write_bytes(CUTS[how]((plugins / "proxy.so").read_bytes()))
+    row = row_of(nanoterm, "proxy")
+    assert row["state"] != "ok" and row["reason"], row
+    refused = nanoterm("proxy", "ws_a1b2c3d4", "3000")
+    assert refused.status not in (0, -11, 139) and b"proxy" in refused.stderr, refused
+    help = nanoterm.ok("ws", "--help")
+    assert len(help.stderr.splitlines()) <= 1
+    nanoterm.ok("--json", "files", "--help")
