@@ -3,6 +3,7 @@
 
 The program is NANOTERM_BIN. `cli` has a home for the whole file with one embedded server; `fresh` makes another home.
 """
+import ctypes
 import http.client
 import json
 import os
@@ -184,6 +185,11 @@ def leftovers(home, ids=()):
     with open("/proc/net/unix", "rb") as sockets:
         found += [line for line in sockets if home in line]
     return found + (cgroups_of(ids) if ids else [])
+
+
+def landlock_version():
+    """What the kernel says of itself; 0: it has none."""
+    return max(0, ctypes.CDLL(None).syscall(444, None, ctypes.c_size_t(0), 1))
 
 
 def make_home():

@@ -11,13 +11,14 @@ import time
 
 import pytest
 
-from conftest import BIN, Nanoterm, make_home
+from conftest import BIN, Nanoterm, landlock_version, make_home
 
 HERE = pathlib.Path(__file__).resolve().parent
 INCLUDE = next((p for p in (HERE.parent.parent / "include", pathlib.Path(BIN).resolve().parent.parent / "include")
                 if (p / "nanoterm/plugin.h").exists()), None)
 
-pytestmark = pytest.mark.skipif(INCLUDE is None, reason="the headers are not installed beside this program")
+pytestmark = [pytest.mark.skipif(INCLUDE is None, reason="the headers are not installed beside this program"),
+              pytest.mark.skipif(landlock_version() < 1, reason="this kernel has no Landlock")]
 
 BAD = {
     "sleeper": ['AT_LOAD=sleep(5)'],

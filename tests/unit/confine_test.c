@@ -6,9 +6,14 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include "core/confine/dial.h"
 #include "core/confine/routes.h"
 #include "core/confine/rules.h"
 #include "core/confine/wire.h"
@@ -90,6 +95,44 @@ static void hosts_and_headers_are_those_that_were_named(void **state)
     assert_false(routes_allow_header("Authorization", "x"));
     assert_false(routes_allow_header("Host", "x"));
     assert_false(routes_allow_header("", "x"));
+}
+
+static int dial_to(const char *host, uint32_t port, struct nt_error *ret)
+{
+    int fd = -1;
+    *ret = (struct nt_error)NT_ERROR_INIT;
+    int result = dial(host, port, 5000, &fd, ret);
+    if (result == 0)
+        assert_true((fcntl(fd, F_GETFD) & FD_CLOEXEC) && !(fcntl(fd, F_GETFL) & O_NONBLOCK));
+    if (fd >= 0)
+        close(fd);
+    return result;
+}
+
+/* Whoever owns a name decides where it leads: not to this machine. */
+static void a_name_does_not_lead_to_this_machine(void **state)
+{
+    (void)state;
+    struct sockaddr_in any = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+    socklen_t size = sizeof(any);
+    int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(server, (struct sockaddr *)&any, size), 0);
+    assert_int_equal(listen(server, 8), 0);
+    assert_int_equal(getsockname(server, (struct sockaddr *)&any, &size), 0);
+    uint32_t port = ntohs(any.sin_port);
+    struct nt_error e;
+    assert_int_equal(dial_to("127.0.0.1", port, &e), 0); /* an address that was written out */
+    /* Not written as one, but resolved to it, as a name would be. */
+    static const char *const names[] = { "127.1", "2130706433", "0x7f000001", "0",
+                                         "169.254.43518" };
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        assert_int_equal(dial_to(names[i], port, &e), -1);
+        if (e.code != NT_E_FORBIDDEN)
+            fail_msg("%s: %s", names[i], e.message);
+    }
+    close(server);
+    assert_int_equal(dial_to("127.0.0.1", port, &e), -1);
+    assert_int_equal(e.code, NT_E_CONNECT);
 }
 
 static void secret_variables_are_known_by_their_names(void **state)
@@ -185,6 +228,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_fit_in_one_reading_only),
         cmocka_unit_test(hosts_and_headers_are_those_that_were_named),
+        cmocka_unit_test(a_name_does_not_lead_to_this_machine),
         cmocka_unit_test(secret_variables_are_known_by_their_names),
         cmocka_unit_test(layers_are_read_by_name),
         cmocka_unit_test(frames_that_do_not_fit_fail),

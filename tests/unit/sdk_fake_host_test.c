@@ -8,6 +8,9 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "sdk/error.h"
 
@@ -63,8 +66,13 @@ static const struct nt_command commands[] = { { .path = "thing add",
                                                 .args = NT_TABLE(args),
                                                 .opts = NT_TABLE(opts),
                                                 .columns = NT_TABLE(columns) } };
+static const struct nt_need needs[] = {
+    { .value = "api.example.com:443", .why = "x", .kind = NT_NEED_HOST },
+    { .value = "[2001:db8::1]:80", .why = "x", .kind = NT_NEED_HOST },
+};
 static const struct nt_plugin plugin = { NT_PLUGIN_HEAD, .name = "thing",
-                                         .commands = NT_TABLE(commands), .start = start };
+                                         .commands = NT_TABLE(commands), .start = start,
+                                         .needs = NT_TABLE(needs) };
 
 static struct fake_host *fake_new(struct nt_error *error)
 {
@@ -128,6 +136,27 @@ static void a_refusal_is_the_error_of_its_status(void **state)
     fake_host_free(fake);
 }
 
+static void a_connection_is_to_a_declared_host(void **state)
+{
+    (void)state;
+    struct nt_error e;
+    struct fake_host *fake = fake_new(&e);
+    int fd = -1, pair[2];
+    struct nt_call *call = (struct nt_call *)(void *)fake; /* the call is its first member */
+    assert_int_equal(call->host->connect(call, "api.example.com", 80, &fd, &e), -1);
+    assert_int_equal(e.code, NT_E_UNDECLARED);
+    assert_int_equal(call->host->connect(call, "api.example.com", 443, &fd, &e), -1);
+    assert_int_equal(e.code, NT_E_CONNECT); /* the test has nobody there */
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    fake_host_connection(fake, pair[0]);
+    assert_int_equal(call->host->connect(call, "2001:db8::1", 80, &fd, &e), 0);
+    assert_int_equal(fd, pair[0]);
+    close(fd);
+    fake_host_connection(fake, pair[1]); /* closed with the host, as nobody took it */
+    fake_host_free(fake);
+    assert_int_equal(fcntl(pair[1], F_GETFD), -1);
+}
+
 static void words_are_held_to_the_table(void **state)
 {
     (void)state;
@@ -153,6 +182,7 @@ int main(void)
         cmocka_unit_test(a_command_gets_words_and_answers),
         cmocka_unit_test(a_request_that_nobody_expects_fails),
         cmocka_unit_test(a_refusal_is_the_error_of_its_status),
+        cmocka_unit_test(a_connection_is_to_a_declared_host),
         cmocka_unit_test(words_are_held_to_the_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
