@@ -314,7 +314,7 @@ static void tell_status(const struct run *run, uint32_t by, uint32_t status, con
         is_parsed ? run->parsed.globals.status_fd : globals_early_status_fd(run->argc, run->argv);
     if (fd < 0)
         return;
-    error_line_add_status(&line, by, status, code);
+    error_line_add_status(&line, by, status, code, call_limits(run->call));
     signal(SIGPIPE, SIG_IGN); /* a reader that is gone changes nothing */
     output_write_fd(fd, nt_buf_text(&line), line.size);
 }

@@ -73,6 +73,12 @@ bool call_status(const struct nt_call *head, uint32_t *ret_status, uint32_t *ret
     return call->has_status;
 }
 
+uint32_t call_limits(const struct nt_call *head)
+{
+    const struct call *call = (const struct call *)head;
+    return call ? call->limits : 0;
+}
+
 struct config *call_config(struct nt_call *call)
 {
     return call_of(call)->options.config;

@@ -41,6 +41,8 @@ struct nt_call *call_new(const struct call_options *options, struct nt_error *re
 void call_free(struct nt_call *call);
 /* What nt_host.set_status said; false: nothing. */
 bool call_status(const struct nt_call *call, uint32_t *ret_status, uint32_t *ret_by);
+/* What nt_host.set_limits said, NT_LIMIT_*; NULL has none. */
+uint32_t call_limits(const struct nt_call *call);
 /* Milliseconds that the command may take: --timeout, else its table, else the core's default; -1:
  * no end. */
 int64_t call_timeout_ms(const struct nt_command *command, const struct parsed *parsed);

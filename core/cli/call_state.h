@@ -18,6 +18,7 @@ struct call {
     struct answer *answers;
     uint32_t status, by;
     bool has_status;
+    uint32_t limits; /* NT_LIMIT_* */
     bool is_debug;
 };
 

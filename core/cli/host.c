@@ -169,6 +169,11 @@ static void host_set_status(struct nt_call *call, uint32_t status, uint32_t by)
     c->has_status = true;
 }
 
+static void host_set_limits(struct nt_call *call, uint32_t limits)
+{
+    call_of(call)->limits = limits;
+}
+
 static int host_descriptor(struct nt_call *call, uint32_t which)
 {
     if (which == 1 || which == 2)
@@ -242,4 +247,5 @@ const struct nt_host call_host = {
     .service_named = host_service_named,
     .debug = host_debug,
     .connect = host_connect,
+    .set_limits = host_set_limits,
 };

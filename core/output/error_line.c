@@ -102,7 +102,19 @@ void error_line_add_json(struct nt_buf *b, const struct nt_error *error,
     add_line(b, object);
 }
 
-void error_line_add_status(struct nt_buf *b, uint32_t by, uint32_t status, const char *code)
+/* In the order of the bits NT_LIMIT_*. */
+static json_t *limits_json(uint32_t limits)
+{
+    static const char *const names[] = { "memory", "pids", "disk" };
+    json_t *hit = json_array();
+    for (uint32_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (limits & (1u << i))
+            json_array_append_new(hit, json_string(names[i]));
+    return hit;
+}
+
+void error_line_add_status(struct nt_buf *b, uint32_t by, uint32_t status, const char *code,
+                           uint32_t limits)
 {
     static const char *const who[] = {
         [NT_BY_TOOL] = "tool", [NT_BY_RUNTIME] = "runtime", [NT_BY_PROGRAM] = "program"
@@ -111,5 +123,6 @@ void error_line_add_status(struct nt_buf *b, uint32_t by, uint32_t status, const
     json_object_set_new(object, "by", json_string(by <= NT_BY_PROGRAM ? who[by] : who[NT_BY_TOOL]));
     json_object_set_new(object, "status", json_integer(status));
     json_object_set_new(object, "code", text_or_null(code));
+    json_object_set_new(object, "limits_hit", limits_json(limits));
     add_line(b, object);
 }

@@ -28,8 +28,9 @@ bool error_line_member(uint32_t index, struct error_line_member *ret);
  * request_id hint. */
 void error_line_add_json(struct nt_buf *b, const struct nt_error *error,
                          const struct nt_error_row *row);
-/* What --status-fd gets: {"by":"tool|runtime|program","status":N,"code":"..."|null}. `code` may be
- * NULL. */
-void error_line_add_status(struct nt_buf *b, uint32_t by, uint32_t status, const char *code);
+/* What --status-fd gets: {"by":"tool|runtime|program","status":N,"code":"..."|null,"limits_hit":
+ * ["memory"|"pids"|"disk"…]}; members may be added. `code` may be NULL; limits: NT_LIMIT_*. */
+void error_line_add_status(struct nt_buf *b, uint32_t by, uint32_t status, const char *code,
+                           uint32_t limits);
 
 #endif

@@ -121,6 +121,11 @@ enum {
     NT_BY_PROGRAM = 2,
 };
 
+/* nt_host.set_limits: what the program may have failed of; bits. Since 1.1. */
+#define NT_LIMIT_MEMORY 0x1u
+#define NT_LIMIT_PIDS 0x2u
+#define NT_LIMIT_DISK 0x4u
+
 /* nt_host.path: folders and files. Absolute; the folder may not be there yet. */
 enum {
     NT_PATH_HOME = 0,    /* the user's home */
@@ -217,11 +222,14 @@ struct nt_host {
      * address. Errors: NT_E_UNDECLARED, NT_E_CONNECT, NT_E_TIMEOUT, NT_E_CANCELLED. */
     int (*connect)(struct nt_call *call, const char *host, uint32_t port, int *ret_fd,
                    struct nt_error *reterr);
+    /* The limits (NT_LIMIT_*) that the program has hit whose exit status it is, for the line of
+     * --status-fd. NULL: nobody asks for them. */
+    void (*set_limits)(struct nt_call *call, uint32_t limits);
 };
 
 #define NT_HOST_SIZE_1_0 200u
 _Static_assert(offsetof(struct nt_host, connect) == NT_HOST_SIZE_1_0, "nt_host of 1.0 has moved");
-_Static_assert(sizeof(struct nt_host) == 208, "nt_host of 1.1 has moved");
+_Static_assert(sizeof(struct nt_host) == 216, "nt_host of 1.1 has moved");
 _Static_assert(sizeof(struct nt_call) == 32, "nt_call of 1.0 has moved");
 _Static_assert(sizeof(struct nt_request) == 80, "nt_request of 1.0 has moved");
 _Static_assert(sizeof(struct nt_response) == 40, "nt_response of 1.0 has moved");

@@ -12,6 +12,10 @@
 
 #define ASK_MS 2000 /* for the sizes; without them the line has none */
 
+_Static_assert(NT_GH_MEMORY == NT_LIMIT_MEMORY && NT_GH_PIDS == NT_LIMIT_PIDS
+                   && NT_GH_DISK == NT_LIMIT_DISK,
+               "the guest's bits are the host's");
+
 static const struct {
     uint64_t hit;
     const char *word, *what, *member, *unit, *remedy;
@@ -57,6 +61,8 @@ static json_t *ask_config(struct nt_call *call, const char *id)
 
 void exec_tell_limits(struct nt_call *call, const char *id, uint32_t reason, uint64_t hits)
 {
+    if (hits && NT_HAS(struct nt_host, call->host, set_limits) && call->host->set_limits)
+        call->host->set_limits(call, (uint32_t)hits);
     if (reason == NT_GR_MEMORY) /* that is the error of the call */
         hits &= ~(uint64_t)NT_GH_MEMORY;
     if (!(hits & (NT_GH_MEMORY | NT_GH_PIDS | NT_GH_DISK)))

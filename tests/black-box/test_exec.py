@@ -138,11 +138,17 @@ def test_status_fd_says_whose_status_it_is(cli, ws):
         assert len(lines) == 1
         answer = json.loads(lines[0])
         assert answer["status"] == done.status
-        return answer["by"]
+        return answer["by"], answer["limits_hit"]
 
-    assert ask("exec", ws, "--", "sh", "-c", "exit 3") == "program"
-    assert ask("exec", "ws_nothere0", "--", "true") == "tool"
-    assert ask("exec", ws, "--", "no-such-program") == "runtime"
+    assert ask("exec", ws, "--", "sh", "-c", "exit 3") == ("program", [])
+    assert ask("exec", "ws_nothere0", "--", "true") == ("tool", [])
+    assert ask("exec", ws, "--", "no-such-program") == ("runtime", [])
+    full = "cat /dev/zero > /tmp/a"
+    assert ask("exec", ws, "--", "sh", "-c", full) == ("program", ["disk"])
+    id = cli.ok("--json", "exec", ws, "--detach", "--", "sh", "-c", full).json["id"]
+    for _ in range(2):  # one that runs, and one that has ended
+        assert ask("job", "wait", ws, id) == ("program", ["disk"])
+    cli.ok("exec", ws, "--", "rm", "/tmp/a")
 
 
 def test_a_closed_reader_ends_the_program(run, cli):

@@ -94,14 +94,16 @@ static void the_status_line_says_whose_it_is(void **state)
 {
     (void)state;
     nt_auto(nt_buf_done) struct nt_buf b = NT_BUF(1024);
-    error_line_add_status(&b, NT_BY_PROGRAM, 3, NULL);
-    error_line_add_status(&b, NT_BY_RUNTIME, 127, NULL);
-    error_line_add_status(&b, NT_BY_TOOL, 3, "not_found");
-    error_line_add_status(&b, 99, 1, NULL);
-    assert_string_equal(nt_buf_text(&b), "{\"by\":\"program\",\"status\":3,\"code\":null}\n"
-                                         "{\"by\":\"runtime\",\"status\":127,\"code\":null}\n"
-                                         "{\"by\":\"tool\",\"status\":3,\"code\":\"not_found\"}\n"
-                                         "{\"by\":\"tool\",\"status\":1,\"code\":null}\n");
+    error_line_add_status(&b, NT_BY_PROGRAM, 3, NULL, NT_LIMIT_DISK | NT_LIMIT_MEMORY);
+    error_line_add_status(&b, NT_BY_RUNTIME, 127, NULL, 0);
+    error_line_add_status(&b, NT_BY_TOOL, 3, "not_found", 0);
+    error_line_add_status(&b, 99, 1, NULL, NT_LIMIT_PIDS);
+    assert_string_equal(
+        nt_buf_text(&b),
+        "{\"by\":\"program\",\"status\":3,\"code\":null,\"limits_hit\":[\"memory\",\"disk\"]}\n"
+        "{\"by\":\"runtime\",\"status\":127,\"code\":null,\"limits_hit\":[]}\n"
+        "{\"by\":\"tool\",\"status\":3,\"code\":\"not_found\",\"limits_hit\":[]}\n"
+        "{\"by\":\"tool\",\"status\":1,\"code\":null,\"limits_hit\":[\"pids\"]}\n");
 }
 
 int main(void)
