@@ -146,10 +146,14 @@ static void on_input_end(void *data, int sys)
 
 /* --- what the server says ------------------------------------------------------------------ */
 
-/* Writes all of it; a reader of ours that is gone ends the program, as a closed pipe would. */
+/* Writes all of it; a reader of ours that is gone ends the program, as a closed pipe would. An
+ * output that was closed before we began has no reader to lose: its bytes are counted and dropped,
+ * as they are on the way without a server. */
 static void put_out(struct remote *r, unsigned which, const char *data, size_t size)
 {
     int fd = r->call->host->descriptor(r->call, which);
+    if (r->output_lost)
+        return;
     while (size > 0 && !r->output_lost) {
         ssize_t put = write(fd, data, size);
         if (put >= 0) {
@@ -158,6 +162,8 @@ static void put_out(struct remote *r, unsigned which, const char *data, size_t s
         } else if (errno == EAGAIN) {
             struct pollfd room = { .fd = fd, .events = POLLOUT };
             poll(&room, 1, -1);
+        } else if (errno == EBADF) {
+            return;
         } else if (errno != EINTR) {
             r->output_lost = true;
         }
