@@ -30,10 +30,19 @@ static bool is_word(const char *part, size_t size)
     return false;
 }
 
+/* "scheme://user:password@host": a proxy, a database. */
+static bool holds_login(const char *value)
+{
+    for (const char *at = value; (at = strstr(at, "://")); at += 3)
+        if (at[3 + strcspn(at + 3, "/@ ")] == '@')
+            return true;
+    return false;
+}
+
 bool rules_is_secret(const char *entry)
 {
     size_t size = strcspn(entry, "=");
-    if (needs_is_core_variable(entry))
+    if (needs_is_core_variable(entry) || (entry[size] && holds_login(entry + size)))
         return true;
     for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
         if (strlen(harmless[i]) == size && memcmp(entry, harmless[i], size) == 0)

@@ -34,6 +34,7 @@ int rules_enter(const struct rules *rules, struct nt_error *reterr);
  * - the credentials of nanoterm (needs.h) and all names with a word between underscores that is
  * KEY, APIKEY, AUTH, DSN, PASS or PAT, or begins with TOKEN, SECRET, PASSWORD, PASSWD, PASSPHRASE,
  *   CREDENTIAL, COOKIE or SESSION (what tells of a desktop's session stays);
+ * - values that hold a URL with a user in it;
  * - what makes a loader, a shell or an interpreter run other code (enforce.h). */
 void rules_clean_environment(const char *const *spares, size_t spare_count);
 /* The rule alone. ENTRY is "NAME" or "NAME=value". */

@@ -153,11 +153,22 @@ static void secret_variables_are_known_by_their_names(void **state)
         "COOKIES",
         "TOKEN",
         "OPENAI_API_KEY=x",
+        "http_proxy=http://me:pass@proxy:3128",
+        "URLS=a://b c://me@d",
         "KEY=x",
     };
-    static const char *const plain[] = { "PATH=/bin", "HOME=/x",          "KEYBOARD=us", "MONKEY=1",
-                                         "LANG=C",    "XDG_SESSION_TYPE", "TERM=x",      "",
-                                         "=KEY",      "EDITOR=TOKEN",     "AUTHOR=me" };
+    static const char *const plain[] = { "PATH=/bin",
+                                         "HOME=/x",
+                                         "KEYBOARD=us",
+                                         "MONKEY=1",
+                                         "LANG=C",
+                                         "XDG_SESSION_TYPE",
+                                         "TERM=x",
+                                         "",
+                                         "=KEY",
+                                         "EDITOR=TOKEN",
+                                         "http_proxy=http://proxy:3128/a@b",
+                                         "AUTHOR=me" };
     for (size_t i = 0; i < sizeof(secret) / sizeof(secret[0]); i++)
         if (!rules_is_secret(secret[i]))
             fail_msg("%s passes", secret[i]);
