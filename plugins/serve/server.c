@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "plugins/serve/api/cli_auth.h"
 #include "plugins/serve/api/file_urls.h"
 #include "plugins/serve/act.h"
 #include "plugins/serve/handover.h"
@@ -391,9 +392,29 @@ static int listen_own(struct life *life, struct nt_error *reterr)
                : embedded_name(&life->embedded, reterr);
 }
 
+/* Of listeners beyond the embedded one, which needs none. */
+static int begin_logins(struct life *life, struct nt_error *reterr)
+{
+    const struct server_given *given = life->options.given;
+    bool has_tcp = false;
+    for (uint32_t i = 0; given && i < given->listener_count; i++)
+        has_tcp = has_tcp || !given->listeners[i].is_unix;
+    for (uint32_t i = 0; !given && i < life->options.listen_count; i++)
+        has_tcp = has_tcp || strncmp(life->options.listens[i], "unix:", 5) != 0;
+    if (!has_tcp)
+        return 0;
+    if (cli_auth_begin(&life->server, given ? STORE_HERE : life->options.data_dir, reterr) < 0)
+        return -1;
+    say(life, "The code to sign `nanoterm auth login` in with is in %s%s/sign-in",
+        life->options.data_dir, given ? "/store" : "");
+    return 0;
+}
+
 static int listen_all(struct life *life, struct nt_error *reterr)
 {
     int status = begin_tls(life, reterr);
+    if (status == 0)
+        status = begin_logins(life, reterr);
     if (status == 0)
         status = life->options.given ? listen_given(&life->server, life->options.given, reterr)
                                      : listen_own(life, reterr);
@@ -451,6 +472,7 @@ static void close_parts(struct life *life)
     net_tls_free(server->tls);
     server->tls = NULL;
     workspaces_forget(server);
+    cli_auth_end(server);
 }
 
 static void on_close_limit(uv_timer_t *timer)

@@ -14,6 +14,7 @@
 #include "plugins/serve/guest/client.h"
 #include "plugins/serve/http/exchange.h"
 
+struct cli_auth;
 struct store;
 struct tls_files;
 struct way_out;
@@ -34,6 +35,7 @@ struct server {
     /* Below: for the files of this plugin's own room. */
     const struct server_options *options;
     struct listener *listeners;
+    struct cli_auth *cli_auth;       /* logins (api/cli_auth.h); NULL: nobody needs one */
     struct net_tls *tls;             /* of the TCP listeners; NULL: they are plain */
     char local_token[68];            /* of the embedded socket; empty: there is none */
     uint8_t url_key[FILE_URL_KEY];   /* of signed URLs (api/file_urls.c) */

@@ -3,9 +3,14 @@
 
 A route without an entry in ASKS fails test_every_operation_is_asked: write a function that asks for it."""
 import json
+import re
 import threading
+from base64 import urlsafe_b64encode
+from hashlib import sha256
+from html import unescape
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import pytest
 
@@ -96,6 +101,35 @@ def health(api):
 @asks("getOpenapi")
 def openapi(api):
     assert api.ok("getOpenapi")["openapi"].startswith("3.1")
+
+
+@asks("getCliAuth")
+@asks("postCliAuth")
+@asks("postCliAuthToken")
+def login(api):
+    verifier = "v" * 43
+    challenge = urlsafe_b64encode(sha256(verifier.encode()).digest()).decode().rstrip("=")
+    query = urlencode({"port": 54321, "state": "s" * 43, "challenge": challenge, "name": "box"})
+    page = api.ok("getCliAuth", query=query).decode()
+    api.refused("getCliAuth", 400, query=query.replace("54321", "80"))
+    form = {name: unescape(value) for name, value in re.findall(r'name="(\w+)" value="([^"]*)"', page)}
+    own = {"Origin": api.server.url}
+    api.refused("postCliAuth", 403, data=urlencode(form).encode())  # no page sent that
+    api.refused("postCliAuth", 403, data=urlencode({**form, "name": "other"}).encode(), headers=own)
+    assert "name=\"code\"" in api.refused("postCliAuth", 403, data=urlencode(form).encode(), headers=own).decode()
+    data = api.server.data
+    code = next(path for path in (data / "store/sign-in", data / "sign-in") if path.exists()).read_text().strip()
+    # Not followed: nobody listens there.
+    connection = HTTPConnection(api.server.url.removeprefix("http://"))
+    connection.request("POST", "/cli-auth", urlencode({**form, "code": code}),
+                       {"Content-Type": "application/x-www-form-urlencoded", **own})
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    api.document.check("postCliAuth", answer.status, answer.headers, b"")
+    [given] = parse_qs(urlsplit(answer.headers["Location"]).query)["code"]
+    assert api.ok("postCliAuthToken", body={"code": given, "verifier": verifier})["api_key"].startswith("nt_")
+    api.refused("postCliAuthToken", 403, body={"code": given, "verifier": verifier})
 
 
 @asks("createSandbox")

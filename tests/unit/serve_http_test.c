@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "plugins/serve/api/cli_auth.h"
 #include "plugins/serve/http/json_text.h"
 #include "plugins/serve/http/router.h"
 #include "sdk/cleanup.h"
@@ -146,7 +147,9 @@ static void only_routes_without_secrets_need_no_credential(void **state)
         for (size_t i = 0; i < (*table)->count; i++)
             if ((*table)->rows[i].flags & ROUTE_OPEN)
                 assert_true(strcmp((*table)->rows[i].pattern, "/healthz") == 0
-                            || strcmp((*table)->rows[i].pattern, "/v1/openapi.json") == 0);
+                            || strcmp((*table)->rows[i].pattern, "/v1/openapi.json") == 0
+                            || strcmp((*table)->rows[i].pattern, "/cli-auth") == 0
+                            || strcmp((*table)->rows[i].pattern, "/cli-auth/token") == 0);
 }
 
 static void joined(const char *in, const char *out)
@@ -244,6 +247,37 @@ static void beyond_this_machine_addresses_are_answered(void **state)
     assert_false(browser_host_is_ours(&there, NULL));
 }
 
+/* A page is good for five minutes, the code that it gives for one. */
+static void logins_expire(void **state)
+{
+    (void)state;
+    static const char text[] = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    /* SHA-256 of the text above, in base64url */
+    static const char challenge[] = "DwBzhbb51LfusnSGBa_hqYSgo7-j8BTQnip4TOnlzRo";
+    static struct cli_auth auth; /* the key of the seals is all zeros */
+    struct cli_auth_wish wish, other;
+    char seal[CLI_AUTH_TEXT], code[CLI_AUTH_TEXT], name[68];
+    assert_true(cli_auth_read("4321", text, challenge, "box", &wish));
+    cli_auth_seal(&auth, &wish, 1000, seal);
+    assert_true(cli_auth_is_sealed(&auth, &wish, 1000, seal, 1000 + CLI_AUTH_SEAL_S - 1));
+    assert_false(cli_auth_is_sealed(&auth, &wish, 1000, seal, 1000 + CLI_AUTH_SEAL_S));
+    assert_false(cli_auth_is_sealed(&auth, &wish, 1000, seal, 999)); /* of the future */
+    assert_false(cli_auth_is_sealed(&auth, &wish, 1001, seal, 1001));
+    assert_true(cli_auth_read("4322", text, challenge, "box", &other));
+    assert_false(cli_auth_is_sealed(&auth, &other, 1000, seal, 1000));
+
+    assert_true(cli_auth_grant(&auth, &wish, 5000, code));
+    assert_false(cli_auth_take(&auth, code, text, 5000 + CLI_AUTH_GRANT_MS, name));
+    assert_true(cli_auth_take(&auth, code, text, 5000 + CLI_AUTH_GRANT_MS - 1, name));
+    assert_string_equal(name, "box");
+    assert_false(cli_auth_take(&auth, code, text, 5000, name));
+    /* Room is limited; what is too old makes room. */
+    for (unsigned i = 0; i < CLI_AUTH_GRANTS; i++)
+        assert_true(cli_auth_grant(&auth, &wish, 5000, code));
+    assert_false(cli_auth_grant(&auth, &wish, 5000, code));
+    assert_true(cli_auth_grant(&auth, &wish, 5000 + CLI_AUTH_GRANT_MS, code));
+}
+
 static void only_the_same_origin_is_fine(void **state)
 {
     (void)state;
@@ -269,6 +303,7 @@ int main(void)
         cmocka_unit_test(bodies_with_lone_surrogates_parse),
         cmocka_unit_test(only_names_of_its_own_are_answered),
         cmocka_unit_test(beyond_this_machine_addresses_are_answered),
+        cmocka_unit_test(logins_expire),
         cmocka_unit_test(only_the_same_origin_is_fine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

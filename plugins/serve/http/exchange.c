@@ -16,6 +16,7 @@
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
+#define MORE_MAX 5
 #define DRIP_MS 5000 /* nullspace clients give up after 30 s without a byte */
 
 static bool is_request_id(const char *text)
@@ -55,6 +56,7 @@ static void exchange_free(struct exchange *x)
     if (x->drip)
         x->server->loop->ops->timer_end(x->drip);
     target_done(&x->target);
+    target_done(&x->form);
     nt_buf_done(&x->body);
     json_decref(x->json);
     free(x);
@@ -102,6 +104,11 @@ const char *exchange_param(const struct exchange *x, unsigned index)
 const char *exchange_query(const struct exchange *x, const char *name)
 {
     return target_query(&x->target, name);
+}
+
+const char *exchange_form(const struct exchange *x, const char *name)
+{
+    return target_query(&x->form, name);
 }
 
 json_t *exchange_json(const struct exchange *x)
@@ -155,14 +162,14 @@ uint32_t exchange_headers_for(const char *request_id, struct net_header ret[EXCH
 }
 
 static void respond(struct exchange *x, uint32_t status, const char *content_type,
-                    struct nt_bytes body, const struct net_header *more)
+                    struct nt_bytes body, const struct net_header *more, uint32_t more_count)
 {
-    struct net_header headers[EXCHANGE_HEADERS + 2];
+    struct net_header headers[EXCHANGE_HEADERS + 1 + MORE_MAX];
     uint32_t count = exchange_headers(x, headers);
     if (content_type)
         headers[count++] = (struct net_header){ "Content-Type", content_type };
-    if (more)
-        headers[count++] = *more;
+    for (uint32_t i = 0; i < more_count; i++)
+        headers[count++] = more[i];
     net_respond(x->req, status, headers, count, body);
 }
 
@@ -191,7 +198,7 @@ static void answer(struct exchange *x, uint32_t status, json_t *body, const stru
         net_respond_end(x->req);
     } else {
         respond(x, status, text ? "application/json" : NULL,
-                (struct nt_bytes){ text, text ? strlen(text) : 0 }, more);
+                (struct nt_bytes){ text, text ? strlen(text) : 0 }, more, more ? 1 : 0);
     }
     free(text);
 }
@@ -205,8 +212,8 @@ void exchange_send_json(struct exchange *x, uint32_t status, json_t *body)
     answer(x, status, body, NULL);
 }
 
-void exchange_send_text(struct exchange *x, uint32_t status, const char *content_type,
-                        struct nt_bytes text)
+static void send_bytes(struct exchange *x, uint32_t status, const char *content_type,
+                       struct nt_bytes text, const struct net_header *more, uint32_t more_count)
 {
     if (x->answered)
         return;
@@ -214,9 +221,30 @@ void exchange_send_text(struct exchange *x, uint32_t status, const char *content
     measure_request(x->route, status, (uv_hrtime() - x->begun_ns) / 1000);
     x->lost = NULL;
     if (x->req)
-        respond(x, status, content_type, text, NULL);
+        respond(x, status, content_type, text, more, more_count);
     else
         bury_later(x);
+}
+
+void exchange_send_text(struct exchange *x, uint32_t status, const char *content_type,
+                        struct nt_bytes text)
+{
+    send_bytes(x, status, content_type, text, NULL, 0);
+}
+
+void exchange_send_page(struct exchange *x, uint32_t status, struct nt_bytes html,
+                        const char *policy, const char *location)
+{
+    /* A page without any referrer would send its form with "Origin: null". */
+    const struct net_header more[MORE_MAX] = {
+        { "Content-Security-Policy", policy },
+        { "Referrer-Policy", location ? "no-referrer" : "same-origin" },
+        { "X-Content-Type-Options", "nosniff" },
+        { "X-Frame-Options", "DENY" },
+        { "Location", location },
+    };
+    send_bytes(x, status, "text/html; charset=utf-8", html, more,
+               location ? MORE_MAX : MORE_MAX - 1);
 }
 
 void exchange_send_empty(struct exchange *x, uint32_t status)

@@ -36,6 +36,10 @@ typedef void exchange_handler(struct server *server, struct exchange *x);
 /* a URL with a token of api/file_urls.c is a credential, too */
 #define ROUTE_SIGNED 0x10u
 
+/* the body is a form of a page (application/x-www-form-urlencoded), read before the handler is
+ * called */
+#define ROUTE_FORM 0x20u
+
 /* A row of a resource's table: "/v1/sandboxes/{}/files/read"; {} is one path segment, decoded. */
 struct route {
     const char *method;
@@ -53,7 +57,9 @@ struct routes {
 
 const char *exchange_param(const struct exchange *x, unsigned index); /* decoded path segment */
 const char *exchange_query(const struct exchange *x,
-                           const char *name);    /* decoded, '+' is a space; NULL: absent */
+                           const char *name); /* decoded, '+' is a space; NULL: absent */
+/* A field of the form, decoded; NULL: absent. */
+const char *exchange_form(const struct exchange *x, const char *name);
 json_t *exchange_json(const struct exchange *x); /* borrowed; NULL: no body */
 bool exchange_is_wide(const struct exchange *x); /* X-Nanoterm-Wire: 1 */
 const struct principal *exchange_principal(const struct exchange *x);
@@ -69,6 +75,10 @@ void exchange_send_json(struct exchange *x, uint32_t status, json_t *body);
 /* Text of another kind than JSON; copied. */
 void exchange_send_text(struct exchange *x, uint32_t status, const char *content_type,
                         struct nt_bytes text);
+/* A page for people, or (location) where the browser shall go, with the headers that keep it to
+ * itself; policy: Content-Security-Policy. */
+void exchange_send_page(struct exchange *x, uint32_t status, struct nt_bytes html,
+                        const char *policy, const char *location);
 void exchange_send_empty(struct exchange *x, uint32_t status);
 /* The flat error envelope {"error","code","request_id","retryable"[,"suggested_action"]}. */
 void exchange_fail(struct exchange *x, uint32_t status, const char *code, const char *format, ...)

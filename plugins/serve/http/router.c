@@ -15,12 +15,31 @@
 #define BODY_MAX (1024u * 1024u)
 
 const struct routes *const router_tables[] = {
-    &health_routes,     &metrics_routes,       &stats_routes, &local_routes,
-    &sandbox_routes,    &sandbox_state_routes, &exec_routes,  &exec_ws_routes,
-    &process_routes,    &job_routes,           &files_routes, &file_search_routes,
-    &file_batch_routes, &file_url_routes,      &file_routes,  &tree_routes,
-    &fd_routes,         &clone_routes,         &port_routes,  &port_connect_routes,
-    &port_ready_routes, &openapi_routes,       &pty_routes,   NULL,
+    &health_routes,
+    &metrics_routes,
+    &stats_routes,
+    &local_routes,
+    &sandbox_routes,
+    &sandbox_state_routes,
+    &exec_routes,
+    &exec_ws_routes,
+    &process_routes,
+    &job_routes,
+    &files_routes,
+    &file_search_routes,
+    &file_batch_routes,
+    &file_url_routes,
+    &file_routes,
+    &tree_routes,
+    &fd_routes,
+    &clone_routes,
+    &port_routes,
+    &port_connect_routes,
+    &port_ready_routes,
+    &openapi_routes,
+    &pty_routes,
+    &cli_auth_routes,
+    NULL,
 };
 
 /* What clients of the nullspace API ask for and this server has not: it exists, but not here. Each
@@ -98,12 +117,30 @@ static void on_body(void *data, struct net_request *req, struct nt_bytes bytes)
         exchange_fail(x, 413, "invalid_request", "the body is larger than %zu bytes", x->body.max);
 }
 
+/* A form is spelled like a query. */
+static bool read_form(struct exchange *x)
+{
+    nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(BODY_MAX + 8);
+    struct nt_error error = NT_ERROR_INIT;
+    nt_buf_add(&text, "/?");
+    nt_buf_add_bytes(&text, x->body.data, x->body.size);
+    if (!nt_buf_ok(&text) || strlen(nt_buf_text(&text)) != text.size
+        || target_parse(nt_buf_text(&text), &x->form, &error) < 0) {
+        exchange_fail(x, 400, "invalid_request", "the body is not a form");
+        return false;
+    }
+    return true;
+}
+
 static void on_body_end(void *data, struct net_request *req)
 {
     struct exchange *x = data;
     if (x->answered || !x->body.max)
         return;
-    if (x->body.size > 0) {
+    if (x->body.size > 0 && (x->route->flags & ROUTE_FORM)) {
+        if (!read_form(x))
+            return;
+    } else if (x->body.size > 0) {
         x->json = json_text_parse(x->body.data, x->body.size);
         if (!x->json) {
             exchange_fail(x, 400, "invalid_request", "the body is not valid JSON");
@@ -132,7 +169,7 @@ static void on_granted(struct exchange *x)
     }
     uint32_t max = x->route->max_body_bytes ? x->route->max_body_bytes : BODY_MAX;
     int64_t length = net_request_length(x->req);
-    if (!(x->route->flags & ROUTE_JSON) || length == 0) {
+    if (!(x->route->flags & (ROUTE_JSON | ROUTE_FORM)) || length == 0) {
         call_handler(x);
     } else if (length > max) {
         exchange_fail(x, 413, "invalid_request", "the body is larger than %u bytes", max);

@@ -40,6 +40,7 @@ struct exchange {
     uint64_t begun_ns; /* uv_hrtime */
     struct nt_buf body;
     json_t *json;
+    struct target form;    /* its query */
     struct nt_timer *drip; /* exchange_hold_open */
     void (*lost)(void *data);
     void *lost_data;

@@ -53,6 +53,8 @@ static const char *const steps[STORE_SCHEMA] = {
     " org_id TEXT NOT NULL REFERENCES organisations(id), port INTEGER NOT NULL, host_port INTEGER "
     "NOT NULL,"
     " address TEXT NOT NULL, notice TEXT NOT NULL, PRIMARY KEY (workspace_id, host_port)) STRICT;",
+    /* 3 */
+    "ALTER TABLE api_keys ADD COLUMN name TEXT NOT NULL DEFAULT '';",
 };
 _Static_assert(WORKSPACE_DESTROYED == 3, "the index of names has this number in it");
 

@@ -25,7 +25,7 @@ void store_key_hash(const char *key, uint8_t ret[STORE_KEY_HASH])
                        sizeof(purpose) - 1);
 }
 
-static void make_key(char ret[64])
+void store_key_make(char ret[64])
 {
     unsigned char random[KEY_BYTES];
     randombytes_buf(random, sizeof(random));
@@ -81,7 +81,7 @@ int owner_key_file(const char *dir, uint8_t ret_hash[STORE_KEY_HASH], bool *ret_
         return nt_fail_sys(reterr, errno, "cannot open %s", dir);
     *ret_made = !read_key(dir_fd, key);
     if (*ret_made)
-        make_key(key);
+        store_key_make(key);
     int status = *ret_made ? write_key(dir_fd, key, reterr) : 0;
     if (status == 0)
         store_key_hash(key, ret_hash);

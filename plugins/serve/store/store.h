@@ -16,7 +16,7 @@
 
 #include "nanoterm/error.h"
 
-#define STORE_SCHEMA 2 /* of this program; the newest migration */
+#define STORE_SCHEMA 3 /* of this program; the newest migration */
 #define STORE_KEY_HASH 32u
 #define STORE_LIST_MAX 500u
 
@@ -71,12 +71,21 @@ struct store_key {
     char org_id[44];
 };
 
+/* The text of a new key. */
+void store_key_make(char ret[64]);
 void store_key_hash(const char *key, uint8_t ret[STORE_KEY_HASH]);
 /* key NULL: not known. */
 int store_key_find(struct store *store, const uint8_t hash[STORE_KEY_HASH],
                    void (*done)(void *data, const struct store_key *key,
                                 const struct nt_error *error),
                    void *data, struct nt_error *reterr);
+
+/* Stores the hash of a new key of the organisation's owner, under a name for people. */
+int store_key_add(struct store *store, const char *org_id, const uint8_t hash[STORE_KEY_HASH],
+                  const char *name,
+                  void (*done)(void *data, const struct store_key *key,
+                               const struct nt_error *error),
+                  void *data, struct nt_error *reterr);
 
 /* --- workspaces ---------------------------------------------------------------------------- */
 

@@ -69,6 +69,66 @@ int store_key_find(struct store *store, const uint8_t hash[STORE_KEY_HASH],
     return 0;
 }
 
+struct add_job {
+    struct store_job job;
+    uint8_t hash[STORE_KEY_HASH];
+    char name[68];
+    struct store_key key;
+    void (*done)(void *data, const struct store_key *key, const struct nt_error *error);
+    void *data;
+};
+
+static int add_run(sqlite3 *db, struct store_job *job, struct nt_error *reterr)
+{
+    struct add_job *j = (struct add_job *)job;
+    nt_auto(db_freep) sqlite3_stmt *statement = NULL;
+    if (db_query(db, &statement, reterr,
+                 "SELECT id FROM principals WHERE org_id = ? AND role = 'owner' LIMIT 1", "t",
+                 j->key.org_id)
+        < 0)
+        return -1;
+    int found = db_step(db, statement, reterr);
+    if (found <= 0)
+        return found < 0 ? -1 : nt_fail(reterr, NT_E_NOT_FOUND, "the organisation has no owner");
+    db_random_id(j->key.id, sizeof(j->key.id), "key", 8);
+    return db_write(db, reterr,
+                    "INSERT INTO api_keys (id, org_id, principal_id, hash, created_at_ms, name) "
+                    "VALUES (?, ?, ?, ?, ?, ?)",
+                    "tttbit", j->key.id, j->key.org_id, db_text(statement, 0), j->hash,
+                    (int)sizeof(j->hash), db_now_ms(), j->name);
+}
+
+static void add_finish(struct store_job *job, bool quiet)
+{
+    struct add_job *j = (struct add_job *)job;
+    if (!quiet)
+        j->done(j->data, job->failed ? NULL : &j->key, job->failed ? &job->error : NULL);
+    free(j);
+}
+
+int store_key_add(struct store *store, const char *org_id, const uint8_t hash[STORE_KEY_HASH],
+                  const char *name,
+                  void (*done)(void *data, const struct store_key *key,
+                               const struct nt_error *error),
+                  void *data, struct nt_error *reterr)
+{
+    nt_autofree struct add_job *j = calloc(1, sizeof(*j));
+    if (!j)
+        return nt_fail(reterr, NT_E_MEMORY, "no memory for a key");
+    j->job.run = add_run;
+    j->job.writes = true;
+    j->job.finish = add_finish;
+    memcpy(j->hash, hash, sizeof(j->hash));
+    nt_copy_text(j->name, sizeof(j->name), name);
+    nt_copy_text(j->key.org_id, sizeof(j->key.org_id), org_id);
+    j->done = done;
+    j->data = data;
+    if (store_submit(store, &j->job, reterr) < 0)
+        return -1;
+    (void)nt_take(j);
+    return 0;
+}
+
 /* --- one workspace ------------------------------------------------------------------------- */
 
 struct find_job {
