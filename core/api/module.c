@@ -17,4 +17,5 @@ const struct api_table nt_api_table = {
     .loop = api_loop,
     .wait = api_wait,
     .left_ms = api_left_ms,
+    .login = api_login,
 };

@@ -110,3 +110,9 @@ int64_t api_left_ms(struct api *api)
 {
     return table->left_ms(api);
 }
+
+int api_login(struct api *api, const struct api_login *login, char ret_key[LOGIN_KEY_MAX],
+              struct nt_error *reterr)
+{
+    return table->login(api, login, ret_key, reterr);
+}

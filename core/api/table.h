@@ -8,6 +8,7 @@
 #define NT_CORE_API_TABLE_H
 
 #include "core/api/api.h"
+#include "core/api/login.h"
 
 #define API_TABLE_SYMBOL "nt_api_table"
 
@@ -25,6 +26,7 @@ struct api_table {
     __typeof__(api_loop) *loop;
     __typeof__(api_wait) *wait;
     __typeof__(api_left_ms) *left_ms;
+    __typeof__(api_login) *login;
 };
 
 #endif

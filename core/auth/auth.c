@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/api/login.h"
+#include "core/auth/login.h"
 #include "core/cli/call.h"
 #include "core/config/credentials.h"
 #include "nanoterm/host.h"
@@ -210,6 +212,53 @@ static int run_status(struct nt_call *call, struct nt_error *reterr)
     return show(call, status, &text, reterr);
 }
 
+/* --- login --------------------------------------------------------------------------------- */
+
+struct shown {
+    struct nt_call *call;
+    bool opens;
+};
+
+static void show_page(void *data, const char *url)
+{
+    const struct shown *shown = data;
+    bool is_open = shown->opens && login_open_browser(url);
+    /* Without it there is no way on: also where notes are not shown. */
+    bool is_still = shown->call->flags & (NT_CALL_JSON | NT_CALL_QUIET);
+    say(shown->call, is_still ? NT_SAY_WARN : NT_SAY_NOTE,
+        is_open ? "Sign in on the page that opens in the browser, or open it yourself: "
+                : "Open this page in a browser of this machine, and sign in: ",
+        url);
+}
+
+static int run_login(struct nt_call *call, struct nt_error *reterr)
+{
+    const struct config *config = call_config(call);
+    const struct origin *origin = NULL;
+    if (config_origin(config, &origin, reterr) < 0 || config_require_trust(config, reterr) < 0)
+        return -1;
+    if (!origin)
+        return show_local(call, reterr);
+    if (origin->kind == ORIGIN_UNIX)
+        return nt_fail(reterr, NT_E_USAGE, "a browser cannot reach %.200s", origin->text);
+    if (origin->kind == ORIGIN_HTTP && !origin_is_local(origin))
+        say(call, NT_SAY_WARN,
+            "the key will travel in the clear: this API is not https: ", origin->text);
+    char machine[65] = "", key[LOGIN_KEY_MAX] = "";
+    if (gethostname(machine, sizeof(machine) - 1) < 0 || !machine[0])
+        memcpy(machine, "unnamed", 8);
+    struct shown shown = { call, !call->host->number(call, "no-browser") };
+    const struct api_login login = { .machine = machine, .show = show_page, .data = &shown };
+    struct api *api = call_api(call, reterr);
+    if (!api || api_login(api, &login, key, reterr) < 0)
+        return -1;
+    int status = config_check_key(key, reterr);
+    if (status == 0)
+        status = config_set_credential(call_config(call), origin, key, reterr);
+    explicit_bzero(key, sizeof(key));
+    return status < 0 ? -1 : run_status(call, reterr);
+}
+
 /* --- logout, trust ------------------------------------------------------------------------- */
 
 static int run_logout(struct nt_call *call, struct nt_error *reterr)
@@ -251,6 +300,9 @@ static const struct nt_arg trust_args[] = {
       .help = "The API: http://HOST:PORT, https://HOST or unix:/PATH",
       .type = NT_TEXT },
 };
+static const struct nt_opt login_opts[] = {
+    { .name = "no-browser", .help = "Only print the page's address", .type = NT_FLAG },
+};
 static const struct nt_opt logout_opts[] = {
     { .name = "all", .help = "For every API, not only the one in force", .type = NT_FLAG },
 };
@@ -268,6 +320,9 @@ static const struct nt_column status_columns[] = {
     { .name = "org_id", .help = "The organisation", .type = NT_TEXT },
     { .name = "config", .help = "The config file", .type = NT_TEXT },
 };
+static const struct nt_example login_examples[] = {
+    { "--api https://nanoterm.example.com auth login", "Sign in to an API, in the browser" },
+};
 static const struct nt_example set_key_examples[] = {
     { "--api http://127.0.0.1:7777 auth set-key - <key.txt",
       "Save a key for one API; it is not in the argument list" },
@@ -281,11 +336,30 @@ static const struct nt_example logout_examples[] = { { "auth logout --all",
 static const struct nt_example trust_examples[] = {
     { "auth trust https://nanoterm.example.com", "Accept this API when a project's .env names it" },
 };
+static const uint32_t login_errors[] = { NT_E_CONNECT, NT_E_TIMEOUT, NT_E_CONFIG,
+                                         NT_E_UNTRUSTED_API, NT_E_FORBIDDEN };
 static const uint32_t set_key_errors[] = { NT_E_USAGE, NT_E_CONFIG, NT_E_UNTRUSTED_API };
 static const uint32_t status_errors[] = { NT_E_AUTH, NT_E_CONFIG, NT_E_UNTRUSTED_API };
 static const uint32_t trust_errors[] = { NT_E_USAGE, NT_E_CONFIG };
 
 static const struct nt_command commands[] = {
+    { .path = "auth login",
+      .summary = "Sign in to the API in force, in the browser",
+      .description =
+          "Opens the API's /cli-auth page (by $BROWSER or xdg-open; its address is printed, too) "
+          "and "
+          "waits up to 5 minutes on a port of loopback for the answer. The key that is made for "
+          "this machine is stored for that API and sent to that one only. The page of a server "
+          "of your own asks for the code in the file that `nanoterm serve` names when it starts. "
+          "The embedded server needs no login.",
+      .run = run_login,
+      .opts = NT_TABLE(login_opts),
+      .examples = NT_TABLE(login_examples),
+      .columns = NT_TABLE(status_columns),
+      .errors = NT_TABLE(login_errors),
+      .effects = NT_REMOTE | NT_WRITES,
+      .result = NT_RESULT_ONE,
+      .timeout_ms = LOGIN_WAIT_MS + 30000 },
     { .path = "auth set-key",
       .summary = "Save an API key",
       .description =

@@ -192,6 +192,12 @@ void net_ws_close(struct net_ws *ws, uint16_t code, const char *reason);
  * off (default). */
 void net_ws_keepalive(struct net_ws *ws, int64_t interval_ms);
 
+/* --- digests ------------------------------------------------------------------------------- */
+
+/* At most 32 bytes, without padding. */
+void net_base64url(const uint8_t data[32], size_t size, char ret[44]);
+void net_sha256_base64url(const char *text, char ret[44]);
+
 /* --- client -------------------------------------------------------------------------------- */
 
 struct net_client; /* one connection, requests one after the other */

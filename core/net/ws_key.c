@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ws_key.c - the keys of the WebSocket handshake (RFC 6455 section 4.2.2); the only file that knows
- * nettle, which costs a tenth of libcrypto at every start of the program. */
+/* ws_key.c - the keys of the WebSocket handshake (RFC 6455 section 4.2.2); by nettle, which
+ * costs a tenth of libcrypto at every start of the program. */
 #include <nettle/base64.h>
 #include <nettle/sha1.h>
 #include <string.h>
