@@ -15,6 +15,15 @@ from conftest import BIN, is_alive, wait_until
 PROMPT = r"agent@ws-[a-z0-9]+:/workspace\$ "
 
 
+def fresh_mode():
+    """The mode of a terminal that nobody has used: once a program runs there it may have changed it already."""
+    ends = os.openpty()
+    mode = termios.tcgetattr(ends[0])
+    for fd in ends:
+        os.close(fd)
+    return mode
+
+
 @pytest.fixture
 def term(cli):
     """term(*words): the program on a terminal of 91 by 31; all are ended with the test."""
@@ -23,7 +32,7 @@ def term(cli):
     def start(*words, env=None, program=BIN):
         child = pexpect.spawn(program, list(words), env={**(env or cli.env), "TERM": "xterm-256color"}, timeout=30,
                               dimensions=(31, 91))
-        child.before_us = termios.tcgetattr(child.child_fd)
+        child.before_us = fresh_mode()
         made.append(child)
         return child
 

@@ -3,6 +3,7 @@
 import gzip
 import os
 import threading
+import time
 
 import pytest
 from nullspace import Sandbox
@@ -134,10 +135,13 @@ def test_files_info_list_move_remove(sandbox):
 
 
 def test_a_background_process(sandbox):
-    job = sandbox.commands.run("echo one; cat; exit 7", shell=True, background=True)
+    job = sandbox.commands.run("echo one; touch /tmp/said; cat; exit 7", shell=True, background=True)
     rows = [row for row in sandbox.commands.list() if row.pid == job.pid]
     assert len(rows) == 1 and rows[0].running
     sandbox.commands.send_stdin(job.pid, "two\n")
+    end = time.monotonic() + 30
+    while not sandbox.files.exists("/tmp/said"):
+        assert time.monotonic() < end
     sandbox.commands.kill(job.pid)
     done = job.wait()
     assert done.exit_code == 137 and done.stdout.startswith("one\n")
