@@ -27,6 +27,7 @@
 #include "plugins/serve/ports.h"
 #include "plugins/serve/store/store.h"
 #include "plugins/serve/tls_files.h"
+#include "plugins/serve/uploads/uploads.h"
 #include "plugins/serve/way-out/way_out.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
@@ -112,6 +113,7 @@ static uint32_t connections(const struct server *server)
 static bool is_at_work(const struct server *server)
 {
     return server->exchanges > 0 || server->acts || server->guest_ops > 0
+           || uploads_is_at_work(server)
            || store_in_flight(server->store) > 0;
 }
 
@@ -332,7 +334,8 @@ static int open_parts(struct life *life, struct nt_error *reterr)
         return -1;
     snprintf(server->owner_org, sizeof(server->owner_org), "%s", opened.owner_org);
     tell_store(life, &opened);
-    if (file_url_key_load(place.dir, server->url_key, reterr) < 0)
+    if (file_url_key_load(place.dir, server->url_key, reterr) < 0
+        || uploads_open(server, place.dir, reterr) < 0)
         return -1;
     struct way_out_options way_out = { .has_internet = has_internet,
                                        .debug = NULL,
@@ -454,6 +457,7 @@ static void close_parts(struct life *life)
         run_until_closed(life);
     }
     health_close(server);
+    uploads_close(server);
     if (server->engine)
         server->engine_ops->close(server->engine);
     if (server->store) {
@@ -607,6 +611,7 @@ int server_run(const struct server_options *options, struct nt_error *reterr)
         close_parts(life);
         close_loop(life);
         ports_forget(&life->server);
+        uploads_free(&life->server);
         if (status == 0 && life->server.handover_fd >= 0)
             status = handover_exec(&life->options, life->server.handover_fd, life->embedded.lock_fd,
                                    reterr);

@@ -17,6 +17,7 @@
 struct cli_auth;
 struct store;
 struct tls_files;
+struct uploads;
 struct way_out;
 
 #define FILE_URL_KEY 32u /* bytes */
@@ -47,6 +48,7 @@ struct server {
     struct publish *publishes;       /* ports that are being published (api/ports.c) */
     /* running workspaces that may use the internet (workspaces.c) */
     struct internet_row *internet;
+    struct uploads *uploads;            /* sessions of uploads (uploads/uploads.h) */
     struct health_row *health;          /* which guests answer (health.c) */
     struct health_check *health_checks; /* the questions in flight */
     uint32_t guest_ops;                 /* of this room, in flight */

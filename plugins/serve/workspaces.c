@@ -11,6 +11,7 @@
 #include "plugins/serve/health.h"
 #include "plugins/serve/record.h"
 #include "plugins/serve/store/store.h"
+#include "plugins/serve/uploads/uploads.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
@@ -129,6 +130,8 @@ void workspaces_note(struct server *server, const struct workspace *ws)
 {
     if (ws->status != WORKSPACE_RUNNING)
         health_drop(server, ws->id);
+    if (ws->status == WORKSPACE_DESTROYED)
+        uploads_forget_workspace(server, ws->id);
     bool may = ws->internet && ws->status == WORKSPACE_RUNNING;
     for (struct internet_row **at = &server->internet; *at; at = &(*at)->next)
         if (strcmp((*at)->id, ws->id) == 0) {

@@ -57,7 +57,8 @@ def test_the_api_process_holds_nothing_of_roots(fresh):
         except FileNotFoundError:
             continue  # a connection that has just ended
         assert (re.match(r"(socket|pipe|anon_inode):", target) or target == "/dev/null" or target.endswith("/serve.so")
-                or target in (f"{data}/store", f"{data}/server.log") or target.startswith(f"{data}/store/nanoterm.db")), target
+                or target in (f"{data}/store", f"{data}/store/uploads", f"{data}/server.log")
+                or target.startswith(f"{data}/store/nanoterm.db")), target
     with open(f"/proc/{api}/environ", "rb") as environ:
         names = {entry.split(b"=")[0] for entry in environ.read().split(b"\0") if entry}
     assert not {name for name in names if b"KEY" in name or b"TOKEN" in name}
@@ -139,6 +140,7 @@ def test_a_store_that_was_tampered_with_gives_nothing_away(fresh):
     os.symlink(secret, store / "soft")
     nanoterm.ok("ws", "list")
     assert secret.stat().st_uid == 0 and (store / "nanoterm.db").stat().st_uid == uid
+    assert (store / "uploads").stat().st_uid == uid  # a new one: what others have written is not taken up
 
 
 def test_a_hand_over_keeps_workspaces_and_what_runs(fresh):

@@ -421,12 +421,36 @@ def signed(api):
         api.refused(operation, 400, body={"path": ""})
 
 
+@asks("createUpload")
+@asks("getUpload")
+@asks("sendUploadPart")
+@asks("completeUpload")
+@asks("abortUpload")
+def uploads(api):
+    body = {"kind": "file", "target_path": f"/workspace/up-{api.document.wire}", "content_length": 2, "user": "agent"}
+    made = api.ok("createUpload", body=body)["session"]
+    api.strict("Upload", made)
+    both = (api.workspace, made["upload_id"])
+    api.refused("completeUpload", 409, *both)
+    api.refused("sendUploadPart", 400, *both, 1, data=b"ab")
+    api.ok("sendUploadPart", *both, 0, data=b"ab")
+    assert api.ok("getUpload", *both)["next_part"] is None
+    api.ok("completeUpload", *both, body={"whole_checksum_sha256": None})
+    api.refused("abortUpload", 409, *both)
+    api.refused("createUpload", 400, body={**body, "kind": "x"})
+    api.refused("createUpload", 413, body={**body, "content_length": 2**40})
+    other = (api.workspace, api.ok("createUpload", body=body)["session"]["upload_id"])
+    api.ok("abortUpload", *other)
+    api.refused("sendUploadPart", 410, *other, 0, data=b"ab")
+    api.refused("getUpload", 404, api.workspace, "up_x")
+
+
 # --- the tests ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method,path", [("POST", "/v1/volumes"), ("GET", "/v1/snapshots?sandbox_id=ws_x"),
-                                         ("POST", "/v1/sandboxes/ws_x/fork"), ("POST", "/v1/sandboxes/ws_x/uploads"),
-                                         ("PUT", "/v1/sandboxes/ws_x/uploads/up_x/parts/0")])
+                                         ("POST", "/v1/sandboxes/ws_x/fork"), ("POST", "/v1/sandboxes/ws_x/volumes"),
+                                         ("PUT", "/v1/sandboxes/ws_x/volumes/vol_x/parts/0")])
 def test_what_this_server_has_not_is_said_so(server, method, path):
     """Not 404: to the client that would mean that its sandbox, or the name of its volume, is wrong."""
     status, answer = server.json(method, path)

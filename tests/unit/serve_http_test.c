@@ -126,16 +126,16 @@ static void what_only_others_have_is_not_implemented(void **state)
         "/v1/volumes",
         "/v1/snapshots/snap_1",
         "/v1/monitor/ws",
-        "/v1/sandboxes/ws_1/uploads",
-        "/v1/sandboxes/ws_1/uploads/up_1/parts/0",
+        "/v1/sandboxes/ws_1/volumes",
+        "/v1/sandboxes/ws_1/volumes/vol_1/attach",
         "/v1/sandboxes/ws_1/ports/80/preview-url",
     };
     nt_auto(nt_buf_done) struct nt_buf allowed = NT_BUF(256);
     const struct route *route = NULL;
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
         assert_int_equal(find("POST", paths[i], &route, &allowed), 501);
-    assert_int_equal(find("POST", "/v1/sandboxes/ws_1/uploadsx", &route, &allowed), 404);
-    assert_int_equal(find("POST", "/v1/sandboxes/ws_1%2Fuploads", &route, &allowed), 405);
+    assert_int_equal(find("POST", "/v1/sandboxes/ws_1/volumesx", &route, &allowed), 404);
+    assert_int_equal(find("POST", "/v1/sandboxes/ws_1%2Fvolumes", &route, &allowed), 405);
     assert_int_equal(find("POST", "/v1", &route, &allowed), 404);
     assert_int_equal(find("POST", "/", &route, &allowed), 404);
 }

@@ -26,6 +26,7 @@ extern const struct routes file_batch_routes;  /* file_batch.c: batch-write, POS
 extern const struct routes file_url_routes;    /* file_urls.c: download-url, upload-url */
 extern const struct routes file_routes;        /* file_raw.c: bytes */
 extern const struct routes tree_routes;        /* tree.c */
+extern const struct routes upload_routes;      /* uploads.c: sessions; upload_part.c */
 extern const struct routes fd_routes;          /* fd.c */
 extern const struct routes port_routes;        /* ports.c */
 extern const struct routes port_connect_routes; /* ports_connect.c */

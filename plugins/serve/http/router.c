@@ -39,6 +39,7 @@ const struct routes *const router_tables[] = {
     &openapi_routes,
     &pty_routes,
     &cli_auth_routes,
+    &upload_routes,
     NULL,
 };
 
@@ -59,7 +60,6 @@ static const char *const not_built[] = {
     "/v1/sandboxes/{}/preview-urls",
     "/v1/sandboxes/{}/snapshots",
     "/v1/sandboxes/{}/ssh-access",
-    "/v1/sandboxes/{}/uploads",
     "/v1/sandboxes/{}/volumes",
     "/v1/sandboxes/{}/ports/{}/preview-proxy-target",
     "/v1/sandboxes/{}/ports/{}/preview-url",
