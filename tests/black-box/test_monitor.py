@@ -178,9 +178,12 @@ def test_the_foreground_server_of_root_says_the_same(fresh):
     data = nanoterm.home / "data"
     process = nanoterm.start("serve", "--listen", "127.0.0.1:0", "--data", data)
     try:
-        lines = [process.stderr.readline().decode() for _ in range(2)]
+        lines = [process.stderr.readline().decode()]
+        while "http://" not in lines[-1]:
+            lines.append(process.stderr.readline().decode())
+            assert lines[-1], lines
         assert f"{data}/owner.key (new)" in lines[0], lines
-        [port] = re.findall(r"http://127\.0\.0\.1:(\d+)", lines[1])
+        [port] = re.findall(r"http://127\.0\.0\.1:(\d+)", lines[-1])
         assert (data / "owner.key").stat().st_uid == 0 and (data / "owner.key").stat().st_mode & 0o777 == 0o600
         env = {**nanoterm.env, "NANOTERM_API_URL": f"http://127.0.0.1:{port}",
                "NANOTERM_API_KEY": (data / "owner.key").read_text().strip()}
