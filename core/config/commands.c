@@ -39,19 +39,10 @@ static int run_list(struct nt_call *call, struct nt_error *reterr)
     return 0;
 }
 
-static int check_name(const char *key, struct nt_error *reterr)
-{
-    if (setting_find(key))
-        return 0;
-    nt_fail(reterr, NT_E_USAGE, "there is no setting '%.60s'", key);
-    return nt_hint(reterr, "api_url, api_key, no_update_check, org_id, output.color, "
-                           "server.idle_ms, tls.ca_file, update_url");
-}
-
 static int run_get(struct nt_call *call, struct nt_error *reterr)
 {
     const char *key = call->host->text(call, "key");
-    if (check_name(key, reterr) < 0)
+    if (!setting_need(key, reterr))
         return -1;
     const struct config_value *value = config_get(call_config(call), key);
     if (!value)

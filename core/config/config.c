@@ -437,12 +437,9 @@ static int change_setting(json_t *root, void *data, struct nt_error *reterr)
 
 int config_set(struct config *config, const char *key, const char *value, struct nt_error *reterr)
 {
-    const struct setting *setting = setting_find(key);
-    if (!setting) {
-        nt_fail(reterr, NT_E_USAGE, "there is no setting '%.60s'", key);
-        return nt_hint(reterr, "api_url, no_update_check, org_id, output.color, server.idle_ms, "
-                               "tls.ca_file, update_url");
-    }
+    const struct setting *setting = setting_need(key, reterr);
+    if (!setting)
+        return -1;
     if (setting->secret && value) {
         nt_fail(reterr, NT_E_USAGE, "a key is stored for the API that it belongs to");
         return nt_hint(reterr, "nanoterm auth set-key");

@@ -2,6 +2,7 @@
 /* settings.c - the table of all settings. A new one is a row here and nothing else. */
 #include "settings.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "core/config/origin.h"
@@ -57,6 +58,21 @@ const struct setting *setting_find(const char *key)
     for (uint32_t i = 0; i < SETTINGS; i++)
         if (strcmp(settings[i].key, key) == 0)
             return &settings[i];
+    return NULL;
+}
+
+const struct setting *setting_need(const char *key, struct nt_error *reterr)
+{
+    const struct setting *setting = setting_find(key);
+    char names[sizeof(reterr->hint)] = "";
+    if (setting)
+        return setting;
+    nt_fail(reterr, NT_E_USAGE, "there is no setting '%.60s'", key);
+    for (uint32_t i = 0; i < SETTINGS; i++) {
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof(names) - used, "%s%s", i ? ", " : "", settings[i].key);
+    }
+    nt_hint(reterr, "%s", names);
     return NULL;
 }
 

@@ -34,6 +34,8 @@ struct setting {
 const struct setting *setting_at(uint32_t index);
 /* NULL: there is no such setting. */
 const struct setting *setting_find(const char *key);
+/* The same, and NT_E_USAGE with the names that there are as the hint. */
+const struct setting *setting_need(const char *key, struct nt_error *reterr);
 /* NT_E_USAGE: the value is not one for this setting. */
 int setting_check(const struct setting *setting, const char *value, struct nt_error *reterr);
 
