@@ -215,15 +215,17 @@ def test_an_endless_answer_and_a_redirect_are_left(terminal):
 
 
 def test_a_server_that_does_not_answer_is_not_waited_for(terminal):
-    answer = threading.Event()
+    asked, answer = threading.Event(), threading.Event()
 
     def slow(request):
+        asked.set()
         answer.wait(60)
         return 200, JSON, b"{}"
 
     with http_peer(slow) as url:
         terminal("config", "list", NANOTERM_UPDATE_URL=url)  # ends, and lets go of the terminal, while the question is open
         assert not answer.is_set()
+        assert asked.wait(60)  # before, the detached process may be on its way into its program, where /proc does not show it
         answer.set()
         terminal.wait_for_worker()
 
