@@ -29,9 +29,9 @@
 #include "core/output/output.h"
 #include "core/plugin/commands.h"
 #include "core/plugin/plugins.h"
-#include "nanoterm/local.h"
 #include "core/raw/raw.h"
 #include "core/update/update.h"
+#include "nanoterm/local.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
@@ -205,9 +205,12 @@ static int run_command(struct run *run, struct nt_error *reterr)
     const struct confine_options alone = { run->plugins, run->owner, command, &run->parsed };
     bool is_confined = run->owner && plugins_is_confined(run->owner);
     bool is_external = is_confined && plugins_is_external(run->owner);
-    if (is_external   ? false
-        : is_confined ? confine_start(&alone, &run->confined, reterr) < 0
-                      : plugins_load(run->plugins, command, &command, reterr) < 0)
+    int begun = 0; /* an external program is begun by program_run */
+    if (!is_confined)
+        begun = plugins_load(run->plugins, command, &command, reterr);
+    else if (!is_external)
+        begun = confine_start(&alone, &run->confined, reterr);
+    if (begun < 0)
         return -1;
 
     struct config_options wanted = { personality_of(run->argv[0]), globals->api, globals->org };
