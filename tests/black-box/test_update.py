@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The notice of a newer version: daily, detached, never waited for, on a terminal only; and answers that are hostile."""
+import ctypes
 import json
 import os
-import pathlib
 import pty
 import subprocess
 import threading
@@ -10,9 +10,10 @@ import time
 
 import pytest
 
-from conftest import BIN, is_alive, wait_until
+from conftest import BIN, wait_until
 from http_peer import http_peer
 
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 DAY_MS = 24 * 3600 * 1000
 JSON = {"Content-Type": "application/json"}
 OLD, NEW = "0.0.1", "99.1.2"
@@ -55,27 +56,31 @@ class Terminal:
         self.file.write_text(f"update-1 {checked} {shown} {version}\n")
 
     def wait_for_version(self):
+        """Until the answer is noted, and its writer, who holds the lock a little longer, has left."""
         wait_until(lambda: self.file.exists() and self.state()[2] != "-", 60, "the answer to be noted")
+        self.wait_for_worker()
 
     def wait_for_worker(self):
-        """Until no process of this home is left."""
-        mark = b"HOME=" + os.fsencode(str(self.cli.home))
+        """Until the detached process has ended. Whoever has lost its parent is a child of this process: see the fixture. (In
+        /proc one that is on its way into its program cannot be told from others.)"""
 
         def is_over():
-            for pid in filter(str.isdigit, os.listdir("/proc")):
-                try:
-                    if mark in pathlib.Path(f"/proc/{pid}/environ").read_bytes() and is_alive(int(pid)):
-                        return False
-                except OSError:
+            try:
+                while os.waitpid(-1, os.WNOHANG)[0]:
                     pass
-            return True
+                return False
+            except ChildProcessError:
+                return True
 
         wait_until(is_over, 90, "the detached process to end")
 
 
 @pytest.fixture
 def terminal(fresh):
-    return Terminal(fresh())
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+    yield Terminal(fresh())
+    assert libc.prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) == 0
 
 
 def answers(version):
@@ -160,7 +165,6 @@ def test_npm_is_asked_for_its_registry(terminal, tmp_path):
         terminal("config", "list", PATH=f"{tmp_path}:{terminal.env['PATH']}", NANOTERM_API_KEY="nsk_" + "0" * 32,
                  NANOTERM_API_URL=url)
         terminal.wait_for_version()
-        terminal.wait_for_worker()
         assert [r["path"] for r in url.requests] == ["/npm/-/package/@nanoterm%2fcli/dist-tags", "/npm/@nanoterm%2fcli"]
         assert all("Authorization" not in r["headers"] for r in url.requests)
     # Not in the folder of a project, whose .npmrc is anybody's; and a program of others gets no key.
@@ -225,7 +229,7 @@ def test_a_server_that_does_not_answer_is_not_waited_for(terminal):
     with http_peer(slow) as url:
         terminal("config", "list", NANOTERM_UPDATE_URL=url)  # ends, and lets go of the terminal, while the question is open
         assert not answer.is_set()
-        assert asked.wait(60)  # before, the detached process may be on its way into its program, where /proc does not show it
+        assert asked.wait(60)
         answer.set()
         terminal.wait_for_worker()
 
@@ -238,7 +242,6 @@ def test_a_broken_state_is_begun_anew(terminal, content):
         terminal.file.write_text(content)
         assert notices(terminal("config", "list", NANOTERM_UPDATE_URL=url)) == []
         terminal.wait_for_version()
-        terminal.wait_for_worker()
         assert terminal.state()[2] == NEW
 
 

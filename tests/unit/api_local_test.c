@@ -76,15 +76,15 @@ static void write_report(const char *home)
     sigprocmask(SIG_SETMASK, NULL, &blocked);
     sigaction(SIGPIPE, NULL, &act);
     mode_t mask = umask(077);
-    snprintf(
-        text, sizeof(text),
-        "cwd=%s fds=%d highest=%d umask=%o int_blocked=%d pipe_default=%d leader=%d key=%s url=%s "
-        "secret=%s ld=%s xdg=%s other=%s\n",
-        getcwd(cwd, sizeof(cwd)), fds, highest, (unsigned)mask, sigismember(&blocked, SIGINT),
-        act.sa_handler == SIG_DFL, getsid(0) != getppid() && getpgrp() == getsid(0),
-        getenv("NANOTERM_API_KEY") ? "yes" : "no", getenv("NANOTERM_API_URL") ? "yes" : "no",
-        getenv("AWS_SECRET") ? "yes" : "no", getenv("LD_PRELOAD") ? "yes" : "no",
-        getenv("XDG_TEST") ? "yes" : "no", getenv("NANOTERM_OTHER") ? "yes" : "no");
+    snprintf(text, sizeof(text),
+             "cwd=%s fds=%d highest=%d umask=%o int_blocked=%d pipe_default=%d own_session=%d "
+             "key=%s url=%s "
+             "secret=%s ld=%s xdg=%s other=%s\n",
+             getcwd(cwd, sizeof(cwd)), fds, highest, (unsigned)mask, sigismember(&blocked, SIGINT),
+             act.sa_handler == SIG_DFL, getsid(0) != getpid() && getpgrp() == getsid(0),
+             getenv("NANOTERM_API_KEY") ? "yes" : "no", getenv("NANOTERM_API_URL") ? "yes" : "no",
+             getenv("AWS_SECRET") ? "yes" : "no", getenv("LD_PRELOAD") ? "yes" : "no",
+             getenv("XDG_TEST") ? "yes" : "no", getenv("NANOTERM_OTHER") ? "yes" : "no");
     put_file(home, "report", text, O_TRUNC);
 }
 
@@ -305,7 +305,7 @@ static void the_first_command_starts_it(void **state)
     assert_int_equal(starts(), 1);
     get_file(home, "report", report, sizeof(report));
     assert_string_equal(report, "cwd=/ fds=5 highest=4 umask=77 int_blocked=0 pipe_default=1 "
-                                "leader=1 key=no url=no secret=no "
+                                "own_session=1 key=no url=no secret=no "
                                 "ld=no xdg=yes other=yes\n");
     assert_int_equal(stat(config_path(NT_PATH_RUNTIME), &st), 0);
     assert_int_equal(st.st_mode & 0777, 0700);
