@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* policy.h - what a sandboxed program may do: made once, before it starts, from options, profiles
+ * and groups; then only read, by whoever enforces it, filters for it or explains it.
+ *
+ * A policy holds canonical paths and open descriptors of what they named when it was made: links
+ * and names that change later change nothing. Kernel layers (plugins/sandbox-enforce/enforce), the
+ * notifications (supervise) and the proxy each enforce their part of it; policy_ask_path and
+ * policy_ask_host are the one place that says yes or no in words, and agree with all of them.
+ *
+ * All texts and arrays belong to the policy. Nothing here has a thread of its own; after
+ * policy_make a policy may be read by several. */
+#ifndef NT_ENFORCE_POLICY_H
+#define NT_ENFORCE_POLICY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "nanoterm/error.h"
+#include "nanoterm/stream.h"
+
+#define POLICY_READ 1u /* read, list and execute */
+#define POLICY_WRITE 2u
+#define POLICY_BOTH (POLICY_READ | POLICY_WRITE)
+
+/* A list of texts. */
+struct policy_texts {
+    const char **at;
+    size_t count;
+};
+
+/* --- what is asked for --------------------------------------------------------------------- */
+
+/* The options of a command, as typed (paths not expanded yet); flags before variables before the
+ * profile. Borrowed for the call. */
+struct policy_request {
+    struct policy_texts allow, read, write;                /* folders */
+    struct policy_texts allow_file, read_file, write_file; /* files */
+    struct policy_texts unix_socket, unix_socket_bind, unix_socket_dir, unix_socket_dir_bind;
+    struct policy_texts bypass; /* --bypass-protection */
+    struct policy_texts allow_command, block_command;
+    struct policy_texts domains, credentials, endpoints; /* endpoints: SERVICE:METHOD:PATH */
+    struct policy_texts upstream_bypass;
+    struct policy_texts env_credential_map; /* reference, variable, reference, variable… */
+    const uint16_t *open_ports, *listen_ports;
+    size_t open_port_count, listen_port_count;
+    const char *profile;         /* name or path; NULL: only `default` */
+    const char *config;          /* --config: a capability manifest; NULL: none */
+    const char *network_profile; /* NULL: the profile's */
+    const char *upstream_proxy;  /* host:port; NULL: the profile's */
+    const char *env_credential;  /* a,b,op://…=VAR; NULL: none */
+    const char *workdir;         /* NULL: the current folder */
+    uint16_t proxy_port;         /* 0: any */
+    bool block_net, allow_net, allow_cwd, allow_gpu;
+    bool is_wrap; /* nobody stays outside: what needs a supervisor is refused */
+};
+
+/* --- what it comes to ---------------------------------------------------------------------- */
+
+struct policy_grant {
+    const char *original; /* as typed or written */
+    const char *path;     /* canonical */
+    const char *source;   /* "user", "profile", "group:NAME", "system" */
+    uint32_t access;      /* POLICY_ */
+    bool is_file;
+    int fd; /* O_PATH, close-on-exec: what `path` was when the policy was made */
+};
+
+/* A path that stays closed although it may lie beneath a grant. */
+struct policy_deny {
+    const char *original;
+    const char *path;   /* canonical; as expanded when nothing is there */
+    const char *source; /* "group:deny_credentials", "profile", "nanoterm" (its own folders) */
+    const char *about;  /* "SSH keys and configuration" */
+    bool is_there;
+    bool is_inside;   /* beneath a grant: needs hiding (a mount namespace) to hold */
+    bool is_absolute; /* no bypass opens it: state of nanoterm itself */
+};
+
+/* "**" and "*" over names: a deny that also holds for files to come. */
+struct policy_pattern {
+    const char *text; /* as written, expanded */
+    const char *source;
+};
+
+struct policy_unix {
+    const char *path;         /* canonical, of the socket or of its folder */
+    bool may_bind, is_folder; /* a folder: only what lies directly in it */
+    int parent_fd;            /* O_PATH of the folder that holds it */
+};
+
+enum policy_network { POLICY_NET_OPEN, POLICY_NET_BLOCKED, POLICY_NET_FILTERED };
+
+/* METHOD and path glob of a request through a route; "*" as method: any. */
+struct policy_endpoint {
+    const char *method, *path;
+};
+
+enum policy_inject { POLICY_IN_HEADER, POLICY_IN_PATH, POLICY_IN_QUERY, POLICY_IN_BASIC };
+
+/* A service whose requests get a credential that the program never holds. */
+struct policy_route {
+    const char *name;     /* first segment of the path at the proxy: "openai" */
+    const char *upstream; /* https://host[:port][/base], or http:// to this machine only */
+    const char *key;      /* reference: account of the keyring, env://, file://, op:// */
+    const char *variable; /* that gets the phantom token; NULL: none */
+    enum policy_inject inject;
+    const char *header, *format;                 /* "Authorization", "Bearer {}" */
+    const char *path_pattern, *path_replacement; /* POLICY_IN_PATH */
+    const char *query_name;                      /* POLICY_IN_QUERY */
+    struct policy_endpoint *endpoints;           /* none: every one */
+    size_t endpoint_count;
+    const char *tls_ca; /* file; NULL: the system's */
+};
+
+/* A host of the allow-list: exact, or "*.suffix". */
+struct policy_host {
+    const char *name;                  /* lower case, without a trailing dot */
+    const char *source;                /* "user", "profile", "network:github" */
+    struct policy_endpoint *endpoints; /* with any, only the proxy's own requests go there */
+    size_t endpoint_count;
+};
+
+/* A credential that goes into a variable of the program, which can read it. */
+struct policy_env_credential {
+    const char *reference, *variable;
+};
+
+struct policy {
+    struct policy_grant *grants;
+    size_t grant_count;
+    struct policy_deny *denies;
+    size_t deny_count;
+    struct policy_pattern *patterns;
+    size_t pattern_count;
+    struct policy_unix *unix_grants;
+    size_t unix_count;
+
+    enum policy_network network;
+    struct policy_host *hosts; /* filtered: empty means every host that is not denied */
+    size_t host_count;
+    struct policy_route *routes;
+    size_t route_count;
+    uint16_t *open_ports, *listen_ports;
+    size_t open_port_count, listen_port_count;
+    const char *upstream_proxy; /* NULL: none */
+    struct policy_texts upstream_bypass;
+    uint16_t proxy_port;
+
+    struct policy_env_credential *env_credentials;
+    size_t env_credential_count;
+    struct policy_texts allow_vars, deny_vars, set_vars; /* set_vars: NAME=value */
+    bool has_allow_vars;                                 /* the list counts, also an empty one */
+
+    struct policy_texts blocked_commands; /* of the program that is started; by file name */
+    bool signals_leave;                   /* security.signal_mode allow_all */
+    bool abstract_sockets;                /* security.ipc_mode full */
+    bool allow_gpu, capability_elevation;
+
+    const char *profile;          /* its name; NULL: none */
+    const char *workdir;          /* canonical: base of expansion */
+    uint32_t workdir_access;      /* POLICY_ that its sharing would give; 0: it is not shared */
+    bool is_workdir_covered;      /* a grant covers it with that access */
+    int workdir_fd;               /* O_PATH */
+    struct policy_texts warnings; /* lines for the person: skipped paths, legacy keys, bypasses */
+};
+
+/* Makes the policy: profiles and groups, expansion, canonical paths, denies. A grant equal to,
+ * beneath, or through a link leading to a denied path is an error that names the group and the
+ * bypass; a grant above one marks the deny is_inside. Descriptors are opened here. Errors:
+ * NT_E_USAGE (conflicts), POLICY_E_* of sandbox_enforce.h, NT_E_LIMIT. */
+int policy_make(const struct policy_request *request, struct policy **ret, struct nt_error *reterr);
+void policy_free(struct policy *policy);
+
+/* The person agreed (or --allow-cwd did) that the program works in the folder it is started in. */
+int policy_share_workdir(struct policy *policy, struct nt_error *reterr);
+
+/* --- questions ----------------------------------------------------------------------------- */
+
+struct policy_answer {
+    bool is_allowed;
+    const char *reason;               /* "granted_path", "path_not_granted", "insufficient_access",
+                                       * "sensitive_path", "network_allowed", "network_blocked", "proxy_allowed",
+                                       * "proxy_filtered", "endpoint_restricted" */
+    const struct policy_grant *grant; /* that covers it; NULL: none */
+    const struct policy_deny *deny;   /* that closes it; NULL: none */
+    const struct policy_host *host;   /* that allows it; NULL: none */
+    char flag[4200];                  /* the smallest that would allow it: "--read /a"; or empty */
+};
+
+/* PATH is resolved like the program would (links followed; relative to the working folder). Denied
+ * first, then the longest grant that covers it. */
+void policy_ask_path(const struct policy *policy, const char *path, uint32_t access,
+                     struct policy_answer *ret);
+/* The same for a path that is canonical already: no file is touched, nothing allocated. */
+void policy_ask_canonical(const struct policy *policy, const char *path, uint32_t access,
+                          struct policy_answer *ret);
+/* Network: what would become of a connection (no name is looked up). */
+void policy_ask_host(const struct policy *policy, const char *host, uint16_t port,
+                     struct policy_answer *ret);
+/* A unix socket's canonical path. */
+bool policy_ask_unix(const struct policy *policy, const char *path, bool is_bind);
+
+/* true for the addresses of cloud metadata, by name or number in every spelling (decimal, octal,
+ * hex, short forms, trailing dot, IPv4 in IPv6). Nothing allows them. */
+bool policy_is_metadata(const char *host);
+
+/* --- the file that the program reads (NONO_CAP_FILE) ---------------------------------------- */
+
+/* {fs, net_blocked, …} as nono has it, plus what `why --self` needs. Malloc'ed. */
+int policy_to_json(const struct policy *policy, char **ret, struct nt_error *reterr);
+/* Back from it, without descriptors (-1). Hostile input: bounded, unknown keys are ignored. */
+int policy_from_json(struct nt_bytes json, struct policy **ret, struct nt_error *reterr);
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* supervise.h - starts a program under a policy and stays with it: the only place that knows in
+ * which process what happens.
+ *
+ *   supervisor   the command itself: unconfined, not dumpable; waits, forwards signals, answers the
+ *                notifications, holds the proxy, tells what was denied
+ *     keeper     first process inside (PID 1 of a PID namespace where there is one, else a
+ *                subreaper): made with the namespaces, ends all that is left when the program or
+ *                the supervisor ends, even by SIGKILL
+ *       program  enters the layers, verifies each, then execve
+ *
+ * `wrap` is the program's part alone, in the calling process. */
+#ifndef NT_ENFORCE_SUPERVISE_H
+#define NT_ENFORCE_SUPERVISE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "nanoterm/error.h"
+#include "nanoterm/host.h"
+#include "plugins/sandbox-enforce/explain/denials.h"
+#include "plugins/sandbox-enforce/policy/policy.h"
+
+/* What keeps the program from what, decided before it starts and printed by --dry-run and --json.
+ * One row per forbidden act. */
+struct supervise_row {
+    const char *act;   /* "read outside the grants", "connect by TCP", … */
+    const char *layer; /* "landlock", "seccomp", "namespace", "notification", "proxy", "mount" */
+    const char *rule;  /* what exactly; static */
+};
+
+/* Layers of the start that --accept-weaker can name, besides those of enforce.h. */
+#define SUPERVISE_WEAKER_NAMESPACES "namespaces"
+#define SUPERVISE_WEAKER_NOTIFICATION "notification"
+
+struct supervise_options {
+    struct nt_call *call; /* for messages */
+    const struct policy *policy;
+    char *const *argv;         /* the program and its words */
+    const char *const *weaker; /* names of --accept-weaker */
+    size_t weaker_count;
+    bool is_shell, is_diagnosed; /* --diagnose: file calls are traced */
+    bool no_diagnostics;
+};
+
+struct supervise;
+
+/* Decides what can be had on this machine: layers, namespaces, notification, proxy. Starts
+ * nothing and changes nothing. SUPERVISE fails here when something that the policy needs is
+ * missing: ENFORCE_E_UNAVAILABLE (sandbox_unavailable) with the part and the remedy. */
+int supervise_plan(const struct supervise_options *options, struct supervise **ret,
+                   struct nt_error *reterr);
+const struct supervise_row *supervise_rows(const struct supervise *s, size_t *ret_count);
+
+/* Runs it. *ret_status is the program's (128+n for signals; 126, 127). denials gets what was seen.
+ * Waits; the main thread's. -1: the program never ran. */
+int supervise_run(struct supervise *s, struct denials *denials, int *ret_status,
+                  struct nt_error *reterr);
+/* wrap: replaces this process. Returns only with an error. */
+int supervise_wrap(struct supervise *s, struct nt_error *reterr);
+void supervise_free(struct supervise *s);
+
+#endif
