@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -276,6 +276,11 @@ static void connections_are_bounded(void **state)
     (void)state;
     enum { MANY = 1030 };
     static int fds[MANY];
+    /* A shell usually gives 1,024 of many more that may be had. */
+    struct rlimit files;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+    files.rlim_cur = files.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
     uint16_t port;
     int listener = listen_here(&port);
     uint16_t host_port = publish(port);
