@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Lines of strace, as it writes them and as a hostile program would like them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "plugins/sandbox-enforce/explain/trace.h"
+#include "plugins/sandbox-enforce/explain/trace_dns.h"
+#include "plugins/sandbox-enforce/policy/policy.h"
+
+/* What was told, one line an event. */
+static char told[8192];
+
+static void on_event(void *data, const struct trace_event *e)
+{
+    (void)data;
+    static const char *const acts[] = { "open", "execute", "change", "connect", "bind", "name" };
+    size_t size = strlen(told);
+    snprintf(told + size, sizeof(told) - size, "%s%s%s%s %s%s%s:%u error=%d\n", acts[e->act],
+             e->access & POLICY_READ ? " r" : "", e->access & POLICY_WRITE ? " w" : "",
+             e->is_made     ? " made"
+             : e->is_folder ? " folder"
+                            : "",
+             e->path ? e->path : "", e->host ? e->host : "", e->address ? e->address : "", e->port,
+             e->error);
+}
+
+/* Writes {text} as \xHH. */
+static void say(struct trace *t, const char *line)
+{
+    char text[8192];
+    size_t size = 0;
+    int is_hex = 0;
+    for (const char *c = line; *c; c++) {
+        if (*c == '{' || *c == '}')
+            is_hex = *c == '{';
+        else if (is_hex)
+            size +=
+                (size_t)snprintf(text + size, sizeof(text) - size, "\\x%02x", (unsigned char)*c);
+        else
+            text[size++] = *c == '[' ? '{' : *c == ']' ? '}' : *c;
+    }
+    trace_line(t, text, size);
+}
+
+static int begin(void **state)
+{
+    *state = trace_new("/work", on_event, NULL);
+    told[0] = '\0';
+    return *state == NULL;
+}
+
+static int end(void **state)
+{
+    trace_free(*state);
+    return 0;
+}
+
+static void files(void **state)
+{
+    say(*state, "7  execve(\"{/bin/sh}\", [\"{sh}\"], 0x7ffc /* 35 vars */) = 0");
+    say(*state, "7  openat(AT_FDCWD<{/work}>, \"{../etc/./x}\", O_RDONLY|O_CLOEXEC) = 3<{/etc/x}>");
+    say(*state, "7  openat(AT_FDCWD<{/work}>, \"{out, \"(}\", O_WRONLY|O_CREAT|O_TRUNC, 0666) = "
+                "3<{/work/out, \"(}>");
+    say(*state,
+        "7  openat(4<{/work/d}>, \"{e}\", O_RDONLY|O_NONBLOCK|O_DIRECTORY) = 5<{/work/d/e}>");
+    say(*state, "7  openat(AT_FDCWD<{/work}>, \"{nope}\", O_RDWR) = -1 ENOENT (No such file or "
+                "directory)");
+    say(*state, "7  openat(AT_FDCWD<{/work}>, \"{p}\", O_RDONLY|O_PATH) = 3<{/work/p}>");
+    say(*state, "7  newfstatat(AT_FDCWD<{/work}>, \"{secret}\", 0x7f, 0) = 0");
+    assert_string_equal(told, "execute /bin/sh:0 error=0\n"
+                              "open r /etc/x:0 error=0\n"
+                              "open w made /work/out, \"(:0 error=0\n"
+                              "open r folder /work/d/e:0 error=0\n"
+                              "open r w /work/nope:0 error=2\n");
+}
+
+static void working_folders(void **state)
+{
+    say(*state, "7  chdir(\"{sub}\") = 0");
+    say(*state, "7  mkdir(\"{a}\", 0777) = 0");
+    say(*state, "7  vfork( <unfinished ...>");
+    say(*state, "8  rename(\"{b}\", \"{../c}\") = 0");
+    say(*state, "7  <... vfork resumed>) = 8");
+    say(*state, "8  fchdir(3<{/other}>) = 0");
+    say(*state, "8  unlink(\"{d}\" <unfinished ...>");
+    say(*state, "7  rmdir(\"{e}\") = -1 EACCES (Permission denied)");
+    say(*state, "8  <... unlink resumed>)            = 0");
+    say(*state, "8  +++ exited with 0 +++");
+    assert_string_equal(told, "change /work/sub/a:0 error=0\n"
+                              "change /work/sub/b:0 error=0\n"
+                              "change /work/c:0 error=0\n"
+                              "change /work/sub/e:0 error=13\n"
+                              "change /other/d:0 error=0\n");
+}
+
+static void hosts(void **state)
+{
+    say(*state, "7  connect(5<{socket:[1]}>, [sa_family=AF_INET, sin_port=htons(443), "
+                "sin_addr=inet_addr(\"{192.0.2.1}\")], 16) = -1 EINPROGRESS (Operation now in "
+                "progress)");
+    say(*state, "7  connect(5<{s}>, [sa_family=AF_INET6, sin6_port=htons(80), "
+                "sin6_flowinfo=htonl(0), inet_pton(AF_INET6, \"{2001:db8::1}\", &sin6_addr), "
+                "sin6_scope_id=0], 28) = 0");
+    say(*state, "7  connect(5<{s}>, [sa_family=AF_UNIX, sun_path=\"{/run/x}\"], 110) = -1 ENOENT "
+                "(No such file or directory)");
+    say(*state, "7  bind(5<{s}>, [sa_family=AF_INET, sin_port=htons(8080), "
+                "sin_addr=inet_addr(\"{0.0.0.0}\")], 16) = 0");
+    say(*state, "7  connect(5<{s}>, [sa_family=AF_UNIX, sun_path=@\"{abstract}\"], 110) = 0");
+    say(*state, "7  sendto(5<{s}>, \"{x}\", 1, 0, NULL, 0) = 1");
+    assert_string_equal(told, "connect 192.0.2.1:443 error=115\n"
+                              "connect 2001:db8::1:80 error=0\n"
+                              "connect /run/x:0 error=2\n"
+                              "bind 0.0.0.0:8080 error=0\n");
+}
+
+static void on_name(void *data, const char *host, const char *address)
+{
+    snprintf(data, 128, "%s %s", host, address);
+}
+
+static void names(void **state)
+{
+    (void)state;
+    static const unsigned char answer[] = "\x12\x34\x81\x80\0\1\0\1\0\0\0\0\7example\3com\0\0\1\0\1"
+                                          "\xc0\x0c\0\1\0\1\0\0\0\5\0\4\xc0\0\2\7";
+    char got[128] = "";
+    trace_dns_answer(answer, sizeof(answer) - 1, on_name, got);
+    assert_string_equal(got, "example.com 192.0.2.7");
+    for (size_t size = 0; size < sizeof(answer) - 1; size++) {
+        got[0] = '\0';
+        trace_dns_answer(answer, size, on_name, got);
+        assert_string_equal(got, "");
+    }
+}
+
+/* None of these says anything, and none breaks what comes after. */
+static void nonsense(void **state)
+{
+    static const char *const lines[] = {
+        "",
+        "7",
+        "7 ",
+        "x openat(",
+        "7  openat(",
+        "7  openat()",
+        "7  openat() = 3",
+        "7  openat(AT_FDCWD<{/w}>, \"{a}\"..., O_RDONLY) = 3",
+        "7  openat(AT_FDCWD<{/w}>, \"a\", O_RDONLY) = 3",
+        "7  openat(AT_FDCWD<{/w}>, \"{a}\", O_RDONLY) = ?",
+        "7  openat(AT_FDCWD<{/w}>, \"{a}\", O_RDONLY",
+        "7  <... openat resumed>) = 3",
+        "7  --- SIGCHLD [si_signo=SIGCHLD] ---",
+        "99999999999999  chdir(\"{/}\") = 0",
+        "-3  chdir(\"{/}\") = 0",
+        "7  chdir(\"{/gone}\") = -1 ENOENT (No such file)",
+        "7  unlink(\"{}\") = 0",
+        "7  unlink(\"{a\1b}\" <unfinished ...> x",
+    };
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+        say(*state, lines[i]);
+    trace_line(*state, "7  unlink(\"\\x61\\x00\\x62\") = 0", 34);
+    assert_string_equal(told, "");
+    say(*state, "7  unlink(\"{a}\") = 0");
+    assert_string_equal(told, "change /w/a:0 error=0\n"); /* a folder that it did say */
+}
+
+/* More processes than are remembered: the oldest are forgotten, their names are not guessed. */
+static void many_processes(void **state)
+{
+    char line[64];
+    for (int pid = 10; pid < 5000; pid++) {
+        snprintf(line, sizeof(line), "%d  unlink(\"{/x}\"  <unfinished ...>", pid);
+        say(*state, line);
+    }
+    say(*state, "10  unlink(\"{relative}\") = 0");
+    assert_string_equal(told, "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(files, begin, end),
+        cmocka_unit_test_setup_teardown(working_folders, begin, end),
+        cmocka_unit_test_setup_teardown(hosts, begin, end),
+        cmocka_unit_test(names),
+        cmocka_unit_test_setup_teardown(nonsense, begin, end),
+        cmocka_unit_test_setup_teardown(many_processes, begin, end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
