@@ -68,7 +68,7 @@ foreach(plugin serve engine-native ws files)
     list(APPEND copies COMMAND ${CMAKE_COMMAND} -E copy $<TARGET_FILE:plugin_${plugin}> ${plugins})
   endif()
   list(APPEND manifests COMMAND ${CMAKE_COMMAND} -E env ASAN_OPTIONS=detect_leaks=0
-    $<TARGET_FILE:older_nanoterm> --internal-manifest ${plugins}/${plugin}.so ${plugins}/${plugin}.json)
+    $<TARGET_FILE:older_nanoterm> --internal-manifest ${plugins}/${plugin}.so ${plugins}/${plugin}.manifest)
 endforeach()
 set(stamp ${CMAKE_CURRENT_BINARY_DIR}/older.stamp)
 add_custom_command(OUTPUT ${stamp}

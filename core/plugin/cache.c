@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/plugin/manifest.h"
+#include "core/plugin/json_file.h"
 #include "sdk/buf.h"
 #include "sdk/json.h"
 #include "sdk/trust.h"
@@ -57,7 +57,7 @@ static void read_file(struct cache *cache)
     struct nt_error e = NT_ERROR_INIT;
     if (folder < 0 || nt_trust_open_file(folder, FILE_NAME, &fd, &st, &e) < 0)
         return;
-    nt_auto_json json_t *file = manifest_read(fd, &e);
+    nt_auto_json json_t *file = json_file_read(fd, &e);
     const char *version = nt_json_text(file, "nanoterm");
     json_t *entries = json_object_get(file, "plugins");
     if (!version || strcmp(version, NT_VERSION) != 0 || !json_is_object(entries))
@@ -80,13 +80,13 @@ const json_t *cache_find(struct cache *cache, const char *path, const struct sta
         read_file(cache);
     const json_t *entry = json_object_get(cache->entries, path);
     nt_auto_json json_t *wanted = identity(st);
-    if (!entry || !wanted || !json_equal(json_object_get(entry, "file"), wanted))
-        return NULL;
-    return entry;
+    bool is_of_it = entry && wanted && json_equal(json_object_get(entry, "file"), wanted);
+    bool says_it = nt_json_text(entry, "manifest") || nt_json_text(entry, "failure");
+    return is_of_it && says_it ? entry : NULL;
 }
 
 const json_t *cache_put(struct cache *cache, const char *path, const struct stat *st,
-                        json_t *manifest, const char *failure)
+                        const char *manifest, const char *failure)
 {
     if (!cache->entries)
         read_file(cache);
@@ -94,8 +94,8 @@ const json_t *cache_put(struct cache *cache, const char *path, const struct stat
      * needed. */
     if (json_object_size(cache->entries) >= ENTRIES_MAX)
         json_object_clear(cache->entries);
-    json_t *entry = manifest ? json_pack("{s:o, s:o}", "file", identity(st), "manifest", manifest)
-                             : json_pack("{s:o, s:s}", "file", identity(st), "failure", failure);
+    json_t *entry = json_pack("{s:o, s:s}", "file", identity(st), manifest ? "manifest" : "failure",
+                              manifest ? manifest : failure);
     if (!entry || json_object_set_new(cache->entries, path, entry) < 0)
         return NULL;
     cache->is_dirty = true;
@@ -110,7 +110,7 @@ void cache_save(struct cache *cache)
     nt_auto_json json_t *file =
         json_pack("{s:s, s:O}", "nanoterm", NT_VERSION, "plugins", cache->entries);
     nt_autofree char *text = file ? json_dumps(file, JSON_COMPACT) : NULL;
-    nt_autoclose int folder = text && strlen(text) < MANIFEST_MAX_BYTES ? open_folder(true) : -1;
+    nt_autoclose int folder = text && strlen(text) < JSON_FILE_MAX_BYTES ? open_folder(true) : -1;
     if (folder < 0)
         return;
     char name[64];

@@ -15,14 +15,13 @@ struct cache {
     bool is_dirty;
 };
 
-/* What is known of that very file: {"manifest": …} or {"failure": text}; NULL: nothing. Borrowed.
- * Reads the cache file when it is asked for the first time; a broken or foreign one counts as
- * empty. */
+/* What is known of that very file: {"manifest": text} or {"failure": text}; NULL: nothing.
+ * Borrowed. Reads the cache file when it is asked for the first time; a broken or foreign one
+ * counts as empty. */
 const json_t *cache_find(struct cache *cache, const char *path, const struct stat *st);
-/* Keeps a manifest (its reference is taken), or with NULL the failure. Returns the entry, borrowed;
- * NULL: out of memory. */
+/* Keeps a manifest, or with NULL the failure. Returns the entry, borrowed; NULL: out of memory. */
 const json_t *cache_put(struct cache *cache, const char *path, const struct stat *st,
-                        json_t *manifest, const char *failure);
+                        const char *manifest, const char *failure);
 /* Writes it when it has changed: 0600, atomic. A cache that cannot be written is not an error: it
  * is only slow. */
 void cache_save(struct cache *cache);

@@ -105,7 +105,7 @@ static bool wait_for_end(int process, int64_t until)
     }
 }
 
-static json_t *understand(const struct nt_buf *answer, int status, struct nt_error *reterr)
+static char *understand(const struct nt_buf *answer, int status, struct nt_error *reterr)
 {
     if (WIFSIGNALED(status))
         return nt_fail(reterr, NT_E_PLUGIN_FAILED, "crashed with signal %d while loading",
@@ -124,14 +124,18 @@ static json_t *understand(const struct nt_buf *answer, int status, struct nt_err
     }
     if (failure)
         return nt_fail(reterr, NT_E_PLUGIN_FAILED, "%s", failure), NULL;
-    if (!json || !nt_buf_ok(answer))
+    const char *manifest = nt_json_text(json, "manifest");
+    if (!manifest || !nt_buf_ok(answer))
         return nt_fail(reterr, NT_E_PLUGIN_FAILED, "ended with status %d while loading",
                        WEXITSTATUS(status)),
                NULL;
-    return nt_take(json);
+    char *copy = strdup(manifest);
+    if (!copy)
+        nt_fail(reterr, NT_E_MEMORY, "out of memory");
+    return copy;
 }
 
-json_t *child_manifest(const char *program, int file, int64_t limit_ms, struct nt_error *reterr)
+char *child_manifest(const char *program, int file, int64_t limit_ms, struct nt_error *reterr)
 {
     int64_t until = now_ms() + limit_ms;
     int pair[2];
@@ -154,7 +158,7 @@ json_t *child_manifest(const char *program, int file, int64_t limit_ms, struct n
     nt_closep(&to_low);
     to_low = -1;
 
-    nt_auto(nt_buf_done) struct nt_buf answer = NT_BUF(MANIFEST_MAX_BYTES);
+    nt_auto(nt_buf_done) struct nt_buf answer = NT_BUF(MANIFEST_MAX_BYTES * 2);
     /* Linux 5.3; close-on-exec by itself */
     nt_autoclose int process = (int)syscall(SYS_pidfd_open, pid, 0);
     bool ended =

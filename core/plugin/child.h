@@ -3,15 +3,14 @@
 #ifndef NT_CORE_CHILD_H
 #define NT_CORE_CHILD_H
 
-#include <jansson.h>
 #include <stdint.h>
 
 #include "nanoterm/error.h"
 
 /* Runs `program --internal-manifest` on the open file. *Waits*, at most limit_ms; then the process
- * and its group are killed. Gives the manifest as JSON (hostile: check it), or NULL with
- * NT_E_PLUGIN_FAILED: "did not finish loading in 5 s", "crashed with signal 11 while loading", or
- * its own reason. */
-json_t *child_manifest(const char *program, int file, int64_t limit_ms, struct nt_error *reterr);
+ * and its group are killed. Gives the text of the manifest (hostile: check it; free it), or NULL
+ * with NT_E_PLUGIN_FAILED: "did not finish loading in 5 s", "crashed with signal 11 while loading",
+ * or its own reason. */
+char *child_manifest(const char *program, int file, int64_t limit_ms, struct nt_error *reterr);
 
 #endif

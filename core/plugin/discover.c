@@ -48,16 +48,19 @@ static int no_memory(struct nt_error *reterr)
 static bool read_shipped(struct plugin *plugin, int folder)
 {
     nt_auto(nt_buf_done) struct nt_buf name = NT_BUF(64);
-    nt_buf_addf(&name, "%s.json", plugin->name);
+    nt_buf_addf(&name, "%s.manifest", plugin->name);
     nt_autoclose int fd = -1;
     struct stat st;
     struct nt_error e = NT_ERROR_INIT;
     if (!nt_buf_ok(&name) || nt_trust_open_file(folder, nt_buf_text(&name), &fd, &st, &e) < 0)
         return false;
-    nt_auto_json json_t *json = manifest_read(fd, &e);
-    return json && manifest_from_json(json, &plugin->arena, &plugin->manifest, &e) == 0
-           && plugin->manifest.file_size == (uint64_t)plugin->st.st_size
-           && strcmp(plugin->manifest.tables.name, plugin->name) == 0;
+    if (manifest_read(fd, (uint64_t)st.st_size, &plugin->arena, &plugin->manifest, &e) == 0
+        && plugin->manifest.file_size == (uint64_t)plugin->st.st_size
+        && strcmp(plugin->manifest.tables.name, plugin->name) == 0)
+        return true;
+    arena_done(&plugin->arena);
+    plugin->arena = (struct arena)ARENA(MANIFEST_ARENA_MAX);
+    return false;
 }
 
 int64_t registry_load_ms(const struct plugins *plugins)
@@ -73,8 +76,8 @@ static const json_t *cached(struct plugins *plugins, const struct plugin *plugin
     if (entry)
         return entry;
     const struct plugins_options *options = &plugins->options;
-    json_t *made = child_manifest(options->program ? options->program : "/proc/self/exe", fd,
-                                  registry_load_ms(plugins), reterr);
+    nt_autofree char *made = child_manifest(options->program ? options->program : "/proc/self/exe",
+                                            fd, registry_load_ms(plugins), reterr);
     if (!made && reterr->code != NT_E_PLUGIN_FAILED)
         return NULL; /* ours, not the plugin's: not to be remembered */
     entry = cache_put(&plugins->cache, plugin->file, &plugin->st, made, reterr->message);
@@ -95,9 +98,8 @@ static int read_cached(struct plugins *plugins, struct plugin *plugin, int fd,
     const char *failure = nt_json_text(entry, "failure");
     if (failure)
         return nt_fail(reterr, NT_E_PLUGIN_FAILED, "%s", failure);
-    if (manifest_from_json(json_object_get(entry, "manifest"), &plugin->arena, &plugin->manifest,
-                           reterr)
-        < 0)
+    const char *text = nt_json_text(entry, "manifest");
+    if (manifest_parse(text, strlen(text), &plugin->arena, &plugin->manifest, reterr) < 0)
         return -1;
     if (strcmp(plugin->manifest.tables.name, plugin->name) != 0)
         return nt_fail(reterr, NT_E_PLUGIN_FAILED, "it calls itself '%s', but its file is '%s.so'",

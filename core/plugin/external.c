@@ -7,9 +7,9 @@
  *     "commands": [ { "path": "deploy now", "summary": "Bring it out at once" } ],
  *     "needs": [ { "kind": "read", "value": "$PWD", "why": "to read what is brought out" } ] }
  *
- * It is turned into the form of a plugin's manifest, so that the same bounds and checks hold. The
- * folders come from the environment and not from a setting: the file of the settings holds
- * credentials, and no command needs it before it runs. */
+ * It is turned into the tables of a plugin and copied as those are, so that the same bounds and
+ * checks hold. The folders come from the environment and not from a setting: the file of the
+ * settings holds credentials, and no command needs it before it runs. */
 #include "external.h"
 
 #include <dirent.h>
@@ -19,7 +19,7 @@
 
 #include "core/cli/tree.h"
 #include "core/plugin/check.h"
-#include "core/plugin/manifest.h"
+#include "core/plugin/json_file.h"
 #include "core/plugin/needs.h"
 #include "core/plugin/shape.h"
 #include "sdk/buf.h"
@@ -32,57 +32,90 @@
 #define FORMAT 1
 #define FILES_MAX 64u
 #define FOLDERS_MAX 16u
+/* Of one manifest. */
+#define COMMANDS_MAX 512u
+#define EXAMPLES_MAX 1024u
+#define NEEDS_MAX 64u
 
 #define BAD(...) nt_fail(reterr, NT_E_PLUGIN_FAILED, __VA_ARGS__)
 
 /* --- the manifest --------------------------------------------------------------------------- */
 
-/* A command as a row of a plugin's manifest (shape.c): its members in the order of the struct. */
-static json_t *row_of(const char *path, const json_t *command)
+/* The tables that the manifest describes: its texts are borrowed from the JSON, until shape_adopt
+ * has checked and copied them. */
+struct described {
+    struct nt_group group;
+    struct nt_command commands[COMMANDS_MAX];
+    struct nt_example examples[EXAMPLES_MAX]; /* of all commands */
+    struct nt_need needs[NEEDS_MAX];
+    uint32_t command_count, example_count, need_count;
+};
+
+static const struct nt_arg words_arg[] = {
+    { .name = "words",
+      .help = "Words for the program, options among them",
+      .type = NT_TEXT,
+      .flags = NT_MANY | NT_OPTIONAL | TREE_ARG_WORDS },
+};
+
+static int add_example(struct described *d, const char *command, const char *note,
+                       struct nt_error *reterr)
 {
-    const char *summary = nt_json_text(command, "summary");
-    const char *description = nt_json_text(command, "description");
-    nt_auto_json json_t *examples = json_array();
-    const json_t *given = json_object_get(command, "examples");
+    if (d->example_count == EXAMPLES_MAX)
+        return BAD("it has more than %u examples", EXAMPLES_MAX);
+    d->examples[d->example_count++] = (struct nt_example){ command, note };
+    return 0;
+}
+
+static int add_command(struct described *d, const char *path, const json_t *json,
+                       struct nt_error *reterr)
+{
+    uint32_t first = d->example_count;
     size_t i;
     json_t *example;
-    json_array_foreach(given, i, example)
+    if (d->command_count == COMMANDS_MAX)
+        return BAD("it has more than %u commands", COMMANDS_MAX);
+    json_array_foreach(json_object_get(json, "examples"), i, example)
     {
-        json_array_append_new(examples, json_pack("[s?, s?]", nt_json_text(example, "command"),
-                                                  nt_json_text(example, "note")));
+        if (add_example(d, nt_json_text(example, "command"), nt_json_text(example, "note"), reterr)
+            < 0)
+            return -1;
     }
-    if (json_array_size(examples) == 0)
-        json_array_append_new(examples, json_pack("[s, s]", path, "Run it"));
-    return json_pack("[s, s?, s?, n, [[s, s, n, i, I]], n, O, n, n, n, i]", path, summary,
-                     description, "words", "Words for the program, options among them", NT_TEXT,
-                     (json_int_t)(NT_MANY | NT_OPTIONAL | TREE_ARG_WORDS), examples,
-                     (int)(NT_LOCAL | NT_RUNS));
+    if (d->example_count == first && add_example(d, path, "Run it", reterr) < 0)
+        return -1;
+    d->commands[d->command_count++] = (struct nt_command){
+        .path = path,
+        .summary = nt_json_text(json, "summary"),
+        .description = nt_json_text(json, "description"),
+        .args = NT_TABLE(words_arg),
+        .examples = { &d->examples[first], d->example_count - first, sizeof(d->examples[0]) },
+        .effects = NT_LOCAL | NT_RUNS,
+    };
+    return 0;
 }
 
 /* Its commands are the name itself or begin with it. */
-static int add_commands(const json_t *json, const char *name, json_t *rows, struct nt_error *reterr)
+static int add_commands(struct described *d, const json_t *json, const char *name,
+                        struct nt_error *reterr)
 {
-    const json_t *commands = json_object_get(json, "commands");
     size_t i, length = strlen(name);
     json_t *command;
-    json_array_foreach(commands, i, command)
+    json_array_foreach(json_object_get(json, "commands"), i, command)
     {
         const char *path = nt_json_text(command, "path");
         if (!path || strncmp(path, name, length) != 0 || (path[length] && path[length] != ' '))
             return BAD("its command %zu has no path that begins with '%s'", i, name);
-        json_array_append_new(rows, row_of(path, command));
+        if (add_command(d, path, command, reterr) < 0)
+            return -1;
     }
-    if (i == 0)
-        json_array_append_new(rows, row_of(name, json));
-    return 0;
+    return i == 0 ? add_command(d, name, json, reterr) : 0;
 }
 
-static int add_needs(const json_t *json, json_t *rows, struct nt_error *reterr)
+static int add_needs(struct described *d, const json_t *json, struct nt_error *reterr)
 {
-    const json_t *needs = json_object_get(json, "needs");
     size_t i;
     json_t *need;
-    json_array_foreach(needs, i, need)
+    json_array_foreach(json_object_get(json, "needs"), i, need)
     {
         const char *kind = nt_json_text(need, "kind");
         uint32_t number = kind ? needs_kind_of(kind) : 0;
@@ -90,34 +123,46 @@ static int add_needs(const json_t *json, json_t *rows, struct nt_error *reterr)
             return BAD("its need %zu is a %s: a program has neither API nor network", i, kind);
         if (!number)
             return BAD("its need %zu is not of kind read, write or program", i);
-        json_array_append_new(rows, json_pack("[s?, s?, i]", nt_json_text(need, "value"),
-                                              nt_json_text(need, "why"), (int)number));
+        if (d->need_count == NEEDS_MAX)
+            return BAD("it has more than %u needs", NEEDS_MAX);
+        d->needs[d->need_count++] = (struct nt_need){ .value = nt_json_text(need, "value"),
+                                                      .why = nt_json_text(need, "why"),
+                                                      .kind = number };
     }
     return 0;
 }
 
+#define ROWS(array, n)                                                                             \
+    {                                                                                              \
+        (array), (n), sizeof((array)[0])                                                           \
+    }
+
 static int understand(const json_t *json, struct plugin *plugin, struct nt_error *reterr)
 {
     const char *name = nt_json_text(json, "name"), *summary = nt_json_text(json, "summary");
-    nt_auto_json json_t *commands = json_array();
-    nt_auto_json json_t *needs = json_array();
     if (json_integer_value(json_object_get(json, "external")) != FORMAT)
         return BAD("its manifest is not of format \"external\": %d", FORMAT);
     if (!name || strcmp(name, plugin->name) != 0)
         return BAD("its manifest names '%s'", name ? name : "nobody");
-    if (add_commands(json, name, commands, reterr) < 0 || add_needs(json, needs, reterr) < 0)
+    nt_autofree struct described *d = calloc(1, sizeof(*d));
+    if (!d)
+        return nt_fail(reterr, NT_E_MEMORY, "out of memory");
+    if (add_commands(d, json, name, reterr) < 0 || add_needs(d, json, reterr) < 0)
         return -1;
     /* A group where there are words behind the name. */
-    bool is_alone =
-        json_array_size(commands) == 1
-        && strcmp(json_string_value(json_array_get(json_array_get(commands, 0), 0)), name) == 0;
-    nt_auto_json json_t *groups = is_alone ? json_array() : json_pack("[[s, s?]]", name, summary);
-    nt_auto_json json_t *row =
-        json_pack("[s, s?, s?, s?, O, O, n, n, n, O]", name, nt_json_text(json, "version"), summary,
-                  nt_json_text(json, "vendor"), groups, commands, needs);
-    if (!row)
-        return nt_fail(reterr, NT_E_MEMORY, "out of memory");
-    if (shape_from_json(row, &plugin->arena, &plugin->manifest.tables, reterr) < 0)
+    bool is_alone = d->command_count == 1 && strcmp(d->commands[0].path, name) == 0;
+    d->group = (struct nt_group){ .name = name, .summary = summary };
+    const struct nt_plugin whole = {
+        NT_PLUGIN_HEAD,
+        .name = name,
+        .version = nt_json_text(json, "version"),
+        .summary = summary,
+        .vendor = nt_json_text(json, "vendor"),
+        .groups = ROWS(&d->group, is_alone ? 0 : 1),
+        .commands = ROWS(d->commands, d->command_count),
+        .needs = ROWS(d->needs, d->need_count),
+    };
+    if (shape_adopt(&whole, &plugin->arena, &plugin->manifest.tables, reterr) < 0)
         return -1;
     return check_tables(&plugin->manifest.tables, false, reterr);
 }
@@ -137,7 +182,7 @@ static int read_external(struct plugin *plugin, int folder, const char *manifest
         return -1;
     if (!(plugin->st.st_mode & S_IXUSR))
         return BAD("%s is not executable", base);
-    nt_auto_json json_t *json = manifest_read(fd, reterr);
+    nt_auto_json json_t *json = json_file_read(fd, reterr);
     if (!json || understand(json, plugin, reterr) < 0)
         return -1;
     plugin->tables = &plugin->manifest.tables;

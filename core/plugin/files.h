@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* files.h - the files of a plugin: NAME.so, its manifest NAME.json and its signature
+/* files.h - the files of a plugin: NAME.so, its manifest NAME.manifest and its signature
  * NAME.so.sig. */
 #ifndef NT_CORE_PLUGIN_FILES_H
 #define NT_CORE_PLUGIN_FILES_H

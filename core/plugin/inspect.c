@@ -9,10 +9,9 @@
 #include "core/plugin/child.h"
 #include "core/plugin/needs.h"
 #include "core/plugin/registry.h"
-#include "core/plugin/shape.h"
 #include "sdk/buf.h"
+#include "sdk/cleanup.h"
 #include "sdk/error.h"
-#include "sdk/json.h"
 
 struct told {
     inspect_step *step;
@@ -53,10 +52,10 @@ static int read_name(const char *path, char ret[INSPECT_NAME_MAX], struct nt_err
 static int read_tables(const struct plugins *plugins, int fd, struct inspected *ret,
                        struct nt_error *reterr)
 {
-    nt_auto_json json_t *json =
+    nt_autofree char *text =
         child_manifest(plugins->options.program ? plugins->options.program : "/proc/self/exe", fd,
                        registry_load_ms(plugins), reterr);
-    if (!json || manifest_from_json(json, &ret->arena, &ret->manifest, reterr) < 0)
+    if (!text || manifest_parse(text, strlen(text), &ret->arena, &ret->manifest, reterr) < 0)
         return -1;
     if (strcmp(ret->manifest.tables.name, ret->name) != 0)
         return nt_fail(reterr, NT_E_PLUGIN_FAILED, "it calls itself '%s', but its file is '%s.so'",
@@ -68,7 +67,7 @@ int inspect(struct plugins *plugins, int fd, const char *path, inspect_step *ste
             struct inspected *ret, struct nt_error *reterr)
 {
     const struct told told = { step, data };
-    *ret = (struct inspected){ .arena = ARENA(SHAPE_PLUGIN_MAX) };
+    *ret = (struct inspected){ .arena = ARENA(MANIFEST_ARENA_MAX) };
     if (read_name(path, ret->name, reterr) < 0)
         return tell_failed(&told, "name", reterr);
     tell(&told, "name", ret->name);

@@ -1,18 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* manifest.h - the tables of one plugin as a file beside it: what it says is a hint until the
- * plugin is loaded. */
+ * plugin is loaded.
+ *
+ * NAME.manifest is text, of lines. A head names the file that it is of; then follow the tables
+ * (shape_text.c):
+ *
+ *   nanoterm-manifest 2
+ *   abi 1
+ *   size 231296
+ *   build 5c0e…
+ *   =doctor
+ *
+ * It is read into memory once, and its texts are used where they lie. */
 #ifndef NT_CORE_MANIFEST_H
 #define NT_CORE_MANIFEST_H
 
-#include <jansson.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "core/plugin/arena.h"
 #include "core/plugin/elf_id.h"
 #include "nanoterm/plugin.h"
+#include "sdk/buf.h"
 
 /* A manifest or a cache that is larger is not read. */
 #define MANIFEST_MAX_BYTES ((size_t)4 * 1024 * 1024)
+/* What the arena of one that is read must have room for: its text and its rows. */
+#define MANIFEST_ARENA_MAX (MANIFEST_MAX_BYTES * 2)
 
 struct manifest {
     struct nt_plugin tables; /* in the caller's arena; pointers are NULL */
@@ -20,16 +34,14 @@ struct manifest {
     char build_id[ELF_ID_SIZE];
 };
 
-/* The JSON of a manifest; NULL: out of memory. */
-json_t *manifest_to_json(const struct manifest *manifest);
-/* Reads one and checks its tables. NT_E_PLUGIN_FAILED with the reason. */
-int manifest_from_json(const json_t *json, struct arena *arena, struct manifest *ret,
-                       struct nt_error *reterr);
-/* Reads JSON from a descriptor: bounded in size, depth by jansson (2048). NULL: reterr says why. */
-json_t *manifest_read(int fd, struct nt_error *reterr);
-/* Loads what is behind fd (see load.h), checks its tables and fills *ret. name: what it must be
- * called; NULL: any. */
-int manifest_make(int fd, const char *name, struct arena *arena, struct manifest *ret,
+/* Adds the text of a manifest, whose tables have passed check_tables. */
+void manifest_write(const struct manifest *manifest, struct nt_buf *ret);
+/* Reads one and checks its tables; the text is copied into the arena. NT_E_PLUGIN_FAILED or
+ * NT_E_PLUGIN_ABI with the reason. */
+int manifest_parse(const char *text, size_t size, struct arena *arena, struct manifest *ret,
+                   struct nt_error *reterr);
+/* The same from the beginning of a file of that size. */
+int manifest_read(int fd, uint64_t size, struct arena *arena, struct manifest *ret,
                   struct nt_error *reterr);
 
 #endif

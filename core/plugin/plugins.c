@@ -34,7 +34,7 @@ struct plugin *registry_add(struct plugins *plugins, enum plugin_rank rank, cons
     struct plugin *plugin = calloc(1, sizeof(*plugin));
     if (!plugin)
         return NULL;
-    plugin->arena = (struct arena)ARENA(SHAPE_PLUGIN_MAX);
+    plugin->arena = (struct arena)ARENA(MANIFEST_ARENA_MAX);
     plugin->rank = rank;
     plugin->opened = -1;
     plugin->name = strdup(name);
@@ -204,7 +204,7 @@ int registry_open(struct plugin *plugin, struct nt_error *reterr)
 static int fail_manifest(struct nt_error *reterr)
 {
     nt_fail(reterr, NT_E_PLUGIN_FAILED, "its manifest is not of this file");
-    return nt_hint(reterr, "reinstall it, or remove the .json file beside it");
+    return nt_hint(reterr, "reinstall it, or remove the .manifest file beside it");
 }
 
 static int load_file(struct plugin *plugin, struct nt_error *reterr)

@@ -73,10 +73,10 @@ bool plugins_info_at(const struct plugins *plugins, uint32_t index, struct plugi
 void plugins_info_of(const struct plugins *plugins, const struct plugin *plugin,
                      struct plugin_info *ret);
 
-/* Loads FILE in this process, checks its tables and writes its manifest (JSON) to OUT, atomically;
- * used at build time and, in a child with a time limit, for the cache. The error names the row that
- * is wrong. OUT "-" is for that child: the answer goes to descriptor 1, and so does a failure of
- * the plugin, as {"failure": text}. */
+/* Loads FILE in this process, checks its tables and writes its manifest to OUT, atomically; used at
+ * build time and, in a child with a time limit, for the cache. The error names the row that is
+ * wrong. OUT "-" is for that child: the answer goes to descriptor 1 as {"manifest": text}, and so
+ * does a failure of the plugin, as {"failure": text}. */
 int plugins_write_manifest(const char *file, const char *out, struct nt_error *reterr);
 
 #endif

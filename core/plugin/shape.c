@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* shape.c - what the structs of plugin.h look like, declared once; copying, writing, reading and
- * comparing by it. */
+/* shape.c - what the structs of plugin.h look like, declared once; copying and comparing by it. */
 #include "shape.h"
 
 #include <stddef.h>
 #include <string.h>
 
+#include "core/plugin/shape_row.h"
+#include "sdk/cleanup.h"
 #include "sdk/error.h"
-#include "sdk/json.h"
 
 /* A row of a newer plugin is longer than ours; beyond this it is not a row. */
 #define STRIDE_MAX 4096u
@@ -161,18 +161,23 @@ static const struct shape_field plugin_fields[] = {
 const struct shape shape_plugin =
     SHAPE("plugin", struct nt_plugin, NT_PLUGIN_SIZE_1_0, plugin_fields);
 
-/* Members are read and written by bytes: the struct behind `row` may be a foreign one, at any
- * alignment. */
-#define GET(ret, row, field) memcpy(&(ret), (const char *)(row) + (field)->offset, sizeof(ret))
-#define SET(row, field, value) memcpy((char *)(row) + (field)->offset, &(value), sizeof(value))
-
-/* The first member of a row is its name. */
-static const char *row_name(const struct shape *shape, const void *row)
+const char *shape_row_name(const struct shape *shape, const void *row)
 {
     const char *name = NULL;
     if (shape->fields[0].kind == SHAPE_TEXT)
-        GET(name, row, &shape->fields[0]);
+        SHAPE_GET(name, row, &shape->fields[0]);
     return name ? name : "?";
+}
+
+/* Eight bytes of printable ASCII: most of what there is, at a fraction of the cost. */
+static bool is_plain(const unsigned char *p)
+{
+    uint64_t word;
+    memcpy(&word, p, sizeof(word));
+    /* The lowest byte below 0x20 borrows, one of 0x7f carries into its own highest bit. */
+    return ((word | (word - 0x2020202020202020u) | (word + 0x0101010101010101u))
+            & 0x8080808080808080u)
+           == 0;
 }
 
 /* UTF-8 without control characters; descriptions may have lines. RFC 3629. */
@@ -180,6 +185,10 @@ static bool is_clean_text(const char *text, size_t size)
 {
     const unsigned char *p = (const unsigned char *)text;
     for (size_t i = 0; i < size;) {
+        if (size - i >= 8 && is_plain(p + i)) {
+            i += 8;
+            continue;
+        }
         unsigned char c = p[i];
         size_t more = c < 0x80                ? 0
                       : c >= 0xc2 && c < 0xe0 ? 1
@@ -200,9 +209,8 @@ static bool is_clean_text(const char *text, size_t size)
     return true;
 }
 
-/* Checks and copies one text. `size` may be beyond the bound: then it is too long. */
-static int take_text(const struct shape_field *field, const char *text, size_t size,
-                     struct arena *arena, void *ret_row, struct nt_error *reterr)
+int shape_check_text(const struct shape_field *field, const char *text, size_t size,
+                     struct nt_error *reterr)
 {
     if (field->needed && (!text || size == 0))
         return nt_fail(reterr, NT_E_PLUGIN_ABI, "%s is missing", field->key);
@@ -213,10 +221,20 @@ static int take_text(const struct shape_field *field, const char *text, size_t s
                        field->max);
     if (!is_clean_text(text, size) || (field->max == LINE_MAX_BYTES && memchr(text, '\n', size)))
         return nt_fail(reterr, NT_E_PLUGIN_ABI, "%s is not clean UTF-8 text", field->key);
-    const char *copy = arena_text(arena, text, size);
-    if (!copy)
+    return 0;
+}
+
+/* Checks and copies one text. */
+static int adopt_text(const struct shape_field *field, const char *text, struct arena *arena,
+                      void *ret_row, struct nt_error *reterr)
+{
+    size_t size = text ? strnlen(text, field->max + 1) : 0; /* beyond the bound: too long */
+    if (shape_check_text(field, text, size, reterr) < 0)
+        return -1;
+    const char *copy = text ? arena_text(arena, text, size) : NULL;
+    if (text && !copy)
         return nt_fail(reterr, NT_E_LIMIT, "the tables are too large");
-    SET(ret_row, field, copy);
+    SHAPE_SET(ret_row, field, copy);
     return 0;
 }
 
@@ -249,10 +267,10 @@ static int adopt_table(const struct shape_field *field, const struct nt_table *t
         memcpy(whole, (const char *)theirs->rows + (size_t)i * theirs->stride, known);
         char *row = rows + (size_t)i * shape->size;
         if (adopt_row(shape, whole, arena, row, reterr) < 0)
-            return nt_wrap(reterr, "%s %u (%s)", shape->name, i, row_name(shape, row));
+            return nt_wrap(reterr, "%s %u (%s)", shape->name, i, shape_row_name(shape, row));
     }
     struct nt_table table = { rows, theirs->count, shape->size };
-    SET(ret_row, field, table);
+    SHAPE_SET(ret_row, field, table);
     return 0;
 }
 
@@ -268,26 +286,24 @@ static int adopt_row(const struct shape *shape, const void *theirs, struct arena
         uint32_t narrow;
         switch (field->kind) {
         case SHAPE_TEXT:
-            GET(text, theirs, field);
-            if (take_text(field, text, text ? strnlen(text, field->max + 1) : 0, arena, ret_row,
-                          reterr)
-                < 0)
+            SHAPE_GET(text, theirs, field);
+            if (adopt_text(field, text, arena, ret_row, reterr) < 0)
                 return -1;
             break;
         case SHAPE_TABLE:
-            GET(table, theirs, field);
+            SHAPE_GET(table, theirs, field);
             if (adopt_table(field, &table, arena, ret_row, reterr) < 0)
                 return -1;
             break;
         case SHAPE_U32:
-            GET(narrow, theirs, field);
-            SET(ret_row, field, narrow);
+            SHAPE_GET(narrow, theirs, field);
+            SHAPE_SET(ret_row, field, narrow);
             break;
         case SHAPE_U64:
         case SHAPE_I64:
         case SHAPE_POINTER:
-            GET(wide, theirs, field);
-            SET(ret_row, field, wide);
+            SHAPE_GET(wide, theirs, field);
+            SHAPE_SET(ret_row, field, wide);
             break;
         }
     }
@@ -313,146 +329,6 @@ int shape_adopt(const struct nt_plugin *theirs, struct arena *arena, struct nt_p
     return adopt_row(&shape_plugin, &whole, arena, ret, reterr);
 }
 
-static json_t *row_to_json(const struct shape *shape, const void *row);
-
-static json_t *table_to_json(const struct shape *shape, const struct nt_table *table)
-{
-    nt_auto_json json_t *array = json_array();
-    for (uint32_t i = 0; i < table->count; i++)
-        if (json_array_append_new(
-                array, row_to_json(shape, (const char *)table->rows + (size_t)i * table->stride))
-            < 0)
-            return NULL;
-    return nt_take(array);
-}
-
-static json_t *field_to_json(const struct shape_field *field, const void *row)
-{
-    struct nt_table table;
-    const char *text;
-    uint64_t wide;
-    uint32_t narrow;
-    switch (field->kind) {
-    case SHAPE_TEXT:
-        GET(text, row, field);
-        return text ? json_string(text) : json_null();
-    case SHAPE_TABLE:
-        GET(table, row, field);
-        return table.count ? table_to_json(field->row, &table) : json_null();
-    case SHAPE_U32:
-        GET(narrow, row, field);
-        return narrow ? json_integer(narrow) : json_null();
-    case SHAPE_U64:
-    case SHAPE_I64:
-        GET(wide, row, field);
-        return wide ? json_integer((json_int_t)wide) : json_null();
-    default:
-        return json_null();
-    }
-}
-
-static json_t *row_to_json(const struct shape *shape, const void *row)
-{
-    if (shape == &shape_code)
-        return field_to_json(&shape->fields[0], row);
-    nt_auto_json json_t *values = json_array();
-    size_t needed = 0;
-    for (uint32_t i = 0; i < shape->count; i++) {
-        json_t *value = field_to_json(&shape->fields[i], row);
-        if (json_array_append_new(values, value) < 0)
-            return NULL;
-        if (!json_is_null(value))
-            needed = i + 1;
-    }
-    while (json_array_size(values) > needed)
-        json_array_remove(values, json_array_size(values) - 1);
-    return nt_take(values);
-}
-
-json_t *shape_to_json(const struct nt_plugin *plugin)
-{
-    return row_to_json(&shape_plugin, plugin);
-}
-
-static int row_from_json(const struct shape *shape, const json_t *json, struct arena *arena,
-                         void *ret_row, struct nt_error *reterr);
-
-static int table_from_json(const struct shape_field *field, const json_t *json, struct arena *arena,
-                           void *ret_row, struct nt_error *reterr)
-{
-    const struct shape *shape = field->row;
-    size_t count = json_array_size(json);
-    if (!json_is_array(json) || count > field->max)
-        return nt_fail(reterr, NT_E_PLUGIN_FAILED, "%s is not a list of at most %u", field->key,
-                       field->max);
-    if (count == 0)
-        return 0;
-    char *rows = arena_room(arena, count * shape->size);
-    if (!rows)
-        return nt_fail(reterr, NT_E_LIMIT, "the tables are too large");
-    for (size_t i = 0; i < count; i++) {
-        char *row = rows + i * shape->size;
-        if (row_from_json(shape, json_array_get(json, i), arena, row, reterr) < 0)
-            return nt_wrap(reterr, "%s %zu (%s)", shape->name, i, row_name(shape, row));
-    }
-    struct nt_table table = { rows, (uint32_t)count, shape->size };
-    SET(ret_row, field, table);
-    return 0;
-}
-
-static int field_from_json(const struct shape_field *field, const json_t *json, struct arena *arena,
-                           void *ret_row, struct nt_error *reterr)
-{
-    if (field->kind == SHAPE_TEXT) {
-        if (json && !json_is_string(json))
-            return nt_fail(reterr, NT_E_PLUGIN_FAILED, "%s is not a text", field->key);
-        return take_text(field, json_string_value(json), json ? json_string_length(json) : 0, arena,
-                         ret_row, reterr);
-    }
-    if (!json || field->kind == SHAPE_POINTER)
-        return 0;
-    if (field->kind == SHAPE_TABLE)
-        return table_from_json(field, json, arena, ret_row, reterr);
-    json_int_t number = json_integer_value(json);
-    if (!json_is_integer(json) || (field->kind == SHAPE_U32 && (number < 0 || number > UINT32_MAX)))
-        return nt_fail(reterr, NT_E_PLUGIN_FAILED, "%s is not a number that fits", field->key);
-    if (field->kind == SHAPE_U32) {
-        uint32_t narrow = (uint32_t)number;
-        SET(ret_row, field, narrow);
-    } else {
-        int64_t wide = number;
-        SET(ret_row, field, wide);
-    }
-    return 0;
-}
-
-/* A row is the list of its members in the order of its fields, absent ones null, the end cut off:
- * objects with a key for each took a third longer to read (measured), and every start reads them.
- * What is too long is of a newer nanoterm. */
-static int row_from_json(const struct shape *shape, const json_t *json, struct arena *arena,
-                         void *ret_row, struct nt_error *reterr)
-{
-    if (shape == &shape_code)
-        return field_from_json(&shape->fields[0], json, arena, ret_row, reterr);
-    if (!json_is_array(json))
-        return nt_fail(reterr, NT_E_PLUGIN_FAILED, "not a list");
-    for (uint32_t i = 0; i < shape->count; i++) {
-        const json_t *value = json_array_get(json, i);
-        if (field_from_json(&shape->fields[i], json_is_null(value) ? NULL : value, arena, ret_row,
-                            reterr)
-            < 0)
-            return -1;
-    }
-    return 0;
-}
-
-int shape_from_json(const json_t *json, struct arena *arena, struct nt_plugin *ret,
-                    struct nt_error *reterr)
-{
-    *ret = (struct nt_plugin){ NT_PLUGIN_HEAD };
-    return row_from_json(&shape_plugin, json, arena, ret, reterr);
-}
-
 static bool is_row_equal(const struct shape *shape, const void *a, const void *b);
 
 static bool is_table_equal(const struct shape *shape, const struct nt_table *a,
@@ -475,14 +351,14 @@ static bool is_row_equal(const struct shape *shape, const void *a, const void *b
             continue;
         if (field->kind == SHAPE_TEXT) {
             const char *x, *y;
-            GET(x, a, field);
-            GET(y, b, field);
+            SHAPE_GET(x, a, field);
+            SHAPE_GET(y, b, field);
             if (!x != !y || (x && strcmp(x, y) != 0))
                 return false;
         } else if (field->kind == SHAPE_TABLE) {
             struct nt_table x, y;
-            GET(x, a, field);
-            GET(y, b, field);
+            SHAPE_GET(x, a, field);
+            SHAPE_GET(y, b, field);
             if (!is_table_equal(field->row, &x, &y))
                 return false;
         } else {

@@ -110,17 +110,17 @@ static int emit_installed(struct nt_call *call, const struct inspected *inspecte
 static int put(int folder, const struct inspected *inspected, const struct nt_buf *bytes,
                const struct nt_buf *signature, struct nt_error *reterr)
 {
-    char so[NAME_MAX], json_name[NAME_MAX], sig[NAME_MAX];
+    char so[NAME_MAX], manifest[NAME_MAX], sig[NAME_MAX];
     snprintf(so, sizeof(so), "%s.so", inspected->name);
-    snprintf(json_name, sizeof(json_name), "%s.json", inspected->name);
+    snprintf(manifest, sizeof(manifest), "%s.manifest", inspected->name);
     snprintf(sig, sizeof(sig), "%s.so.sig", inspected->name);
-    nt_auto_json json_t *json = manifest_to_json(&inspected->manifest);
-    nt_autofree char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-    if (!text)
-        return nt_fail(reterr, NT_E_MEMORY, "out of memory");
+    nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(MANIFEST_MAX_BYTES);
+    manifest_write(&inspected->manifest, &text);
+    if (!nt_buf_ok(&text))
+        return nt_fail(reterr, NT_E_LIMIT, "its manifest is too long");
     if (signature->size == 0 && unlinkat(folder, sig, 0) < 0 && errno != ENOENT)
         return nt_fail_sys(reterr, errno, "cannot remove %s", sig);
-    if (files_write(folder, json_name, text, strlen(text), reterr) < 0
+    if (files_write(folder, manifest, nt_buf_text(&text), text.size, reterr) < 0
         || (signature->size
             && files_write(folder, sig, nt_buf_text(signature), signature->size, reterr) < 0))
         return -1;
@@ -209,7 +209,7 @@ int verb_remove(struct nt_call *call, struct nt_error *reterr)
     nt_auto(nt_buf_done) struct nt_buf path = NT_BUF(PATH_MAX);
     nt_autoclose int folder = -1;
     char file[NAME_MAX];
-    static const char *const endings[] = { ".so", ".so.sig", ".json" };
+    static const char *const endings[] = { ".so", ".so.sig", ".manifest" };
     if (strlen(name) >= INSPECT_NAME_MAX || strchr(name, '/'))
         return nt_fail(reterr, NT_E_USAGE, "'%s' is not the name of a plugin", name);
     int opened = open_users_folder(false, &path, &folder, reterr);

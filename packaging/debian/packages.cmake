@@ -41,8 +41,12 @@ foreach(line IN LISTS CPACK_NT_PLUGINS)
   if(NOT line STREQUAL "${plugin} ${plugin} nanoterm-plugin-${plugin}")
     continue()
   endif()
-  file(READ ${CPACK_NT_MANIFESTS}/${plugin}.json manifest)
-  string(JSON about GET "${manifest}" plugin 2)
+  # Behind the four lines of its head: name, version, summary.
+  file(READ ${CPACK_NT_MANIFESTS}/${plugin}.manifest manifest LIMIT 4096)
+  if(NOT manifest MATCHES "^nanoterm-manifest 2\n[^\n]*\n[^\n]*\n[^\n]*\n=${plugin}\n=[^\n]*\n=([^\n]*)\n")
+    message(FATAL_ERROR "the manifest of ${plugin} is of another form")
+  endif()
+  set(about "${CMAKE_MATCH_1}")
   package(nanoterm-plugin-${plugin} "nanoterm plugin: ${plugin}"
     "A command group of nanoterm, the program that gives people and coding agents
 safe places to run things in. What it adds:

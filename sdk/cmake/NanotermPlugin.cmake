@@ -25,7 +25,7 @@ function(nt_add_plugin name)
   add_custom_command(TARGET plugin_${name} POST_BUILD
     COMMAND ${CMAKE_COMMAND} -E env ASAN_OPTIONS=detect_leaks=0
             $<TARGET_FILE:nanoterm> --internal-manifest $<TARGET_FILE:plugin_${name}>
-            ${CMAKE_BINARY_DIR}/lib/nanoterm/plugins/${name}.json
+            ${CMAKE_BINARY_DIR}/lib/nanoterm/plugins/${name}.manifest
     VERBATIM)
   add_dependencies(plugin_${name} nanoterm)
   set_property(GLOBAL APPEND PROPERTY NT_PLUGINS plugin_${name})
@@ -38,6 +38,6 @@ function(nt_add_plugin name)
     cmake_path(ABSOLUTE_PATH plugin BASE_DIRECTORY \"\${CMAKE_INSTALL_PREFIX}\")
     set(plugin \"\$ENV{DESTDIR}\${plugin}\")
     execute_process(COMMAND \"\${CMAKE_COMMAND}\" -E env ASAN_OPTIONS=detect_leaks=0
-      \"$<TARGET_FILE:nanoterm>\" --internal-manifest \"\${plugin}.so\" \"\${plugin}.json\"
+      \"$<TARGET_FILE:nanoterm>\" --internal-manifest \"\${plugin}.so\" \"\${plugin}.manifest\"
       COMMAND_ERROR_IS_FATAL ANY)" COMPONENT ${P_PACKAGE})
 endfunction()

@@ -118,11 +118,11 @@ static void put(const char *folder, const char *variant)
 /* Writes the manifest of a file beside it, as nt_add_plugin does. */
 static void put_manifest(const char *folder, const char *name)
 {
-    char so[PATH_MAX], json[PATH_MAX];
+    char so[PATH_MAX], manifest[PATH_MAX];
     struct nt_error e = NT_ERROR_INIT;
     snprintf(so, sizeof(so), "%s/%s.so", folder, name);
-    snprintf(json, sizeof(json), "%s/%s.json", folder, name);
-    if (plugins_write_manifest(so, json, &e) < 0)
+    snprintf(manifest, sizeof(manifest), "%s/%s.manifest", folder, name);
+    if (plugins_write_manifest(so, manifest, &e) < 0)
         fail_msg("%s", e.message);
 }
 
@@ -428,7 +428,7 @@ static void put_lie(const struct world *w, const char *from, const char *to)
     char path[PATH_MAX];
     put(w->installed, to);
     put_manifest(w->installed, to);
-    snprintf(path, sizeof(path), "%s/%s.json", w->installed, to);
+    snprintf(path, sizeof(path), "%s/%s.manifest", w->installed, to);
     nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(1u << 20);
     read_file(path, &text);
     char *at = strstr(text.data, from);
@@ -460,12 +460,12 @@ static void a_build_id_that_differs_is_found_out(void **state)
     put(w->others, "old");
     put_manifest(w->others, "old");
     char path[PATH_MAX];
-    text_at(path, sizeof(path), w->others, "old.json");
+    text_at(path, sizeof(path), w->others, "old.manifest");
     nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(1u << 20);
     read_file(path, &text);
-    char *id = strstr(text.data, "\"build_id\":\"");
+    char *id = strstr(text.data, "\nbuild ");
     assert_non_null(id);
-    id[12] = id[12] == '0' ? '1' : '0';
+    id[7] = id[7] == '0' ? '1' : '0';
     write_file(path, text.data, text.size);
     open_all(w);
     struct nt_error e;
@@ -473,28 +473,36 @@ static void a_build_id_that_differs_is_found_out(void **state)
     assert_non_null(strstr(e.message, "its manifest is not of this file"));
 }
 
+#define HEAD "nanoterm-manifest 2\nabi 1\nsize 1\nbuild \n"
+#define TABLES "=old\n=1\n=s\n.\n"
+
 static void broken_manifests_do_not_count(void **state)
 {
     struct world *w = *state;
     static const char *const broken[] = {
         "",
-        "{",
-        "[]",
-        "null",
-        "{\"manifest\":1}",
-        "{\"manifest\":1,\"abi\":1,\"size\":\"x\",\"build_id\":\"\"}",
-        "{\"manifest\":2,\"abi\":1,\"size\":1,\"build_id\":\"\",\"plugin\":{}}",
-        "{\"manifest\":1,\"abi\":1,\"size\":1,\"build_id\":\"\",\"plugin\":[5]}",
-        "{\"manifest\":1,\"abi\":1,\"size\":1,\"build_id\":\"\",\"plugin\":[\"old\",\"1\",\"s\","
-        "null,null,{}]}",
-        ("{\"manifest\":1,\"abi\":1,\"size\":1,\"build_id\":\"\",\"plugin\":[\"old\",\"1\",\"s\","
-         "null,null,"
-         "[[\"x\",\"y\",null,null,null,null,null,null,null,null,null,-1]]]}"),
+        "\n",
+        "{}",
+        "nanoterm-manifest 2",
+        "nanoterm-manifest 2\nabi 1\n",
+        "nanoterm-manifest 2\nabi 1\nsize x\nbuild \n" TABLES,
+        "nanoterm-manifest 1\nabi 1\nsize 1\nbuild \n" TABLES,
+        "nanoterm-manifest 2\nabi 2\nsize 1\nbuild \n" TABLES,
+        HEAD "",
+        HEAD "=old\n=1\n",
+        HEAD "=old\n=1\n=s\n",
+        HEAD "#5\n.\n",
+        HEAD "=old\n=1\n=s\n=",
+        HEAD "=old\n=1\n=s\n-\n-\n=x\n.\n",
+        HEAD "=old\n=1\n=s\n-\n-\n*99999999999999999999\n",
+        HEAD "=old\n=1\n=s\n-\n-\n*1\n=x\n=y\n-\n-\n-\n-\n-\n-\n-\n-\n-\n#-1\n.\n.\n",
+        HEAD TABLES TABLES, /* something follows */
+        HEAD TABLES,        /* good, but of a file of another size */
     };
     put(w->others, "old");
     for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
         char path[PATH_MAX];
-        text_at(path, sizeof(path), w->others, "old.json");
+        text_at(path, sizeof(path), w->others, "old.manifest");
         write_file(path, broken[i], strlen(broken[i]));
         open_all(w);
         is_ok(w, w->others, "old");
@@ -502,7 +510,7 @@ static void broken_manifests_do_not_count(void **state)
     /* One that others could write does not count either, although it is right. */
     char path[PATH_MAX];
     put_manifest(w->others, "old");
-    text_at(path, sizeof(path), w->others, "old.json");
+    text_at(path, sizeof(path), w->others, "old.manifest");
     assert_int_equal(chmod(path, 0666), 0);
     open_all(w);
     is_ok(w, w->others, "old");

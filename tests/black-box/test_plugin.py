@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 
@@ -198,7 +199,7 @@ def test_a_folder_that_others_can_write_takes_no_plugin(own, hello):
     (folder / "hello.so").symlink_to(own.home / "victim")  # replaced by the rename, never written through
     own.ok("plugin", "install", hello)
     assert not (own.home / "victim").exists() and not (folder / "hello.so").is_symlink()
-    assert sorted(p.name for p in folder.iterdir()) == ["hello.json", "hello.so"]
+    assert sorted(p.name for p in folder.iterdir()) == ["hello.manifest", "hello.so"]
 
 
 @pytest.fixture
@@ -225,10 +226,9 @@ def row_of(nanoterm, name):
 
 
 def wrong_build(manifest):
-    made = json.loads(manifest)
-    key = next(key for key, value in made.items() if isinstance(value, str) and len(value) == 40)
-    made[key] = "0" * 40
-    return json.dumps(made).encode()
+    made, changed = re.subn(rb"(?m)^build [0-9a-f]{40}$", b"build " + b"0" * 40, manifest)
+    assert changed == 1
+    return made
 
 
 BREAKS = {
@@ -244,7 +244,7 @@ BREAKS = {
 def test_a_broken_manifest_costs_nothing_but_time(moved, how):
     """The tables are then asked of the plugin itself, once; a cache that is broken is made anew."""
     nanoterm, plugins = moved
-    manifest = plugins / "proxy.json"
+    manifest = plugins / "proxy.manifest"
     manifest.write_bytes(BREAKS[how](manifest.read_bytes()))
     for _ in range(2):
         help = nanoterm.ok("proxy", "--help")
@@ -261,7 +261,7 @@ def test_a_broken_manifest_costs_nothing_but_time(moved, how):
 def test_the_manifest_of_another_build_is_named(moved):
     """It is a hint until the plugin is loaded; then what it says must be so."""
     nanoterm, plugins = moved
-    manifest = plugins / "proxy.json"
+    manifest = plugins / "proxy.manifest"
     manifest.write_bytes(wrong_build(manifest.read_bytes()))
     refused = nanoterm("--json", "proxy", "ws_a1b2c3d4", "3000")
     assert refused.status == 1 and "proxy.so" in refused.error["message"] and "reinstall" in refused.error["hint"], refused
@@ -274,8 +274,8 @@ def test_the_manifest_of_another_build_is_named(moved):
 
 def test_a_manifest_that_says_other_things_is_named(moved):
     nanoterm, plugins = moved
-    manifest = plugins / "proxy.json"
-    manifest.write_text(manifest.read_text().replace('"port"', '"part"'))
+    manifest = plugins / "proxy.manifest"
+    manifest.write_text(manifest.read_text().replace("=port\n", "=part\n"))
     refused = nanoterm("--json", "proxy", "ws_a1b2c3d4", "3000")
     assert refused.status == 1 and "not of this file" in refused.error["message"], refused
 

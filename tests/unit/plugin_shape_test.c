@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* plugin_shape_test.c - tables copied, written as JSON, read back and compared; every bound of the
+/* plugin_shape_test.c - tables copied, written as text, read back and compared; every bound of the
  * copy. */
 #include "core/plugin/shape.h"
 
@@ -8,9 +8,10 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "sdk/json.h"
+#include "sdk/cleanup.h"
 
 static int run(struct nt_call *call, struct nt_error *reterr)
 {
@@ -86,9 +87,10 @@ static void a_copy_and_a_manifest_say_the_same(void **state)
     if (shape_adopt(&sample, &arena, &copy, &e) < 0)
         fail_msg("%s", e.message);
     assert_true(shape_is_equal(&sample, &copy));
-    nt_auto_json json_t *json = shape_to_json(&copy);
-    assert_non_null(json);
-    if (shape_from_json(json, &arena, &back, &e) < 0)
+    nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(SHAPE_PLUGIN_MAX);
+    shape_write(&copy, &text);
+    assert_true(nt_buf_ok(&text));
+    if (shape_read(text.data, text.size, &arena, &back, &e) < 0)
         fail_msg("%s", e.message);
     assert_true(shape_is_equal(&copy, &back));
     const struct nt_command *rows = back.commands.rows;
@@ -104,55 +106,118 @@ static void a_copy_and_a_manifest_say_the_same(void **state)
     assert_ptr_equal(service->ops, commands);
 }
 
-/* Every member of JSON is one that can differ: change each in turn. */
-static unsigned change_each(json_t *value, json_t *root, const struct nt_plugin *original);
+/* A text that ends with its memory, so that the sanitizer finds whoever reads beyond it. */
+struct reading {
+    char *text;
+    struct arena arena;
+    struct nt_plugin plugin;
+    struct nt_error error;
+    int result;
+};
 
-static void compare_changed(json_t *root, const struct nt_plugin *original)
+static struct reading read_text(const char *text, size_t size)
 {
-    nt_auto(arena_done) struct arena arena = ARENA(SHAPE_PLUGIN_MAX);
-    struct nt_plugin changed;
-    struct nt_error e = NT_ERROR_INIT;
-    if (shape_from_json(root, &arena, &changed, &e) == 0)
-        assert_false(shape_is_equal(original, &changed));
+    struct reading r = { .arena = ARENA(SHAPE_PLUGIN_MAX), .error = NT_ERROR_INIT };
+    r.text = malloc(size ? size : 1);
+    assert_non_null(r.text);
+    memcpy(r.text, text, size);
+    r.result = shape_read(r.text, size, &r.arena, &r.plugin, &r.error);
+    return r;
 }
 
-static unsigned change_one(json_t *value, json_t *root, const struct nt_plugin *original)
+static void reading_done(struct reading *r)
 {
-    if (json_is_integer(value)) {
-        json_int_t old = json_integer_value(value);
-        json_integer_set(value, old ^ 1);
-        compare_changed(root, original);
-        json_integer_set(value, old);
-        return 1;
-    }
-    if (json_is_string(value)) {
-        nt_autofree char *old = strdup(json_string_value(value));
-        assert_non_null(old);
-        json_string_set(value, "other");
-        compare_changed(root, original);
-        json_string_set(value, old);
-        return 1;
-    }
-    return change_each(value, root, original);
+    arena_done(&r->arena);
+    free(r->text);
 }
 
-static unsigned change_each(json_t *value, json_t *root, const struct nt_plugin *original)
-{
-    unsigned count = 0;
-    const char *key;
-    json_t *child;
-    size_t i;
-    json_object_foreach(value, key, child) count += change_one(child, root, original);
-    json_array_foreach(value, i, child) count += change_one(child, root, original);
-    return count;
-}
-
+/* Every line of the text is one that can differ: change the last character of each in turn. */
 static void no_difference_is_missed(void **state)
 {
     (void)state;
-    nt_auto_json json_t *json = shape_to_json(&sample);
-    assert_non_null(json);
-    assert_true(change_each(json, json, &sample) > 45);
+    nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(SHAPE_PLUGIN_MAX);
+    shape_write(&sample, &text);
+    unsigned count = 0;
+    for (char *at = text.data; (at = strchr(at, '\n')); at++) {
+        char old = at[-1];
+        at[-1] = old == '1' ? '2' : '1';
+        nt_auto(reading_done) struct reading r = read_text(text.data, text.size);
+        if (r.result == 0)
+            assert_false(shape_is_equal(&sample, &r.plugin));
+        at[-1] = old;
+        count++;
+    }
+    assert_true(count > 60);
+}
+
+static void no_text_that_is_cut_off_passes(void **state)
+{
+    (void)state;
+    nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(SHAPE_PLUGIN_MAX);
+    shape_write(&sample, &text);
+    for (size_t size = 0; size < text.size; size++) {
+        nt_auto(reading_done) struct reading r = read_text(text.data, size);
+        assert_int_equal(r.result, -1);
+        assert_int_equal(r.error.code, NT_E_PLUGIN_FAILED);
+    }
+}
+
+/* name, version, summary, vendor; groups, commands, errors, services; start; needs; and more. */
+static void members_of_a_newer_one_are_passed_over(void **state)
+{
+    (void)state;
+    static const char newer[] = "=n\n=v\n=s\n-\n*1\n=g\n=s\n-\n=new\n.\n-\n-\n-\n-\n-\n"
+                                "*2\n=a\n*1\n=b\n.\n.\n.\n#7\n=new\n.\n";
+    nt_auto(reading_done) struct reading r = read_text(newer, strlen(newer));
+    if (r.result < 0)
+        fail_msg("%s", r.error.message);
+    const struct nt_group *group = r.plugin.groups.rows;
+    assert_int_equal(r.plugin.groups.count, 1);
+    assert_string_equal(group->name, "g");
+    assert_int_equal(r.plugin.needs.count, 0);
+}
+
+static void wrong_lines_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *why;
+    } bad[] = {
+        { "#1\n.\n", "name is not a text" },
+        { "=n\n=v\n=\n.\n", "summary is missing" },
+        { "=n\n=v\n-\n.\n", "summary is missing" },
+        { "=n\n=v\n.\n", "summary is missing" },
+        { "=n\n=v\n=two\tlines\n.\n", "not clean UTF-8" },
+        { "=n\n=v\n=\xff\n.\n", "not clean UTF-8" },
+        { "=n\n=v\n=1234567\x1b[2J\n.\n", "not clean UTF-8" },
+        { "=n\n=v\n=1234567\x7f\n.\n", "not clean UTF-8" },
+        { "=n\n=v\n=s\n-\n=g\n.\n", "groups is not a list" },
+        { "=n\n=v\n=s\n-\n*-1\n.\n", "groups is not a list" },
+        { "=n\n=v\n=s\n-\n*65\n.\n", "groups is not a list of at most 64" },
+        { "=n\n=v\n=s\n-\n*\n.\n", "groups is not a list" },
+        { "=n\n=v\n=s\n-\n*2\n=g\n=s\n.\n.\n", "group 1 (?)" },
+        { "=n\n=v\n=s\n-\n*1\n=g\n=s\n#4294967296\n.\n.\n", "flags is not a number that fits" },
+        { "=n\n=v\n=s\n-\n*1\n=g\n=s\n#-1\n.\n.\n", "flags is not a number that fits" },
+        { "=n\n=v\n=s\n-\n*1\n=g\n=s\n#1x\n.\n.\n", "flags is not a number that fits" },
+        { "=n\n=v\n=s\n-\n*1\n=g\n=s\n#99999999999999999999\n.\n.\n", "a number that fits" },
+        { "=n\n=v\n=s\n-\n-\n-\n-\n-\n=start\n.\n", "start is never written" },
+        { "=n\n=v\n=s\n-\n-\n-\n-\n-\n-\n-\n*99999999\n.\n", "a list is not one of" },
+        { "=n\n=v\n=s\n-x\n.\n", "vendor is not a text" },
+        { "=n\n=v\n=s\n\n.\n", "cut off" },
+        { "=n\n=v\n=s\n.\n.\n", "something follows" },
+        { "=n\n=v\n=s\n.\n\n", "something follows" },
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        nt_auto(reading_done) struct reading r = read_text(bad[i].text, strlen(bad[i].text));
+        if (r.result == 0)
+            fail_msg("text %zu passed", i);
+        if (!strstr(r.error.message, bad[i].why))
+            fail_msg("text %zu: %s", i, r.error.message);
+    }
+    /* A NUL cannot hide what follows. */
+    static const char hidden[] = "=n\n=v\n=s\0hidden\n.\n";
+    nt_auto(reading_done) struct reading r = read_text(hidden, sizeof(hidden) - 1);
+    assert_int_equal(r.result, -1);
 }
 
 static void bounds_of_rows_hold(void **state)
@@ -221,6 +286,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_copy_and_a_manifest_say_the_same),
         cmocka_unit_test(no_difference_is_missed),
+        cmocka_unit_test(no_text_that_is_cut_off_passes),
+        cmocka_unit_test(members_of_a_newer_one_are_passed_over),
+        cmocka_unit_test(wrong_lines_are_refused),
         cmocka_unit_test(bounds_of_rows_hold),
         cmocka_unit_test(texts_are_bounded_and_clean),
     };
