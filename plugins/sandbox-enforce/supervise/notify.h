@@ -27,17 +27,22 @@ struct notify_options {
 };
 
 /* Rules for the program's filter, to be put in front of enforce's own: 0 or ENOSPC. They do not
- * name an architecture; the filter they go into has checked it. */
+ * name an architecture; the filter they go into has checked it. They load what they need, and leave
+ * the number of the call loaded. Asks about descriptors 0 to 2 of the caller, which the program
+ * will inherit.
+ *
+ * From the moment the filter is set, connect, bind and the like wait for an answer: the listener
+ * must reach the supervisor by other means than sendmsg (pidfd_getfd). */
 int notify_filter(const struct policy *policy, struct sock_filter *ret, size_t max,
                   size_t *ret_count);
 
-/* LISTENER (taken) came from the program's seccomp call. Single-threaded but for calls that can
- * block, which get a bounded number of threads. */
+/* LISTENER (taken, also on failure) came from the program's seccomp call. Starts a thread, which
+ * gives up its capabilities: as root, what the program may not do is not done for it either. One
+ * thread is enough, connections that wait are waited for together. OPTIONS are copied, what they
+ * point to is borrowed until notify_free. Call it when no more processes are forked. */
 int notify_new(int listener, const struct notify_options *options, struct notify **ret,
                struct nt_error *reterr);
-/* Readable: notify_work has something to do. */
-int notify_fd(const struct notify *n);
-void notify_work(struct notify *n);
+/* Ends the thread; calls that still wait fail with ENOSYS. */
 void notify_free(struct notify *n);
 
 #endif
