@@ -20,7 +20,10 @@
 
 /* Like fork, with the child in new namespaces (private mount propagation; a user namespace when
  * needed, its maps written): *ret_pid 0 in the child, else its pid and a pidfd of it. 0 or errno;
- * *ret_why is then a remedy, half a sentence. */
+ * *ret_why is then a remedy, half a sentence. Without SPACES it is a fork with a pidfd.
+ *
+ * The caller has one thread; handlers of pthread_atfork do not run. Returns in the caller when the
+ * child has what it needs. A caller that is not dumpable stays so, and its child is not either. */
 int enforce_spaces_fork(uint32_t spaces, pid_t *ret_pid, int *ret_pidfd, const char **ret_why);
 
 /* What of SPACES can be had here, found by trying in a child that ends at once. For reports; a
@@ -29,17 +32,37 @@ uint32_t enforce_spaces_probe(uint32_t spaces, const char **ret_why);
 
 /* --- in the child; 0 or errno ---------------------------------------------------------------- */
 
-/* A new /proc that shows this PID namespace only. EPERM where the old one is masked (containers).
- */
+/* A new /proc that shows this PID namespace only (mount and PID namespaces of its own are needed).
+ * EPERM where the old one is masked (containers). Descriptors of the old /proc still lead there. */
 int enforce_spaces_proc(void);
 
-/* Puts an empty, read-only, inaccessible file or folder over what FD (O_PATH) names. */
-int enforce_spaces_hide(int fd);
+/* Puts something empty, read-only and inaccessible over each of PATHS, files and folders, in this
+ * mount namespace. They are canonical: a symbolic link in one is ELOOP. What is not there is passed
+ * over. *ret_failed: the index of the one that failed. Paths and not descriptors: one that was
+ * opened before the namespace was made names the mount of another.
+ *
+ * It holds against everybody inside. A process outside that renames another file over a hidden
+ * one, or removes it, takes the cover away (mount_namespaces(7)). */
+int enforce_spaces_hide(const char *const *paths, size_t count, size_t *ret_failed);
 
 /* Brings `lo` up. */
 int enforce_spaces_loopback(void);
 
 /* A TCP listener on 127.0.0.1 (port 0: any; *port becomes what it is) in this network namespace. */
 int enforce_spaces_listen(uint16_t *port, int *ret_fd);
+
+/* --- for those who make namespaces their own way ------------------------------------------------
+ */
+
+/* clone3 as a fork: FLAGS of clone(2), child in the control group GROUP (-1: the caller's), a pidfd
+ * (NULL: none). What fork returns, -1 with errno. */
+long enforce_spaces_clone(uint64_t flags, int group, int *ret_pidfd);
+
+/* Maps of a user namespace whose process is PID: one user and one group, none else. */
+int enforce_spaces_map(pid_t pid, uid_t inside, uid_t outside, gid_t inside_group,
+                       gid_t outside_group);
+
+/* What to do about a clone that failed with SYS: half a sentence, never NULL. */
+const char *enforce_spaces_remedy(int sys);
 
 #endif
