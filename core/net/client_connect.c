@@ -17,8 +17,8 @@ struct connect_job {
     uv_loop_t *uv;
     const struct connect_events *events; /* NULL: cancelled or told */
     void *owner;
-    char *host, *authorities;
-    struct net_address address;
+    char *host, *authorities, *pinned, *proxy;
+    struct net_address address; /* with these texts */
     int64_t timeout_ms;
     int64_t deadline;
     uv_timer_t timer;
@@ -34,6 +34,17 @@ struct connect_job {
 
 static void try_next(struct connect_job *job);
 
+static void free_job(struct connect_job *job)
+{
+    if (!job)
+        return;
+    free(job->host);
+    free(job->authorities);
+    free(job->pinned);
+    free(job->proxy);
+    free(job);
+}
+
 static void try_free(struct connect_job *job)
 {
     if (job->is_busy || job->has_poll || !job->timer_closed)
@@ -41,9 +52,7 @@ static void try_free(struct connect_job *job)
     if (job->first)
         uv_freeaddrinfo(job->first);
     curl_link_free(job->link);
-    free(job->host);
-    free(job->authorities);
-    free(job);
+    free_job(job);
 }
 
 static void on_timer_closed(uv_handle_t *handle)
@@ -226,7 +235,7 @@ static void curl_work(uv_work_t *work)
 {
     struct connect_job *job = work->data;
     job->fd = -1;
-    job->link = curl_link_new(job->host, job->address.port, job->authorities, &job->error);
+    job->link = curl_link_new(&job->address, &job->error);
     if (job->link)
         job->fd = curl_link_connect(job->link, job->timeout_ms, &job->error);
 }
@@ -248,26 +257,32 @@ static void curl_done(uv_work_t *work, int status)
     }
 }
 
+static bool keep(const char *text, char **ret)
+{
+    *ret = text ? strdup(text) : NULL;
+    return !text || *ret;
+}
+
 struct connect_job *connect_start(uv_loop_t *uv, const struct net_address *address,
                                   int64_t timeout_ms, const struct connect_events *events,
                                   void *owner, struct nt_error *reterr)
 {
     struct connect_job *job = calloc(1, sizeof(*job));
-    if (job)
-        job->host = strdup(address->host);
-    if (job && address->authorities)
-        job->authorities = strdup(address->authorities);
-    if (!job || !job->host || (address->authorities && !job->authorities)) {
-        if (job)
-            free(job->host);
-        free(job);
+    if (!job || !keep(address->host, &job->host) || !keep(address->authorities, &job->authorities)
+        || !keep(address->pinned, &job->pinned) || !keep(address->proxy, &job->proxy)) {
+        free_job(job);
         nt_fail(reterr, NT_E_MEMORY, "out of memory for a connection");
         return NULL;
     }
     job->uv = uv;
     job->events = events;
     job->owner = owner;
-    job->address = *address;
+    job->address = (struct net_address){ .kind = address->kind,
+                                         .port = address->port,
+                                         .host = job->host,
+                                         .authorities = job->authorities,
+                                         .pinned = job->pinned,
+                                         .proxy = job->proxy };
     job->timeout_ms = timeout_ms;
     job->fd = -1;
     job->error = (struct nt_error)NT_ERROR_INIT;

@@ -21,9 +21,8 @@ void connect_cancel(struct connect_job *job);
 
 /* transport_curl.c: connects with TLS on a worker thread; the call may block for timeout_ms. */
 struct curl_link;
-/* authorities: borrowed until it is connected; NULL: the usual ones. */
-struct curl_link *curl_link_new(const char *host, uint16_t port, const char *authorities,
-                                struct nt_error *reterr);
+/* Texts are borrowed until it is connected. */
+struct curl_link *curl_link_new(const struct net_address *address, struct nt_error *reterr);
 int curl_link_connect(struct curl_link *link, int64_t timeout_ms,
                       struct nt_error *reterr); /* the descriptor or -1 */
 void curl_link_free(struct curl_link *link);

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 #include <uv.h>
 
@@ -178,6 +179,9 @@ struct net_ws_events {
  * on. */
 struct net_ws *net_ws_accept(struct net_request *req, const struct net_ws_events *events,
                              void *data);
+/* The same, naming the subprotocol that was chosen (NULL: none). */
+struct net_ws *net_ws_accept_as(struct net_request *req, const char *protocol,
+                                const struct net_ws_events *events, void *data);
 void net_ws_grant(struct net_ws *ws, uint64_t bytes);
 /* One whole message, copied. Returns the credit left; 0: wait for writable. */
 uint64_t net_ws_send(struct net_ws *ws, struct nt_bytes message, bool is_text);
@@ -217,6 +221,12 @@ struct net_address {
     /* https: PEM file of the authorities; borrowed for the call. NULL: SSL_CERT_FILE, or libcurl's
      * own */
     const char *authorities;
+    /* https: the numeric address that is connected to, whatever the name's are; the certificate is
+     * still checked for host. Borrowed. NULL: host is looked up */
+    const char *pinned;
+    /* https: "host:port" of a proxy that is asked by CONNECT; "" none. Borrowed. NULL: as libcurl's
+     * own variables say */
+    const char *proxy;
 };
 
 /* Splits "http://host:port/prefix" or "https://…"; ret_prefix gets the path without trailing
@@ -288,6 +298,78 @@ int net_client_upgrade(struct net_client *client, const struct net_client_reques
 int net_client_take(struct net_client *client, struct nt_bytes *ret_early);
 /* Ends it; `closed` still comes. May be called twice. */
 void net_client_close(struct net_client *client);
+
+/* --- going out for others ------------------------------------------------------------------ */
+
+/* A proxy looks a name up once, judges the addresses, and connects to what was judged: a name that
+ * means something else a moment later gains nothing. */
+#define NET_ADDRESSES_MAX 8u
+
+struct net_lookup;
+struct net_lookup_options {
+    const char *host; /* a name or a numeric address; borrowed for the call */
+    uint16_t port;
+    int64_t timeout_ms; /* 0: 30 s */
+    /* May this address be connected to? NULL: any. */
+    bool (*may)(void *data, const struct sockaddr *address);
+    /* Once, later; the lookup is gone after it. Those that may, in order; `refused` counts the
+     * others. error not NULL: there are none at all. */
+    void (*done)(void *data, const struct sockaddr_storage *addresses, uint32_t count,
+                 uint32_t refused, const struct nt_error *error);
+    void *data;
+};
+int net_lookup_new(uv_loop_t *uv, const struct net_lookup_options *options, struct net_lookup **ret,
+                   struct nt_error *reterr);
+/* Nobody is told any more. NULL is nothing. */
+void net_lookup_cancel(struct net_lookup *lookup);
+
+/* Connects to the first address that answers. `done` comes once, later, with a descriptor
+ * (close-on-exec, non-blocking, without Nagle's delay; the receiver's), or -1 and why. */
+struct net_dial;
+int net_dial_new(uv_loop_t *uv, const struct sockaddr_storage *addresses, uint32_t count,
+                 int64_t timeout_ms, void (*done)(void *data, int fd, const struct nt_error *error),
+                 void *data, struct net_dial **ret, struct nt_error *reterr);
+void net_dial_cancel(struct net_dial *dial);
+
+/* Carries bytes between two stream sockets, both ways, by splice, with half-close; a reset of one
+ * resets the other. Without a byte for an hour it ends. SIGPIPE must be ignored or blocked. Takes
+ * both descriptors (connected, non-blocking), also on failure (NULL). `ended` comes once, later,
+ * after which the tunnel is gone. */
+struct net_tunnel;
+struct net_tunnel *net_tunnel_new(uv_loop_t *uv, int inside, int outside, void (*ended)(void *data),
+                                  void *data);
+void net_tunnel_close(struct net_tunnel *tunnel);
+
+/* Carries a request to another server, and its answer back, both streamed. */
+struct net_forward;
+struct net_forward_options {
+    struct net_address to; /* borrowed for the call */
+    int64_t connect_ms;    /* 0: 10 s */
+    const char *target;    /* as it goes on the wire; borrowed for the call */
+    /* Those of the request without the ones for one hop (net_is_hop_header) unless they are changed
+     * on their way. Host is the receiver's unless it is among them. Borrowed. */
+    const struct net_header *headers;
+    uint32_t count;
+    uint32_t limit_status; /* answered to a body that is larger than body_max; 0: 413 */
+    uint64_t body_max;     /* of the request; 0: any */
+    /* A header of the answer: false leaves it out; value may be changed to a text that lives until
+     * `done`. NULL: all pass. */
+    bool (*header)(void *data, struct net_header *header);
+    /* There will be no answer from there: one must be given now (net_respond). */
+    void (*failed)(void *data, struct net_request *req, const struct nt_error *reason);
+    /* Last, exactly once; forward and request are gone after it. answered: its status, 0: none. */
+    void (*done)(void *data, uint32_t answered);
+    void *data;
+};
+/* Takes the request's callbacks. On failure nothing was changed. */
+int net_forward_new(uv_loop_t *uv, struct net_request *req,
+                    const struct net_forward_options *options, struct net_forward **ret,
+                    struct nt_error *reterr);
+/* Ends it at once; `done` still comes. */
+void net_forward_cancel(struct net_forward *forward);
+/* True for headers that are meant for the next hop only (RFC 9110 section 7.6.1), those that
+ * `connection` names, and those that the connection makes itself (Host, lengths, Expect). */
+bool net_is_hop_header(const char *name, const char *connection);
 
 /* Connects or binds a Unix socket of any path length (through /proc/self/fd when it is longer than
  * sun_path). Blocking connect is immediate for Unix sockets. Close-on-exec. -1 with errno as

@@ -257,6 +257,12 @@ void net_upgrade(struct net_request *req, const char *protocol, const struct net
 struct net_ws *net_ws_accept(struct net_request *req, const struct net_ws_events *events,
                              void *data)
 {
+    return net_ws_accept_as(req, NULL, events, data);
+}
+
+struct net_ws *net_ws_accept_as(struct net_request *req, const char *protocol,
+                                const struct net_ws_events *events, void *data)
+{
     struct peer_conn *p = req->conn;
     char accept[32];
     if (req->answer != ANSWER_NONE || !req->is_websocket
@@ -269,6 +275,8 @@ struct net_ws *net_ws_accept(struct net_request *req, const struct net_ws_events
     add_status(&b, 101);
     nt_buf_add(&b, "Upgrade: websocket\r\nConnection: Upgrade\r\n");
     http_add_header(&b, "Sec-WebSocket-Accept", accept);
+    if (protocol)
+        http_add_header(&b, "Sec-WebSocket-Protocol", protocol);
     nt_buf_add(&b, "\r\n");
     req->answer = ANSWER_ENDED;
     req->ws = ws;

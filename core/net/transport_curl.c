@@ -26,6 +26,8 @@ static struct {
     CURLcode (*easy_recv)(CURL *curl, void *data, size_t size, size_t *ret);
     void (*easy_cleanup)(CURL *curl);
     const char *(*easy_strerror)(CURLcode code);
+    struct curl_slist *(*slist_append)(struct curl_slist *list, const char *text);
+    void (*slist_free_all)(struct curl_slist *list);
 } lib = { .once = PTHREAD_ONCE_INIT };
 
 static bool find(void *handle, const char *name, void *ret)
@@ -49,13 +51,17 @@ static void open_library(void)
         && find(h, "curl_easy_send", &lib.easy_send) && find(h, "curl_easy_recv", &lib.easy_recv)
         && find(h, "curl_easy_cleanup", &lib.easy_cleanup)
         && find(h, "curl_easy_strerror", &lib.easy_strerror)
+        && find(h, "curl_slist_append", &lib.slist_append)
+        && find(h, "curl_slist_free_all", &lib.slist_free_all)
         && lib.global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
 }
 
 struct curl_link {
     CURL *curl;
     char *url;
-    const char *authorities; /* borrowed until it is connected */
+    struct curl_slist *connect_to; /* of a pinned address */
+    /* borrowed until it is connected */
+    const char *authorities, *proxy;
     char error[CURL_ERROR_SIZE];
 };
 
@@ -65,12 +71,25 @@ void curl_link_free(struct curl_link *link)
         return;
     if (link->curl)
         lib.easy_cleanup(link->curl);
+    if (link->connect_to)
+        lib.slist_free_all(link->connect_to);
     free(link->url);
     free(link);
 }
 
-struct curl_link *curl_link_new(const char *host, uint16_t port, const char *authorities,
-                                struct nt_error *reterr)
+/* "::ADDRESS:": any name and port go to that address, the port stays. */
+static bool pin(struct curl_link *link, const char *address)
+{
+    struct nt_buf text = NT_BUF(128);
+    nt_buf_addf(&text, strchr(address, ':') ? "::[%s]:" : "::%s:", address);
+    if (nt_buf_ok(&text))
+        link->connect_to = lib.slist_append(NULL, nt_buf_text(&text));
+    nt_buf_done(&text);
+    return link->connect_to
+           && lib.easy_setopt(link->curl, CURLOPT_CONNECT_TO, link->connect_to) == CURLE_OK;
+}
+
+struct curl_link *curl_link_new(const struct net_address *address, struct nt_error *reterr)
 {
     pthread_once(&lib.once, open_library);
     if (!lib.ok) {
@@ -79,8 +98,9 @@ struct curl_link *curl_link_new(const char *host, uint16_t port, const char *aut
         return NULL;
     }
     struct nt_buf url = NT_BUF(4096);
-    bool is_six = strchr(host, ':') != NULL;
-    nt_buf_addf(&url, is_six ? "https://[%s]:%u/" : "https://%s:%u/", host, (unsigned)port);
+    bool is_six = strchr(address->host, ':') != NULL;
+    nt_buf_addf(&url, is_six ? "https://[%s]:%u/" : "https://%s:%u/", address->host,
+                (unsigned)address->port);
     struct curl_link *link = calloc(1, sizeof(*link));
     char *text = nt_buf_take(&url);
     if (!link || !text || !(link->curl = lib.easy_init())) {
@@ -90,7 +110,13 @@ struct curl_link *curl_link_new(const char *host, uint16_t port, const char *aut
         return NULL;
     }
     link->url = text;
-    link->authorities = authorities ? authorities : getenv("SSL_CERT_FILE");
+    link->authorities = address->authorities ? address->authorities : getenv("SSL_CERT_FILE");
+    link->proxy = address->proxy;
+    if (address->pinned && !pin(link, address->pinned)) {
+        curl_link_free(link);
+        nt_fail(reterr, NT_E_CONNECT, "libcurl refused an address");
+        return NULL;
+    }
     return link;
 }
 
@@ -113,6 +139,10 @@ int curl_link_connect(struct curl_link *link, int64_t timeout_ms, struct nt_erro
      * know. */
     if (ok && link->authorities && link->authorities[0])
         ok = lib.easy_setopt(curl, CURLOPT_CAINFO, link->authorities) == CURLE_OK;
+    /* The variables of the environment count unless one was named, or none. */
+    if (ok && link->proxy)
+        ok = lib.easy_setopt(curl, CURLOPT_PROXY, link->proxy) == CURLE_OK
+             && lib.easy_setopt(curl, CURLOPT_NOPROXY, "") == CURLE_OK;
     if (!ok)
         return nt_fail(reterr, NT_E_CONNECT, "libcurl refused an option");
     CURLcode rc = lib.easy_perform(curl);

@@ -2,10 +2,7 @@
 /* trip.c - one request on its way out: it is judged, its host resolved, each address judged, and it
  * is carried to the very address that was allowed - as a tunnel (CONNECT) or as a forwarded request
  * (http://…). */
-#include <errno.h>
-#include <netdb.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -15,21 +12,14 @@
 #include <jansson.h>
 
 #include "plugins/serve/way-out/address.h"
-#include "plugins/serve/way-out/tunnel.h"
 #include "plugins/serve/way-out/way_out_private.h"
 #include "sdk/buf.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
-#include "sdk/parse.h"
 
-enum {
-    AUTHORITY_MAX = 320,
-    CONNECT_MS = 10 * 1000,
-    CREDIT = 256 * 1024,
-    HEADERS_MAX = 100,
-    ADDRESSES_MAX = 4
-};
+enum { AUTHORITY_MAX = 320, CONNECT_MS = 10 * 1000, HEADERS_MAX = 100 };
 
+/* It waits for one of these at a time. */
 struct trip {
     struct space *space;
     struct trip *next, *prev;
@@ -40,19 +30,11 @@ struct trip {
     struct net_address to;
     enum verdict verdict;
 
-    uv_getaddrinfo_t resolve;
-    bool is_resolving;
-    struct sockaddr_storage addresses[ADDRESSES_MAX]; /* that were allowed */
-    uint32_t count, at;
-
-    uv_poll_t poll; /* of the connecting socket of a tunnel */
-    uv_timer_t timer;
-    bool has_poll, has_timer, is_connecting;
+    struct net_lookup *lookup;
+    struct net_dial *dial;
     int fd; /* outside */
-    struct tunnel *tunnel;
-
-    struct net_client *client;
-    bool has_body;
+    struct net_tunnel *tunnel;
+    struct net_forward *forward;
     struct nt_error error;
 };
 
@@ -63,9 +45,11 @@ struct trip *trip_next(struct trip *trip)
 
 static void try_free(struct trip *t)
 {
-    if (t->req || t->is_resolving || t->has_poll || t->has_timer || t->tunnel || t->client)
+    if (t->req || t->tunnel || t->forward)
         return;
     struct space *space = t->space;
+    net_lookup_cancel(t->lookup);
+    net_dial_cancel(t->dial);
     if (t->fd >= 0)
         close(t->fd);
     if (t->prev)
@@ -140,8 +124,6 @@ static bool parse_target(struct trip *t, const char *target, const char **ret_pa
 
 /* --- a tunnel ------------------------------------------------------------------------------ */
 
-static void connect_next(struct trip *t);
-
 static void on_tunnel_ended(void *data)
 {
     struct trip *t = data;
@@ -160,323 +142,120 @@ static void on_taken(void *data, int inside)
         return;
     }
     t->space->tunnels++;
-    t->tunnel = tunnel_new(t->space->out->uv, inside, nt_take_fd(t->fd), on_tunnel_ended, t);
+    t->tunnel = net_tunnel_new(t->space->out->uv, inside, nt_take_fd(t->fd), on_tunnel_ended, t);
     if (!t->tunnel)
         t->space->tunnels--;
 }
 
-static void on_poll_closed(uv_handle_t *handle)
+static void on_dialled(void *data, int fd, const struct nt_error *error)
 {
-    struct trip *t = handle->data;
-    t->has_poll = false;
-    if (t->is_connecting && !t->is_cancelled && t->req) {
-        if (t->fd >= 0)
-            close(nt_take_fd(t->fd));
-        connect_next(t);
-    } else if (t->req && !t->is_cancelled && t->fd >= 0) {
-        t->is_answered = true;
-        net_upgrade(t->req, NULL, NULL, on_taken, t);
-    } else {
-        try_free(t);
-    }
-}
-
-static void on_timer_closed(uv_handle_t *handle)
-{
-    struct trip *t = handle->data;
-    t->has_timer = false;
-    try_free(t);
-}
-
-static void close_timer(struct trip *t)
-{
-    if (t->has_timer && !uv_is_closing((uv_handle_t *)&t->timer))
-        uv_close((uv_handle_t *)&t->timer, on_timer_closed);
-}
-
-static void close_poll(struct trip *t)
-{
-    if (t->has_poll && !uv_is_closing((uv_handle_t *)&t->poll))
-        uv_close((uv_handle_t *)&t->poll, on_poll_closed);
-}
-
-static void on_timer(uv_timer_t *timer)
-{
-    struct trip *t = timer->data;
-    nt_fail(&t->error, NT_E_TIMEOUT, "cannot connect to %s in time", t->authority);
-    t->at = t->count;
-    close_timer(t);
-    close_poll(t);
-}
-
-static void on_writable(uv_poll_t *poll, int status, int events)
-{
-    struct trip *t = poll->data;
-    int sys = 0;
-    socklen_t size = sizeof(sys);
-    if (getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &sys, &size) < 0)
-        sys = errno;
-    if (sys == 0 && status < 0)
-        sys = ECONNRESET;
-    if (sys)
-        nt_fail_sys(&t->error, sys, "cannot connect to %s", t->authority);
-    else
-        t->is_connecting = false;
-    if (!sys)
-        close_timer(t);
-    close_poll(t);
-}
-
-static void connect_next(struct trip *t)
-{
-    uv_loop_t *uv = t->space->out->uv;
-    while (t->at < t->count) {
-        const struct sockaddr *address = (const struct sockaddr *)&t->addresses[t->at++];
-        socklen_t size = address->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
-                                                        : sizeof(struct sockaddr_in);
-        nt_autoclose int fd =
-            socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        int sys = fd < 0 ? errno : 0;
-        if (!sys && connect(fd, address, size) < 0 && errno != EINPROGRESS)
-            sys = errno;
-        if (!sys && uv_poll_init(uv, &t->poll, fd) < 0)
-            sys = ENOMEM;
-        if (sys) {
-            nt_fail_sys(&t->error, sys, "cannot connect to %s", t->authority);
-            continue;
-        }
-        int on = 1;
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-        t->fd = nt_take_fd(fd);
-        t->poll.data = t;
-        t->has_poll = true;
-        t->is_connecting = true;
-        uv_poll_start(&t->poll, UV_WRITABLE, on_writable);
+    struct trip *t = data;
+    t->dial = NULL;
+    if (fd < 0) {
+        t->error = *error;
+        nt_wrap(&t->error, "%s", t->authority);
+        fail(t);
         return;
     }
-    t->is_connecting = false;
-    close_timer(t);
-    fail(t);
-}
-
-static void begin_tunnel(struct trip *t)
-{
-    uv_timer_init(t->space->out->uv, &t->timer);
-    t->timer.data = t;
-    t->has_timer = true;
-    uv_timer_start(&t->timer, on_timer, CONNECT_MS, 0);
-    connect_next(t);
+    t->fd = fd;
+    t->is_answered = true;
+    net_upgrade(t->req, NULL, NULL, on_taken, t);
 }
 
 /* --- a forwarded request ------------------------------------------------------------------- */
 
-static bool list_has(const char *list, const char *name)
-{
-    size_t size = strlen(name);
-    while (list && *list) {
-        list += strspn(list, " \t,");
-        size_t n = strcspn(list, " \t,");
-        if (n == size && strncasecmp(list, name, n) == 0)
-            return true;
-        list += n;
-    }
-    return false;
-}
-
-/* Headers for the next hop only (RFC 9110 section 7.6.1). */
-static bool is_hop_by_hop(const char *name, const char *connection)
-{
-    static const char *const names[] = { "connection",
-                                         "proxy-connection",
-                                         "keep-alive",
-                                         "te",
-                                         "trailer",
-                                         "transfer-encoding",
-                                         "upgrade",
-                                         "proxy-authorization",
-                                         "proxy-authenticate",
-                                         "host",
-                                         "content-length",
-                                         "expect" };
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (strcasecmp(name, names[i]) == 0)
-            return true;
-    return list_has(connection, name);
-}
-
-static void on_head(void *data, struct net_client *client, uint32_t status)
+static void on_forward_failed(void *data, struct net_request *req, const struct nt_error *reason)
 {
     struct trip *t = data;
-    if (!t->req || t->is_answered)
-        return;
-    struct net_header headers[HEADERS_MAX], h;
-    uint32_t count = 0;
-    const char *connection = net_client_header(client, "connection");
-    for (uint32_t i = 0; net_client_header_at(client, i, &h) && count < HEADERS_MAX; i++)
-        if (!is_hop_by_hop(h.name, connection))
-            headers[count++] = h;
-    const char *length = net_client_header(client, "content-length");
-    int64_t size = -1;
-    struct nt_error ignored = NT_ERROR_INIT;
-    if (length && nt_parse_i64(length, 0, INT64_MAX, &size, &ignored) < 0)
-        size = -1;
-    t->is_answered = true;
-    net_respond_head(t->req, status, headers, count, size);
-    net_client_grant(client, CREDIT);
+    t->error = *reason;
+    t->is_answered = false;
+    fail(t);
 }
 
-static void on_answer_body(void *data, struct net_client *client, struct nt_bytes bytes)
+static void on_forwarded(void *data, uint32_t answered)
 {
     struct trip *t = data;
-    if (t->req && net_respond_write(t->req, bytes) > 0)
-        net_client_grant(client, bytes.size);
-    /* Else the credit is given when the workspace has taken what waits. */
-}
-
-static void on_answered(void *data, struct net_client *client, bool reusable)
-{
-    struct trip *t = data;
-    if (t->req)
-        net_respond_end(t->req);
-    net_client_close(client);
-}
-
-static void on_client_writable(void *data, struct net_client *client, uint64_t credit)
-{
-    struct trip *t = data;
-    if (t->req)
-        net_request_grant(t->req, credit);
-}
-
-static void on_client_closed(void *data, struct net_client *client, const struct nt_error *reason)
-{
-    struct trip *t = data;
-    t->client = NULL;
-    if (t->req && !t->is_answered) {
-        t->error = *reason;
-        fail(t);
-    } else if (t->req && reason->code != NT_E_CANCELLED) {
-        net_respond_abort(t->req);
-    }
+    t->forward = NULL;
+    t->req = NULL;
     try_free(t);
 }
 
-static void begin_forward(struct trip *t, const char *path)
+static void begin_forward(struct trip *t, const char *path, const struct sockaddr_storage *address)
 {
-    static const struct net_client_events events = {
-        .head = on_head,
-        .body = on_answer_body,
-        .answered = on_answered,
-        .writable = on_client_writable,
-        .closed = on_client_closed,
-    };
     char host[INET6_ADDRSTRLEN];
     struct net_header headers[HEADERS_MAX + 1], h;
     uint32_t count = 0;
     const char *connection = net_request_header(t->req, "connection");
     headers[count++] = (struct net_header){ "Host", t->authority };
     for (uint32_t i = 0; net_request_header_at(t->req, i, &h) && count < HEADERS_MAX; i++)
-        if (!is_hop_by_hop(h.name, connection))
+        if (!net_is_hop_header(h.name, connection))
             headers[count++] = h;
     nt_auto(nt_buf_done) struct nt_buf target = NT_BUF(96 * 1024);
     nt_buf_add(&target, path[0] == '/' ? "" : "/");
     nt_buf_add(&target, path);
-    struct net_address to = { .kind = NET_TCP, .port = t->to.port, .host = host };
-    struct net_client_request request = { .method = net_request_method(t->req),
-                                          .target = nt_buf_text(&target),
-                                          .headers = headers,
-                                          .count = count,
-                                          .length = net_request_length(t->req) };
-    /* The numeric address that was checked: nothing is resolved a second time. */
-    if (!nt_buf_ok(&target)
-        || uv_ip_name((const struct sockaddr *)&t->addresses[0], host, sizeof(host)) < 0
-        || net_client_new(t->space->out->uv, &to, NULL, CONNECT_MS, &events, t, &t->client,
-                          &t->error)
-               < 0) {
+    struct net_forward_options options = {
+        /* The numeric address that was checked: nothing is resolved a second time. */
+        .to = { .kind = NET_TCP, .port = t->to.port, .host = host },
+        .connect_ms = CONNECT_MS,
+        .target = nt_buf_text(&target),
+        .headers = headers,
+        .count = count,
+        .failed = on_forward_failed,
+        .done = on_forwarded,
+        .data = t,
+    };
+    if (!nt_buf_ok(&target) || uv_ip_name((const struct sockaddr *)address, host, sizeof(host)) < 0
+        || net_forward_new(t->space->out->uv, t->req, &options, &t->forward, &t->error) < 0) {
         fail(t);
         return;
     }
-    if (net_client_request(t->client, &request, &t->error) < 0) {
-        fail(t);
-        net_client_close(t->client);
-        return;
-    }
-    t->has_body = request.length != 0;
-    if (t->has_body)
-        net_request_grant(t->req, CREDIT);
+    t->is_answered = true; /* by the forward */
 }
 
+/* Nothing was granted yet, so nothing comes; without it the body would be drained. */
 static void on_body(void *data, struct net_request *req, struct nt_bytes bytes)
 {
-    struct trip *t = data;
-    if (t->client && net_client_write(t->client, bytes) > 0)
-        net_request_grant(req, bytes.size);
-}
-
-static void on_body_end(void *data, struct net_request *req)
-{
-    struct trip *t = data;
-    if (t->client)
-        net_client_write_end(t->client);
-}
-
-static void on_writable_inside(void *data, struct net_request *req, uint64_t credit)
-{
-    struct trip *t = data;
-    if (t->client)
-        net_client_grant(t->client, credit < CREDIT ? credit : CREDIT);
 }
 
 static void on_done(void *data, struct net_request *req, const struct nt_error *reason)
 {
     struct trip *t = data;
     t->req = NULL;
-    if (!t->tunnel)
-        trip_cancel(t);
     try_free(t);
 }
 
 /* --- judging ------------------------------------------------------------------------------- */
 
-static void on_resolved(uv_getaddrinfo_t *resolve, int status, struct addrinfo *list)
+static bool may_go(void *data, const struct sockaddr *address)
 {
-    struct trip *t = resolve->data;
-    t->is_resolving = false;
-    for (const struct addrinfo *a = status < 0 ? NULL : list; a && t->count < ADDRESSES_MAX;
-         a = a->ai_next) {
-        if (a->ai_addrlen > sizeof(t->addresses[0])
-            || (a->ai_family != AF_INET && a->ai_family != AF_INET6))
-            continue;
-        if (t->verdict == ANYWHERE || address_is_public(a->ai_addr))
-            memcpy(&t->addresses[t->count++], a->ai_addr, a->ai_addrlen);
-    }
-    if (list)
-        uv_freeaddrinfo(list);
-    if (!t->req || t->is_cancelled) {
-        try_free(t);
-        return;
-    }
+    struct trip *t = data;
+    return t->verdict == ANYWHERE || address_is_public(address);
+}
+
+static void on_looked(void *data, const struct sockaddr_storage *addresses, uint32_t count,
+                      uint32_t refused, const struct nt_error *error)
+{
+    struct trip *t = data;
     const char *path;
-    if (status < 0) {
-        nt_fail(&t->error, NT_E_CONNECT, "cannot find %s: %s", t->to.host, uv_strerror(status));
+    t->lookup = NULL;
+    if (error) {
+        t->error = *error;
         fail(t);
-    } else if (t->count == 0) {
+    } else if (count == 0) {
         deny(t);
     } else if (t->is_tunnel) {
-        begin_tunnel(t);
+        if (net_dial_new(t->space->out->uv, addresses, count, CONNECT_MS, on_dialled, t, &t->dial,
+                         &t->error)
+            < 0)
+            fail(t);
     } else if (parse_target(t, net_request_target(t->req), &path)) {
-        begin_forward(t, path);
+        begin_forward(t, path, &addresses[0]);
     }
 }
 
 void trip_begin(struct space *space, struct net_request *req)
 {
-    static const struct net_request_events events = {
-        .body = on_body,
-        .body_end = on_body_end,
-        .writable = on_writable_inside,
-        .done = on_done,
-    };
+    static const struct net_request_events events = { .body = on_body, .done = on_done };
     struct trip *t = calloc(1, sizeof(*t));
     if (!t) {
         static const struct net_request_events nothing;
@@ -504,27 +283,21 @@ void trip_begin(struct space *space, struct net_request *req)
         deny(t);
         return;
     }
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV };
-    nt_auto(nt_buf_done) struct nt_buf port = NT_BUF(16);
-    nt_buf_addf(&port, "%u", (unsigned)t->to.port);
-    t->resolve.data = t;
-    if (uv_getaddrinfo(space->out->uv, &t->resolve, on_resolved, t->to.host, nt_buf_text(&port),
-                       &hints)
-        < 0) {
+    struct net_lookup_options options = { .host = t->to.host,
+                                          .port = t->to.port,
+                                          .timeout_ms = CONNECT_MS,
+                                          .may = may_go,
+                                          .done = on_looked,
+                                          .data = t };
+    if (net_lookup_new(space->out->uv, &options, &t->lookup, &t->error) < 0)
         fail(t);
-        return;
-    }
-    t->is_resolving = true;
 }
 
 void trip_cancel(struct trip *t)
 {
     t->is_cancelled = true;
-    if (t->is_resolving)
-        uv_cancel((uv_req_t *)&t->resolve);
-    close_timer(t);
-    close_poll(t);
-    tunnel_close(t->tunnel);
-    if (t->client)
-        net_client_close(t->client);
+    net_lookup_cancel(nt_take(t->lookup));
+    net_dial_cancel(nt_take(t->dial));
+    net_tunnel_close(t->tunnel);
+    net_forward_cancel(t->forward);
 }

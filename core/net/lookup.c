@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lookup.c - finds the addresses of a name once, in a worker thread, and has each judged. */
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/net/net.h"
+#include "sdk/buf.h"
+#include "sdk/error.h"
+
+enum { LOOKUP_MS = 30 * 1000 };
+
+struct net_lookup {
+    struct net_lookup_options options;
+    uv_work_t work;
+    uv_timer_t timer;
+    char *host;
+    struct nt_buf port;
+    int failed; /* of getaddrinfo */
+    struct addrinfo *found;
+    bool is_told, is_working, has_timer;
+};
+
+static void try_free(struct net_lookup *l)
+{
+    if (l->is_working || l->has_timer)
+        return;
+    if (l->found)
+        freeaddrinfo(l->found);
+    nt_buf_done(&l->port);
+    free(l->host);
+    free(l);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct net_lookup *l = handle->data;
+    l->has_timer = false;
+    try_free(l);
+}
+
+/* After it nobody is told; the worker may still be at it. */
+static void settle(struct net_lookup *l)
+{
+    l->is_told = true;
+    if (l->has_timer && !uv_is_closing((uv_handle_t *)&l->timer))
+        uv_close((uv_handle_t *)&l->timer, on_timer_closed);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct net_lookup *l = timer->data;
+    struct nt_error e = NT_ERROR_INIT;
+    nt_fail(&e, NT_E_TIMEOUT, "cannot find %s in time", l->host);
+    settle(l);
+    l->options.done(l->options.data, NULL, 0, 0, &e);
+}
+
+static void look(uv_work_t *work)
+{
+    struct net_lookup *l = work->data;
+    struct in_addr four;
+    struct in6_addr six;
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
+                              .ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG };
+    /* AI_ADDRCONFIG hides ::1 on a machine with loopback only; a numeric address needs no
+     * configuration. Only the plain spellings are numeric here: getaddrinfo knows more. */
+    if (uv_inet_pton(AF_INET, l->host, &four) == 0 || uv_inet_pton(AF_INET6, l->host, &six) == 0)
+        hints.ai_flags = AI_NUMERICSERV | AI_NUMERICHOST;
+    l->failed = getaddrinfo(l->host, nt_buf_text(&l->port), &hints, &l->found);
+}
+
+static void on_looked(uv_work_t *work, int status)
+{
+    struct net_lookup *l = work->data;
+    l->is_working = false;
+    if (l->is_told) {
+        try_free(l);
+        return;
+    }
+    struct sockaddr_storage addresses[NET_ADDRESSES_MAX];
+    uint32_t count = 0, refused = 0;
+    bool ok = status == 0 && l->failed == 0;
+    for (const struct addrinfo *a = ok ? l->found : NULL; a; a = a->ai_next) {
+        if (a->ai_addrlen > sizeof(addresses[0])
+            || (a->ai_family != AF_INET && a->ai_family != AF_INET6))
+            continue;
+        if (l->options.may && !l->options.may(l->options.data, a->ai_addr))
+            refused++;
+        else if (count < NET_ADDRESSES_MAX)
+            memcpy(&addresses[count++], a->ai_addr, a->ai_addrlen);
+    }
+    struct nt_error e = NT_ERROR_INIT;
+    if (!ok || count + refused == 0) {
+        ok = false;
+        nt_fail(&e, NT_E_CONNECT, "cannot find %s: %s", l->host,
+                l->failed ? gai_strerror(l->failed) : "it has no address");
+    }
+    struct net_lookup_options o = l->options;
+    settle(l);
+    o.done(o.data, addresses, count, refused, ok ? NULL : &e);
+}
+
+int net_lookup_new(uv_loop_t *uv, const struct net_lookup_options *options, struct net_lookup **ret,
+                   struct nt_error *reterr)
+{
+    struct net_lookup *l = calloc(1, sizeof(*l));
+    if (!l)
+        return nt_fail(reterr, NT_E_MEMORY, "out of memory for a name");
+    l->options = *options;
+    l->host = strdup(options->host);
+    l->port = (struct nt_buf)NT_BUF(8);
+    nt_buf_addf(&l->port, "%u", (unsigned)options->port);
+    l->work.data = l->timer.data = l;
+    bool ok = l->host && nt_buf_ok(&l->port);
+    if (!ok || uv_queue_work(uv, &l->work, look, on_looked) < 0) {
+        try_free(l);
+        return nt_fail(reterr, NT_E_MEMORY, "out of memory for a name");
+    }
+    l->is_working = true;
+    uv_timer_init(uv, &l->timer);
+    l->has_timer = true;
+    uv_update_time(uv);
+    uv_timer_start(&l->timer, on_timer,
+                   (uint64_t)(options->timeout_ms > 0 ? options->timeout_ms : LOOKUP_MS), 0);
+    *ret = l;
+    return 0;
+}
+
+void net_lookup_cancel(struct net_lookup *l)
+{
+    if (!l || l->is_told)
+        return;
+    uv_cancel((uv_req_t *)&l->work); /* on_looked comes all the same */
+    settle(l);
+}
