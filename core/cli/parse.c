@@ -48,6 +48,12 @@ static uint32_t flags_of(const struct slot *slot)
     return slot->arg ? slot->arg->flags : slot->opt->flags;
 }
 
+static uint32_t texts_of(const struct slot *slot, uint32_t words)
+{
+    uint32_t flags = flags_of(slot);
+    return flags & (NT_MANY | NT_REST) ? words : slot->opt && (flags & NT_PAIR) ? 2 : 1;
+}
+
 /* One text for each slot, and for those that may repeat as many as there are words. */
 static int make_slots(struct reader *r, struct nt_error *reterr)
 {
@@ -63,7 +69,7 @@ static int make_slots(struct reader *r, struct nt_error *reterr)
         p->slots[i].arg = tree_row(&p->command->args, i);
         if (!p->slots[i].arg)
             p->slots[i].opt = tree_row(&p->command->opts, i - p->command->args.count);
-        texts += flags_of(&p->slots[i]) & (NT_MANY | NT_REST) ? words : 1;
+        texts += texts_of(&p->slots[i], words);
     }
     p->texts = calloc(texts, sizeof(*p->texts));
     if (!p->texts)
@@ -71,7 +77,7 @@ static int make_slots(struct reader *r, struct nt_error *reterr)
     const char **next = p->texts;
     for (uint32_t i = 0; i < count; i++) {
         p->slots[i].texts = next;
-        next += flags_of(&p->slots[i]) & (NT_MANY | NT_REST) ? words : 1;
+        next += texts_of(&p->slots[i], words);
     }
     return 0;
 }
@@ -100,7 +106,7 @@ static int set_flag(struct reader *r, struct slot *slot, const struct nt_opt *op
 {
     if (!slot)
         return globals_set(&r->parsed->globals, opt, NULL, on, reterr);
-    slot->number = on;
+    slot->number = !on ? 0 : opt->flags & NT_MANY ? slot->number + 1 : 1;
     slot->count = on;
     slot->texts[0] = on ? "true" : NULL;
     slot->is_given = true;
@@ -132,6 +138,18 @@ static int set_value(struct reader *r, struct slot *slot, const struct nt_opt *o
         slot->number = number;
     slot->is_given = true;
     slot->words++;
+    return 0;
+}
+
+/* The second word of an option that takes two. */
+static int read_second(struct reader *r, struct slot *slot, const struct nt_opt *opt,
+                       struct nt_error *reterr)
+{
+    if (!slot || !(opt->flags & NT_PAIR))
+        return 0;
+    if (r->at >= r->argc)
+        return nt_fail(reterr, NT_E_USAGE, "--%s needs two values", opt->name);
+    slot->texts[slot->count++] = r->argv[r->at++];
     return 0;
 }
 
@@ -202,7 +220,7 @@ static int read_long(struct reader *r, const char *word, struct nt_error *reterr
             return nt_fail(reterr, NT_E_USAGE, "--%s needs a value", name);
         value = r->argv[r->at++];
     }
-    return set_value(r, slot, opt, value, reterr);
+    return set_value(r, slot, opt, value, reterr) < 0 ? -1 : read_second(r, slot, opt, reterr);
 }
 
 static int read_letters(struct reader *r, const char *word, struct nt_error *reterr)
@@ -229,7 +247,7 @@ static int read_letters(struct reader *r, const char *word, struct nt_error *ret
                 return nt_fail(reterr, NT_E_USAGE, "-%c (--%s) needs a value", *at, opt->name);
             value = r->argv[r->at++];
         }
-        return set_value(r, slot, opt, value, reterr);
+        return set_value(r, slot, opt, value, reterr) < 0 ? -1 : read_second(r, slot, opt, reterr);
     }
     return 0;
 }

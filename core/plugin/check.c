@@ -134,6 +134,19 @@ static int check_conflicts(const struct nt_command *command, const struct nt_opt
     return 0;
 }
 
+/* An option that says that it excludes --no-ITSELF means another thing by that than unsetting. */
+static bool excludes(const struct nt_opt *opt, const struct nt_opt *other)
+{
+    size_t length = strlen(other->name);
+    for (const char *at = opt->conflicts; at && *at; at += strspn(at, " ")) {
+        size_t size = strcspn(at, " ");
+        if (size == length && memcmp(at, other->name, length) == 0)
+            return true;
+        at += size;
+    }
+    return false;
+}
+
 static int check_opt(const struct nt_command *command, uint32_t index, struct nt_error *reterr)
 {
     const struct nt_opt *opts = command->opts.rows, *opt = &opts[index];
@@ -150,9 +163,12 @@ static int check_opt(const struct nt_command *command, uint32_t index, struct nt
         if (i < index && opt->letter && other->letter == opt->letter)
             return BAD("its letter '%c' is that of --%s", (char)opt->letter, other->name);
         if (opt->type == NT_FLAG && strncmp(other->name, "no-", 3) == 0
-            && strcmp(other->name + 3, opt->name) == 0)
+            && strcmp(other->name + 3, opt->name) == 0 && !excludes(opt, other)
+            && !excludes(other, opt))
             return BAD("--%s unsets this flag already", other->name);
     }
+    if ((opt->flags & NT_PAIR) && opt->type != NT_TEXT)
+        return BAD("two words, but it is no NT_TEXT");
     if (opt->min > opt->max)
         return BAD("min %" PRId64 " is above max %" PRId64, opt->min, opt->max);
     if ((opt->type == NT_DURATION_MS || opt->type == NT_SIZE_BYTES) && opt->min < 0)

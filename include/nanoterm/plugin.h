@@ -42,7 +42,8 @@ enum {
     NT_REAL = 11, /* columns only */
 };
 
-/* options: may be repeated. arguments: takes all that remain, at least one */
+/* options: may be repeated. arguments: takes all that remain, at least one. Since 1.1 also for
+ * NT_FLAG: nt_host.number says how often it was given (-vvv) */
 #define NT_MANY 0x1u
 #define NT_OPTIONAL 0x2u  /* arguments: may be missing; with NT_MANY: none is fine */
 #define NT_REST 0x4u      /* arguments: the words behind `--`, untouched; the last row */
@@ -50,6 +51,9 @@ enum {
 #define NT_REQUIRED 0x10u /* options: must be given */
 #define NT_SECRET 0x20u   /* the value is never logged or shown */
 #define NT_WIDE 0x40u     /* columns: not in the table unless asked for with --fields */
+/* Since 1.1: options: takes two words; with NT_MANY nt_host.text_at gives first, second, first,
+ * second… `arg` names both ("ref> <var"). */
+#define NT_PAIR 0x80u
 
 /* A positional argument. */
 struct nt_arg {

@@ -182,6 +182,35 @@ static void flags_can_be_unset_and_the_last_one_wins(void **state)
     bad("ws create --no-size", "unknown option --no-size");
 }
 
+static void a_repeated_flag_is_counted(void **state)
+{
+    (void)state;
+    struct parsed p = good("ws create -ll --loud");
+    assert_int_equal(parsed_slot(&p, "loud")->number, 3);
+    assert_int_equal(parsed_slot(&p, "loud")->count, 1);
+    parsed_done(&p);
+    p = good("ws create -ll --no-loud -l");
+    assert_int_equal(parsed_slot(&p, "loud")->number, 1);
+    parsed_done(&p);
+}
+
+static void an_option_can_take_two_words(void **state)
+{
+    (void)state;
+    struct parsed p = good("ws create --map a b -m c --d --map=e f --pair x y --pair v w");
+    const struct slot *map = parsed_slot(&p, "map"), *pair = parsed_slot(&p, "pair");
+    static const char *const words[] = { "a", "b", "c", "--d", "e", "f" };
+    assert_int_equal(map->count, 6);
+    for (uint32_t i = 0; i < 6; i++)
+        assert_string_equal(map->texts[i], words[i]);
+    assert_int_equal(pair->count, 2);
+    assert_string_equal(pair->texts[0], "v");
+    assert_string_equal(pair->texts[1], "w");
+    parsed_done(&p);
+    bad("ws create --map a", "--map needs two values");
+    bad("ws create --map", "--map needs a value");
+}
+
 static void values_are_typed_and_bounded(void **state)
 {
     (void)state;
@@ -225,6 +254,7 @@ static void a_secret_is_not_repeated_in_the_error(void **state)
 static void options_that_exclude_each_other(void **state)
 {
     (void)state;
+    bad("ws create --keep --no-keep", "exclude each other"); /* not unset by it */
     bad("ws create --internet --offline", "exclude each other");
     bad("ws create --offline --internet", "exclude each other");
     struct parsed p = good("ws create --internet --no-offline");
@@ -484,6 +514,8 @@ int main(void)
         cmocka_unit_test(short_options_bundle_and_take_values),
         cmocka_unit_test(names_are_never_abbreviated),
         cmocka_unit_test(flags_can_be_unset_and_the_last_one_wins),
+        cmocka_unit_test(a_repeated_flag_is_counted),
+        cmocka_unit_test(an_option_can_take_two_words),
         cmocka_unit_test(values_are_typed_and_bounded),
         cmocka_unit_test(a_secret_is_not_repeated_in_the_error),
         cmocka_unit_test(options_that_exclude_each_other),

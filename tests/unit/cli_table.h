@@ -45,6 +45,16 @@ static const struct nt_opt create_opts[] = {
     { .name = "offline", .type = NT_FLAG, .help = "May not" },
     { .name = "timeout", .type = NT_DURATION_MS, .help = "Its own, not the global one" },
     { .name = "token", .type = NT_ID, .flags = NT_SECRET, .help = "Key" },
+    { .name = "loud", .letter = 'l', .type = NT_FLAG, .flags = NT_MANY, .help = "Say more" },
+    { .name = "map",
+      .letter = 'm',
+      .type = NT_TEXT,
+      .flags = NT_MANY | NT_PAIR,
+      .arg = "from> <to",
+      .help = "Two words" },
+    { .name = "pair", .type = NT_TEXT, .flags = NT_PAIR, .arg = "a> <b", .help = "Two words" },
+    { .name = "no-keep", .type = NT_FLAG, .conflicts = "keep", .help = "Not the opposite" },
+    { .name = "keep", .type = NT_FLAG, .help = "Keep it" },
 };
 static const struct nt_arg rm_args[] = {
     { .name = "id", .type = NT_ID, .flags = NT_MANY, .help = "Workspaces to remove" },

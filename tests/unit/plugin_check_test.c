@@ -206,6 +206,8 @@ static void options_are_checked(void **state)
     s.opts[0] = (struct nt_opt){ .name = "x", .help = "h", .type = NT_FLAG };
     s.opts[1] = (struct nt_opt){ .name = "no-x", .help = "h", .type = NT_FLAG };
     is_bad(&s, "--no-x unsets this flag already");
+    s.opts[1].conflicts = s.opts[0].name; /* then it says another thing */
+    is_good(&s);
 }
 
 static void arguments_are_checked(void **state)
