@@ -12,10 +12,13 @@ import pytest
 from conftest import BIN
 
 CATALOG = json.loads(subprocess.run([BIN, "commands"], capture_output=True, check=True).stdout)
-EXAMPLES = [(command["path"], example["command"]) for command in CATALOG for example in command["examples"]]
+# Commands of a later version refuse to run, and that is all that they can end with.
+LATER = {command["path"] for command in CATALOG if [row["code"] for row in command["errors"]] == ["enforce.not_built"]}
+EXAMPLES = [(command["path"], example["command"]) for command in CATALOG if command["path"] not in LATER
+            for example in command["examples"]]
 
 # They do not end, or need what a test must not touch; each has a test of its own elsewhere.
-ELSEWHERE = {"auth login", "serve", "proxy"}
+ELSEWHERE = {"auth login", "serve", "proxy", "enforce run", "enforce shell", "enforce wrap"}
 
 
 @pytest.fixture
