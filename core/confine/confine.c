@@ -14,6 +14,7 @@
 
 #include "core/confine/inside.h"
 #include "core/confine/serve.h"
+#include "core/confine/streams.h"
 #include "core/confine/wait.h"
 #include "core/plugin/registry.h"
 #include "sdk/cleanup.h"
@@ -37,20 +38,11 @@ static int fail_woken(const struct confined *c, enum woken woken, struct nt_erro
 
 /* --- frames --------------------------------------------------------------------------------- */
 
-/* Sends what is in c->out; the descriptor goes with its first byte. */
-static int send_out(struct confined *c, int fd, struct nt_error *reterr)
+/* The descriptor goes with the first byte. */
+static int send_all(struct confined *c, struct nt_bytes bytes, int fd, struct nt_error *reterr)
 {
-    wire_end(&c->out);
-    if (!nt_buf_ok(&c->out)) {
-        /* An answer with more around it than is passed on. */
-        struct nt_error error = NT_ERROR_INIT;
-        nt_fail(&error, NT_E_LIMIT, "the answer is too long");
-        wire_begin(&c->out, WIRE_FAILED);
-        wire_error(&c->out, &error);
-        wire_end(&c->out);
-    }
-    const char *at = nt_buf_text(&c->out);
-    size_t left = c->out.size;
+    const char *at = bytes.data;
+    size_t left = bytes.size;
     int64_t until = wait_now_ms() + STALL_MS;
     while (left) {
         union {
@@ -59,7 +51,7 @@ static int send_out(struct confined *c, int fd, struct nt_error *reterr)
         } control = { .room = { 0 } };
         struct iovec part = { (void *)(uintptr_t)at, left };
         struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
-        if (fd >= 0 && left == c->out.size) {
+        if (fd >= 0 && left == bytes.size) {
             message.msg_control = control.room;
             message.msg_controllen = sizeof(control.room);
             struct cmsghdr *head = CMSG_FIRSTHDR(&message);
@@ -87,6 +79,28 @@ static int send_out(struct confined *c, int fd, struct nt_error *reterr)
     return 0;
 }
 
+/* Sends what is in c->out. */
+static int send_out(struct confined *c, int fd, struct nt_error *reterr)
+{
+    wire_end(&c->out);
+    if (!nt_buf_ok(&c->out)) {
+        /* An answer with more around it than is passed on. */
+        struct nt_error error = NT_ERROR_INIT;
+        nt_fail(&error, NT_E_LIMIT, "the answer is too long");
+        wire_begin(&c->out, WIRE_FAILED);
+        wire_error(&c->out, &error);
+        wire_end(&c->out);
+    }
+    /* What was to be told before comes first; a part of it may be on its way. */
+    while (streams_has_news(c)) {
+        struct nt_bytes news = streams_news(c);
+        if (send_all(c, news, -1, reterr) < 0)
+            return -1;
+        streams_told(c, news.size);
+    }
+    return send_all(c, (struct nt_bytes){ c->out.data, c->out.size }, fd, reterr);
+}
+
 /* Serves the frames that have arrived whole. */
 static int serve_all(struct confined *c, struct nt_error *reterr)
 {
@@ -105,6 +119,10 @@ static int serve_all(struct confined *c, struct nt_error *reterr)
         result = serve_frame(c, head.type, &r, &fd, reterr);
         if (result == 0 && c->out.size)
             result = send_out(c, fd, reterr);
+        if (result == 0 && streams_is_flooded(c))
+            result =
+                nt_fail(reterr, NT_E_PLUGIN_FAILED,
+                        "the plugin '%s' does not take what it asked for", c->options.plugin->name);
         nt_closep(&fd);
         at += sizeof(head) + head.size;
     }
@@ -112,7 +130,7 @@ static int serve_all(struct confined *c, struct nt_error *reterr)
     return result;
 }
 
-/* Reads what is there. 1: something came; 0: nothing does any more. */
+/* Reads what is there. 1: something came, or may still come; 0: nothing does any more. */
 static int read_some(struct confined *c, struct nt_error *reterr)
 {
     char *room = nt_buf_room(&c->in, 64u * 1024);
@@ -123,7 +141,7 @@ static int read_some(struct confined *c, struct nt_error *reterr)
     if (n > 0)
         nt_buf_added(&c->in, (size_t)n);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return 1;
+        return !c->has_ended;
     return n > 0;
 }
 
@@ -196,17 +214,42 @@ static int64_t limit_of(const struct confined *c, int64_t load_until_ms, int64_t
     return !c->has_started && load_until_ms < until_ms ? load_until_ms : until_ms;
 }
 
+/* It is told to end, and given a moment for that: what it began outside it may want to undo. */
+static void stop(struct confined *c, const struct nt_error *reason)
+{
+    streams_stop(c, reason);
+    c->until_ms = wait_now_ms() + GRACE_MS;
+}
+
+/* Waits for the channel. -1: reterr. */
+static int wait_for_frames(struct confined *c, int64_t load_until_ms, struct nt_error *reterr)
+{
+    int signo;
+    enum woken woken = WOKEN_READY;
+    if (c->streams && !c->stop.code) {
+        struct nt_error error = NT_ERROR_INIT;
+        enum streams_woken how = streams_wait(c, &error);
+        if (how == STREAMS_STOPPED)
+            stop(c, &error);
+        woken = how == STREAMS_LATE ? WOKEN_LATE : WOKEN_READY;
+    } else {
+        short events = POLLIN | (streams_has_news(c) ? POLLOUT : 0);
+        woken = wait_for(c->channel, events, c->process, limit_of(c, load_until_ms, c->until_ms),
+                         &signo);
+        streams_flush(c);
+    }
+    c->has_ended = c->has_ended || woken == WOKEN_ENDED;
+    return woken == WOKEN_READY || woken == WOKEN_ENDED ? 0 : fail_woken(c, woken, reterr);
+}
+
 static int serve_until_end(struct confined *c, int64_t timeout_ms, struct nt_error *reterr)
 {
     int64_t load_until = wait_now_ms() + registry_load_ms(c->options.plugins);
-    int64_t until = timeout_ms < 0 ? WAIT_NEVER : wait_now_ms() + timeout_ms + GRACE_MS;
+    c->until_ms = timeout_ms < 0 ? WAIT_NEVER : wait_now_ms() + timeout_ms + GRACE_MS;
     while (!c->has_result) {
-        int signo;
-        enum woken woken =
-            wait_for(c->channel, POLLIN, c->process, limit_of(c, load_until, until), &signo);
-        if (woken != WOKEN_READY && woken != WOKEN_ENDED)
-            return fail_woken(c, woken, reterr);
-        int came = woken == WOKEN_READY ? read_some(c, reterr) : 0;
+        if (wait_for_frames(c, load_until, reterr) < 0)
+            return -1;
+        int came = read_some(c, reterr);
         if (came < 0 || serve_all(c, reterr) < 0)
             return -1;
         if (!came && !c->has_result)
@@ -229,6 +272,10 @@ int confine_serve(struct confined *c, struct nt_call *call, const char *weaker, 
     int result = send_out(c, -1, reterr);
     if (result == 0)
         result = serve_until_end(c, timeout_ms, reterr);
+    if (c->stop.code) { /* however it ended then */
+        *reterr = c->stop;
+        result = -1;
+    }
     reap(c);
     return result;
 }
@@ -252,7 +299,8 @@ int confine_start(const struct confine_options *options, struct confined **ret,
                             .out = NT_BUF(WIRE_DOWN_MAX),
                             .given = NT_ERROR_INIT,
                             .denied = NT_ERROR_INIT,
-                            .failure = NT_ERROR_INIT };
+                            .failure = NT_ERROR_INIT,
+                            .stop = NT_ERROR_INIT };
     c->pid = fork();
     if (c->pid == 0) {
         close(ours);
@@ -278,6 +326,7 @@ void confine_end(struct confined *c)
     if (!c)
         return;
     reap(c);
+    streams_end(c);
     nt_closep(&c->process);
     nt_closep(&c->channel);
     nt_buf_done(&c->in);

@@ -12,14 +12,12 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/cli/parse.h"
 #include "core/config/config.h"
+#include "core/confine/inside_own.h"
 #include "core/confine/rules.h"
-#include "core/confine/wire.h"
 #include "core/plugin/registry.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
@@ -27,127 +25,7 @@
 #define TEXT_MAX (64u * 1024)
 #define SPARES_MAX 256u
 
-/* What came from the core; lives as long as the command. */
-struct frame {
-    struct frame *next;
-    uint32_t type;
-    uint32_t size;
-    char data[];
-};
-
-/* Headers of an answer lie in its frame. */
-struct headers {
-    uint32_t count;
-    struct nt_header rows[];
-};
-
-struct inside {
-    struct nt_call head; /* first: the plugin holds its address */
-    const struct confine_options *options;
-    int channel;
-    struct frame *frames;
-    struct nt_buf out;
-    int64_t deadline_ms; /* CLOCK_MONOTONIC; -1: none */
-    uint32_t status, by;
-    bool has_status, is_debug;
-};
-
-static struct inside inside;
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-/* --- frames --------------------------------------------------------------------------------- */
-
-/* Without the core outside there is nothing left to do. */
-static _Noreturn void lost(void)
-{
-    _exit(1);
-}
-
-static void send_out(void)
-{
-    if (!nt_buf_ok(&inside.out))
-        return; /* a line that is longer than any that is taken */
-    wire_end(&inside.out);
-    const char *at = nt_buf_text(&inside.out);
-    for (size_t left = inside.out.size; left;) {
-        ssize_t n = send(inside.channel, at, left, MSG_NOSIGNAL);
-        if (n < 0 && errno != EINTR)
-            lost();
-        at += n > 0 ? n : 0;
-        left -= n > 0 ? (size_t)n : 0;
-    }
-}
-
-static void receive(void *data, size_t size, int *ret_fd)
-{
-    char *at = data;
-    while (size) {
-        union {
-            char room[CMSG_SPACE(sizeof(int))];
-            struct cmsghdr align;
-        } control;
-        struct iovec part = { at, size };
-        struct msghdr message = { .msg_iov = &part,
-                                  .msg_iovlen = 1,
-                                  .msg_control = control.room,
-                                  .msg_controllen = sizeof(control.room) };
-        ssize_t n = recvmsg(inside.channel, &message, MSG_CMSG_CLOEXEC);
-        if (n == 0 || (n < 0 && errno != EINTR))
-            lost();
-        if (n < 0)
-            continue;
-        const struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-        if (head && head->cmsg_type == SCM_RIGHTS && ret_fd)
-            memcpy(ret_fd, CMSG_DATA(head), sizeof(*ret_fd));
-        at += n;
-        size -= (size_t)n;
-    }
-}
-
-static struct frame *read_frame(int *ret_fd)
-{
-    struct wire_head head;
-    receive(&head, sizeof(head), ret_fd);
-    struct frame *frame = malloc(sizeof(*frame) + head.size);
-    if (!frame)
-        lost();
-    *frame = (struct frame){ .next = inside.frames, .type = head.type, .size = head.size };
-    inside.frames = frame;
-    receive(frame->data, head.size, NULL);
-    return frame;
-}
-
-static struct wire_reader reader_of(const struct frame *frame)
-{
-    return (struct wire_reader){ frame->data, frame->size, false };
-}
-
-/* Sends what is in `out` and waits for the answer of that type; a failure fills reterr, NULL. */
-static struct frame *ask(uint32_t type, int *ret_fd, struct nt_error *reterr)
-{
-    if (!nt_buf_ok(&inside.out))
-        return nt_fail(reterr, NT_E_LIMIT, "more than the core takes at once"), NULL;
-    send_out();
-    struct frame *frame = read_frame(ret_fd);
-    if (frame->type == type)
-        return frame;
-    struct wire_reader r = reader_of(frame);
-    struct nt_error error = NT_ERROR_INIT;
-    if (frame->type == WIRE_FAILED)
-        wire_get_error(&r, &error);
-    else
-        nt_fail(&error, NT_E_INTERNAL, "an answer of another kind");
-    uint32_t size = reterr->size;
-    memcpy(reterr, &error, size < sizeof(error) ? size : sizeof(error));
-    reterr->size = size;
-    return NULL;
-}
+struct inside inside;
 
 /* --- the host: arguments --------------------------------------------------------------------- */
 
@@ -191,28 +69,6 @@ static int host_is_given(struct nt_call *call, const char *name)
 
 /* --- the host: the API ----------------------------------------------------------------------- */
 
-static int read_answer(const struct frame *frame, struct nt_response *ret, struct nt_error *reterr)
-{
-    struct wire_reader r = reader_of(frame);
-    uint32_t status = wire_get_u32(&r);
-    const char *id = wire_need_text(&r, TEXT_MAX);
-    uint32_t count = wire_get_u32(&r);
-    struct headers *headers = malloc(sizeof(*headers) + count * sizeof(headers->rows[0]));
-    if (!headers)
-        return nt_fail(reterr, NT_E_MEMORY, "out of memory");
-    headers->count = count;
-    for (uint32_t i = 0; i < count; i++) {
-        headers->rows[i].name = wire_need_text(&r, TEXT_MAX);
-        headers->rows[i].value = wire_need_text(&r, TEXT_MAX);
-    }
-    struct nt_response answer = {
-        .size = ret->size, .status = status, .request_id = id, .headers = headers
-    };
-    answer.body = wire_get_bytes(&r);
-    memcpy(ret, &answer, ret->size < sizeof(answer) ? ret->size : sizeof(answer));
-    return 0; /* `headers` lives as long as the command, as all of it */
-}
-
 static int host_request(struct nt_call *call, const struct nt_request *req, struct nt_response *ret,
                         struct nt_error *reterr)
 {
@@ -232,8 +88,11 @@ static int host_request(struct nt_call *call, const struct nt_request *req, stru
         wire_text(&inside.out, row->value);
     }
     wire_bytes(&inside.out, req->body);
-    const struct frame *frame = ask(WIRE_ANSWER, NULL, reterr);
-    return frame ? read_answer(frame, ret, reterr) : -1;
+    const struct frame *frame = inside_ask_api(WIRE_ANSWER, NULL, reterr);
+    if (!frame)
+        return -1;
+    struct wire_reader r = inside_reader(frame);
+    return inside_read_head(&r, ret, reterr);
 }
 
 static const char *host_header(struct nt_call *call, const struct nt_response *response,
@@ -250,19 +109,19 @@ static const char *host_header(struct nt_call *call, const struct nt_response *r
 static int host_open(struct nt_call *call, const struct nt_open *open, struct nt_stream **ret,
                      struct nt_response *ret_head, struct nt_error *reterr)
 {
-    (void)call, (void)open, (void)ret, (void)ret_head;
-    return nt_fail(reterr, NT_E_UNSUPPORTED, "a plugin of a third party cannot open streams");
+    (void)call;
+    return inside_open(open, ret, ret_head, reterr);
 }
 
 static int take_descriptor(int *ret_fd, struct nt_bytes *ret_early, struct nt_error *reterr)
 {
     int fd = -1;
-    const struct frame *frame = ask(WIRE_DESCRIPTOR, &fd, reterr);
+    const struct frame *frame = inside_ask_api(WIRE_DESCRIPTOR, &fd, reterr);
     if (!frame)
         return -1;
     if (fd < 0)
         return nt_fail(reterr, NT_E_SYSTEM, "no descriptor came");
-    struct wire_reader r = reader_of(frame);
+    struct wire_reader r = inside_reader(frame);
     *ret_fd = fd;
     if (ret_early)
         *ret_early = wire_get_bytes(&r);
@@ -292,14 +151,13 @@ static int host_connect(struct nt_call *call, const char *host, uint32_t port, i
 static struct nt_loop *host_loop(struct nt_call *call)
 {
     (void)call;
-    return NULL; /* what would wait in it are streams */
+    return inside_loop();
 }
 
 static int host_wait(struct nt_call *call, const uint32_t *done, struct nt_error *reterr)
 {
     (void)call;
-    return *done ? 0
-                 : nt_fail(reterr, NT_E_UNSUPPORTED, "a plugin of a third party has no streams");
+    return inside_wait(done, reterr);
 }
 
 static int64_t host_left_ms(struct nt_call *call)
@@ -307,7 +165,7 @@ static int64_t host_left_ms(struct nt_call *call)
     (void)call;
     if (inside.deadline_ms < 0)
         return -1;
-    int64_t left = inside.deadline_ms - now_ms();
+    int64_t left = inside.deadline_ms - inside_now_ms();
     return left > 0 ? left : 0;
 }
 
@@ -330,7 +188,7 @@ static int host_emit(struct nt_call *call, const struct nt_value *values, uint32
         wire_u64(&inside.out, (uint64_t)values[i].number);
         wire_u64(&inside.out, real);
     }
-    return ask(WIRE_OK, NULL, reterr) ? 0 : -1;
+    return inside_ask(WIRE_OK, NULL, reterr) ? 0 : -1;
 }
 
 static int host_emit_json(struct nt_call *call, struct nt_bytes json, struct nt_error *reterr)
@@ -338,7 +196,7 @@ static int host_emit_json(struct nt_call *call, struct nt_bytes json, struct nt_
     (void)call;
     wire_begin(&inside.out, WIRE_EMIT_JSON);
     wire_bytes(&inside.out, json);
-    return ask(WIRE_OK, NULL, reterr) ? 0 : -1;
+    return inside_ask(WIRE_OK, NULL, reterr) ? 0 : -1;
 }
 
 static void host_message(struct nt_call *call, uint32_t level, const char *text)
@@ -347,7 +205,7 @@ static void host_message(struct nt_call *call, uint32_t level, const char *text)
     wire_begin(&inside.out, WIRE_MESSAGE);
     wire_u32(&inside.out, level);
     wire_text(&inside.out, text);
-    send_out();
+    inside_send();
 }
 
 static void host_progress(struct nt_call *call, const char *label, uint64_t done, uint64_t total)
@@ -357,7 +215,7 @@ static void host_progress(struct nt_call *call, const char *label, uint64_t done
     wire_text(&inside.out, label);
     wire_u64(&inside.out, done);
     wire_u64(&inside.out, total);
-    send_out();
+    inside_send();
 }
 
 static int host_prompt(struct nt_call *call, const char *question, const char *instead,
@@ -368,10 +226,10 @@ static int host_prompt(struct nt_call *call, const char *question, const char *i
     wire_text(&inside.out, question);
     wire_text(&inside.out, instead);
     wire_u32(&inside.out, secret);
-    const struct frame *frame = ask(WIRE_TEXT, NULL, reterr);
+    const struct frame *frame = inside_ask(WIRE_TEXT, NULL, reterr);
     if (!frame)
         return -1;
-    struct wire_reader r = reader_of(frame);
+    struct wire_reader r = inside_reader(frame);
     *ret = wire_need_text(&r, TEXT_MAX);
     return 0;
 }
@@ -390,7 +248,7 @@ static int host_descriptor(struct nt_call *call, uint32_t which)
     struct nt_error unused = NT_ERROR_INIT;
     if (which == 1 || which == 2) {
         wire_begin(&inside.out, WIRE_CLEAR);
-        ask(WIRE_OK, NULL, &unused);
+        inside_ask(WIRE_OK, NULL, &unused);
     }
     return which <= 2 ? (int)which : -1;
 }
@@ -403,10 +261,10 @@ static const char *host_config(struct nt_call *call, const char *key)
     struct nt_error unused = NT_ERROR_INIT;
     wire_begin(&inside.out, WIRE_CONFIG);
     wire_text(&inside.out, key);
-    const struct frame *frame = ask(WIRE_TEXT, NULL, &unused);
+    const struct frame *frame = inside_ask(WIRE_TEXT, NULL, &unused);
     if (!frame)
         return NULL;
-    struct wire_reader r = reader_of(frame);
+    struct wire_reader r = inside_reader(frame);
     return wire_get_text(&r, TEXT_MAX);
 }
 
@@ -437,7 +295,7 @@ static void host_debug(struct nt_call *call, const char *event, const char *fiel
     wire_begin(&inside.out, WIRE_DEBUG);
     wire_text(&inside.out, event);
     wire_text(&inside.out, fields);
-    send_out();
+    inside_send();
 }
 
 static const struct nt_host inside_host = {
@@ -487,10 +345,10 @@ static void clean_environment(void)
 /* The core says how the command was called, once it knows. */
 static const char *wait_for_start(void)
 {
-    const struct frame *frame = read_frame(NULL);
-    struct wire_reader r = reader_of(frame);
+    const struct frame *frame = inside_read(NULL);
+    struct wire_reader r = inside_reader(frame);
     if (frame->type != WIRE_GO)
-        lost();
+        inside_lost();
     inside.head = (struct nt_call){ .size = sizeof(inside.head),
                                     .host = &inside_host,
                                     .command = inside.options->command };
@@ -498,10 +356,10 @@ static const char *wait_for_start(void)
     inside.head.personality = wire_get_u32(&r);
     inside.is_debug = wire_get_u32(&r) != 0;
     int64_t left = (int64_t)wire_get_u64(&r);
-    inside.deadline_ms = left < 0 ? -1 : now_ms() + left;
+    inside.deadline_ms = left < 0 ? -1 : inside_now_ms() + left;
     const char *weaker = wire_get_text(&r, TEXT_MAX);
     if (!wire_is_whole(&r))
-        lost();
+        inside_lost();
     return weaker;
 }
 
@@ -526,7 +384,7 @@ static int run(const char *weaker, struct nt_error *reterr)
     if (plugins_load(inside.options->plugins, command, &command, reterr) < 0)
         return -1;
     wire_begin(&inside.out, WIRE_STARTED);
-    send_out();
+    inside_send();
     int result = command->run(&inside.head, reterr);
     fflush(NULL); /* what it has printed goes out before the end is told */
     return result;
@@ -537,7 +395,7 @@ _Noreturn void inside_run(const struct confine_options *options, int channel, pi
     struct nt_error error = NT_ERROR_INIT;
     inside = (struct inside){ .options = options, .channel = channel, .out = NT_BUF(WIRE_UP_MAX) };
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
-        lost();
+        inside_lost();
     signal(SIGPIPE, SIG_IGN);
     clean_environment();
     int result = run(wait_for_start(), &error);
@@ -547,6 +405,6 @@ _Noreturn void inside_run(const struct confine_options *options, int channel, pi
     wire_u32(&inside.out, inside.has_status);
     wire_u32(&inside.out, inside.status);
     wire_u32(&inside.out, inside.by);
-    send_out();
+    inside_send();
     _exit(0);
 }

@@ -14,6 +14,7 @@
 #include "core/cli/call.h"
 #include "core/confine/dial.h"
 #include "core/confine/routes.h"
+#include "core/confine/streams.h"
 #include "core/output/output.h"
 #include "core/plugin/registry.h"
 #include "sdk/cleanup.h"
@@ -79,21 +80,39 @@ static int deny_route(struct confined *c, const char *method, const char *path,
     return deny(c, "route", nt_buf_text(&what), reterr);
 }
 
-static void add_headers(struct confined *c, const struct nt_response *response)
+void serve_write_head(struct confined *c, struct nt_buf *out, const struct nt_response *response)
 {
     struct nt_error unused = NT_ERROR_INIT;
     struct api *api = call_api(c->call, &unused);
     const char *name, *value;
     uint32_t count = 0;
+    wire_u32(out, response->status);
+    wire_text(out, response->request_id ? response->request_id : "");
     for (uint32_t i = 0; api && api_header_at(api, response, i, &name, &value); i++)
         count += strcasecmp(name, "set-cookie") != 0;
-    wire_u32(&c->out, count);
+    wire_u32(out, count);
     for (uint32_t i = 0; api && api_header_at(api, response, i, &name, &value); i++) {
         if (strcasecmp(name, "set-cookie") == 0)
             continue;
-        wire_text(&c->out, name);
-        wire_text(&c->out, value);
+        wire_text(out, name);
+        wire_text(out, value);
     }
+    wire_bytes(out, response->body);
+}
+
+/* false: the frame is none that a plugin sends. */
+static bool read_headers(struct wire_reader *r, struct nt_header rows[HEADERS_MAX],
+                         struct nt_table *ret)
+{
+    uint32_t count = wire_get_u32(r);
+    if (count > HEADERS_MAX)
+        return false;
+    for (uint32_t i = 0; i < count; i++) {
+        rows[i].name = wire_need_text(r, 256);
+        rows[i].value = wire_need_text(r, 4096);
+    }
+    *ret = (struct nt_table){ rows, count, sizeof(rows[0]) };
+    return true;
 }
 
 static int serve_request(struct confined *c, struct wire_reader *r, struct nt_error *reterr)
@@ -108,14 +127,8 @@ static int serve_request(struct confined *c, struct wire_reader *r, struct nt_er
     req.content_type = wire_get_text(r, 256);
     req.max_body_bytes = wire_get_u64(r);
     req.timeout_ms = (int64_t)wire_get_u64(r);
-    uint32_t count = wire_get_u32(r);
-    if (count > HEADERS_MAX)
+    if (!read_headers(r, headers, &req.headers))
         return broken(c, reterr);
-    for (uint32_t i = 0; i < count; i++) {
-        headers[i].name = wire_need_text(r, 256);
-        headers[i].value = wire_need_text(r, 4096);
-    }
-    req.headers = (struct nt_table){ headers, count, sizeof(headers[0]) };
     req.body = wire_get_bytes(r);
     if (!wire_is_whole(r))
         return broken(c, reterr);
@@ -125,7 +138,7 @@ static int serve_request(struct confined *c, struct wire_reader *r, struct nt_er
         req.max_body_bytes = WIRE_BODY_MAX;
     if (!routes_allow(needs_of(c), req.method, req.path))
         return deny_route(c, req.method, req.path, reterr);
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < req.headers.count; i++)
         if (!routes_allow_header(headers[i].name, headers[i].value))
             return deny(c, "header", headers[i].name, reterr);
     if (req.content_type && !routes_allow_header("Accept", req.content_type))
@@ -136,11 +149,42 @@ static int serve_request(struct confined *c, struct wire_reader *r, struct nt_er
     if (c->call->host->request(c->call, &req, &response, &error) < 0)
         return give_failure(c, &error, reterr);
     wire_begin(&c->out, WIRE_ANSWER);
-    wire_u32(&c->out, response.status);
-    wire_text(&c->out, response.request_id ? response.request_id : "");
-    add_headers(c, &response);
-    wire_bytes(&c->out, response.body);
+    serve_write_head(c, &c->out, &response);
     return 0;
+}
+
+/* A WebSocket gives more than the answer to a GET: a program in a workspace is run by one. It is
+ * declared as what it is, an upgrade. */
+static int serve_open(struct confined *c, struct wire_reader *r, struct nt_error *reterr)
+{
+    struct nt_header headers[HEADERS_MAX];
+    struct nt_open open = { .size = sizeof(open) };
+    open.kind = wire_get_u32(r);
+    open.flags = wire_get_u32(r) & (NT_REQ_NO_AUTH | NT_REQ_NO_RETRY | NT_REQ_KEY);
+    open.method = wire_need_text(r, 16);
+    open.path = wire_need_text(r, PATH_MAX_BYTES);
+    if (!read_headers(r, headers, &open.headers))
+        return broken(c, reterr);
+    open.body_bytes = (int64_t)wire_get_u64(r);
+    open.body = wire_get_bytes(r);
+    if (!wire_is_whole(r) || open.body_bytes < -1)
+        return broken(c, reterr);
+    const char *method = open.kind == NT_OPEN_WS ? "UPGRADE" : open.method;
+    if (!routes_allow(needs_of(c), method, open.path))
+        return deny_route(c, method, open.path, reterr);
+    for (uint32_t i = 0; i < open.headers.count; i++) {
+        bool is_type =
+            open.kind == NT_OPEN_BODY && strcasecmp(headers[i].name, "Content-Type") == 0;
+        if (!routes_allow_header(is_type ? "Accept" : headers[i].name, headers[i].value))
+            return deny(c, "header", headers[i].name, reterr);
+    }
+    struct nt_error error = NT_ERROR_INIT;
+    return streams_open(c, &open, &error) < 0 ? give_failure(c, &error, reterr) : 0;
+}
+
+static int serve_loop(struct confined *c, const struct wire_reader *r, struct nt_error *reterr)
+{
+    return wire_is_whole(r) ? streams_begin(c, reterr) : broken(c, reterr);
 }
 
 static int give_descriptor(struct confined *c, struct nt_bytes early)
@@ -335,6 +379,17 @@ int serve_frame(struct confined *c, uint32_t type, struct wire_reader *r, int *r
     case WIRE_CLEAR:
         c->call->host->descriptor(c->call, 1);
         return wire_is_whole(r) ? give_ok(c) : broken(c, reterr);
+    case WIRE_OPEN:
+        return serve_open(c, r, reterr);
+    case WIRE_LOOP:
+        return serve_loop(c, r, reterr);
+    case WIRE_WATCH_SIGNAL:
+        return streams_watch_signal(c, r) < 0 ? broken(c, reterr) : 0;
+    case WIRE_STREAM_GRANT:
+    case WIRE_STREAM_WRITE:
+    case WIRE_STREAM_FINISH:
+    case WIRE_STREAM_CANCEL:
+        return streams_frame(c, type, r) < 0 ? broken(c, reterr) : 0;
     case WIRE_MESSAGE:
         return serve_message(c, r, reterr);
     case WIRE_PROGRESS:

@@ -21,6 +21,10 @@ struct confined {
     /* What WIRE_RESULT said. */
     struct nt_error failure;
     bool has_started, has_result, has_failed;
+    bool has_ended;          /* the process: what it has sent is still read */
+    int64_t until_ms;        /* of wait.h */
+    struct streams *streams; /* NULL until it asks for a loop */
+    struct nt_error stop;    /* why it shall come to its end; code 0: it goes on */
 };
 
 /* Understands one frame and writes the answer, if it wants one, into c->out (else it is empty).
@@ -28,5 +32,8 @@ struct confined {
  * that a plugin sends, or the command must end: reterr. */
 int serve_frame(struct confined *c, uint32_t type, struct wire_reader *r, int *ret_fd,
                 struct nt_error *reterr);
+
+/* Status, request id, headers and body of an answer, for inside_read_head. */
+void serve_write_head(struct confined *c, struct nt_buf *out, const struct nt_response *response);
 
 #endif

@@ -7,6 +7,7 @@
 #ifndef NT_CORE_WIRE_H
 #define NT_CORE_WIRE_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -27,6 +28,16 @@ enum wire_type {
     WIRE_ANSWER,
     WIRE_TEXT,
     WIRE_DESCRIPTOR, /* carries one */
+    WIRE_OPENED,
+    /* down, unasked: between an answer and the next, or while one is waited for */
+    WIRE_STREAM_OPEN = 16,
+    WIRE_STREAM_HEAD,
+    WIRE_STREAM_DATA,
+    WIRE_STREAM_END,
+    WIRE_STREAM_WRITABLE,
+    WIRE_STREAM_CLOSE,
+    WIRE_SIGNAL, /* one that is watched has come */
+    WIRE_STOP,   /* interrupted, or out of time: every stream has been ended */
     /* up, answered */
     WIRE_REQUEST = 32,
     WIRE_UPGRADE,
@@ -36,13 +47,29 @@ enum wire_type {
     WIRE_PROMPT,
     WIRE_CONFIG,
     WIRE_CLEAR, /* the line of progress makes room */
+    WIRE_OPEN,
     /* up, not answered */
     WIRE_STARTED = 64, /* the plugin is loaded */
     WIRE_MESSAGE,
     WIRE_PROGRESS,
     WIRE_DEBUG,
     WIRE_RESULT, /* the last one */
+    WIRE_LOOP,   /* from here on it may wait for streams and signals */
+    WIRE_WATCH_SIGNAL,
+    WIRE_STREAM_GRANT,
+    WIRE_STREAM_WRITE,
+    WIRE_STREAM_FINISH,
+    WIRE_STREAM_CANCEL,
 };
+
+/* The signals that end a command; the core watches them for the plugin. */
+#define WIRE_IS_CORE_SIGNAL(signo) ((signo) == SIGINT || (signo) == SIGTERM || (signo) == SIGHUP)
+
+/* true: sent without a question. */
+static inline bool wire_is_news(uint32_t type)
+{
+    return type >= WIRE_STREAM_OPEN && type <= WIRE_STOP;
+}
 
 struct wire_head {
     uint32_t type;

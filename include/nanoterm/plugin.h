@@ -176,7 +176,7 @@ struct nt_service {
 enum {
     /* "GET /v1/sandboxes/{}/files/{...}": a method, or ANY for all but UPGRADE; a path whose
      * segments may be {} (any one) and, as the last, {...} (any that follow, or none). UPGRADE is
-     * what nt_host.upgrade_local asks for. */
+     * what nt_host.upgrade_local and a WebSocket (NT_OPEN_WS) ask for. */
     NT_NEED_ROUTE = 1,
     NT_NEED_HOST = 2,  /* "api.example.com:443": for nt_host.connect */
     NT_NEED_READ = 3,  /* a file or a folder: "~/.config/foo", "$PWD", "/etc/foo.conf" */
