@@ -18,7 +18,7 @@ static int close_between(unsigned first, unsigned last)
 /* The lowest kept descriptor that is not below FIRST; -1: none. */
 static int next_kept(const struct enforce *e, unsigned first)
 {
-    int found = -1;
+    int found = e->listener >= (int)first ? e->listener : -1;
     for (size_t i = 0; i < e->keep_count; i++)
         if (e->keep[i] >= (int)first && (found < 0 || e->keep[i] < found))
             found = e->keep[i];

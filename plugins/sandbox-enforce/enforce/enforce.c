@@ -29,7 +29,7 @@ static const struct {
 
 void enforce_init(struct enforce *e)
 {
-    *e = (struct enforce){ .privileges = true, .ruleset = -1, .stranger = -1 };
+    *e = (struct enforce){ .privileges = true, .ruleset = -1, .stranger = -1, .listener = -1 };
 }
 
 void enforce_done(struct enforce *e)
@@ -38,7 +38,9 @@ void enforce_done(struct enforce *e)
         close(e->ruleset);
     if (e->stranger >= 0)
         close(e->stranger);
-    e->ruleset = e->stranger = -1;
+    if (e->listener >= 0)
+        close(e->listener);
+    e->ruleset = e->stranger = e->listener = -1;
 }
 
 int enforce_prepare(struct enforce *e, enum enforce_layer *ret_layer)
@@ -48,7 +50,7 @@ int enforce_prepare(struct enforce *e, enum enforce_layer *ret_layer)
         [ENFORCE_FILES] = e->files,
         [ENFORCE_TCP] = e->network == ENFORCE_NET_PORTS,
         [ENFORCE_SCOPES] = e->signals || e->abstract_sockets,
-        [ENFORCE_CALLS] = e->calls || e->network != ENFORCE_NET_OPEN,
+        [ENFORCE_CALLS] = e->calls || e->network != ENFORCE_NET_OPEN || e->front_count,
         [ENFORCE_DESCRIPTORS] = e->descriptors,
     };
     for (size_t i = 0; i < ENFORCE_LAYERS; i++)

@@ -63,6 +63,9 @@ enum enforce_network {
  * process that enforce_enter is for; it can have no children to end. */
 #define ENFORCE_CALLS_SIGNALS 2048u
 #define ENFORCE_CALLS_IPC 4096u /* shared memory, semaphores and queues that have a name */
+/* Datagram sockets of the local machine, also in pairs: each of their messages can go to another
+ * path, so no rule about connecting holds them. */
+#define ENFORCE_CALLS_DATAGRAMS 8192u
 
 /* In the order in which they are set. */
 enum enforce_layer {
@@ -85,6 +88,22 @@ struct enforce {
     enum enforce_network network;
     bool signals, abstract_sockets; /* to processes that are not confined with this one */
     uint32_t calls;                 /* ENFORCE_CALLS_ */
+    /* Programs of the machine's 32-bit architecture may run too, with KERNEL, TERMINAL and URING
+     * refused in their numbers as well; with anything else in `calls` or `network` it is EINVAL. */
+    bool other_architecture;
+    /* Rules that come before those of `calls`, borrowed until enforce_prepare returns: they find
+     * the call's number loaded, need no look at the architecture, and go on at their end. */
+    const struct sock_filter *front;
+    size_t front_count;
+    /* The filter gets a listener for what FRONT answers with SECCOMP_RET_USER_NOTIF: `listener` is
+     * it after enforce_enter, close-on-exec, kept by the layer of descriptors, for the caller to
+     * hand out (where FRONT asks about sendmsg, not by that: pidfd_getfd then). FRONT must not ask
+     * about socket and socketpair, which are tried. Where an outer sandbox has one already it fails
+     * with EBUSY; with notify_weaker the filter is set without FRONT, and the listener stays -1. */
+    bool notify, notify_weaker;
+    /* What Landlock denies to the programs that are executed is written to the kernel's audit log
+     * (since version 7; else nothing is). Our own trials are not. */
+    bool audit;
     bool descriptors;
     int keep[ENFORCE_KEEP_MAX]; /* descriptors above 2 that stay open, in any order */
     size_t keep_count;
@@ -96,8 +115,9 @@ struct enforce {
     uint64_t handled_files, handled_ports; /* rights that need a rule from then on */
     bool root_readable, anywhere_writable; /* no use as a trial then */
     int stranger;                          /* abstract socket of somebody not confined; or -1 */
+    int listener;                          /* see notify; the caller may take it and put -1 */
     struct sock_filter filter[ENFORCE_FILTER_MAX];
-    size_t filter_size;
+    size_t filter_size, front_start; /* where FRONT begins in it */
 };
 
 /* Forbids nothing yet but privileges. */

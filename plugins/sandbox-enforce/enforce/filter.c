@@ -26,8 +26,10 @@
 
 #if defined(__x86_64__)
 #define ARCH AUDIT_ARCH_X86_64
+#define OTHER_ARCH AUDIT_ARCH_I386
 #elif defined(__aarch64__)
 #define ARCH AUDIT_ARCH_AARCH64
+#define OTHER_ARCH AUDIT_ARCH_ARM
 #else
 #error "the filter does not know this architecture"
 #endif
@@ -80,8 +82,11 @@ static size_t open_block(struct enforce *e, long number)
 
 static void close_block(struct enforce *e, size_t start)
 {
-    if (start <= ENFORCE_FILTER_MAX)
-        e->filter[start - 1].jf = (uint8_t)(e->filter_size - start);
+    size_t length = e->filter_size - start;
+    if (length > UINT8_MAX) /* farther than a jump goes */
+        e->filter_size = ENFORCE_FILTER_MAX + 1;
+    else if (start <= ENFORCE_FILTER_MAX)
+        e->filter[start - 1].jf = (uint8_t)length;
 }
 
 /* Answers when the loaded value is K, or (any_bit) has a bit of it; else goes on. */
@@ -134,7 +139,6 @@ static const long kernel_calls[] = {
     SYS_move_pages,
     SYS_migrate_pages,
     SYS_fanotify_init,
-    SYS_userfaultfd,
     SYS_open_by_handle_at,
 #ifdef SYS_kexec_file_load
     SYS_kexec_file_load,
@@ -160,6 +164,8 @@ static const long program_calls[] = {
 };
 static const long peek_calls[] = { SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev,
                                    SYS_pidfd_getfd, SYS_kcmp };
+/* Programs ask for these, and have another way when the kernel does not know them. */
+static const long unknown_calls[] = { SYS_userfaultfd };
 static const long uring_calls[] = { SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register };
 #define SETOWN_EX 15 /* F_SETOWN_EX, of _GNU_SOURCE */
 static const long listen_calls[] = { SYS_listen };
@@ -178,6 +184,83 @@ static const long ipc_calls[] = {
     SYS_shmget, SYS_shmat,  SYS_shmctl, SYS_semget, SYS_semop,   SYS_semtimedop, SYS_semctl,
     SYS_msgget, SYS_msgsnd, SYS_msgrcv, SYS_msgctl, SYS_mq_open, SYS_mq_unlink,
 };
+/* kernel_calls in the numbers of 32-bit programs, by the kernel's tables of system calls. */
+static const long other_kernel_calls[] = {
+#if defined(__x86_64__)
+    25 /* stime */,
+    51 /* acct */,
+    79 /* settimeofday */,
+    87 /* swapon */,
+    88 /* reboot */,
+    101 /* ioperm */,
+    103 /* syslog */,
+    110 /* iopl */,
+    111 /* vhangup */,
+    113 /* vm86old */,
+    115 /* swapoff */,
+    124 /* adjtimex */,
+    127 /* create_module */,
+    128 /* init_module */,
+    129 /* delete_module */,
+    131 /* quotactl */,
+    166 /* vm86 */,
+    169 /* nfsservctl */,
+    253 /* lookup_dcookie */,
+    264 /* clock_settime */,
+    283 /* kexec_load */,
+    286 /* add_key */,
+    287 /* request_key */,
+    288 /* keyctl */,
+    294 /* migrate_pages */,
+    317 /* move_pages */,
+    336 /* perf_event_open */,
+    338 /* fanotify_init */,
+    342 /* open_by_handle_at */,
+    343 /* clock_adjtime */,
+    350 /* finit_module */,
+    357 /* bpf */,
+    404 /* clock_settime64 */,
+    405 /* clock_adjtime64 */,
+    CALL_QUOTACTL_FD,
+#else
+    51 /* acct */,
+    79 /* settimeofday */,
+    87 /* swapon */,
+    88 /* reboot */,
+    103 /* syslog */,
+    111 /* vhangup */,
+    115 /* swapoff */,
+    124 /* adjtimex */,
+    128 /* init_module */,
+    129 /* delete_module */,
+    131 /* quotactl */,
+    169 /* nfsservctl */,
+    249 /* lookup_dcookie */,
+    262 /* clock_settime */,
+    309 /* add_key */,
+    310 /* request_key */,
+    311 /* keyctl */,
+    344 /* move_pages */,
+    347 /* kexec_load */,
+    364 /* perf_event_open */,
+    367 /* fanotify_init */,
+    371 /* open_by_handle_at */,
+    372 /* clock_adjtime */,
+    379 /* finit_module */,
+    386 /* bpf */,
+    400 /* migrate_pages */,
+    401 /* kexec_file_load */,
+    404 /* clock_settime64 */,
+    405 /* clock_adjtime64 */,
+    CALL_QUOTACTL_FD,
+#endif
+};
+#if defined(__x86_64__)
+static const long other_unknown_calls[] = { 374 /* userfaultfd */ };
+#else
+static const long other_unknown_calls[] = { 388 /* userfaultfd */ };
+#endif
+#define OTHER_IOCTL 54
 /* Of a process by number in the first argument: itself stays allowed, also as 0 where that means
  * so. */
 static const struct {
@@ -199,9 +282,9 @@ static const long signal_calls[] = { SYS_tkill, SYS_pidfd_send_signal, SYS_setpr
 
 /* Requests of ioctl that are refused: typing into a terminal; and a signal by the arrival of
  * bytes, for whoever is called the owner of a descriptor. */
-static void write_ioctl(struct enforce *e)
+static void write_ioctl(struct enforce *e, long number)
 {
-    size_t start = open_block(e, SYS_ioctl);
+    size_t start = open_block(e, number);
     load_argument(e, 1);
     if (e->calls & ENFORCE_CALLS_TERMINAL) {
         answer_if(e, false, TIOCSTI, EPERM);
@@ -268,11 +351,31 @@ static void answer_unless(struct enforce *e, uint32_t k, int sys)
     answer(e, sys);
 }
 
+/* The family is loaded: goes on with it when it is another. One of datagrams (SOCK_RAW is the same)
+ * sends to any socket that has a path. */
+static void write_local(struct enforce *e)
+{
+    if (!(e->calls & (ENFORCE_CALLS_UNIX | ENFORCE_CALLS_DATAGRAMS))) {
+        answer_if(e, false, AF_UNIX, 0);
+        return;
+    }
+    size_t start = open_block(e, AF_UNIX);
+    load_argument(e, 1);
+    emit(e, BPF_ALU | BPF_AND | BPF_K, 0, 0, SOCKET_TYPE);
+    answer_if(e, false, SOCK_STREAM, 0);
+    answer_if(e, false, SOCK_SEQPACKET, 0);
+    answer(e, EPERM);
+    close_block(e, start);
+}
+
 static void write_sockets(struct enforce *e)
 {
     size_t start = open_block(e, SYS_socket);
     load_argument(e, 0);
-    answer_if(e, false, AF_UNIX, e->calls & ENFORCE_CALLS_UNIX ? EPERM : 0);
+    if (e->calls & ENFORCE_CALLS_UNIX)
+        answer_if(e, false, AF_UNIX, EPERM);
+    else
+        write_local(e);
     if (e->network == ENFORCE_NET_NONE) {
         answer(e, EPERM);
     } else if (e->network == ENFORCE_NET_OPEN && !(e->calls & ENFORCE_CALLS_FAMILIES)) {
@@ -299,17 +402,8 @@ static void write_sockets(struct enforce *e)
     close_block(e, start);
     start = open_block(e, SYS_socketpair);
     load_argument(e, 0);
-    answer_unless(e, AF_UNIX, EPERM);
-    if (e->calls & ENFORCE_CALLS_UNIX) {
-        /* One of datagrams (SOCK_RAW is the same) sends to any socket that has a path. */
-        load_argument(e, 1);
-        emit(e, BPF_ALU | BPF_AND | BPF_K, 0, 0, SOCKET_TYPE);
-        answer_if(e, false, SOCK_STREAM, 0);
-        answer_if(e, false, SOCK_SEQPACKET, 0);
-        answer(e, EPERM);
-    } else {
-        answer(e, 0);
-    }
+    write_local(e);
+    answer(e, EPERM);
     close_block(e, start);
 }
 
@@ -329,19 +423,57 @@ static void write_fast_open(struct enforce *e)
     }
 }
 
-int calls_prepare(struct enforce *e)
+/* All of it, for what comes in as a 32-bit program's call. */
+static void write_other(struct enforce *e)
 {
-    e->filter_size = 0;
-    load(e, offsetof(struct seccomp_data, arch));
-    emit(e, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, ARCH);
-    answer(e, ENOSYS);
+    size_t start = open_block(e, OTHER_ARCH);
     load(e, offsetof(struct seccomp_data, nr));
-#if defined(__x86_64__)
-    emit(e, BPF_JMP | BPF_JGE | BPF_K, 0, 1, X32_BIT);
-    answer(e, ENOSYS);
-#endif
-    if (e->calls & ENFORCE_CALLS_KERNEL)
+    if (e->calls & ENFORCE_CALLS_TERMINAL)
+        write_ioctl(e, OTHER_IOCTL);
+    if (e->calls & ENFORCE_CALLS_KERNEL) {
+        REFUSE(e, other_kernel_calls, EPERM);
+        REFUSE(e, other_unknown_calls, ENOSYS);
+    }
+    if (e->calls & ENFORCE_CALLS_URING)
+        REFUSE(e, uring_calls, ENOSYS); /* all architectures share these numbers */
+    answer(e, 0);
+    close_block(e, start);
+}
+
+static void write_front(struct enforce *e)
+{
+    e->front_start = e->filter_size;
+    for (size_t i = 0; i < e->front_count; i++)
+        emit(e, e->front[i].code, e->front[i].jt, e->front[i].jf, e->front[i].k);
+    if (e->front_count)
+        load(e, offsetof(struct seccomp_data, nr));
+    e->front_count = e->filter_size - e->front_start;
+    e->front = NULL;
+}
+
+/* The kernel knows which numbers no rule is about, whatever their arguments are. The filter runs
+ * for the others only, so what looks at arguments comes first. */
+static void write_arguments(struct enforce *e)
+{
+    if (e->calls & (ENFORCE_CALLS_TERMINAL | ENFORCE_CALLS_SIGNALS))
+        write_ioctl(e, SYS_ioctl);
+    if (e->network != ENFORCE_NET_OPEN
+        || e->calls & (ENFORCE_CALLS_UNIX | ENFORCE_CALLS_FAMILIES | ENFORCE_CALLS_DATAGRAMS))
+        write_sockets(e);
+    if (e->network == ENFORCE_NET_PORTS || e->calls & ENFORCE_CALLS_CONNECT || e->front_count)
+        write_fast_open(e);
+    if (e->calls & (ENFORCE_CALLS_NAMESPACES | ENFORCE_CALLS_PROGRAMS))
+        write_clone(e, e->calls & ENFORCE_CALLS_NAMESPACES, e->calls & ENFORCE_CALLS_PROGRAMS);
+    if (e->calls & ENFORCE_CALLS_SIGNALS)
+        write_signals(e);
+}
+
+static void write_refusals(struct enforce *e)
+{
+    if (e->calls & ENFORCE_CALLS_KERNEL) {
         REFUSE(e, kernel_calls, EPERM);
+        REFUSE(e, unknown_calls, ENOSYS);
+    }
     if (e->calls & ENFORCE_CALLS_URING)
         REFUSE(e, uring_calls, ENOSYS);
     if (e->calls & ENFORCE_CALLS_NAMESPACES)
@@ -352,8 +484,6 @@ int calls_prepare(struct enforce *e)
         REFUSE(e, peek_calls, EPERM);
     if (e->calls & ENFORCE_CALLS_LISTEN)
         REFUSE(e, listen_calls, EPERM);
-    if (e->calls & (ENFORCE_CALLS_NAMESPACES | ENFORCE_CALLS_PROGRAMS))
-        write_clone(e, e->calls & ENFORCE_CALLS_NAMESPACES, e->calls & ENFORCE_CALLS_PROGRAMS);
     if (e->calls & ENFORCE_CALLS_CONNECT)
         REFUSE(e, connect_calls, EPERM);
     if (e->calls & ENFORCE_CALLS_OWNERS)
@@ -362,82 +492,30 @@ int calls_prepare(struct enforce *e)
         REFUSE(e, truncate_calls, EPERM);
     if (e->calls & ENFORCE_CALLS_IPC)
         REFUSE(e, ipc_calls, EPERM);
-    if (e->calls & ENFORCE_CALLS_SIGNALS) {
+    if (e->calls & ENFORCE_CALLS_SIGNALS)
         REFUSE(e, signal_calls, EPERM);
-        write_signals(e);
-    }
-    if (e->calls & (ENFORCE_CALLS_TERMINAL | ENFORCE_CALLS_SIGNALS))
-        write_ioctl(e);
-    if (e->network != ENFORCE_NET_OPEN || e->calls & (ENFORCE_CALLS_UNIX | ENFORCE_CALLS_FAMILIES))
-        write_sockets(e);
-    if (e->network == ENFORCE_NET_PORTS || e->calls & ENFORCE_CALLS_CONNECT)
-        write_fast_open(e);
+}
+
+int calls_prepare(struct enforce *e)
+{
+    const uint32_t of_both = ENFORCE_CALLS_KERNEL | ENFORCE_CALLS_TERMINAL | ENFORCE_CALLS_URING;
+    if (e->other_architecture
+        && (e->calls & ~of_both || e->network != ENFORCE_NET_OPEN || e->front_count))
+        return EINVAL;
+    e->filter_size = 0;
+    load(e, offsetof(struct seccomp_data, arch));
+    if (e->other_architecture)
+        write_other(e);
+    emit(e, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, ARCH);
+    answer(e, ENOSYS);
+    load(e, offsetof(struct seccomp_data, nr));
+#if defined(__x86_64__)
+    emit(e, BPF_JMP | BPF_JGE | BPF_K, 0, 1, X32_BIT);
+    answer(e, ENOSYS);
+#endif
+    write_front(e);
+    write_arguments(e);
+    write_refusals(e);
     answer(e, 0);
     return e->filter_size <= ENFORCE_FILTER_MAX ? 0 : E2BIG;
-}
-
-/* --- setting and trying -------------------------------------------------------------------- */
-
-int calls_enter(struct enforce *e)
-{
-    struct sock_fprog program = { .len = (unsigned short)e->filter_size, .filter = e->filter };
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-        return errno;
-    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0u, &program) < 0)
-        return errno == ENOSYS || errno == EINVAL ? EOPNOTSUPP : errno;
-    return 0;
-}
-
-static bool fails_with(long result, int sys)
-{
-    return result < 0 && errno == sys;
-}
-
-/* true when the kernel gives that socket. */
-static bool has_socket(int family, int type, int protocol)
-{
-    int fd = socket(family, type | SOCK_CLOEXEC, protocol);
-    if (fd >= 0)
-        close(fd);
-    return fd >= 0;
-}
-
-/* Each call below fails in another way, or does nothing, without the filter. */
-int calls_verify(struct enforce *e)
-{
-    uint32_t calls = e->calls;
-    bool held = prctl(PR_GET_SECCOMP) == 2;
-    if (calls & ENFORCE_CALLS_KERNEL)
-        held &= fails_with(syscall(SYS_keyctl, -1, 0, 0, 0, 0), EPERM);
-    if (calls & ENFORCE_CALLS_URING)
-        held &= fails_with(syscall(SYS_io_uring_setup, 0, NULL), ENOSYS);
-    if (calls & ENFORCE_CALLS_NAMESPACES)
-        held &= fails_with(syscall(SYS_setns, -1, 0), EPERM)
-                && fails_with(syscall(SYS_clone3, NULL, 0), ENOSYS);
-    if (calls & ENFORCE_CALLS_PROGRAMS)
-        held &= fails_with(syscall(SYS_execve, NULL, NULL, NULL), EPERM);
-    if (calls & ENFORCE_CALLS_PEEK)
-        held &= fails_with(syscall(SYS_process_vm_readv, -1, NULL, 0, NULL, 0, 1), EPERM);
-    if (calls & ENFORCE_CALLS_TERMINAL) /* with a high bit, which the kernel does not read */
-        held &= fails_with(syscall(SYS_ioctl, -1, 0x100000000ul | TIOCSTI, 0), EPERM);
-    if (calls & ENFORCE_CALLS_UNIX)
-        held &= !has_socket(AF_UNIX, SOCK_STREAM, 0);
-    if (calls & ENFORCE_CALLS_CONNECT)
-        held &= fails_with(connect(-1, NULL, 0), EPERM);
-    if (calls & ENFORCE_CALLS_OWNERS)
-        held &= fails_with(fchmod(-1, 0), EPERM);
-    if (calls & ENFORCE_CALLS_IPC)
-        held &= fails_with(syscall(SYS_shmget, 0, 0, 0), EPERM);
-    if (calls & ENFORCE_CALLS_SIGNALS)
-        held &= fails_with(kill(0, 0), EPERM) && kill(getpid(), 0) == 0;
-    if (calls & ENFORCE_CALLS_LISTEN)
-        held &= fails_with(listen(-1, 1), EPERM);
-    if (calls & ENFORCE_CALLS_FAMILIES)
-        held &= fails_with(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), EPERM);
-    if (e->network == ENFORCE_NET_NONE)
-        held &= !has_socket(AF_INET, SOCK_STREAM, 0) && !has_socket(AF_NETLINK, SOCK_RAW, 0);
-    if (e->network == ENFORCE_NET_PORTS)
-        held &= !has_socket(AF_INET, SOCK_DGRAM, 0) && !has_socket(AF_INET6, SOCK_RAW, 0)
-                && !has_socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
-    return held ? 0 : ENOTRECOVERABLE;
 }

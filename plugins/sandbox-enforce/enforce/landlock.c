@@ -36,6 +36,9 @@ struct port_rule {
 #define FILES_VERSION 1
 #define TCP_VERSION 4
 #define SCOPES_VERSION 6
+#define AUDIT_VERSION 7
+#define AUDIT_NOT_OURS 1u /* LANDLOCK_RESTRICT_SELF_LOG_SAME_EXEC_OFF */
+#define AUDIT_PROGRAMS 2u /* LANDLOCK_RESTRICT_SELF_LOG_NEW_EXEC_ON */
 #define SCOPE_ABSTRACT 1u
 #define SCOPE_SIGNALS 2u
 #define TCP_BIND 1u
@@ -189,7 +192,9 @@ int landlock_enter(struct enforce *e)
         return 0;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return errno;
-    if (syscall(SYS_landlock_restrict_self, e->ruleset, 0u) < 0)
+    unsigned flags =
+        e->audit && e->landlock >= AUDIT_VERSION ? AUDIT_NOT_OURS | AUDIT_PROGRAMS : 0u;
+    if (syscall(SYS_landlock_restrict_self, e->ruleset, flags) < 0)
         return errno;
     close(e->ruleset);
     e->ruleset = -1;
