@@ -302,9 +302,12 @@ int api_open(struct api *api, const struct nt_open *open, struct nt_stream **ret
         .until_ms = api->deadline_ms,
         .events = open->events,
         .data = open->data,
-        .ret_head = ret_head,
+        .ret_head = open->flags & NT_REQ_BEGIN ? NULL : ret_head,
     };
-    if (converse(api, &spec, &conv, reterr) < 0)
+    bool is_begun = (open->flags & NT_REQ_BEGIN) != 0;
+    if (is_begun && !is_ws)
+        return nt_fail(reterr, NT_E_UNSUPPORTED, "only a WebSocket can be begun without waiting");
+    if ((is_begun ? converse_begin : converse)(api, &spec, &conv, reterr) < 0)
         return -1;
     if (stream_lend(conv, reterr) < 0) {
         conv_free(conv);

@@ -64,9 +64,11 @@ static void switch_protocol(struct conv *conv)
         }
         nt_buf_add_bytes(&conv->early, early.data, early.size);
     }
+    conv->is_switched = true;
     conv->link = NULL;
     link_gone(link);
     conv->done = 1;
+    stream_tell_later(conv);
 }
 
 void conv_head(struct conv *conv, uint32_t status)

@@ -44,6 +44,8 @@ struct conv {
     size_t max_body_bytes;
     struct answer *answer;
     struct nt_error error; /* code 0: none */
+    bool is_begun;         /* NT_REQ_BEGIN: lent before there is an answer */
+    bool is_switched;      /* 101 came: ws is ours, no longer the connection's */
     bool is_collecting;    /* the body goes into the answer: a request's, or an error's */
     bool answered;         /* the answer is complete, or the WebSocket is closed */
     bool closed;           /* no callback of core/net comes any more */
@@ -77,6 +79,10 @@ void conv_closed(struct conv *conv, const struct nt_error *reason);
  * conv_free or stream_lend. */
 int converse(struct api *api, const struct conv_spec *spec, struct conv **ret,
              struct nt_error *reterr);
+/* The first half of one attempt, without waiting: connects and sends. What comes of it is heard by
+ * the events, after stream_lend. */
+int converse_begin(struct api *api, const struct conv_spec *spec, struct conv **ret,
+                   struct nt_error *reterr);
 /* Gives the connection back (or ends it) and frees. */
 void conv_free(struct conv *conv);
 
@@ -86,12 +92,15 @@ extern const struct net_ws_events stream_ws_events;
 int stream_lend(struct conv *conv, struct nt_error *reterr);
 /* Something changed: tells the plugin what it has to hear, in order. */
 void stream_tell(struct conv *conv);
+/* The same from the loop's next round; nothing for one that is not lent. */
+void stream_tell_later(struct conv *conv);
 /* Ends it with this reason; the close callback comes later. */
 void stream_end(struct conv *conv, const struct nt_error *reason);
 
 /* What may wait to be sent before a writer has to wait; and what it may write beyond it. The
  * surplus makes sure that a writer that leaves a few bytes of its credit unused still brings the
  * connection to tell when there is room. */
+#define CONV_KEEPALIVE_MS 20000 /* of a WebSocket */
 #define CONV_QUEUE (768u * 1024)
 #define CONV_SURPLUS (256u * 1024)
 

@@ -17,7 +17,6 @@
 #include "sdk/error.h"
 #include "sdk/json.h"
 
-#define KEEPALIVE_MS 20000
 #define HAND_OVER_MS 5000
 
 /* What is left of an attempt for the next one. */
@@ -159,7 +158,7 @@ static int attempt(struct api *api, const struct conv_spec *spec, const char *ke
         conv_free(conv);
     } else {
         if (conv->ws)
-            net_ws_keepalive(conv->ws, KEEPALIVE_MS);
+            net_ws_keepalive(conv->ws, CONV_KEEPALIVE_MS);
         *ret = conv;
     }
     explicit_bzero(token, sizeof(token));
@@ -198,6 +197,38 @@ static void hand_over(struct api *api, const struct conv *conv)
         conv_free(answer);
 }
 
+/* Whether anything may be sent there at all. */
+static int may_begin(struct api *api, struct nt_error *reterr)
+{
+    if (api->origin_error.code) {
+        copy_error(reterr, &api->origin_error);
+        return -1;
+    }
+    return config_require_trust(api->options.config, reterr);
+}
+
+int converse_begin(struct api *api, const struct conv_spec *spec, struct conv **ret,
+                   struct nt_error *reterr)
+{
+    struct link *link;
+    if (may_begin(api, reterr) < 0 || link_begin(api, &link, reterr) < 0)
+        return -1;
+    struct conv *conv = conv_new(api, spec);
+    if (!conv) {
+        link_put(link, false);
+        return nt_fail(reterr, NT_E_MEMORY, "out of memory");
+    }
+    conv->is_begun = true;
+    conv->link = link;
+    link->conv = conv;
+    if (send_it(conv, spec, NULL, reterr) < 0) {
+        conv_free(conv);
+        return -1;
+    }
+    *ret = conv;
+    return 0;
+}
+
 static bool is_safe_twice(const struct conv_spec *spec, const char *key)
 {
     return key || retry_is_idempotent(spec->method) || head_given(spec->headers, "Idempotency-Key");
@@ -212,11 +243,7 @@ int converse(struct api *api, const struct conv_spec *spec, struct conv **ret,
     bool has_asked_again = false;
     if (api->is_running)
         return nt_fail(reterr, NT_E_INTERNAL, "a command waited for the API inside a callback");
-    if (api->origin_error.code) {
-        copy_error(reterr, &api->origin_error);
-        return -1;
-    }
-    if (config_require_trust(api->options.config, reterr) < 0)
+    if (may_begin(api, reterr) < 0)
         return -1;
     if (strcmp(spec->method, "POST") == 0 || (spec->flags & NT_REQ_KEY)) {
         if (head_uuid(uuid, reterr) < 0)

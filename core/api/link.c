@@ -12,8 +12,9 @@
 #include "sdk/error.h"
 
 #define CONNECT_MS 10000
-#define LOCAL_ROUNDS 8 /* a server that ends or hands over again and again is not one to wait for  \
-                        */
+#define LOCAL_ROUNDS                                                                               \
+    8 /* a server that ends or hands over again and again is not one to wait for                   \
+       */
 
 /* --- events of core/net -------------------------------------------------------------------- */
 
@@ -125,9 +126,7 @@ static int address_of(struct api *api, struct net_address *ret, struct nt_error 
     return 0;
 }
 
-/* One attempt to connect. On failure the link is freed. */
-static int connect_once(struct api *api, int64_t until_ms, struct link **ret,
-                        struct nt_error *reterr)
+static int link_new(struct api *api, struct link **ret, struct nt_error *reterr)
 {
     struct net_address address;
     const struct net_limits limits = { .write_queue_bytes = CONV_QUEUE };
@@ -145,6 +144,17 @@ static int connect_once(struct api *api, int64_t until_ms, struct link **ret,
     }
     link->next = api->links;
     api->links = link;
+    *ret = link;
+    return 0;
+}
+
+/* One attempt to connect. On failure the link is freed. */
+static int connect_once(struct api *api, int64_t until_ms, struct link **ret,
+                        struct nt_error *reterr)
+{
+    struct link *link;
+    if (link_new(api, &link, reterr) < 0)
+        return -1;
     if (api_pump(api, &link->done, until_ms, reterr) < 0) {
         if (link->done && link->reason.code) {
             link_free(link);
@@ -211,6 +221,19 @@ int link_get(struct api *api, bool must_be_new, int64_t until_ms, struct link **
         }
     return api->origin ? connect_once(api, until_ms, ret, reterr)
                        : connect_local(api, until_ms, ret, reterr);
+}
+
+int link_begin(struct api *api, struct link **ret, struct nt_error *reterr)
+{
+    if (link_new(api, ret, reterr) < 0)
+        return -1;
+    (*ret)->is_taken = true; /* nobody waits for it: on_closed frees it */
+    if (api->origin
+        || (local_check_folder(reterr) == 0
+            && local_read_token((*ret)->token, sizeof((*ret)->token), reterr) == 0))
+        return 0;
+    net_client_close((*ret)->client);
+    return -1;
 }
 
 void link_put(struct link *link, bool reusable)

@@ -20,6 +20,9 @@ struct link {
  * the embedded server when that is the API and it does not run. */
 int link_get(struct api *api, bool must_be_new, int64_t until_ms, struct link **ret,
              struct nt_error *reterr);
+/* A new connection that is still being made, for a request at once; whoever uses it hears how it
+ * ends. The embedded server is not started: it must run. */
+int link_begin(struct api *api, struct link **ret, struct nt_error *reterr);
 /* Nobody uses it any more: kept when the last answer was complete, else closed. */
 void link_put(struct link *link, bool reusable);
 /* The connection became another's (WebSocket, upgrade). */

@@ -44,8 +44,16 @@ static void leave_list(struct conv *conv)
         }
 }
 
+/* Until 101 the WebSocket is the connection's, which frees it. */
+static void leave_early_ws(struct conv *conv)
+{
+    if (!conv->is_switched)
+        conv->ws = NULL;
+}
+
 static void tell_close(struct conv *conv)
 {
+    leave_early_ws(conv);
     struct link *link = conv->link;
     conv->told_close = true;
     conv->link = NULL;
@@ -73,13 +81,25 @@ static void give_head(struct conv *conv)
     conv->api->answers = answer;
 }
 
+static void open_begun(struct conv *conv)
+{
+    if (conv->ws)
+        net_ws_keepalive(conv->ws, CONV_KEEPALIVE_MS);
+    conv->credit = CONV_QUEUE + CONV_SURPLUS;
+    conv->wants_writable = true;
+}
+
 void stream_tell(struct conv *conv)
 {
     if (!conv->is_lent || conv->told_close)
         return;
     bool is_over = conv->answered || conv->closed || conv->cancelled;
+    if (conv->is_begun && !conv->is_switched && !is_over)
+        return; /* there is no answer yet */
     if (!conv->told_open && !conv->error.code) {
         conv->told_open = true;
+        if (conv->is_begun)
+            open_begun(conv);
         if (conv->events.open)
             conv->events.open(conv->data, &conv->stream);
     }
@@ -110,6 +130,12 @@ static void kick(struct conv *conv)
 {
     if (conv->has_kick)
         uv_timer_start(&conv->kick, on_kick, 0, 0);
+}
+
+void stream_tell_later(struct conv *conv)
+{
+    if (conv->is_lent)
+        kick(conv);
 }
 
 /* --- what the plugin can do ---------------------------------------------------------------- */
@@ -164,7 +190,8 @@ static int stream_write(struct nt_stream *stream, struct nt_bytes bytes, uint32_
 {
     struct conv *conv = of(stream);
     if (conv->cancelled || conv->finished || conv->answered || conv->closed
-        || (!conv->ws && !conv->link) || (conv->kind != CONV_WS && conv->kind != CONV_UP)) {
+        || (conv->is_begun && !conv->is_switched) || (!conv->ws && !conv->link)
+        || (conv->kind != CONV_WS && conv->kind != CONV_UP)) {
         nt_fail(reterr, NT_E_CLOSED, "nothing more can be written to this stream");
         reterr->request_sent = 1;
         return -1;
@@ -197,6 +224,7 @@ void stream_end(struct conv *conv, const struct nt_error *reason)
     if (conv->cancelled || conv->told_close)
         return;
     conv->cancelled = true;
+    leave_early_ws(conv);
     conv->ret_head = NULL; /* the caller's memory may be gone */
     if (!conv->answered && !conv->closed && !conv->error.code)
         conv->error = *reason;
@@ -245,7 +273,7 @@ int stream_lend(struct conv *conv, struct nt_error *reterr)
                                        .flags = conv->kind == CONV_WS ? NT_STREAM_MESSAGES : 0 };
     conv->is_lent = true;
     conv->partial = (struct nt_buf)NT_BUF(MESSAGE_MAX);
-    if (conv->kind == CONV_WS || conv->kind == CONV_UP) {
+    if ((conv->kind == CONV_WS && !conv->is_begun) || conv->kind == CONV_UP) {
         conv->credit = CONV_QUEUE + CONV_SURPLUS;
         conv->wants_writable = true;
     }
@@ -255,7 +283,8 @@ int stream_lend(struct conv *conv, struct nt_error *reterr)
     *at = conv;
     if (conv->kind != CONV_UP)
         give_head(conv);
-    kick(conv);
+    if (!conv->is_begun)
+        kick(conv);
     return 0;
 }
 

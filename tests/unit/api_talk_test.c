@@ -22,7 +22,9 @@
 #include "core/api/api.h"
 #include "core/config/credentials.h"
 #include "core/config/paths.h"
+#include "core/net/ws_parse.h"
 #include "sdk/buf.h"
+#include "sdk/cleanup.h"
 #include "sdk/error.h"
 
 #define OK_BODY "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Request-Id: req_1\r\n\r\n{}"
@@ -35,6 +37,7 @@
 #define CLOSE "close"   /* read the request, close */
 #define DRIP "drip"     /* read the request, then a body without end */
 #define UPLOAD "upload" /* read the whole body, answer with its length */
+#define WS "ws"         /* accept the WebSocket, say hello in one message */
 
 struct server {
     int listener;
@@ -98,8 +101,30 @@ static void put(int fd, const char *text, size_t size)
     }
 }
 
+static void accept_ws(int fd, const char *request)
+{
+    char accept[32], head[256];
+    const char *key = strcasestr(request, "Sec-WebSocket-Key: ");
+    nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(64);
+    if (!key)
+        return;
+    nt_buf_add_bytes(&text, key + 19, strcspn(key + 19, "\r"));
+    if (!ws_key_accept(nt_buf_text(&text), accept))
+        return;
+    int n = snprintf(head, sizeof(head),
+                     "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                     "Sec-WebSocket-Accept: %s\r\n\r\n\x82\x05hello",
+                     accept);
+    put(fd, head, (size_t)n);
+}
+
 static bool play(struct server *s, int fd, const char *step, size_t body)
 {
+    if (strcmp(step, WS) == 0) {
+        accept_ws(fd, s->requests[s->count - 1]);
+        wait_for_end(s, fd);
+        return false;
+    }
     if (strcmp(step, CLOSE) == 0)
         return false;
     if (strcmp(step, HANG) == 0 || strcmp(step, INTERRUPT) == 0) {
@@ -741,6 +766,103 @@ static void a_refused_websocket_is_an_error(void **state)
     command_free(c);
 }
 
+static struct nt_stream *begin_ws(struct command *c, struct ear *ear)
+{
+    struct nt_stream *stream = NULL;
+    const struct nt_open open = { .size = sizeof(open),
+                                  .kind = NT_OPEN_WS,
+                                  .flags = NT_REQ_NO_RETRY | NT_REQ_BEGIN,
+                                  .path = "/v1/x",
+                                  .events = &ear_events,
+                                  .data = ear };
+    ear->in_call = true;
+    int status = api_open(c->api, &open, &stream, NULL, &c->e);
+    ear->in_call = false;
+    return status < 0 ? NULL : stream;
+}
+
+struct look {
+    struct command *c;
+    uint32_t done;
+};
+
+static void on_look(void *data)
+{
+    struct look *look = data;
+    look->done = look->c->server.count > 0;
+}
+
+/* Until the server has read the first request. */
+static void wait_for_request(struct command *c)
+{
+    struct look look = { .c = c };
+    struct nt_loop *loop = api_loop(c->api);
+    struct nt_timer *timer = loop->ops->timer(loop, 1, 1, on_look, &look);
+    assert_int_equal(api_wait(c->api, &look.done, &c->e), 0);
+    loop->ops->timer_end(timer);
+}
+
+static void a_begun_websocket_does_not_wait_for_its_answer(void **state)
+{
+    (void)state;
+    struct command *c = command_new(20000, SCRIPT(HANG, WS), "");
+    struct ear slow = { 0 }, quick = { .credit = 5 };
+    struct nt_stream *first = begin_ws(c, &slow);
+    assert_non_null(first);
+    assert_int_equal(first->ops->write(first, (struct nt_bytes){ "x", 1 }, 0, &c->e), -1);
+    wait_for_request(c); /* without an answer; which of two is made first is not said */
+    struct nt_stream *second = begin_ws(c, &quick); /* waits behind the first at that server */
+    assert_non_null(second);
+    second->ops->grant(second, 5);
+    assert_int_equal(slow.opened + slow.closed + quick.opened + quick.closed, 0);
+    first->ops->cancel(first);
+    assert_int_equal(slow.closed, 0);
+    assert_int_equal(api_wait(c->api, &slow.closed, &c->e), 0);
+    assert_int_equal(slow.opened, 0);
+    assert_int_equal(slow.reason.code, NT_E_CANCELLED);
+    assert_int_equal(api_wait(c->api, &quick.some, &c->e), 0);
+    assert_int_equal(quick.opened, 1);
+    assert_int_equal(quick.writable, 1);
+    assert_int_equal(quick.bytes, 5);
+    assert_int_equal(second->ops->write(second, (struct nt_bytes){ "x", 1 }, 0, &c->e), 0);
+    command_free(c);
+    assert_int_equal(quick.closed, 1);
+}
+
+static void a_begun_websocket_is_refused_by_its_close(void **state)
+{
+    (void)state;
+    struct command *c = command_new(
+        20000,
+        SCRIPT("HTTP/1.1 409 X\r\nContent-Length: 27\r\n\r\n{\"code\":\"port_unreachable\"}",
+               OK_BODY,
+               "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+               "Sec-WebSocket-Accept: wrong\r\n\r\n",
+               CLOSE),
+        "");
+    for (int i = 0; i < 4; i++) {
+        struct ear ear = { 0 };
+        assert_non_null(begin_ws(c, &ear));
+        assert_int_equal(api_wait(c->api, &ear.closed, &c->e), 0);
+        assert_int_equal(ear.opened + ear.writable + ear.ended, 0);
+        assert_int_not_equal(ear.reason.code, NT_OK);
+        if (i == 0)
+            assert_string_equal(ear.reason.server_code, "port_unreachable");
+    }
+    command_free(c);
+    c = command_new(20000, SCRIPT(NULL), ""); /* closes before it has read anything */
+    struct ear ear = { 0 };
+    assert_non_null(begin_ws(c, &ear));
+    assert_int_equal(api_wait(c->api, &ear.closed, &c->e), 0);
+    assert_int_equal(ear.opened, 0);
+    command_free(c);
+    struct ear left = { 0 };
+    c = command_new(20000, SCRIPT(HANG), "");
+    assert_non_null(begin_ws(c, &left));
+    command_free(c); /* the end of the command ends it, too */
+    assert_int_equal(left.closed, 1);
+}
+
 /* Killed in between: the loop sees that the connection is made and that it is gone in one turn. */
 static void a_server_that_closes_at_once_is_an_error(void **state)
 {
@@ -790,6 +912,8 @@ int main(void)
         TEST(the_deadline_ends_streams),
         TEST(the_end_of_the_command_ends_streams),
         TEST(a_refused_websocket_is_an_error),
+        TEST(a_begun_websocket_does_not_wait_for_its_answer),
+        TEST(a_begun_websocket_is_refused_by_its_close),
         TEST(a_server_that_closes_at_once_is_an_error),
         TEST(no_upgrade_away_from_this_machine),
     };
