@@ -20,6 +20,7 @@
 
 #include "plugins/serve/api/cli_auth.h"
 #include "plugins/serve/api/file_urls.h"
+#include "plugins/serve/api/sandbox_watch.h"
 #include "plugins/serve/act.h"
 #include "plugins/serve/handover.h"
 #include "plugins/serve/health.h"
@@ -168,6 +169,7 @@ void server_stop(struct server *server)
         life->options.given->leave();
     else if (!server->handing_over)
         embedded_unlink(&life->embedded);
+    sandbox_watch_end(server);
     life->drain = server->loop->ops->timer(server->loop, DRAIN_MS, 0, on_drain_over, life);
     if (!life->drain)
         life->drained = true;

@@ -48,6 +48,7 @@ struct server {
     struct publish *publishes;       /* ports that are being published (api/ports.c) */
     /* running workspaces that may use the internet (workspaces.c) */
     struct internet_row *internet;
+    struct state_watch *state_watches;  /* who wants to hear of states (api/sandbox_watch.c) */
     struct uploads *uploads;            /* sessions of uploads (uploads/uploads.h) */
     struct health_row *health;          /* which guests answer (health.c) */
     struct health_check *health_checks; /* the questions in flight */

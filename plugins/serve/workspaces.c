@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "plugins/serve/act.h"
+#include "plugins/serve/api/sandbox_watch.h"
 #include "plugins/serve/health.h"
 #include "plugins/serve/record.h"
 #include "plugins/serve/store/store.h"
@@ -132,6 +133,7 @@ void workspaces_note(struct server *server, const struct workspace *ws)
         health_drop(server, ws->id);
     if (ws->status == WORKSPACE_DESTROYED)
         uploads_forget_workspace(server, ws->id);
+    sandbox_watch_note(server, ws);
     bool may = ws->internet && ws->status == WORKSPACE_RUNNING;
     for (struct internet_row **at = &server->internet; *at; at = &(*at)->next)
         if (strcmp((*at)->id, ws->id) == 0) {

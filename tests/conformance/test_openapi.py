@@ -21,7 +21,7 @@ from openapi_form import Document
 ASKS = {}  # operationId: function(api)
 FORMS = ("narrow", "wide")
 # What carries no plain answer, or is for the server in the background (tests/black-box).
-NOT_HERE = {"openChannel", "openDescriptors", "handOver", "connectPort"}
+NOT_HERE = {"openChannel", "openDescriptors", "handOver", "connectPort", "watchState"}
 
 
 def asks(operation):
@@ -535,3 +535,16 @@ def test_messages_of_a_websocket_are_as_described(server, text, workspace, wire)
                 document.validator({"anyOf": messages["server"]}).validate(json.loads(message))
                 seen.add(json.loads(message)["type"])
     assert seen >= ({"started", "exit", "error"} if wire == "wide" else {"exec_started", "exec_stdout", "exec_exit"})
+
+
+@pytest.mark.parametrize("wire", FORMS)
+def test_states_are_as_described(server, text, workspace, wire):
+    document = Document(text, wire)
+    messages = document.operations["watchState"][2]["x-nanoterm-websocket"]["state"][wire]
+    with connect(server.url.replace("http", "ws") + f"/v1/sandboxes/{workspace}/state",
+                 additional_headers={"Authorization": f"Bearer {server.key}",
+                                     **({"X-Nanoterm-Wire": "1"} if wire == "wide" else {})},
+                 compression=None, proxy=None) as socket:
+        message = json.loads(socket.recv(timeout=60))
+    document.validator({"anyOf": messages["server"]}).validate(message)
+    assert message["status"] == "running"

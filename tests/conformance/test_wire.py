@@ -8,7 +8,7 @@ import socket
 from urllib.parse import quote, urlsplit
 
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosedOK, InvalidStatus
 from websockets.sync.client import connect
 
 EXITED, TIMEOUT = 1, 3  # NT_GR_* of nanoterm/guest.h
@@ -243,3 +243,33 @@ def test_a_port_is_reached_and_waited_for(server, sandbox):
         assert answer.status == 200
     status, error = server.json("POST", f"{path}/ports", {"port": 8080, "address": "0.0.0.0"})
     assert status == 403 and error["code"] == "forbidden"  # a client from elsewhere opens nothing to the world
+
+
+def test_the_state_is_told_at_each_change(server, sandbox):
+    with connect(server.url.replace("http", "ws") + f"/v1/sandboxes/{sandbox.id}/state",
+                 additional_headers={"Authorization": f"Bearer {server.key}"}, compression=None, proxy=None) as ws:
+        def told():
+            message = json.loads(ws.recv(timeout=60))
+            assert set(message) == {"type", "id", "status"} and (message["type"], message["id"]) == ("state", sandbox.id)
+            return message["status"]
+
+        assert told() == "running"
+        ws.send("what a client says is dropped")
+        sandbox.hibernate()
+        assert told() == "paused"
+        assert server.call("POST", f"/v1/sandboxes/{sandbox.id}/start")[0] == 200
+        assert told() == "running"
+        sandbox.destroy()
+        assert told() == "destroyed"
+        with pytest.raises(ConnectionClosedOK):
+            ws.recv(timeout=60)
+
+
+def test_the_state_of_what_is_not_there(server):
+    with pytest.raises(InvalidStatus) as refused:
+        connect(server.url.replace("http", "ws") + "/v1/sandboxes/ws_doesnotexist/state",
+                additional_headers={"Authorization": f"Bearer {server.key}"}, proxy=None)
+    assert refused.value.response.status_code == 404
+    with pytest.raises(InvalidStatus) as refused:
+        connect(server.url.replace("http", "ws") + "/v1/sandboxes/ws_doesnotexist/state", proxy=None)
+    assert refused.value.response.status_code == 401

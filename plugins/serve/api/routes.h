@@ -14,23 +14,24 @@ extern const struct routes openapi_routes;  /* openapi.c */
 extern const struct routes
     sandbox_routes; /* sandboxes.c: create, list, get, remove, timeout, metrics */
 extern const struct routes
-    sandbox_state_routes;                      /* sandbox_state.c: stop, start, hibernate, resume */
-extern const struct routes exec_routes;        /* exec.c */
-extern const struct routes exec_ws_routes;     /* exec_ws.c */
-extern const struct routes process_routes;     /* processes.c */
-extern const struct routes pty_routes;         /* pty.c */
-extern const struct routes job_routes;         /* jobs.c */
-extern const struct routes files_routes;       /* files.c: JSON */
-extern const struct routes file_search_routes; /* file_search.c: find, search, replace */
-extern const struct routes file_batch_routes;  /* file_batch.c: batch-write, POST file */
-extern const struct routes file_url_routes;    /* file_urls.c: download-url, upload-url */
-extern const struct routes file_routes;        /* file_raw.c: bytes */
-extern const struct routes tree_routes;        /* tree.c */
-extern const struct routes upload_routes;      /* uploads.c: sessions; upload_part.c */
-extern const struct routes fd_routes;          /* fd.c */
-extern const struct routes port_routes;        /* ports.c */
-extern const struct routes port_connect_routes; /* ports_connect.c */
-extern const struct routes port_ready_routes;   /* ports_ready.c */
-extern const struct routes clone_routes;        /* clone.c */
+    sandbox_state_routes; /* sandbox_state.c: stop, start, hibernate, resume */
+extern const struct routes sandbox_watch_routes; /* sandbox_watch.c: WS state */
+extern const struct routes exec_routes;          /* exec.c */
+extern const struct routes exec_ws_routes;       /* exec_ws.c */
+extern const struct routes process_routes;       /* processes.c */
+extern const struct routes pty_routes;           /* pty.c */
+extern const struct routes job_routes;           /* jobs.c */
+extern const struct routes files_routes;         /* files.c: JSON */
+extern const struct routes file_search_routes;   /* file_search.c: find, search, replace */
+extern const struct routes file_batch_routes;    /* file_batch.c: batch-write, POST file */
+extern const struct routes file_url_routes;      /* file_urls.c: download-url, upload-url */
+extern const struct routes file_routes;          /* file_raw.c: bytes */
+extern const struct routes tree_routes;          /* tree.c */
+extern const struct routes upload_routes;        /* uploads.c: sessions; upload_part.c */
+extern const struct routes fd_routes;            /* fd.c */
+extern const struct routes port_routes;          /* ports.c */
+extern const struct routes port_connect_routes;  /* ports_connect.c */
+extern const struct routes port_ready_routes;    /* ports_ready.c */
+extern const struct routes clone_routes;         /* clone.c */
 
 #endif

@@ -21,6 +21,7 @@ const struct routes *const router_tables[] = {
     &local_routes,
     &sandbox_routes,
     &sandbox_state_routes,
+    &sandbox_watch_routes,
     &exec_routes,
     &exec_ws_routes,
     &process_routes,
