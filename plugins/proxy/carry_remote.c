@@ -16,12 +16,14 @@
 #define PIECE (64u * 1024u)
 #define WINDOW (512u * 1024u) /* bytes of the server that may wait here for the client */
 #define END "{\"type\":\"end\"}"
-#define ANSWER_MS 20000
+#define ANSWER_MS 20000 /* the guest itself gives a port 10 s */
+#define UNREACHABLE "port_unreachable"
 
 struct remote {
     struct carried head;
     int fd;
-    struct nt_watch *watch;
+    struct nt_watch *watch; /* NULL: the port has not answered yet */
+    struct nt_timer *late;
     struct nt_stream *stream;
     struct nt_buf out; /* for the client */
     size_t out_at;
@@ -46,6 +48,8 @@ static void remote_end(struct carried *c)
     r->is_over = true;
     r->head.proxy->loop->ops->watch_end(r->watch);
     r->watch = NULL;
+    r->head.proxy->loop->ops->timer_end(r->late);
+    r->late = NULL;
     if (r->fd >= 0)
         close(r->fd);
     r->fd = -1;
@@ -182,6 +186,20 @@ static void on_writable(void *data, struct nt_stream *stream, uint64_t credit)
         update(r);
 }
 
+/* The port has not answered, or not well. */
+static void refuse(struct remote *r, const struct nt_error *reason)
+{
+    struct proxy *p = r->head.proxy;
+    p->call->host->debug(p->call, "proxy.refused", reason ? reason->message : "closed");
+    if (!reason || strcmp(reason->server_code, UNREACHABLE) != 0) {
+        p->has_suspicion = true; /* perhaps the workspace does not run */
+        p->wake = 1;
+    }
+    nt_relay_reset(r->fd);
+    r->fd = -1;
+    remote_end(&r->head);
+}
+
 static void on_close(void *data, struct nt_stream *stream, const struct nt_error *reason)
 {
     (void)stream;
@@ -191,61 +209,102 @@ static void on_close(void *data, struct nt_stream *stream, const struct nt_error
         remote_free(r);
         return;
     }
+    if (!r->watch) {
+        refuse(r, reason);
+        return;
+    }
     r->head.proxy->has_suspicion = r->head.proxy->has_suspicion || reason;
     if (r->out_ended || !reason) { /* what waits for the client still goes to it */
         r->out_ended = r->in_ended = true;
         r->is_end_owed = false;
-        if (r->watch && flush(r))
+        if (flush(r))
             update(r);
         return;
     }
     reset(r);
 }
 
-int carry_remote(struct proxy *p, int client, struct nt_error *reterr)
+/* The port has answered. A host that knows no NT_REQ_BEGIN comes here after that, too. */
+static void on_open(void *data, struct nt_stream *stream)
 {
-    static const struct nt_stream_events events = {
-        .size = sizeof(events), .data = on_data, .writable = on_writable, .close = on_close
-    };
+    struct remote *r = data;
+    struct nt_loop *loop = r->head.proxy->loop;
+    if (r->is_over || r->fd < 0)
+        return;
+    loop->ops->timer_end(r->late);
+    r->late = NULL;
+    r->watch = loop->ops->watch(loop, r->fd, NT_READABLE, on_ready, r);
+    if (!r->watch) {
+        remote_end(&r->head);
+        return;
+    }
+    r->credit = PIECE; /* until the stream says how much */
+    stream->ops->grant(stream, WINDOW);
+    update(r);
+}
+
+static void on_late(void *data)
+{
+    struct remote *r = data;
+    struct nt_error error = NT_ERROR_INIT;
+    nt_fail(&error, NT_E_TIMEOUT, "the server has not answered in time");
+    refuse(r, &error);
+}
+
+static const struct nt_stream_events events = { .size = sizeof(events),
+                                                .open = on_open,
+                                                .data = on_data,
+                                                .writable = on_writable,
+                                                .close = on_close };
+
+/* Dials; with a client (which it is then) without waiting. */
+static int dial(struct remote *r, struct nt_error *reterr)
+{
+    struct proxy *p = r->head.proxy;
     nt_auto(nt_buf_done) struct nt_buf path = NT_BUF(1024);
+    struct nt_response head = { .size = sizeof(head) };
     nt_buf_add(&path, "/v1/sandboxes/");
     nt_buf_add_url_part(&path, p->id);
     nt_buf_addf(&path, "/ports/%u/connect", (unsigned)p->port);
+    if (!nt_buf_ok(&path))
+        return nt_fail(reterr, NT_E_LIMIT, "the workspace id is too long");
+    struct nt_open open = { .size = sizeof(open),
+                            .kind = NT_OPEN_WS,
+                            .flags = NT_REQ_NO_RETRY | (r->fd >= 0 ? NT_REQ_BEGIN : 0),
+                            .path = nt_buf_text(&path),
+                            .events = &events,
+                            .data = r };
+    if (p->call->host->open(p->call, &open, &r->stream, &head, reterr) == 0)
+        return 0;
+    r->stream = NULL;
+    if (strcmp(reterr->server_code, UNREACHABLE) == 0) { /* one name for both ways */
+        reterr->code = PROXY_E_UNREACHABLE;
+        reterr->server_code[0] = '\0';
+    }
+    return -1;
+}
+
+int carry_remote(struct proxy *p, int client, struct nt_error *reterr)
+{
     struct remote *r = calloc(1, sizeof(*r));
-    if (!r || !nt_buf_ok(&path)) {
-        free(r);
+    if (!r) {
         nt_relay_reset(client);
         return nt_fail(reterr, NT_E_MEMORY, "no memory for a connection");
     }
     *r = (struct remote){ .fd = client, .out = NT_BUF(2 * WINDOW) };
     carried_add(p, &r->head, remote_end);
-    struct nt_open open = { .size = sizeof(open),
-                            .kind = NT_OPEN_WS,
-                            .flags = NT_REQ_NO_RETRY,
-                            .path = nt_buf_text(&path),
-                            .events = &events,
-                            .data = r };
-    struct nt_response head = { .size = sizeof(head) };
-    if (p->call->host->open(p->call, &open, &r->stream, &head, reterr) < 0) {
-        r->stream = NULL;
+    int status = 0;
+    if (client >= 0) {
+        r->late = p->loop->ops->timer(p->loop, ANSWER_MS, 0, on_late, r);
+        status = r->late ? 0 : nt_fail(reterr, NT_E_MEMORY, "no memory for a connection");
+    }
+    if (status == 0)
+        status = dial(r, reterr);
+    if (status < 0) {
         nt_relay_reset(r->fd);
         r->fd = -1;
-        remote_end(&r->head);
-        if (strcmp(reterr->server_code, "port_unreachable") == 0) { /* one name for both ways */
-            reterr->code = PROXY_E_UNREACHABLE;
-            reterr->server_code[0] = '\0';
-        }
-        return -1;
     }
-    if (client >= 0)
-        r->watch = p->loop->ops->watch(p->loop, client, NT_READABLE, on_ready, r);
-    if (!r->watch) { /* pre-flight, or out of memory */
+    if (status < 0 || client < 0) /* failed, or pre-flight */
         remote_end(&r->head);
-        return client < 0 ? 0 : nt_fail(reterr, NT_E_MEMORY, "no memory for a connection");
-    }
-    r->credit = PIECE; /* until the stream says how much */
-    if (r->stream)
-        r->stream->ops->grant(r->stream, WINDOW);
-    update(r);
-    return 0;
+    return status;
 }

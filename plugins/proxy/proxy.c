@@ -21,7 +21,6 @@
 #include "sdk/json.h"
 #include "sdk/parse.h"
 
-#define LOOK_MS 3000 /* how often it is asked whether the workspace is there */
 #define ASK_MS 10000
 #define ACCEPTS 64u /* that wait to be carried */
 
@@ -54,10 +53,8 @@ struct life {
     struct proxy proxy;
     int listener;
     struct nt_watch *watch;
-    struct nt_timer *timer;
     int waiting[ACCEPTS];
     uint32_t count;
-    bool is_due;    /* the workspace is to be looked at */
     bool is_remote; /* there is no short way */
     bool is_stopped;
 };
@@ -65,34 +62,6 @@ struct life {
 static void wake(struct life *l)
 {
     l->proxy.wake = 1;
-}
-
-static void on_connection(void *data, int listener, uint32_t events)
-{
-    (void)events;
-    struct life *l = data;
-    while (l->count < ACCEPTS) {
-        int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (fd < 0)
-            break;
-        if (l->proxy.count + l->count >= CARRIED_MAX) {
-            nt_relay_reset(fd);
-            continue;
-        }
-        nt_relay_no_delay(fd);
-        l->waiting[l->count++] = fd;
-    }
-    if (l->count == ACCEPTS)
-        l->proxy.loop->ops->watch_set(l->watch, 0); /* until these are carried */
-    if (l->count)
-        wake(l);
-}
-
-static void on_look(void *data)
-{
-    struct life *l = data;
-    l->is_due = true;
-    wake(l);
 }
 
 static int carry(struct life *l, int fd, struct nt_error *reterr)
@@ -107,7 +76,59 @@ static int carry(struct life *l, int fd, struct nt_error *reterr)
     return carry_remote(&l->proxy, fd, reterr);
 }
 
-/* The workspace is gone: an error. Stopped, or not to be asked: the listener stays. */
+static void debug_refused(struct life *l, const struct nt_error *error)
+{
+    l->proxy.has_suspicion = l->proxy.has_suspicion || error->code != PROXY_E_UNREACHABLE;
+    l->proxy.call->host->debug(l->proxy.call, "proxy.refused", error->message);
+}
+
+static void on_connection(void *data, int listener, uint32_t events)
+{
+    (void)events;
+    struct life *l = data;
+    while (l->count < ACCEPTS) {
+        struct nt_error error = NT_ERROR_INIT;
+        int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0)
+            break;
+        if (l->proxy.count + l->count >= CARRIED_MAX) {
+            nt_relay_reset(fd);
+            continue;
+        }
+        nt_relay_no_delay(fd);
+        if (!l->is_remote)
+            l->waiting[l->count++] = fd;
+        else if (carry_remote(&l->proxy, fd, &error) < 0)
+            debug_refused(l, &error);
+    }
+    if (l->count == ACCEPTS)
+        l->proxy.loop->ops->watch_set(l->watch, 0); /* until these are carried */
+    if (l->count)
+        wake(l);
+}
+
+static int say_state(struct life *l, struct nt_error *reterr)
+{
+    struct nt_call *call = l->proxy.call;
+    bool is_stopped = l->proxy.state == STATE_RESTS;
+    if (l->proxy.state == STATE_GONE)
+        return nt_fail(reterr, PROXY_E_GONE, "the workspace %s is gone", l->proxy.id);
+    if (l->proxy.state == STATE_REFUSED) {
+        *reterr = l->proxy.state_error;
+        return -1;
+    }
+    if (l->proxy.state != STATE_UNKNOWN && is_stopped != l->is_stopped) {
+        call->host->message(call, NT_SAY_NOTE,
+                            is_stopped ? "The workspace does not run: connections are refused "
+                                         "until it is started."
+                                       : "The workspace runs again.");
+        l->is_stopped = is_stopped;
+    }
+    return 0;
+}
+
+/* For when nobody tells how the workspace is. Gone: an error. Stopped, or not to be asked: the
+ * listener stays. */
 static int look(struct life *l, struct nt_error *reterr)
 {
     struct nt_call *call = l->proxy.call;
@@ -122,28 +143,18 @@ static int look(struct life *l, struct nt_error *reterr)
                                   .method = "GET",
                                   .path = nt_buf_text(&path),
                                   .timeout_ms = ASK_MS };
-    l->is_due = l->proxy.has_suspicion = false;
+    l->proxy.is_look_due = l->proxy.has_suspicion = false;
     if (call->host->request(call, &request, &response, &error) < 0) {
-        if (error.code == NT_E_NOT_FOUND)
-            return nt_fail(reterr, PROXY_E_GONE, "the workspace %s is gone", l->proxy.id);
+        l->proxy.state = error.code == NT_E_NOT_FOUND ? STATE_GONE : l->proxy.state;
         if (error.code == NT_E_CANCELLED || error.code == NT_E_AUTH
             || error.code == NT_E_FORBIDDEN) {
             *reterr = error;
             return -1;
         }
-        return 0; /* the server may come back */
+        return 0; /* gone, or the server may come back */
     }
     nt_auto_json json_t *ws = json_loadb(response.body.data, response.body.size, 0, NULL);
-    const char *status = nt_json_text(ws, "status");
-    bool is_stopped = status && strcmp(status, "running") != 0;
-    if (status && strcmp(status, "destroyed") == 0)
-        return nt_fail(reterr, PROXY_E_GONE, "the workspace %s is gone", l->proxy.id);
-    if (is_stopped != l->is_stopped)
-        call->host->message(call, NT_SAY_NOTE,
-                            is_stopped ? "The workspace does not run: connections are refused "
-                                         "until it is started."
-                                       : "The workspace runs again.");
-    l->is_stopped = is_stopped;
+    l->proxy.state = state_of(nt_json_text(ws, "status"));
     return 0;
 }
 
@@ -160,8 +171,7 @@ static int carry_waiting(struct life *l, struct nt_error *reterr)
             *reterr = error;
             return -1;
         }
-        l->proxy.has_suspicion = l->proxy.has_suspicion || error.code != PROXY_E_UNREACHABLE;
-        l->proxy.call->host->debug(l->proxy.call, "proxy.refused", error.message);
+        debug_refused(l, &error);
     }
     l->proxy.loop->ops->watch_set(l->watch, NT_READABLE);
     return 0;
@@ -175,8 +185,13 @@ static int serve(struct life *l, struct nt_error *reterr)
         l->proxy.wake = 0;
         if (carry_waiting(l, reterr) < 0)
             return -1;
-        if ((l->is_due || l->proxy.has_suspicion) && look(l, reterr) < 0)
+        if (!l->proxy.is_state_told && (l->proxy.is_look_due || l->proxy.has_suspicion)
+            && look(l, reterr) < 0)
             return -1;
+        if (say_state(l, reterr) < 0)
+            return -1;
+        if (!l->proxy.teller && !l->proxy.state_timer)
+            state_begin(&l->proxy);
     }
 }
 
@@ -184,7 +199,7 @@ static void life_end(struct life *l)
 {
     struct nt_loop *loop = l->proxy.loop;
     loop->ops->watch_end(l->watch);
-    loop->ops->timer_end(l->timer);
+    state_end(&l->proxy);
     while (l->count)
         close(l->waiting[--l->count]);
     for (struct carried *c = l->proxy.carried, *next; c; c = next) {
@@ -237,6 +252,7 @@ static int proxy(struct nt_call *call, struct nt_error *reterr)
     l->proxy.loop = host->loop(call);
     l->proxy.id = host->text(call, "workspace-id");
     l->proxy.port = (uint16_t)port;
+    l->proxy.state_error = (struct nt_error)NT_ERROR_INIT;
     l->listener = -1;
     char where[128];
     bool is_other = false;
@@ -250,10 +266,10 @@ static int proxy(struct nt_call *call, struct nt_error *reterr)
     if (status == 0) {
         l->watch =
             l->proxy.loop->ops->watch(l->proxy.loop, l->listener, NT_READABLE, on_connection, l);
-        l->timer = l->proxy.loop->ops->timer(l->proxy.loop, LOOK_MS, LOOK_MS, on_look, l);
-        status = l->watch && l->timer ? announce(call, &l->proxy, where, is_other, reterr)
-                                      : nt_fail(reterr, NT_E_MEMORY, "no memory for the proxy");
+        status = l->watch ? announce(call, &l->proxy, where, is_other, reterr)
+                          : nt_fail(reterr, NT_E_MEMORY, "no memory for the proxy");
     }
+    l->proxy.wake = 1; /* for the first look at the workspace */
     if (status == 0)
         status = serve(l, reterr);
     life_end(l);

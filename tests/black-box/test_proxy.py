@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from conftest import BIN, Nanoterm
+from conftest import BIN, Nanoterm, wait_until
 from test_ports import ECHO, ask, echo, end, free_port
 
 
@@ -52,9 +52,9 @@ def nanoterm(request, cli, tmp_path):
         remote.end()
 
 
-def proxy(nanoterm, ws, port=3000, *words):
+def proxy(nanoterm, ws, port=3000, *words, **how):
     local = free_port()
-    program = nanoterm.start("--json", "proxy", ws, str(port), "--port", str(local), *words)
+    program = nanoterm.start("--json", "proxy", ws, str(port), "--port", str(local), *words, **how)
     line = program.stdout.readline()
     assert b'"url"' in line, (line, program.communicate(timeout=20))
     return program, local
@@ -110,13 +110,13 @@ def test_a_thousand_one_after_the_other_and_a_hundred_at_once(nanoterm):
 DEAF = ECHO.replace("s.listen()", "s.listen(0)").replace("while True:", "sys.stdin.readline(); s.listen(512)\nwhile True:")
 
 
-def test_slow_dials_hold_up_nobody(cli):
+def test_slow_dials_hold_up_nobody(nanoterm):
     """The first connection (the pre-flight) fills the backlog: the guest gives each further one ten seconds."""
     assert DEAF.count("listen(0)") == DEAF.count("readline") == 1
-    ws = cli.create()
-    inside = cli.start("exec", ws, "--", "python3", "-c", DEAF, "3000", stdin=subprocess.PIPE)
+    ws = nanoterm.create()
+    inside = nanoterm.start("exec", ws, "--", "python3", "-c", DEAF, "3000", stdin=subprocess.PIPE)
     assert inside.stdout.readline() == b"ready\n"
-    program, port = proxy(cli, ws)
+    program, port = proxy(nanoterm, ws)
     held = [socket.create_connection(("127.0.0.1", port), 120) for _ in range(60)]
     begin = time.monotonic()
     for s in held:
@@ -128,7 +128,7 @@ def test_slow_dials_hold_up_nobody(cli):
     slow = [socket.create_connection(("127.0.0.1", port), 120) for _ in range(10)]
     inside.stdin.write(b"now\n")
     inside.stdin.flush()
-    held = [socket.create_connection(("127.0.0.1", port), 120) for _ in range(100)]
+    held = [socket.create_connection(("127.0.0.1", port), 120) for _ in range(200)]
     for i, s in enumerate(held + slow):
         s.sendall(b"%d" % i)
         s.shutdown(socket.SHUT_WR)
@@ -141,6 +141,54 @@ def test_slow_dials_hold_up_nobody(cli):
     program.send_signal(signal.SIGINT)
     program.communicate(timeout=20)
     end(inside)
+
+
+def test_a_workspace_that_goes_ends_an_idle_proxy(nanoterm):
+    """Nobody connects and nothing is asked again and again: the server tells."""
+    ws = nanoterm.create()
+    inside = echo(nanoterm, ws)
+    program, port = proxy(nanoterm, ws, 3000, env={**nanoterm.env, "NANOTERM_DEBUG": "1"})
+    assert ask(port) == b"hello"
+    nanoterm.ok("ws", "rm", ws)
+    _, err = program.communicate(timeout=30)
+    assert program.returncode == 3 and b"nanoterm.workspace_gone" in err
+    assert b"path=/v1/sandboxes/" + ws.encode() + b"/state" in err
+    assert b"?fields=" not in err, err  # it has never asked
+    inside.communicate(timeout=20)
+
+
+def test_what_goes_on_is_told(nanoterm):
+    ws = nanoterm.create()
+    inside = echo(nanoterm, ws)
+    port = free_port()
+    program = nanoterm.start("proxy", ws, "3000", "--port", str(port))
+    assert b"Forwarding" in program.stderr.readline()
+    nanoterm.ok("ws", "stop", ws)
+    assert b"does not run" in program.stderr.readline()
+    inside.communicate(timeout=20)
+    nanoterm.ok("ws", "start", ws)
+    assert b"runs again" in program.stderr.readline()
+    inside = echo(nanoterm, ws)
+    assert ask(port) == b"hello"
+    program.send_signal(signal.SIGINT)
+    program.communicate(timeout=20)
+    end(inside)
+
+
+def test_it_outlives_the_server(fresh):
+    """The embedded server is killed; the next one, which it starts, tells of the end."""
+    nanoterm = fresh()
+    ws = nanoterm.create()
+    job = nanoterm.ok("--json", "exec", "--detach", ws, "--", "python3", "-c", ECHO, "3000").json["id"]
+    wait_until(lambda: b"ready" in nanoterm.ok("job", "logs", ws, job).stdout, 60, "the program to listen")
+    program, port = proxy(nanoterm, ws)
+    pid = nanoterm.server_pid()
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: nanoterm.server_pid() not in (None, pid), 30, "the proxy to start a server")
+    assert ask(port) == b"hello"
+    nanoterm.ok("ws", "rm", ws)
+    _, err = program.communicate(timeout=30)
+    assert program.returncode == 3 and b"nanoterm.workspace_gone" in err
 
 
 def test_it_goes_on_after_stop_and_start_and_ends_with_the_workspace(nanoterm):
