@@ -5,3 +5,4 @@ nt_add_unit_test(enforce_trace SOURCES ${explain}/trace.c ${explain}/trace_text.
 nt_add_unit_test(enforce_denials LIBRARIES nt_explain)
 nt_add_unit_test(enforce_namespaces LIBRARIES nt_enforce)
 nt_add_unit_test(enforce_filter LIBRARIES nt_enforce)
+nt_add_unit_test(enforce_policy LIBRARIES nt_policy)

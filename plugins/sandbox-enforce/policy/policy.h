@@ -63,7 +63,9 @@ struct policy_grant {
     const char *source;   /* "user", "profile", "group:NAME", "system" */
     uint32_t access;      /* POLICY_ */
     bool is_file;
-    int fd; /* O_PATH, close-on-exec: what `path` was when the policy was made */
+    /* O_PATH, close-on-exec: what `path` was when the policy was made. -1: /proc/self, which is
+     * another folder in every process: whoever starts the program opens it there. */
+    int fd;
 };
 
 /* A path that stays closed although it may lie beneath a grant. */
@@ -75,6 +77,9 @@ struct policy_deny {
     bool is_there;
     bool is_inside;   /* beneath a grant: needs hiding (a mount namespace) to hold */
     bool is_absolute; /* no bypass opens it: state of nanoterm itself */
+    /* Beneath a grant with POLICY_WRITE: what is not there could be made by the program, which no
+     * mount prevents. */
+    bool is_inside_writable;
 };
 
 /* "**" and "*" over names: a deny that also holds for files to come. */
@@ -153,6 +158,8 @@ struct policy {
     bool has_allow_vars;                                 /* the list counts, also an empty one */
 
     struct policy_texts blocked_commands; /* of the program that is started; by file name */
+    struct policy_texts allowed_commands; /* taken out of them: for the report */
+    struct policy_texts bypasses;         /* canonical: denied paths that were opened by name */
     bool signals_leave;                   /* security.signal_mode allow_all */
     bool abstract_sockets;                /* security.ipc_mode full */
     bool allow_gpu, capability_elevation;
@@ -168,7 +175,7 @@ struct policy {
 /* Makes the policy: profiles and groups, expansion, canonical paths, denies. A grant equal to,
  * beneath, or through a link leading to a denied path is an error that names the group and the
  * bypass; a grant above one marks the deny is_inside. Descriptors are opened here. Errors:
- * NT_E_USAGE (conflicts), POLICY_E_* of sandbox_enforce.h, NT_E_LIMIT. */
+ * NT_E_USAGE (conflicts), ENFORCE_E_* of errors.h, NT_E_LIMIT. */
 int policy_make(const struct policy_request *request, struct policy **ret, struct nt_error *reterr);
 void policy_free(struct policy *policy);
 
@@ -185,20 +192,25 @@ struct policy_answer {
     const struct policy_grant *grant; /* that covers it; NULL: none */
     const struct policy_deny *deny;   /* that closes it; NULL: none */
     const struct policy_host *host;   /* that allows it; NULL: none */
-    char flag[4200];                  /* the smallest that would allow it: "--read /a"; or empty */
+    const struct policy_pattern *pattern; /* that closes it; NULL: none */
+    char flag[4200]; /* the smallest that would allow it: "--read /a"; or empty */
 };
 
 /* PATH is resolved like the program would (links followed; relative to the working folder). Denied
- * first, then the longest grant that covers it. */
+ * first, then the grants that cover it, taken together; `grant` is the longest of them. */
 void policy_ask_path(const struct policy *policy, const char *path, uint32_t access,
                      struct policy_answer *ret);
-/* The same for a path that is canonical already: no file is touched, nothing allocated. */
+/* The same for a path that is canonical already: no file is touched, nothing allocated, `flag` left
+ * empty. */
 void policy_ask_canonical(const struct policy *policy, const char *path, uint32_t access,
                           struct policy_answer *ret);
 /* Network: what would become of a connection (no name is looked up). */
 void policy_ask_host(const struct policy *policy, const char *host, uint16_t port,
                      struct policy_answer *ret);
-/* A unix socket's canonical path. */
+/* A unix socket's canonical path: by the unix grants; with an open network also by a grant with
+ * POLICY_WRITE. For connecting that must be one of the user or the profile: /tmp, which a group
+ * grants, holds sockets of others (terminal multiplexers, display servers) that run commands for
+ * whoever reaches them. What was bound by the program itself is for notify to know. */
 bool policy_ask_unix(const struct policy *policy, const char *path, bool is_bind);
 
 /* true for the addresses of cloud metadata, by name or number in every spelling (decimal, octal,

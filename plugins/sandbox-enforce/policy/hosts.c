@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hosts.c - compares hosts by name, and finds the addresses of cloud metadata however they are
+ * written. */
+#include "plugins/sandbox-enforce/policy/hosts.h"
+
+#include <arpa/inet.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "plugins/sandbox-enforce/policy/policy.h"
+
+bool host_plain(const char *host, char ret[HOST_MAX])
+{
+    size_t size = strlen(host);
+    if (size >= 2 && host[0] == '[' && host[size - 1] == ']')
+        host++, size -= 2;
+    while (size && host[size - 1] == '.')
+        size--;
+    if (!size || size >= HOST_MAX)
+        return false;
+    for (size_t i = 0; i < size; i++) {
+        unsigned char c = (unsigned char)host[i];
+        if (c >= 'A' && c <= 'Z')
+            c = (unsigned char)(c + ('a' - 'A'));
+        bool is_fine =
+            (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c && strchr("-._*:%", c));
+        if (!is_fine)
+            return false;
+        ret[i] = (char)c;
+    }
+    ret[size] = '\0';
+    return true;
+}
+
+bool host_matches(const char *pattern, const char *name)
+{
+    if (pattern[0] != '*' || pattern[1] != '.')
+        return strcmp(pattern, name) == 0;
+    size_t suffix = strlen(pattern) - 1, size = strlen(name); /* ".example.com" */
+    return size > suffix && name[0] != '.' && strcmp(name + size - suffix, pattern + 1) == 0;
+}
+
+/* Every spelling that inet_aton(3) knows: decimal, octal, hex, one to four parts. */
+static bool is_ipv4(const char *name, uint32_t *ret)
+{
+    struct in_addr address;
+    if (!strpbrk(name, "0123456789") || !inet_aton(name, &address))
+        return false;
+    *ret = ntohl(address.s_addr);
+    return true;
+}
+
+static bool is_ipv6(const char *name, struct in6_addr *ret)
+{
+    char plain[HOST_MAX];
+    size_t size = strcspn(name, "%"); /* a zone */
+    if (size >= sizeof(plain))
+        return false;
+    memcpy(plain, name, size);
+    plain[size] = '\0';
+    return inet_pton(AF_INET6, plain, ret) == 1;
+}
+
+bool host_is_loopback(const char *name)
+{
+    uint32_t v4;
+    struct in6_addr v6;
+    if (is_ipv4(name, &v4))
+        return v4 >> 24 == 127;
+    if (is_ipv6(name, &v6))
+        return IN6_IS_ADDR_LOOPBACK(&v6) || (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == 127);
+    return strcmp(name, "localhost") == 0;
+}
+
+static bool is_metadata_ipv4(uint32_t address)
+{
+    return address >> 16 == 0xa9fe   /* 169.254.0.0/16: link-local, RFC 3927 */
+           || address == 0x646464c8  /* 100.100.100.200 */
+           || address == 0xc00000c0; /* 192.0.0.192 */
+}
+
+static bool is_metadata_ipv6(const struct in6_addr *a)
+{
+    static const uint8_t nat64[12] = { 0x00, 0x64, 0xff, 0x9b };
+    static const uint8_t amazon[16] = { 0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54 };
+    const uint8_t *b = a->s6_addr;
+    size_t at = 16; /* of an IPv4 address within it */
+    if (IN6_IS_ADDR_LINKLOCAL(a) || memcmp(b, amazon, sizeof(amazon)) == 0)
+        return true;
+    if (IN6_IS_ADDR_V4MAPPED(a) || IN6_IS_ADDR_V4COMPAT(a) || memcmp(b, nat64, 12) == 0)
+        at = 12;
+    else if (b[0] == 0x20 && b[1] == 0x02) /* 6to4 */
+        at = 2;
+    if (at == 16)
+        return false;
+    return is_metadata_ipv4((uint32_t)b[at] << 24 | (uint32_t)b[at + 1] << 16
+                            | (uint32_t)b[at + 2] << 8 | b[at + 3]);
+}
+
+bool policy_is_metadata(const char *host)
+{
+    static const char *const names[] = { "metadata.google.internal", "metadata.azure.internal",
+                                         "metadata.goog", "instance-data.ec2.internal" };
+    char name[HOST_MAX];
+    uint32_t v4;
+    struct in6_addr v6;
+    if (!host_plain(host, name))
+        return false;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    if (is_ipv4(name, &v4))
+        return is_metadata_ipv4(v4);
+    return is_ipv6(name, &v6) && is_metadata_ipv6(&v6);
+}

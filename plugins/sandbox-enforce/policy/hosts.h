@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hosts.h - names of hosts: their plain form, and which pattern they match. */
+#ifndef NT_ENFORCE_POLICY_HOSTS_H
+#define NT_ENFORCE_POLICY_HOSTS_H
+
+#include <stdbool.h>
+
+#define HOST_MAX 256u
+
+/* Lower case, without brackets and trailing dots. false: not the name or the number of a host. */
+bool host_plain(const char *host, char ret[HOST_MAX]);
+/* NAME (plain) is PATTERN, or lies below "*.suffix" with at least one label. */
+bool host_matches(const char *pattern, const char *name);
+/* localhost, 127.0.0.0/8, ::1. */
+bool host_is_loopback(const char *name);
+
+#endif

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* paths.c - opens names once and asks the kernel what they were. */
+#include "plugins/sandbox-enforce/policy/paths.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sdk/cleanup.h"
+
+/* readlink of /proc/self/fd is the one question that is answered for this very descriptor; realpath
+ * would walk the name a second time, which somebody may have changed. 0 or errno. */
+static int name_of(int fd, char ret[PATH_MAX])
+{
+    char link[32];
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    ssize_t size = readlink(link, ret, PATH_MAX);
+    if (size < 0)
+        return errno;
+    if (size >= PATH_MAX)
+        return ENAMETOOLONG;
+    ret[size] = '\0';
+    return ret[0] == '/' ? 0 : EINVAL; /* a pipe, a socket, out of reach */
+}
+
+int path_find(int base, const char *path, struct found *ret)
+{
+    nt_autoclose int fd = openat(base, path, O_PATH | O_CLOEXEC);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return errno;
+    int failed = name_of(fd, ret->path);
+    if (failed)
+        return failed;
+    if (st.st_nlink == 0)
+        return ENOENT; /* its name would be "… (deleted)" */
+    ret->is_file = !S_ISDIR(st.st_mode);
+    ret->dev = st.st_dev;
+    ret->ino = st.st_ino;
+    ret->mode = st.st_mode;
+    ret->fd = nt_take_fd(fd);
+    return 0;
+}
+
+/* Appends the parts of REST to the canonical path of SIZE bytes in RET. */
+static bool append(char ret[PATH_MAX], size_t size, const char *rest)
+{
+    if (size == 1)
+        size = 0; /* "/" */
+    while (*rest) {
+        size_t part = strcspn(rest, "/");
+        if (part == 2 && rest[0] == '.' && rest[1] == '.') {
+            while (size && ret[size - 1] != '/')
+                size--;
+            size -= size ? 1 : 0;
+        } else if (part && !(part == 1 && rest[0] == '.')) {
+            if (size + part + 2 > PATH_MAX)
+                return false;
+            ret[size++] = '/';
+            memcpy(ret + size, rest, part);
+            size += part;
+        }
+        rest += part;
+        rest += strspn(rest, "/");
+    }
+    if (size == 0)
+        ret[size++] = '/';
+    ret[size] = '\0';
+    return true;
+}
+
+bool path_resolve_into(const char *path, char ret[PATH_MAX])
+{
+    size_t size = strlen(path);
+    char there[PATH_MAX];
+    if (path[0] != '/' || size >= PATH_MAX)
+        return false;
+    for (;;) { /* the longest part that is there */
+        memcpy(there, path, size);
+        there[size] = '\0';
+        nt_autoclose int fd = open(size ? there : "/", O_PATH | O_CLOEXEC);
+        if (fd >= 0 && name_of(fd, ret) == 0)
+            break;
+        if (size == 0) {
+            ret[0] = '/', ret[1] = '\0';
+            break;
+        }
+        while (size && path[size - 1] == '/')
+            size--;
+        while (size && path[size - 1] != '/')
+            size--;
+        while (size && path[size - 1] == '/')
+            size--;
+    }
+    return append(ret, strlen(ret), path + size);
+}
+
+const char *path_resolve(struct memory *m, const char *path)
+{
+    char real[PATH_MAX];
+    return path_resolve_into(path, real) ? memory_text(m, real) : NULL;
+}
+
+bool path_is_below(const char *path, const char *folder)
+{
+    size_t size = strlen(folder);
+    if (size == 1)
+        return true; /* "/" */
+    return strncmp(path, folder, size) == 0 && (path[size] == '/' || !path[size]);
+}
+
+/* One part against one part: "*" and "?". Linear: only the last star is gone back to. */
+static bool part_matches(const char *pattern, size_t pattern_size, const char *text, size_t size)
+{
+    size_t p = 0, t = 0, star = SIZE_MAX, mark = 0;
+    while (t < size) {
+        if (p < pattern_size && pattern[p] == '*') {
+            star = p++;
+            mark = t;
+        } else if (p < pattern_size && (pattern[p] == '?' || pattern[p] == text[t])) {
+            p++, t++;
+        } else if (star != SIZE_MAX) {
+            p = star + 1;
+            t = ++mark;
+        } else {
+            return false;
+        }
+    }
+    while (p < pattern_size && pattern[p] == '*')
+        p++;
+    return p == pattern_size;
+}
+
+/* The same over whole parts, where "**" is the star. */
+static bool parts_match(const char *pattern, const char *path)
+{
+    const char *star = NULL, *mark = NULL;
+    for (;;) {
+        pattern += strspn(pattern, "/");
+        path += strspn(path, "/");
+        size_t p = strcspn(pattern, "/"), t = strcspn(path, "/");
+        if (p == 2 && memcmp(pattern, "**", 2) == 0) {
+            pattern += 2;
+            star = pattern, mark = path;
+            if (!*pattern)
+                return true;
+            continue;
+        }
+        if (!t)
+            return !p;
+        if (p && part_matches(pattern, p, path, t)) {
+            pattern += p, path += t;
+            if (*(pattern + strspn(pattern, "/")) || *(path + strspn(path, "/")))
+                continue;
+            return true;
+        }
+        if (!star)
+            return false;
+        mark += strspn(mark, "/");
+        mark += strcspn(mark, "/");
+        pattern = star, path = mark;
+    }
+}
+
+bool path_matches(const char *pattern, const char *path)
+{
+    if (pattern[0] == '/' || strncmp(pattern, "**", 2) == 0)
+        return parts_match(pattern, path);
+    char anywhere[PATH_MAX];
+    int size = snprintf(anywhere, sizeof(anywhere), "**/%s", pattern);
+    return size > 0 && (size_t)size < sizeof(anywhere) && parts_match(anywhere, path);
+}

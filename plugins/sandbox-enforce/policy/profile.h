@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* profile.h - what a profile says, before paths are expanded and anything is looked up: read from
+ * a file or built in, then laid over what it extends. */
+#ifndef NT_ENFORCE_POLICY_PROFILE_H
+#define NT_ENFORCE_POLICY_PROFILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "nanoterm/error.h"
+#include "nanoterm/stream.h"
+#include "plugins/sandbox-enforce/policy/memory.h"
+#include "plugins/sandbox-enforce/policy/policy.h"
+
+/* Lists of texts. Those of a child are appended to those of its parents, each text once. */
+enum profile_list {
+    PROFILE_EXTENDS, /* names or paths; not merged */
+    PROFILE_INCLUDE, /* groups */
+    PROFILE_EXCLUDE,
+    PROFILE_ALLOW, /* folders; in the order of struct policy_request from here */
+    PROFILE_READ,
+    PROFILE_WRITE,
+    PROFILE_ALLOW_FILE,
+    PROFILE_READ_FILE,
+    PROFILE_WRITE_FILE,
+    PROFILE_UNIX,
+    PROFILE_UNIX_BIND,
+    PROFILE_UNIX_DIR,
+    PROFILE_UNIX_DIR_BIND,
+    PROFILE_DENY, /* paths, or patterns */
+    PROFILE_BYPASS,
+    PROFILE_COMMANDS_ALLOW,
+    PROFILE_COMMANDS_DENY,
+    PROFILE_CREDENTIALS, /* services; an empty list of a child clears it */
+    PROFILE_UPSTREAM_BYPASS,
+    PROFILE_OPEN_PORTS, /* decimal */
+    PROFILE_LISTEN_PORTS,
+    PROFILE_ALLOW_VARS,
+    PROFILE_DENY_VARS,
+    PROFILE_SET_VARS, /* NAME=value; a child's value replaces its parents' */
+    PROFILE_LISTS
+};
+
+/* Scalars: NULL is "not said". A child's replaces its parents'. */
+enum profile_text {
+    PROFILE_SIGNAL_MODE,
+    PROFILE_PROCESS_INFO_MODE,
+    PROFILE_IPC_MODE,
+    PROFILE_WSL2_PROXY_POLICY,
+    PROFILE_NETWORK_PROFILE, /* "" clears an inherited one */
+    PROFILE_UPSTREAM_PROXY,
+    PROFILE_WORKDIR_ACCESS, /* "none" of a child does not count */
+    PROFILE_AF_UNIX_MEDIATION,
+    PROFILE_TEXTS
+};
+
+enum profile_flag {
+    PROFILE_BLOCK = 1u << 0, /* true in any of them: true */
+    PROFILE_CAPABILITY_ELEVATION = 1u << 1,
+    PROFILE_ALLOW_GPU = 1u << 2,
+    PROFILE_ALLOW_PARENT = 1u << 3, /* of protected folders; they are hidden in any case */
+    PROFILE_HAS_ALLOW_VARS = 1u << 4,
+    PROFILE_CLEARS_CREDENTIALS = 1u << 5,
+};
+
+/* An entry of network.allow_domain, with the endpoints that it is limited to. */
+struct profile_domain {
+    const char *name; /* host, *.suffix, group, or URL with a path */
+    struct policy_endpoint *endpoints;
+    size_t endpoint_count;
+};
+
+struct profile {
+    const char *name, *version, *description, *author;
+    const char *source; /* "built-in", "user" (its folder), "file" (a path) */
+    const char *file;   /* NULL: built in */
+    struct policy_texts lists[PROFILE_LISTS];
+    const char *texts[PROFILE_TEXTS];
+    uint32_t flags;
+    struct profile_domain *domains;
+    size_t domain_count;
+    struct policy_route *services; /* network.custom_credentials */
+    size_t service_count;
+    struct policy_env_credential *env_credentials;
+    size_t env_credential_count;
+    struct policy_texts warnings;   /* legacy keys, keys without effect: one line each */
+    struct policy_texts deprecated; /* the legacy keys: "security.groups" */
+};
+
+/* The `default` profile alone: what every run gets. */
+void profile_default(struct memory *m, struct profile *ret);
+
+/* Lays CHILD over INTO. Texts stay where they are. */
+void profile_merge(struct memory *m, struct profile *into, const struct profile *child);
+
+#endif
