@@ -37,7 +37,8 @@ int notify_filter(const struct policy *policy, struct sock_filter *ret, size_t m
                   size_t *ret_count);
 
 /* LISTENER (taken, also on failure) came from the program's seccomp call. Starts a thread, which
- * gives up its capabilities: as root, what the program may not do is not done for it either. One
+ * gives up its capabilities but for looking into programs: as root, what the program may not do is
+ * not done for it either. One
  * thread is enough, connections that wait are waited for together. OPTIONS are copied, what they
  * point to is borrowed until notify_free. Call it when no more processes are forked. */
 int notify_new(int listener, const struct notify_options *options, struct notify **ret,

@@ -1,0 +1,775 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* enforce_notify_test.c - what a program gets that runs under the filter of notify: which
+ * connections, local sockets and datagrams, with which errors, and what is noted of it. Runs as
+ * root and as a normal user. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <arpa/inet.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "enforce_notify_stage.h"
+
+/* What tests tell their programs. */
+static uint16_t port, other_port;
+static char path[108], other_path[108], text[160];
+
+static bool fails(int result, int sys)
+{
+    return result < 0 && errno == sys;
+}
+
+static int tcp(void)
+{
+    return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+}
+
+static int stream(void)
+{
+    return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+}
+
+/* --- TCP ----------------------------------------------------------------------------------- */
+
+static int connects_in_every_way(struct stage *s)
+{
+    (void)s;
+    CHECK(stage_connect_tcp(tcp(), "127.0.0.1", port) == 0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int result = stage_connect_tcp(fd, "127.0.0.1", port);
+    CHECK(result == 0 || errno == EINPROGRESS);
+    struct pollfd ready = { .fd = fd, .events = POLLOUT };
+    CHECK(poll(&ready, 1, 30000) == 1);
+    int sys = -1;
+    socklen_t size = sizeof(sys);
+    CHECK(getsockopt(fd, SOL_SOCKET, SO_ERROR, &sys, &size) == 0 && sys == 0);
+    CHECK(fcntl(fd, F_GETFL) & O_NONBLOCK);
+    CHECK(fails(stage_connect_tcp(tcp(), "127.0.0.1", other_port), ECONNREFUSED));
+    CHECK(fails(stage_connect_tcp(-1, "127.0.0.1", port), EBADF));
+    CHECK(fails(stage_connect_tcp(STDERR_FILENO, "127.0.0.1", port), ENOTSOCK));
+    struct sockaddr_in to = { .sin_family = AF_INET };
+    CHECK(fails(connect(tcp(), (struct sockaddr *)&to, 1), EINVAL));
+    CHECK(fails(connect(tcp(), (struct sockaddr *)&to, 1000), EINVAL));
+    CHECK(fails((int)syscall(SYS_connect, tcp(), (void *)8, sizeof(to)), EFAULT));
+    fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    CHECK(stage_connect_tcp(fd, "127.0.0.1", port) == 0);
+    to.sin_family = AF_UNSPEC; /* takes the connection away */
+    CHECK(connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0);
+    fd = tcp();
+    to = (struct sockaddr_in){ .sin_family = AF_INET };
+    CHECK(bind(fd, (struct sockaddr *)&to, sizeof(to)) == 0 && listen(fd, 1) == 0);
+    to.sin_port = htons(1); /* root may, but not for somebody who might not */
+    CHECK(fails(bind(tcp(), (struct sockaddr *)&to, sizeof(to)), EACCES));
+    fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0); /* the resolver asks for addresses */
+    struct sockaddr any = { .sa_family = AF_NETLINK };
+    char name[12] = { 0 };
+    memcpy(name, &any.sa_family, sizeof(any.sa_family));
+    CHECK(bind(fd, (struct sockaddr *)name, sizeof(name)) == 0);
+    return 0;
+}
+
+static void an_open_network_is_open(void **state)
+{
+    struct stage *s = stage_of(state);
+    port = other_port = 0;
+    int listener = stage_listen_tcp(&port, 16), closed = stage_listen_tcp(&other_port, 1);
+    close(closed);
+    s->policy.network = POLICY_NET_OPEN;
+    assert_int_equal(stage_run(s, connects_in_every_way, NULL), 0);
+    assert_null(denials_at(s->denials, 0));
+    close(listener);
+}
+
+static int is_kept_in(struct stage *s)
+{
+    (void)s;
+    CHECK(fails(stage_connect_tcp(tcp(), "127.0.0.1", port), EACCES));
+    CHECK(fails(stage_connect_tcp(tcp(), "127.0.0.1", port), EACCES));
+    CHECK(fails(stage_connect_tcp(tcp(), "192.0.2.7", 443), EACCES));
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+    inet_pton(AF_INET6, "::ffff:127.0.0.1", &six.sin6_addr);
+    CHECK(fails(connect(fd, (struct sockaddr *)&six, sizeof(six)), EACCES));
+    inet_pton(AF_INET6, "2001:db8::7", &six.sin6_addr);
+    CHECK(fails(connect(fd, (struct sockaddr *)&six, sizeof(six)), EACCES));
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(18081) };
+    CHECK(fails(bind(tcp(), (struct sockaddr *)&at, sizeof(at)), EACCES));
+    at.sin_family = AF_UNSPEC; /* the kernel takes it for AF_INET */
+    CHECK(fails(bind(tcp(), (struct sockaddr *)&at, sizeof(at)), EACCES));
+    CHECK(fails(listen(tcp(), 1), EACCES)); /* would bind to any port */
+    /* A source route: the first hop is where packets go. */
+    unsigned char route[8] = { 1, 131, 7, 4, 192, 0, 2, 7 };
+    CHECK(fails(setsockopt(tcp(), IPPROTO_IP, IP_OPTIONS, route, sizeof(route)), EPERM));
+    CHECK(fails(setsockopt(fd, IPPROTO_IPV6, IPV6_RTHDR, route, 0), EPERM));
+    int one = 1;
+    CHECK(setsockopt(tcp(), IPPROTO_IP, IP_TTL, &one, sizeof(one)) == 0);
+    CHECK(setsockopt(tcp(), SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one)) == 0);
+    /* Connecting while it sends. */
+    at = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(port) };
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK(fails((int)sendto(tcp(), "x", 1, MSG_FASTOPEN, (struct sockaddr *)&at, sizeof(at)),
+                EOPNOTSUPP));
+    struct msghdr head = { .msg_name = &at, .msg_namelen = sizeof(at) };
+    CHECK(fails((int)sendmsg(tcp(), &head, MSG_FASTOPEN), EOPNOTSUPP));
+    /* What has other ways to say where it goes; seccomp refuses the socket, where it can. */
+    fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    CHECK(fails(stage_connect_tcp(fd, "127.0.0.1", port), EACCES));
+    return 0;
+}
+
+static void a_blocked_network_is_closed_at_once_and_noted(void **state)
+{
+    struct stage *s = stage_of(state);
+    char target[64], grant[64];
+    port = 0;
+    int listener = stage_listen_tcp(&port, 16);
+    assert_int_equal(stage_run(s, is_kept_in, NULL), 0);
+    snprintf(target, sizeof(target), "127.0.0.1:%u", port);
+    snprintf(grant, sizeof(grant), "--open-port %u", port);
+    assert_int_equal(stage_denied(s, "connect", target, grant), 3);
+    snprintf(target, sizeof(target), "[::ffff:127.0.0.1]:%u", port);
+    assert_int_equal(stage_denied(s, "connect", target, grant), 1);
+    assert_int_equal(stage_denied(s, "connect", "192.0.2.7:443", "--allow-net"), 1);
+    snprintf(target, sizeof(target), "[2001:db8::7]:%u", port);
+    assert_int_equal(stage_denied(s, "connect", target, "--allow-net"), 1);
+    assert_int_equal(stage_denied(s, "bind", "0.0.0.0:18081", "--listen-port 18081"), 2);
+    assert_int_equal(fcntl(listener, F_SETFL, O_NONBLOCK), 0);
+    assert_true(fails(accept(listener, NULL, NULL), EAGAIN));
+    close(listener);
+}
+
+static int uses_its_ports(struct stage *s)
+{
+    (void)s;
+    int one = 1, fd = tcp();
+    socklen_t size = sizeof(one);
+    struct timeval second = { .tv_sec = 7 }, kept = { 0 };
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second));
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    CHECK(stage_connect_tcp(fd, "127.0.0.1", port) == 0);
+    one = 0;
+    CHECK(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, &size) == 0 && one != 0);
+    size = sizeof(kept);
+    CHECK(getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &kept, &size) == 0 && kept.tv_sec == 7);
+    CHECK(fcntl(fd, F_GETFD) == FD_CLOEXEC && !(fcntl(fd, F_GETFL) & O_NONBLOCK));
+    char byte = 0;
+    CHECK(write(fd, "p", 1) == 1 && read(fd, &byte, 1) == 1 && byte == 'P');
+
+    fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    int result = stage_connect_tcp(fd, "0.0.0.0", port);
+    CHECK(result == 0 || errno == EINPROGRESS);
+    CHECK(fcntl(fd, F_GETFD) == 0 && (fcntl(fd, F_GETFL) & O_NONBLOCK));
+    struct pollfd ready = { .fd = fd, .events = POLLOUT };
+    CHECK(poll(&ready, 1, 30000) == 1 && !(ready.revents & POLLERR));
+    CHECK(write(fd, "p", 1) == 1);
+    CHECK(fails(stage_connect_tcp(tcp(), "127.0.0.1", (uint16_t)(port + 1)), EACCES));
+    return 0;
+}
+
+static void answer_twice(struct stage *s, pid_t pid)
+{
+    (void)s, (void)pid;
+    int listener = other_port; /* a descriptor, here */
+    int first = accept(listener, NULL, NULL);
+    char byte = 0;
+    if (read(first, &byte, 1) == 1 && byte == 'p')
+        (void)!write(first, "P", 1);
+    int second = accept(listener, NULL, NULL);
+    (void)!read(second, &byte, 1);
+    close(first);
+    close(second);
+}
+
+static void open_ports(struct stage *s)
+{
+    port = 0;
+    int listener = stage_listen_tcp(&port, 16);
+    other_port = (uint16_t)listener;
+    s->open_ports[s->policy.open_port_count++] = port;
+    int result = stage_run(s, uses_its_ports, answer_twice);
+    close(listener);
+    if (result == NO_NAMESPACES)
+        skip();
+    assert_int_equal(result, 0);
+}
+
+static void open_ports_of_this_machine_can_be_reached(void **state)
+{
+    open_ports(stage_of(state));
+}
+
+static void also_from_a_network_of_its_own(void **state)
+{
+    struct stage *s = stage_of(state);
+    s->own_network = true;
+    open_ports(s);
+}
+
+static int serves(struct stage *s)
+{
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(s->listen_ports[0]) };
+    struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons(s->open_ports[0]) };
+    socklen_t size = sizeof(at);
+    int fd = tcp(), one = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    CHECK(bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0 && listen(fd, 5) == 0);
+    CHECK(getsockname(fd, (struct sockaddr *)&at, &size) == 0);
+    CHECK(at.sin_addr.s_addr == htonl(INADDR_ANY)); /* as asked */
+
+    at.sin_port = htons(s->open_ports[0]);
+    int narrowed = tcp();
+    setsockopt(narrowed, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    CHECK(bind(narrowed, (struct sockaddr *)&at, sizeof(at)) == 0 && listen(narrowed, 5) == 0);
+    CHECK(getsockname(narrowed, (struct sockaddr *)&at, &size) == 0);
+    CHECK(at.sin_addr.s_addr == htonl(INADDR_LOOPBACK));
+    close(narrowed);
+    narrowed = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0); /* like node: [::] for both */
+    setsockopt(narrowed, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    if (narrowed >= 0) {
+        CHECK(bind(narrowed, (struct sockaddr *)&six, sizeof(six)) == 0
+              && listen(narrowed, 5) == 0);
+        size = sizeof(six);
+        CHECK(getsockname(narrowed, (struct sockaddr *)&six, &size) == 0);
+        CHECK(IN6_IS_ADDR_V4MAPPED(&six.sin6_addr) && six.sin6_addr.s6_addr[15] == 1);
+    }
+    at.sin_port = htons((uint16_t)(s->open_ports[0]));
+    inet_pton(AF_INET, "192.0.2.7", &at.sin_addr);
+    CHECK(fails(bind(tcp(), (struct sockaddr *)&at, sizeof(at)), EACCES));
+
+    char byte;
+    int client = accept(fd, NULL, NULL);
+    CHECK(client >= 0 && read(client, &byte, 1) == 1 && write(client, &byte, 1) == 1);
+    return 0;
+}
+
+static void be_client(struct stage *s, pid_t pid)
+{
+    char byte = 'q';
+    int fd = -1;
+    siginfo_t ended = { 0 };
+    while (fd < 0 && waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0
+           && ended.si_pid == 0) {
+        fd = tcp();
+        if (stage_connect_tcp(fd, "127.0.0.1", s->listen_ports[0]) < 0) {
+            close(fd);
+            fd = -1;
+            poll(NULL, 0, 5); /* nothing tells when somebody listens */
+        }
+    }
+    if (fd >= 0 && write(fd, &byte, 1) == 1)
+        (void)!read(fd, &byte, 1);
+    close(fd);
+}
+
+static void listen_ports(struct stage *s)
+{
+    uint16_t first = 0, second = 0;
+    int one = stage_listen_tcp(&first, 1), two = stage_listen_tcp(&second, 1);
+    close(one);
+    close(two);
+    s->listen_ports[s->policy.listen_port_count++] = first;
+    s->open_ports[s->policy.open_port_count++] = second;
+    int result = stage_run(s, serves, be_client);
+    if (result == NO_NAMESPACES)
+        skip();
+    assert_int_equal(result, 0);
+}
+
+static void ports_to_listen_on_can_be_reached_from_outside(void **state)
+{
+    listen_ports(stage_of(state));
+}
+
+static void also_those_of_a_network_of_its_own(void **state)
+{
+    struct stage *s = stage_of(state);
+    s->own_network = true;
+    listen_ports(s);
+}
+
+/* --- waiting ------------------------------------------------------------------------------- */
+
+/* A listener whose queue is full, so that a further connection waits. */
+static int full_listener(int clients[8])
+{
+    port = 0;
+    int listener = stage_listen_tcp(&port, 0);
+    for (int i = 0; i < 8; i++) {
+        clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        stage_connect_tcp(clients[i], "127.0.0.1", port);
+    }
+    return listener;
+}
+
+static volatile sig_atomic_t was_signalled;
+
+static void on_signal(int number)
+{
+    (void)number;
+    was_signalled = 1;
+}
+
+static int is_interrupted(struct stage *s)
+{
+    (void)s;
+    struct sigaction action = { .sa_handler = on_signal };
+    struct itimerval soon = { .it_value.tv_usec = 200000 };
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &soon, NULL);
+    CHECK(fails(stage_connect_tcp(tcp(), "127.0.0.1", port), EINTR));
+    CHECK(was_signalled == 1);
+    int fd = tcp();
+    struct timeval limit = { .tv_usec = 100000 };
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+    CHECK(fails(stage_connect_tcp(fd, "127.0.0.1", port), EINPROGRESS));
+    /* Others are served meanwhile. */
+    pid_t waits = fork();
+    if (waits == 0)
+        _exit(stage_connect_tcp(tcp(), "127.0.0.1", port) == 0);
+    CHECK(stage_connect_tcp(tcp(), "127.0.0.1", other_port) == 0);
+    kill(waits, SIGKILL);
+    int status;
+    CHECK(waitpid(waits, &status, 0) == waits && WIFSIGNALED(status));
+    return 0;
+}
+
+static void a_connection_that_waits_holds_up_nobody(void **state)
+{
+    struct stage *s = stage_of(state);
+    int clients[8];
+    int listener = full_listener(clients);
+    other_port = 0;
+    int other = stage_listen_tcp(&other_port, 16);
+    s->policy.network = POLICY_NET_OPEN;
+    assert_int_equal(stage_run(s, is_interrupted, NULL), 0);
+    for (int i = 0; i < 8; i++)
+        close(clients[i]);
+    close(listener);
+    close(other);
+}
+
+static int waits_for_room(struct stage *s)
+{
+    (void)s;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    CHECK(fails(stage_connect_unix(fd, path), EAGAIN));
+    CHECK(stage_connect_unix(stream(), path) == 0);
+    return 0;
+}
+
+static void make_room(struct stage *s, pid_t pid)
+{
+    (void)s, (void)pid;
+    poll(NULL, 0, 50); /* so that it waits, most of the time: right in any case */
+    for (int i = 0; i < 3; i++)
+        close(accept(other_port, NULL, NULL));
+}
+
+static void a_full_local_listener_is_waited_for(void **state)
+{
+    struct stage *s = stage_of(state);
+    stage_path(s, "full", path);
+    stage_grant_unix(s, path, false, false);
+    int listener = stream(), first = stream(), second = stream();
+    assert_int_equal(stage_bind_unix(listener, path), 0);
+    assert_int_equal(listen(listener, 0), 0);
+    other_port = (uint16_t)listener;
+    assert_int_equal(stage_connect_unix(first, path), 0);
+    fcntl(second, F_SETFL, O_NONBLOCK);
+    (void)stage_connect_unix(second, path); /* whichever of them fills it */
+    fcntl(listener, F_SETFL, O_NONBLOCK);
+    assert_int_equal(stage_run(s, waits_for_room, make_room), 0);
+    close(first);
+    close(second);
+    close(listener);
+}
+
+/* --- local sockets ------------------------------------------------------------------------- */
+
+static int finds_what_is_granted(struct stage *s)
+{
+    char link[108], name[160];
+    CHECK(stage_connect_unix(stream(), path) == 0);
+    CHECK(stage_connect_unix(stream(), stage_path(s, "link", link)) == 0);
+    CHECK(fails(stage_connect_unix(stream(), other_path), EACCES));
+    CHECK(fails(stage_connect_unix(stream(), stage_path(s, "to-other", link)), EACCES));
+    CHECK(fails(stage_connect_unix(stream(), stage_path(s, "nothing", link)), ENOENT));
+    snprintf(name, sizeof(name), "/proc/self/root%s", other_path);
+    CHECK(stage_connect_unix(stream(), name) < 0);
+    CHECK(chdir(s->folder) == 0);
+    CHECK(stage_connect_unix(stream(), "open") == 0);
+    CHECK(stage_connect_unix(stream(), "./sub/../open") == 0);
+    CHECK(fails(stage_connect_unix(stream(), "other"), EACCES));
+    CHECK(fails(stage_connect_unix(stream(), ""), EINVAL));
+    CHECK(fails(stage_connect_unix(socket(AF_UNIX, SOCK_DGRAM, 0), "open"), EPROTOTYPE));
+    /* Abstract ones have no path, and nobody may have one chosen. */
+    struct sockaddr_un abstract = { .sun_family = AF_UNIX, .sun_path = "\0nt-notify" };
+    CHECK(fails(connect(stream(), (struct sockaddr *)&abstract, 12), EACCES));
+    CHECK(fails(bind(stream(), (struct sockaddr *)&abstract, 12), EACCES));
+    CHECK(fails(bind(stream(), (struct sockaddr *)&abstract, sizeof(sa_family_t)), EACCES));
+    return 0;
+}
+
+static void only_granted_paths_are_connected_to(void **state)
+{
+    struct stage *s = stage_of(state);
+    char link[108], target[128], grant[128];
+    int open = stage_listen_unix(stage_path(s, "open", path));
+    int other = stage_listen_unix(stage_path(s, "other", other_path));
+    assert_int_equal(mkdir(stage_path(s, "sub", link), 0700), 0);
+    assert_int_equal(symlink("open", stage_path(s, "link", link)), 0);
+    assert_int_equal(symlink(other_path, stage_path(s, "to-other", link)), 0);
+    stage_grant_unix(s, path, false, false);
+    assert_int_equal(stage_run(s, finds_what_is_granted, NULL), 0);
+    snprintf(target, sizeof(target), "unix:%s", other_path);
+    snprintf(grant, sizeof(grant), "--allow-unix-socket %s", other_path);
+    assert_int_equal(stage_denied(s, "unix-connect", target, grant), 3);
+    assert_int_equal(stage_denied(s, "unix-connect", "unix:@nt-notify", ""), 1);
+    close(open);
+    close(other);
+}
+
+static int stays_in_the_folder(struct stage *s)
+{
+    char name[108];
+    CHECK(stage_connect_unix(stream(), path) == 0);
+    CHECK(fails(stage_connect_unix(stream(), other_path), EACCES));
+    CHECK(fails(stage_bind_unix(stream(), stage_path(s, "in/mine", name)), EACCES));
+    return 0;
+}
+
+static void a_granted_folder_is_not_what_lies_deeper(void **state)
+{
+    struct stage *s = stage_of(state);
+    char name[108];
+    assert_int_equal(mkdir(stage_path(s, "in", name), 0700), 0);
+    stage_grant_unix(s, name, false, true);
+    assert_int_equal(mkdir(stage_path(s, "in/deeper", name), 0700), 0);
+    int open = stage_listen_unix(stage_path(s, "in/open", path));
+    int other = stage_listen_unix(stage_path(s, "in/deeper/other", other_path));
+    assert_int_equal(stage_run(s, stays_in_the_folder, NULL), 0);
+    close(open);
+    close(other);
+}
+
+static int follows_an_open_network(struct stage *s)
+{
+    char name[108];
+    CHECK(stage_connect_unix(stream(), path) == 0);
+    CHECK(fails(stage_connect_unix(stream(), other_path), EACCES));
+    CHECK(stage_bind_unix(stream(), stage_path(s, "in/mine", name)) == 0);
+    CHECK(fails(stage_bind_unix(stream(), stage_path(s, "mine", name)), EACCES));
+    return 0;
+}
+
+static int needs_a_grant_of_its_own(struct stage *s)
+{
+    char name[108];
+    CHECK(fails(stage_connect_unix(stream(), path), EACCES));
+    CHECK(fails(stage_bind_unix(stream(), stage_path(s, "in/new", name)), EACCES));
+    return 0;
+}
+
+static void with_an_open_network_writing_there_is_enough(void **state)
+{
+    struct stage *s = stage_of(state);
+    char name[108];
+    assert_int_equal(mkdir(stage_path(s, "in", name), 0700), 0);
+    stage_grant_write(s, name);
+    s->policy.network = POLICY_NET_OPEN;
+    int open = stage_listen_unix(stage_path(s, "in/open", path));
+    int other = stage_listen_unix(stage_path(s, "other", other_path));
+    assert_int_equal(stage_run(s, follows_an_open_network, NULL), 0);
+    s->policy.network = POLICY_NET_BLOCKED;
+    assert_int_equal(stage_run(s, needs_a_grant_of_its_own, NULL), 0);
+    char target[128];
+    snprintf(target, sizeof(target), "unix:%s", path);
+    snprintf(text, sizeof(text), "--allow-unix-socket %s", path);
+    assert_int_equal(stage_denied(s, "unix-connect", target, text), 1);
+    close(open);
+    close(other);
+}
+
+static int binds(struct stage *s)
+{
+    char name[108];
+    struct stat st;
+    struct sockaddr_un at = { 0 };
+    socklen_t size = sizeof(at);
+    umask(027);
+    int listener = stream();
+    CHECK(stage_bind_unix(listener, stage_path(s, "in/mine", path)) == 0);
+    CHECK(stat(path, &st) == 0 && S_ISSOCK(st.st_mode) && (st.st_mode & 0777) == 0750);
+    CHECK(getsockname(listener, (struct sockaddr *)&at, &size) == 0);
+    CHECK(strcmp(at.sun_path, path) == 0); /* not as the supervisor called it */
+    CHECK(size == offsetof(struct sockaddr_un, sun_path) + strlen(path) + 1);
+    CHECK(listen(listener, 4) == 0);
+    CHECK(stage_connect_unix(stream(), path) == 0);
+    int client = accept(listener, NULL, NULL);
+    size = sizeof(at);
+    memset(&at, 0, sizeof(at));
+    CHECK(getsockname(client, (struct sockaddr *)&at, &size) == 0);
+    CHECK(strcmp(at.sun_path, path) == 0);
+    size = 5; /* cut, the whole size told */
+    CHECK(getsockname(client, (struct sockaddr *)&at, &size) == 0 && size > 5);
+    CHECK(fails(stage_bind_unix(stream(), path), EADDRINUSE));
+    CHECK(fails(stage_bind_unix(stream(), stage_path(s, "in/dangling", name)), EADDRINUSE));
+    CHECK(access(stage_path(s, "out", name), F_OK) < 0); /* where that link leads */
+    CHECK(fails(stage_bind_unix(stream(), stage_path(s, "outside", name)), EACCES));
+    CHECK(fails(stage_bind_unix(stream(), stage_path(s, "in/../outside", name)), EACCES));
+    CHECK(fails(stage_bind_unix(stream(), stage_path(s, "in/none/x", name)), ENOENT));
+    CHECK(fails(stage_bind_unix(stream(), stage_path(s, "in/sub/deep", name)), EACCES));
+    CHECK(chdir(stage_path(s, "in", name)) == 0);
+    CHECK(stage_bind_unix(stream(), "here") == 0 && access("here", F_OK) == 0);
+    CHECK(stage_bind_unix(stream(), "./sub/../there") == 0 && access("there", F_OK) == 0);
+    return 0;
+}
+
+static void sockets_are_made_in_granted_folders_only(void **state)
+{
+    struct stage *s = stage_of(state);
+    char name[108], out[108], target[128];
+    assert_int_equal(mkdir(stage_path(s, "in", name), 0755), 0);
+    stage_grant_unix(s, name, true, true);
+    assert_int_equal(mkdir(stage_path(s, "in/sub", name), 0755), 0);
+    assert_int_equal(symlink(stage_path(s, "out", out), stage_path(s, "in/dangling", name)), 0);
+    assert_int_equal(stage_run(s, binds, NULL), 0);
+    snprintf(target, sizeof(target), "unix:%s", stage_path(s, "outside", name));
+    snprintf(text, sizeof(text), "--allow-unix-socket-bind %s", name);
+    assert_int_equal(stage_denied(s, "unix-bind", target, text), 2);
+    assert_int_not_equal(access(name, F_OK), 0);
+}
+
+/* --- datagrams ----------------------------------------------------------------------------- */
+
+static ssize_t send_to(int fd, const char *name, const char *bytes)
+{
+    struct sockaddr_un to = { .sun_family = AF_UNIX };
+    memcpy(to.sun_path, name, strlen(name) + 1);
+    return sendto(fd, bytes, strlen(bytes), 0, (struct sockaddr *)&to, sizeof(to));
+}
+
+static int sends(struct stage *s)
+{
+    (void)s;
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    CHECK(send_to(fd, path, "one") == 3);
+    CHECK(fails((int)send_to(fd, other_path, "no"), EACCES));
+    CHECK(stage_connect_unix(fd, path) == 0);
+    CHECK(send(fd, "two", 3, 0) == 3);
+    CHECK(fails((int)send_to(fd, other_path, "no"), EACCES)); /* past the connection */
+
+    /* A descriptor goes with a message of two parts. */
+    int ends[2];
+    CHECK(pipe(ends) == 0);
+    struct sockaddr_un to = { .sun_family = AF_UNIX };
+    memcpy(to.sun_path, path, strlen(path) + 1);
+    struct iovec parts[2] = { { .iov_base = "th", .iov_len = 2 },
+                              { .iov_base = "ree", .iov_len = 3 } };
+    union {
+        struct cmsghdr head;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = { .head = { .cmsg_len = CMSG_LEN(sizeof(int)),
+                            .cmsg_level = SOL_SOCKET,
+                            .cmsg_type = SCM_RIGHTS } };
+    memcpy(CMSG_DATA(&control.head), &ends[1], sizeof(int));
+    struct msghdr head = { .msg_name = &to,
+                           .msg_namelen = sizeof(to),
+                           .msg_iov = parts,
+                           .msg_iovlen = 2,
+                           .msg_control = &control,
+                           .msg_controllen = sizeof(control) };
+    CHECK(sendmsg(fd, &head, 0) == 5);
+    int closed = -1;
+    memcpy(CMSG_DATA(&control.head), &closed, sizeof(int));
+    CHECK(fails((int)sendmsg(fd, &head, 0), EBADF));
+    head.msg_iov = (void *)8;
+    CHECK(fails((int)sendmsg(fd, &head, 0), EFAULT));
+
+    struct mmsghdr many[2] = { { .msg_hdr = { .msg_name = &to,
+                                              .msg_namelen = sizeof(to),
+                                              .msg_iov = parts,
+                                              .msg_iovlen = 1 } } };
+    many[1] = many[0];
+    struct sockaddr_un no = { .sun_family = AF_UNIX };
+    memcpy(no.sun_path, other_path, strlen(other_path) + 1);
+    CHECK(sendmmsg(fd, many, 2, 0) == 2 && many[0].msg_len == 2 && many[1].msg_len == 2);
+    many[1].msg_hdr.msg_name = &no;
+    CHECK(sendmmsg(fd, many, 2, 0) == 1);
+
+    /* Streams go through it too: all of it, also when the other end is slow. */
+    static char big[300000];
+    memset(big, 'b', sizeof(big));
+    int pair[2];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    pid_t reader = fork();
+    if (reader == 0) {
+        close(pair[0]);
+        size_t got = 0;
+        for (ssize_t n; (n = read(pair[1], big, 4096)) > 0;)
+            got += (size_t)n;
+        _exit(got != sizeof(big));
+    }
+    close(pair[1]);
+    struct iovec part = { .iov_base = big, .iov_len = sizeof(big) };
+    struct msghdr plain = { .msg_iov = &part, .msg_iovlen = 1 };
+    while (part.iov_len) {
+        ssize_t n = sendmsg(pair[0], &plain, 0);
+        CHECK(n > 0);
+        part.iov_base = (char *)part.iov_base + n;
+        part.iov_len -= (size_t)n;
+    }
+    close(pair[0]);
+    int status;
+    CHECK(waitpid(reader, &status, 0) == reader && status == 0);
+
+    /* A broken one still raises the signal, unless it is asked not to. */
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    close(pair[1]);
+    signal(SIGPIPE, on_signal);
+    part = (struct iovec){ .iov_base = big, .iov_len = 1 };
+    was_signalled = 0;
+    CHECK(fails((int)sendmsg(pair[0], &plain, MSG_NOSIGNAL), EPIPE) && !was_signalled);
+    CHECK(fails((int)sendmsg(pair[0], &plain, 0), EPIPE) && was_signalled);
+    return 0;
+}
+
+static void take_datagrams(struct stage *s, pid_t pid)
+{
+    (void)s, (void)pid;
+}
+
+static void datagrams_go_to_granted_sockets_only(void **state)
+{
+    struct stage *s = stage_of(state);
+    char bytes[16], control[CMSG_SPACE(sizeof(int))];
+    int open = stage_datagram_unix(stage_path(s, "open", path));
+    int other = stage_datagram_unix(stage_path(s, "other", other_path));
+    stage_grant_unix(s, path, false, false);
+    assert_int_equal(stage_run(s, sends, take_datagrams), 0);
+    static const char *const expected[] = { "one", "two", "three", "th", "th", "th" };
+    fcntl(open, F_SETFL, O_NONBLOCK);
+    fcntl(other, F_SETFL, O_NONBLOCK);
+    for (size_t i = 0; i < 6; i++) {
+        struct iovec part = { .iov_base = bytes, .iov_len = sizeof(bytes) };
+        struct msghdr head = { .msg_iov = &part,
+                               .msg_iovlen = 1,
+                               .msg_control = control,
+                               .msg_controllen = sizeof(control) };
+        ssize_t n = recvmsg(open, &head, 0);
+        assert_int_equal(n, strlen(expected[i]));
+        assert_memory_equal(bytes, expected[i], (size_t)n);
+        assert_int_equal(head.msg_controllen != 0, i == 2);
+        if (i != 2)
+            continue;
+        int fd;
+        struct stat st;
+        memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&head)), sizeof(fd));
+        assert_int_equal(fstat(fd, &st), 0);
+        assert_true(S_ISFIFO(st.st_mode));
+        close(fd);
+    }
+    assert_true(fails((int)recv(open, bytes, 1, 0), EAGAIN));
+    assert_true(fails((int)recv(other, bytes, 1, 0), EAGAIN));
+    close(open);
+    close(other);
+}
+
+/* --- the end ------------------------------------------------------------------------------- */
+
+static int ends_badly(struct stage *s)
+{
+    (void)s;
+    for (int i = 0; i < 20; i++)
+        if (fork() == 0)
+            _exit(stage_connect_tcp(tcp(), "127.0.0.1", port) == 0);
+    alarm(0);
+    kill(getpid(), SIGKILL);
+    return 0;
+}
+
+/* The supervisor ends although programs wait for it, and they although it has ended. */
+static void the_supervisor_ends_while_programs_wait(void **state)
+{
+    struct stage *s = stage_of(state);
+    int clients[8];
+    int listener = full_listener(clients);
+    s->policy.network = POLICY_NET_OPEN;
+    assert_int_equal(stage_run(s, ends_badly, NULL), 128 + SIGKILL);
+    for (int i = 0; i < 8; i++)
+        close(clients[i]);
+    close(listener);
+}
+
+#define MANY 3000
+
+static int connects_often(struct stage *s)
+{
+    (void)s;
+    for (int i = 0; i < MANY; i++) {
+        int fd = stream();
+        CHECK(stage_connect_unix(fd, path) == 0);
+        close(fd);
+    }
+    return 0;
+}
+
+static void accept_many(struct stage *s, pid_t pid)
+{
+    (void)s, (void)pid;
+    for (int i = 0; i < MANY; i++)
+        close(accept(other_port, NULL, NULL));
+}
+
+static void many_connections_are_answered(void **state)
+{
+    struct stage *s = stage_of(state);
+    int listener = stage_listen_unix(stage_path(s, "open", path));
+    other_port = (uint16_t)listener;
+    stage_grant_unix(s, path, false, false);
+    assert_int_equal(stage_run(s, connects_often, accept_many), 0);
+    close(listener);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, stage_setup, stage_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(an_open_network_is_open),
+        TEST(a_blocked_network_is_closed_at_once_and_noted),
+        TEST(open_ports_of_this_machine_can_be_reached),
+        TEST(also_from_a_network_of_its_own),
+        TEST(ports_to_listen_on_can_be_reached_from_outside),
+        TEST(also_those_of_a_network_of_its_own),
+        TEST(a_connection_that_waits_holds_up_nobody),
+        TEST(a_full_local_listener_is_waited_for),
+        TEST(only_granted_paths_are_connected_to),
+        TEST(a_granted_folder_is_not_what_lies_deeper),
+        TEST(with_an_open_network_writing_there_is_enough),
+        TEST(sockets_are_made_in_granted_folders_only),
+        TEST(datagrams_go_to_granted_sockets_only),
+        TEST(the_supervisor_ends_while_programs_wait),
+        TEST(many_connections_are_answered),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
