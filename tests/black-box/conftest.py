@@ -135,13 +135,22 @@ class Nanoterm:
 
     def end(self):
         """Removes every workspace, ends the server and checks that nothing of this home is left."""
-        pid = self.server_pid()
-        if pid:
-            for row in self("--json", "ws", "list").json:
+        if self.made or self.server_pid():
+            listed = self("--json", "ws", "list")
+            for row in listed.json if listed.status == 0 else []:
                 self("ws", "rm", row["id"])
-            os.kill(pid, signal.SIGTERM)
-            wait_until(lambda: not is_alive(pid), 20, f"the server {pid} to end")
-        assert leftovers(self.home, self.made) == []
+        # One that has left for want of work may have been followed by another.
+        while pid := self.server_pid():
+            try:
+                os.kill(pid, signal.SIGTERM)
+            except ProcessLookupError:
+                continue
+            wait_until(lambda: not is_alive(pid), 60, f"the server {pid} to end")
+        try:
+            wait_until(lambda: leftovers(self.home, self.made) == [], 20, "what is left to go")
+        except AssertionError:
+            assert leftovers(self.home, self.made) == []
+            raise
 
 
 def is_alive(pid):

@@ -162,15 +162,17 @@ def test_the_end_of_its_time_removes_or_stops(fresh):
     nanoterm = fresh()
     nanoterm.ok("ws", "list")
     for action, status in (("destroy", None), ("hibernate", "stopped")):
-        code, made = nanoterm.api("POST", "/v1/sandboxes", {"timeout_ms": 1500, "timeout_action": action})
+        code, made = nanoterm.api("POST", "/v1/sandboxes", {"timeout_ms": 600000, "timeout_action": action})
         assert code == 201, made
         ws = made["id"]
         nanoterm.made.append(ws)
         nanoterm.ok("files", "write", ws, "/workspace/kept", input=b"kept")
         guest = guest_of(nanoterm, ws)
-        wait_until(lambda: not is_alive(guest), 10, "the guest to end")
-        wait_until(lambda: (row_of(nanoterm, ws) or {}).get("status") == status, 10, f"{ws} to become {status}")
-        wait_until(lambda: cgroups_of([ws]) == [], 5, "its cgroups to go")
+        code, answer = nanoterm.api("POST", f"/v1/sandboxes/{ws}/timeout", {"timeout_ms": 1000, "timeout_action": action})
+        assert code == 200, answer
+        wait_until(lambda: not is_alive(guest), 60, "the guest to end")
+        wait_until(lambda: (row_of(nanoterm, ws) or {}).get("status") == status, 60, f"{ws} to become {status}")
+        wait_until(lambda: cgroups_of([ws]) == [], 60, "its cgroups to go")
         if status:
             nanoterm.ok("ws", "start", ws)
             assert nanoterm.ok("exec", ws, "--", "cat", "/workspace/kept").stdout == b"kept"

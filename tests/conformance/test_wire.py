@@ -245,21 +245,22 @@ def test_a_port_is_reached_and_waited_for(server, sandbox):
     assert status == 403 and error["code"] == "forbidden"  # a client from elsewhere opens nothing to the world
 
 
-def test_the_state_is_told_at_each_change(server, sandbox):
-    with connect(server.url.replace("http", "ws") + f"/v1/sandboxes/{sandbox.id}/state",
+def test_the_state_is_told_at_each_change(server):
+    id = server.json("POST", "/v1/sandboxes", {})[1]["id"]
+    with connect(server.url.replace("http", "ws") + f"/v1/sandboxes/{id}/state",
                  additional_headers={"Authorization": f"Bearer {server.key}"}, compression=None, proxy=None) as ws:
         def told():
             message = json.loads(ws.recv(timeout=60))
-            assert set(message) == {"type", "id", "status"} and (message["type"], message["id"]) == ("state", sandbox.id)
+            assert set(message) == {"type", "id", "status"} and (message["type"], message["id"]) == ("state", id)
             return message["status"]
 
         assert told() == "running"
         ws.send("what a client says is dropped")
-        sandbox.hibernate()
+        assert server.json("POST", f"/v1/sandboxes/{id}/hibernate", {})[0] == 200
         assert told() == "paused"
-        assert server.call("POST", f"/v1/sandboxes/{sandbox.id}/start")[0] == 200
+        assert server.json("POST", f"/v1/sandboxes/{id}/start", {})[0] == 200
         assert told() == "running"
-        sandbox.destroy()
+        assert server.json("DELETE", f"/v1/sandboxes/{id}")[0] == 200
         assert told() == "destroyed"
         with pytest.raises(ConnectionClosedOK):
             ws.recv(timeout=60)

@@ -6,4 +6,7 @@ nt_add_unit_test(enforce_denials LIBRARIES nt_explain)
 nt_add_unit_test(enforce_namespaces LIBRARIES nt_enforce)
 nt_add_unit_test(enforce_filter LIBRARIES nt_enforce)
 nt_add_unit_test(enforce_policy LIBRARIES nt_policy)
+nt_add_unit_test(enforce_endpoint LIBRARIES nt_enforce_proxy)
+# A resolver of the test's own: names that change their meaning.
+nt_add_unit_test(enforce_proxy SOURCES enforce_proxy_stage.c LIBRARIES nt_enforce_proxy -Wl,--wrap=getaddrinfo)
 nt_add_unit_test(enforce_notify SOURCES enforce_notify_stage.c LIBRARIES nt_notify)

@@ -238,11 +238,17 @@ bool test_loop_run(struct nt_loop *loop, const bool *until, int64_t ms)
     return until && *until;
 }
 
-void test_loop_free(struct nt_loop *loop)
+void test_loop_settle(struct nt_loop *loop)
 {
     struct loop *l = (struct loop *)loop;
     while (l->workers > 0)
         turn(l, 1000);
+}
+
+void test_loop_free(struct nt_loop *loop)
+{
+    struct loop *l = (struct loop *)loop;
+    test_loop_settle(loop);
     for (int i = 0; i < MAX; i++)
         if (l->timers[i] || l->watches[i]) {
             fprintf(stderr, "a timer or a watch was left\n");

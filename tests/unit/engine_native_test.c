@@ -406,7 +406,7 @@ static void closing_ends_calls_and_the_next_engine_finds_what_is_there(void **st
         test_loop_run(f.loop, &created.done, delay_ms);
         fixture_close(&f);
         assert_true(created.done);
-        test_loop_run(f.loop, NULL, 30); /* its worker comes back */
+        test_loop_settle(f.loop); /* its worker comes back */
         fixture_open(&f);
         fixture_call(&f, 'i', ID, &o);
         must(&o);

@@ -54,4 +54,10 @@ struct proxy_ops {
 int proxy_environment(const struct policy *policy, uint16_t port, const char *token,
                       struct policy_texts *ret, struct nt_error *reterr);
 
+/* Names of variables that hold a credential here (env://): they are taken out of the program's
+ * environment, unless one of the same name is set for it. The names are borrowed from the policy;
+ * ret->at is malloc'ed. In the plugin itself. */
+int proxy_secret_names(const struct policy *policy, struct policy_texts *ret,
+                       struct nt_error *reterr);
+
 #endif

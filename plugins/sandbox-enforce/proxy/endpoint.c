@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* endpoint.c - normalises the path of a request and compares it with rules. What cannot be
+ * understood in one way only is refused instead of being resolved. */
+#include "plugins/sandbox-enforce/proxy/endpoint.h"
+
+#include <string.h>
+#include <strings.h>
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+static int hex_pair(const char *at)
+{
+    int high = hex_digit(at[0]);
+    int low = high < 0 ? -1 : hex_digit(at[1]);
+    return low < 0 ? -1 : high * 16 + low;
+}
+
+static bool is_unreserved(int c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
+           || (c && strchr("-._~", c));
+}
+
+/* One segment of the decoded path. */
+static const char *check_segment(const char *at, size_t size, bool is_strict)
+{
+    size_t dots = 0;
+    while (dots < size && at[dots] == '.')
+        dots++;
+    if (dots == 1 || dots == 2) {
+        if (dots == size)
+            return "a dot segment";
+        if (is_strict && at[dots] == ';') /* some servers drop parameters, then resolve */
+            return "a dot segment with parameters";
+    }
+    return NULL;
+}
+
+static const char *check_segments(const char *plain, bool is_strict)
+{
+    while (*plain == '/') {
+        size_t size = strcspn(++plain, "/");
+        const char *why = check_segment(plain, size, is_strict);
+        if (why)
+            return why;
+        plain += size;
+    }
+    return NULL;
+}
+
+/* An escape: *ret_char is what it stands for. */
+static const char *check_escape(const char *at, bool is_strict, int *ret_char)
+{
+    int c = hex_pair(at + 1);
+    *ret_char = c;
+    if (c < 0)
+        return "a broken escape";
+    if (c < 0x20 || c == 0x7f)
+        return "an encoded control character";
+    if (is_strict && (c == '/' || c == '\\'))
+        return "an encoded slash";
+    if (is_strict && c == '%' && at[3] && hex_pair(at + 3) >= 0)
+        return "an escape of an escape";
+    return NULL;
+}
+
+const char *endpoint_path(const char *target, bool is_strict, struct nt_buf *ret_plain,
+                          struct nt_buf *ret_wire)
+{
+    size_t begin = ret_plain->size;
+    char last = '\0';
+    if (target[0] != '/')
+        return "not a path";
+    for (const char *at = target; *at && *at != '?' && *at != '#'; at++) {
+        if ((unsigned char)*at <= 0x20 || *at == 0x7f || *at == '\\')
+            return "a character that is not allowed";
+        if (*at != '%') {
+            if (is_strict && *at == '/' && last == '/')
+                continue;
+            nt_buf_add_char(ret_plain, *at);
+            nt_buf_add_char(ret_wire, *at);
+            last = *at;
+            continue;
+        }
+        int c = 0;
+        const char *why = check_escape(at, is_strict, &c);
+        if (why)
+            return why;
+        if (is_unreserved(c))
+            nt_buf_add_char(ret_wire, (char)c);
+        else
+            nt_buf_addf(ret_wire, "%%%02X", (unsigned)c);
+        nt_buf_add_char(ret_plain, (char)c);
+        last = '\0';
+        at += 2;
+    }
+    if (!nt_buf_ok(ret_plain) || !nt_buf_ok(ret_wire))
+        return "too long";
+    return check_segments(nt_buf_text(ret_plain) + begin, is_strict);
+}
+
+/* --- rules --------------------------------------------------------------------------------- */
+
+/* Text against a pattern with "*", within one segment. One step back is enough: what a later star
+ * matches need never be given to an earlier one. */
+static bool segment_matches(const char *pattern, size_t pattern_size, const char *text, size_t size)
+{
+    size_t p = 0, t = 0, star = SIZE_MAX, mark = 0;
+    while (t < size) {
+        if (p < pattern_size && pattern[p] == '*') {
+            star = p++;
+            mark = t;
+        } else if (p < pattern_size && pattern[p] == text[t]) {
+            p++;
+            t++;
+        } else if (star != SIZE_MAX) {
+            p = star + 1;
+            t = ++mark;
+        } else {
+            return false;
+        }
+    }
+    while (p < pattern_size && pattern[p] == '*')
+        p++;
+    return p == pattern_size;
+}
+
+/* Both at a slash or at their end; one slash at the very end counts for nothing. */
+static bool is_end(const char *at)
+{
+    return !at[0] || (at[0] == '/' && !at[1]);
+}
+
+static size_t segment(const char *at)
+{
+    return strcspn(at + 1, "/");
+}
+
+static bool path_meets(const char *pattern, const char *path)
+{
+    const char *deep = NULL, *mark = NULL;
+    while (!is_end(path)) {
+        size_t p = is_end(pattern) ? 0 : segment(pattern), t = segment(path);
+        if (p == 2 && pattern[1] == '*' && pattern[2] == '*') {
+            deep = pattern + 1 + p;
+            pattern = deep;
+            mark = path;
+        } else if (!is_end(pattern) && segment_matches(pattern + 1, p, path + 1, t)) {
+            pattern += 1 + p;
+            path += 1 + t;
+        } else if (deep) {
+            mark += 1 + segment(mark);
+            path = mark;
+            pattern = deep;
+        } else {
+            return false;
+        }
+    }
+    while (!is_end(pattern) && segment(pattern) == 2 && pattern[1] == '*' && pattern[2] == '*')
+        pattern += 3;
+    return is_end(pattern);
+}
+
+bool endpoint_allows(const struct policy_endpoint *rules, size_t count, const char *method,
+                     const char *plain)
+{
+    for (size_t i = 0; i < count; i++)
+        if ((strcmp(rules[i].method, "*") == 0 || strcasecmp(rules[i].method, method) == 0)
+            && rules[i].path[0] == '/' && path_meets(rules[i].path, plain))
+            return true;
+    return count == 0;
+}

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* inject.c - takes the phantom token out of a routed request and puts the credential in: header,
+ * path, query or user name and password; and keeps it out of the answer's headers. */
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "plugins/sandbox-enforce/proxy/endpoint.h"
+#include "plugins/sandbox-enforce/proxy/visit.h"
+#include "sdk/cleanup.h"
+
+enum { TOKEN = PROXY_TOKEN_SIZE - 1 };
+
+static const char *header_of(const struct policy_route *r)
+{
+    return r->inject == POLICY_IN_BASIC || !r->header ? "Authorization" : r->header;
+}
+
+static const char *format_of(const struct policy_route *r)
+{
+    if (r->format)
+        return r->format;
+    return strcasecmp(header_of(r), "Authorization") == 0 ? "Bearer {}" : "{}";
+}
+
+/* --- finding the token --------------------------------------------------------------------- */
+
+/* "/bot{}/": where the token stands in PATH; NULL: it does not. */
+static const char *find_in_path(const struct visit *v, const char *path)
+{
+    const char *pattern = v->route->policy->path_pattern;
+    const char *hole = pattern ? strstr(pattern, "{}") : NULL;
+    if (!hole)
+        return NULL;
+    size_t before = (size_t)(hole - pattern), after = strlen(hole + 2);
+    size_t size = strcspn(path, "?");
+    for (size_t at = 0; at + before + TOKEN + after <= size; at++) {
+        const char *token = path + at + before;
+        if (strncmp(path + at, pattern, before) == 0 && strncmp(token + TOKEN, hole + 2, after) == 0
+            && token_is(v->proxy, token, TOKEN))
+            return token;
+    }
+    return NULL;
+}
+
+/* The next "name=value" of a query; false: no more. */
+static bool next_pair(const char **at, const char **ret, size_t *ret_size)
+{
+    if (!**at)
+        return false;
+    *ret = *at;
+    *ret_size = strcspn(*at, "&");
+    *at += *ret_size + ((*at)[*ret_size] == '&');
+    return true;
+}
+
+static bool is_pair_of(const char *pair, size_t size, const char *name)
+{
+    size_t length = strlen(name);
+    size_t mine = strcspn(pair, "=&");
+    return mine <= size && mine == length && strncasecmp(pair, name, length) == 0;
+}
+
+static bool query_has_token(const struct visit *v, const char *path)
+{
+    const char *at = path + strcspn(path, "?"), *pair;
+    const char *name = v->route->policy->query_name;
+    size_t size;
+    bool has = false;
+    if (!name || !*at)
+        return false;
+    at++;
+    while (next_pair(&at, &pair, &size))
+        if (is_pair_of(pair, size, name)) {
+            size_t skip = strlen(name) + 1;
+            has = size >= skip && token_is(v->proxy, pair + skip, size - skip);
+        }
+    return has;
+}
+
+bool inject_has_token(const struct visit *v, const char *path)
+{
+    const struct policy_route *r = v->route->policy;
+    const char *authorization = net_request_header(v->req, "authorization");
+    switch (r->inject) {
+    case POLICY_IN_PATH:
+        return find_in_path(v, path) != NULL;
+    case POLICY_IN_QUERY:
+        return query_has_token(v, path);
+    case POLICY_IN_BASIC:
+        return token_in_authorization(v->proxy, authorization);
+    case POLICY_IN_HEADER:
+        break;
+    }
+    return token_in_header(v->proxy, net_request_header(v->req, header_of(r)), format_of(r))
+           || token_in_authorization(v->proxy, authorization);
+}
+
+/* --- the request that goes on -------------------------------------------------------------- */
+
+/* Percent-encodes all that would end a segment of a path. */
+static void add_path_part(struct nt_buf *b, const char *text)
+{
+    for (const char *c = text; *c; c++)
+        if ((*c >= '0' && *c <= '9') || (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z')
+            || strchr("-._~:@!$&'()*+,;=", *c))
+            nt_buf_add_char(b, *c);
+        else
+            nt_buf_add_url_bytes(b, c, 1);
+}
+
+static void add_formatted(struct nt_buf *b, const char *format, const char *value)
+{
+    const char *hole = strstr(format, "{}");
+    if (!hole) {
+        nt_buf_add(b, value);
+        return;
+    }
+    nt_buf_add_bytes(b, format, (size_t)(hole - format));
+    nt_buf_add(b, value);
+    nt_buf_add(b, hole + 2);
+}
+
+/* The whole path with the pattern around the token replaced. */
+static bool add_path(struct nt_buf *b, const struct visit *v, const char *wire)
+{
+    const struct policy_route *r = v->route->policy;
+    const char *token = find_in_path(v, wire);
+    if (!token)
+        return false;
+    const char *hole = strstr(r->path_pattern, "{}");
+    const char *replacement = r->path_replacement ? r->path_replacement : r->path_pattern;
+    const char *there = strstr(replacement, "{}");
+    nt_buf_add_bytes(b, wire, (size_t)(token - wire) - (size_t)(hole - r->path_pattern));
+    nt_buf_add_bytes(b, replacement, there ? (size_t)(there - replacement) : strlen(replacement));
+    if (there) {
+        add_path_part(b, v->route->secret.text);
+        nt_buf_add(b, there + 2);
+    }
+    nt_buf_add(b, token + TOKEN + strlen(hole + 2));
+    return true;
+}
+
+/* The query without the credential's name, and with the credential. */
+static void add_query(struct nt_buf *b, const struct visit *v, const char *query)
+{
+    const struct policy_route *r = v->route->policy;
+    const char *name = r->inject == POLICY_IN_QUERY ? r->query_name : NULL;
+    const char *pair;
+    size_t size;
+    char glue = '?';
+    if (!name) {
+        nt_buf_add(b, query);
+        return;
+    }
+    if (*query == '?')
+        query++;
+    while (next_pair(&query, &pair, &size))
+        if (!is_pair_of(pair, size, name)) {
+            nt_buf_add_char(b, glue);
+            nt_buf_add_bytes(b, pair, size);
+            glue = '&';
+        }
+    nt_buf_add_char(b, glue);
+    nt_buf_add_url_part(b, name);
+    nt_buf_add_char(b, '=');
+    nt_buf_add_url_part(b, v->route->secret.text);
+}
+
+static void add_basic(struct nt_buf *b, const struct visit *v)
+{
+    const struct secret *secret = &v->route->secret;
+    nt_auto(nt_buf_done) struct nt_buf pair = NT_BUF(2 * SECRET_MAX);
+    if (!strchr(secret->text, ':')) { /* a password alone: the name is the client's */
+        token_basic_user(net_request_header(v->req, "authorization"), &pair);
+        nt_buf_add_char(&pair, ':');
+    }
+    nt_buf_add(&pair, secret->text);
+    token_add_basic(b, nt_buf_text(&pair), pair.size);
+    if (pair.data)
+        explicit_bzero(pair.data, pair.size);
+}
+
+const char *inject(const struct visit *v, const char *path, struct injected *ret,
+                   uint32_t *ret_status)
+{
+    const struct policy_route *r = v->route->policy;
+    nt_auto(nt_buf_done) struct nt_buf plain = NT_BUF(2 * VISIT_HEAD_MAX);
+    nt_auto(nt_buf_done) struct nt_buf wire = NT_BUF(4 * VISIT_HEAD_MAX);
+    *ret_status = 400;
+    const char *why = endpoint_path(path, r->endpoint_count > 0, &plain, &wire);
+    if (why)
+        return why;
+    *ret_status = 403;
+    if (!endpoint_allows(r->endpoints, r->endpoint_count, net_request_method(v->req),
+                         nt_buf_text(&plain)))
+        return "not one of the route's endpoints";
+    *ret_status = 503;
+    if (r->key && !v->route->secret.text)
+        return "its credential could not be read";
+    *ret_status = 400;
+    nt_buf_add(&ret->target, v->route->base);
+    if (!r->key || r->inject != POLICY_IN_PATH)
+        nt_buf_add(&ret->target, nt_buf_text(&wire));
+    else if (!add_path(&ret->target, v, nt_buf_text(&wire)))
+        return "the token is not in the path";
+    if (r->key)
+        add_query(&ret->target, v, path + strcspn(path, "?"));
+    else
+        nt_buf_add(&ret->target, path + strcspn(path, "?"));
+    ret->has_header = r->key && (r->inject == POLICY_IN_HEADER || r->inject == POLICY_IN_BASIC);
+    if (ret->has_header && r->inject == POLICY_IN_BASIC)
+        add_basic(&ret->value, v);
+    else if (ret->has_header)
+        add_formatted(&ret->value, format_of(r), v->route->secret.text);
+    if (!nt_buf_ok(&ret->target) || !nt_buf_ok(&ret->value))
+        return "too long";
+    ret->header = (struct net_header){ header_of(r), nt_buf_text(&ret->value) };
+    return NULL;
+}
+
+void injected_done(struct injected *in)
+{
+    if (in->target.data)
+        explicit_bzero(in->target.data, in->target.size);
+    if (in->value.data)
+        explicit_bzero(in->value.data, in->value.size);
+    nt_buf_done(&in->target);
+    nt_buf_done(&in->value);
+}
+
+bool inject_keeps(const struct visit *v, const struct net_header *h)
+{
+    static const char *const dropped[] = { "authorization",  "proxy-authorization", "x-api-key",
+                                           "api-key",        "x-goog-api-key",      "x-auth-token",
+                                           "x-access-token", "private-token",       "forwarded",
+                                           "x-forwarded-for" };
+    const struct policy_route *r = v->route->policy;
+    if (r->key)
+        for (size_t i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++)
+            if (strcasecmp(h->name, dropped[i]) == 0)
+                return false;
+    if (r->key && strcasecmp(h->name, header_of(r)) == 0)
+        return false;
+    /* The token is for us alone. */
+    return !strstr(h->value, v->proxy->token);
+}
+
+/* --- the answer ---------------------------------------------------------------------------- */
+
+static char *replace(const char *text, const char *what, const char *with)
+{
+    struct nt_buf b = NT_BUF(512 * 1024);
+    const char *at;
+    while ((at = strstr(text, what))) {
+        nt_buf_add_bytes(&b, text, (size_t)(at - text));
+        nt_buf_add(&b, with);
+        text = at + strlen(what);
+    }
+    nt_buf_add(&b, text);
+    char *ret = nt_buf_take(&b);
+    nt_buf_done(&b);
+    return ret;
+}
+
+/* A redirect tells the address that was asked for, with the credential when it stood there. */
+bool inject_scrub(struct visit *v, struct net_header *h)
+{
+    const struct secret *secret = &v->route->secret;
+    nt_auto(nt_buf_done) struct nt_buf url = NT_BUF(4 * SECRET_MAX);
+    nt_auto(nt_buf_done) struct nt_buf part = NT_BUF(4 * SECRET_MAX);
+    if (!secret->text)
+        return true;
+    nt_buf_add_url_part(&url, secret->text);
+    add_path_part(&part, secret->text);
+    const char *const forms[] = { secret->text, nt_buf_text(&url), nt_buf_text(&part) };
+    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+        if (!strstr(h->value, forms[i]))
+            continue;
+        char *clean = v->scrubbed_count < VISIT_SCRUBBED_MAX
+                          ? replace(h->value, forms[i], v->proxy->token)
+                          : NULL;
+        if (!clean)
+            return false;
+        v->scrubbed[v->scrubbed_count++] = clean;
+        h->value = clean;
+    }
+    return true;
+}

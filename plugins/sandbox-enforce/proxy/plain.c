@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plain.c - "GET http://host/path": carried to the address that was checked. Which server is meant
+ * says the target alone; the Host header of the program counts for nothing. */
+#include <netinet/in.h>
+#include <string.h>
+
+#include "plugins/sandbox-enforce/proxy/visit.h"
+#include "sdk/cleanup.h"
+#include "sdk/error.h"
+
+static void on_failed(void *data, struct net_request *req, const struct nt_error *reason)
+{
+    struct visit *v = data;
+    v->is_answered = false;
+    visit_fail(v, reason);
+}
+
+static void on_forwarded(void *data, uint32_t answered)
+{
+    struct visit *v = data;
+    v->forward = NULL;
+    v->req = NULL;
+    visit_settle(v);
+}
+
+static void forward(struct visit *v, const struct net_address *to, const char *target)
+{
+    struct net_header headers[VISIT_HEADERS_MAX + 1];
+    struct nt_error error = NT_ERROR_INIT;
+    uint32_t count = visit_headers(v, headers, NULL);
+    headers[count++] = (struct net_header){ "Host", v->authority };
+    struct net_forward_options options = {
+        .to = *to,
+        .connect_ms = VISIT_CONNECT_MS,
+        .target = target,
+        .headers = headers,
+        .count = count,
+        .body_max = VISIT_BODY_MAX,
+        .failed = on_failed,
+        .done = on_forwarded,
+        .data = v,
+    };
+    if (net_forward_new(&v->proxy->uv, v->req, &options, &v->forward, &error) < 0)
+        visit_fail(v, &error);
+    else
+        v->is_answered = true; /* by the forward */
+}
+
+static const char *path_of(const struct visit *v)
+{
+    const char *target = net_request_target(v->req) + 7; /* behind http:// */
+    if (v->path)
+        return v->path;
+    return target + strcspn(target, "/?");
+}
+
+static void on_found(struct visit *v, const struct sockaddr_storage *addresses, uint32_t count)
+{
+    char host[INET6_ADDRSTRLEN];
+    struct nt_error error = NT_ERROR_INIT;
+    nt_auto(nt_buf_done) struct nt_buf target = NT_BUF(2 * VISIT_HEAD_MAX);
+    const char *path = path_of(v);
+    nt_buf_add(&target, path[0] == '/' ? "" : "/");
+    nt_buf_add(&target, path);
+    if (!nt_buf_ok(&target)
+        || uv_ip_name((const struct sockaddr *)&addresses[0], host, sizeof(host)) < 0) {
+        nt_fail(&error, NT_E_LIMIT, "the request is too long");
+        visit_fail(v, &error);
+        return;
+    }
+    struct net_address to = { .kind = NET_TCP, .port = v->to.port, .host = host };
+    forward(v, &to, nt_buf_text(&target));
+}
+
+static void begin_chained(struct visit *v)
+{
+    struct nt_error error = NT_ERROR_INIT;
+    struct net_address to;
+    char memory[VISIT_AUTHORITY_MAX + 16];
+    const char *prefix;
+    nt_auto(nt_buf_done) struct nt_buf url = NT_BUF(VISIT_AUTHORITY_MAX);
+    nt_auto(nt_buf_done) struct nt_buf target = NT_BUF(2 * VISIT_HEAD_MAX);
+    nt_buf_addf(&url, "http://%s", v->proxy->policy->upstream_proxy);
+    nt_buf_addf(&target, "http://%s%s", v->authority, path_of(v));
+    if (!nt_buf_ok(&target)
+        || net_parse_url(nt_buf_text(&url), memory, sizeof(memory), &to, &prefix, &error) < 0)
+        visit_fail(v, &error);
+    else
+        forward(v, &to, nt_buf_text(&target));
+}
+
+void plain_begin(struct visit *v)
+{
+    const char *path = path_of(v);
+    if (!visit_judge(v, path[0] == '/' ? path : "/"))
+        return;
+    if (net_request_length(v->req) > VISIT_BODY_MAX)
+        visit_refuse(v, 413, "the body is larger than 16 MiB", "");
+    else if (visit_is_chained(v))
+        begin_chained(v);
+    else
+        visit_look(v, on_found);
+}

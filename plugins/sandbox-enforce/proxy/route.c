@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* route.c - "/SERVICE/path": a request to the proxy itself, carried to the upstream of that service
+ * with the credential that the program does not have. */
+#include <netinet/in.h>
+#include <string.h>
+
+#include "plugins/sandbox-enforce/proxy/visit.h"
+#include "sdk/cleanup.h"
+#include "sdk/error.h"
+
+static void on_failed(void *data, struct net_request *req, const struct nt_error *reason)
+{
+    struct visit *v = data;
+    v->is_answered = false;
+    visit_fail(v, reason);
+}
+
+static void on_forwarded(void *data, uint32_t answered)
+{
+    struct visit *v = data;
+    v->forward = NULL;
+    v->req = NULL;
+    visit_settle(v);
+}
+
+static void on_bridge_failed(void *data, struct net_request *req, uint32_t status,
+                             const struct nt_error *reason)
+{
+    struct visit *v = data;
+    v->is_answered = false;
+    if (status)
+        visit_answer(v, status >= 400 ? status : 502, "the upstream refused the WebSocket");
+    else
+        visit_fail(v, reason);
+}
+
+static void on_bridged(void *data)
+{
+    struct visit *v = data;
+    v->bridge = NULL;
+    v->req = NULL;
+    visit_settle(v);
+}
+
+static bool scrub(void *data, struct net_header *h)
+{
+    return inject_scrub(data, h);
+}
+
+/* TO and, for http, its Host header. */
+static void carry(struct visit *v, const struct net_address *to)
+{
+    struct net_header headers[VISIT_HEADERS_MAX + 2];
+    struct nt_error error = NT_ERROR_INIT;
+    uint32_t status;
+    nt_auto(injected_done) struct injected in = { .target = NT_BUF(512 * 1024),
+                                                  .value = NT_BUF(4 * SECRET_MAX) };
+    const char *why = inject(v, v->path, &in, &status);
+    if (why) {
+        visit_refuse(v, status, why, "");
+        return;
+    }
+    uint32_t count = visit_headers(v, headers, inject_keeps);
+    headers[count++] = (struct net_header){ "Host", v->route->authority };
+    if (in.has_header)
+        headers[count++] = in.header;
+    v->is_answered = true;
+    if (net_request_is_websocket(v->req)) {
+        struct bridge_options options = { .to = *to,
+                                          .target = nt_buf_text(&in.target),
+                                          .headers = headers,
+                                          .count = count,
+                                          .failed = on_bridge_failed,
+                                          .done = on_bridged,
+                                          .data = v };
+        if (bridge_new(&v->proxy->uv, v->req, &options, &v->bridge, &error) < 0)
+            on_failed(v, v->req, &error);
+        return;
+    }
+    struct net_forward_options options = {
+        .to = *to,
+        .connect_ms = VISIT_CONNECT_MS,
+        .target = nt_buf_text(&in.target),
+        .headers = headers,
+        .count = count,
+        .body_max = VISIT_BODY_MAX,
+        .header = scrub,
+        .failed = on_failed,
+        .done = on_forwarded,
+        .data = v,
+    };
+    if (net_forward_new(&v->proxy->uv, v->req, &options, &v->forward, &error) < 0)
+        on_failed(v, v->req, &error);
+}
+
+static void on_found(struct visit *v, const struct sockaddr_storage *addresses, uint32_t count)
+{
+    char host[INET6_ADDRSTRLEN];
+    const struct sockaddr *first = (const struct sockaddr *)&addresses[0];
+    struct net_address to = v->route->to;
+    if (to.kind == NET_TCP && !address_is_loopback(first)) {
+        visit_refuse(v, 403, "credentials go in clear to this machine only", "");
+        return;
+    }
+    if (uv_ip_name(first, host, sizeof(host)) < 0) {
+        visit_answer(v, 502, "no address");
+        return;
+    }
+    if (to.kind == NET_TCP) {
+        to.host = host;
+    } else {
+        to.pinned = host;
+        to.proxy = "";
+    }
+    carry(v, &to);
+}
+
+static const struct route *find(const struct proxy *p, const char *name, size_t size)
+{
+    for (size_t i = 0; i < p->route_count; i++)
+        if (strlen(p->routes[i].policy->name) == size
+            && strncmp(p->routes[i].policy->name, name, size) == 0)
+            return &p->routes[i];
+    return NULL;
+}
+
+/* Token, method and endpoints, before any name is looked up. */
+static bool judge(struct visit *v)
+{
+    const struct route *r = v->route;
+    uint32_t status;
+    bool has_token =
+        r->policy->key
+            ? inject_has_token(v, v->path)
+            : token_in_authorization(v->proxy, net_request_header(v->req, "proxy-authorization"));
+    if (!has_token) {
+        visit_refuse(v, r->policy->key ? 401 : 407, "the session's token is missing or wrong", "");
+        return false;
+    }
+    /* Its answer is the request as it arrived there. */
+    if (strcmp(net_request_method(v->req), "TRACE") == 0) {
+        visit_refuse(v, 405, "TRACE would show the credential", "");
+        return false;
+    }
+    nt_auto(injected_done) struct injected tried = { .target = NT_BUF(512 * 1024),
+                                                     .value = NT_BUF(4 * SECRET_MAX) };
+    const char *why = inject(v, v->path, &tried, &status);
+    if (why) {
+        visit_refuse(v, status, why, "");
+        return false;
+    }
+    if (net_request_length(v->req) > VISIT_BODY_MAX) {
+        visit_refuse(v, 413, "the body is larger than 16 MiB", "");
+        return false;
+    }
+    return true;
+}
+
+void route_begin(struct visit *v)
+{
+    const char *name = net_request_target(v->req) + 1;
+    size_t size = strcspn(name, "/?");
+    nt_auto(nt_buf_done) struct nt_buf path = NT_BUF(2 * VISIT_HEAD_MAX);
+    nt_buf_add_bytes(&path, name, size < 64 ? size : 64);
+    nt_copy_text(v->authority, sizeof(v->authority), nt_buf_text(&path));
+    v->route = find(v->proxy, name, size);
+    if (!v->route) {
+        visit_refuse(v, 404, "no such route", "");
+        return;
+    }
+    nt_buf_reset(&path);
+    nt_buf_addf(&path, "%s%s", name[size] == '/' ? "" : "/", name + size);
+    v->path = nt_buf_take(&path);
+    v->to = v->route->to;
+    if (!v->path) {
+        visit_answer(v, 400, "too long");
+        return;
+    }
+    if (!judge(v))
+        return;
+    v->is_loopback_named = v->to.kind == NET_TCP;
+    if (v->to.kind == NET_HTTPS && visit_is_chained(v)) {
+        struct net_address to = v->route->to;
+        to.proxy = v->proxy->policy->upstream_proxy;
+        carry(v, &to);
+        return;
+    }
+    visit_look(v, on_found);
+}

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* visit.c - one request of the program: what kind it is, and the checks that all kinds share, in
+ * their order: token, denied addresses, allow-list, routes, the addresses of the name. */
+#include "plugins/sandbox-enforce/proxy/visit.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "plugins/sandbox-enforce/proxy/endpoint.h"
+#include "sdk/cleanup.h"
+#include "sdk/error.h"
+
+void visit_settle(struct visit *v)
+{
+    if (v->req || v->tunnel || v->forward || v->bridge)
+        return;
+    net_lookup_cancel(v->lookup);
+    net_dial_cancel(v->dial);
+    chain_cancel(v->chain);
+    if (v->fd >= 0)
+        close(v->fd);
+    for (uint32_t i = 0; i < v->scrubbed_count; i++)
+        free(v->scrubbed[i]);
+    free(v->path);
+    if (v->prev)
+        v->prev->next = v->next;
+    else
+        v->proxy->visits = v->next;
+    if (v->next)
+        v->next->prev = v->prev;
+    free(v);
+}
+
+void visit_cancel(struct visit *v)
+{
+    net_lookup_cancel(nt_take(v->lookup));
+    net_dial_cancel(nt_take(v->dial));
+    chain_cancel(nt_take(v->chain));
+    net_tunnel_close(v->tunnel);
+    net_forward_cancel(v->forward);
+    bridge_cancel(v->bridge);
+}
+
+/* --- answers ------------------------------------------------------------------------------- */
+
+void visit_answer(struct visit *v, uint32_t status, const char *text)
+{
+    struct net_header headers[] = {
+        { "Content-Type", "text/plain; charset=utf-8" },
+        { "Proxy-Authenticate", "Basic realm=\"sandbox\"" },
+    };
+    nt_auto(nt_buf_done) struct nt_buf body = NT_BUF(2048);
+    if (!v->req || v->is_answered)
+        return;
+    v->is_answered = true;
+    nt_buf_addf(&body, "sandbox: %s\n", text);
+    net_respond(v->req, status, headers, status == 407 ? 2 : 1,
+                (struct nt_bytes){ nt_buf_text(&body), body.size });
+}
+
+void visit_refuse(struct visit *v, uint32_t status, const char *rule, const char *grant)
+{
+    nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(1024);
+    struct denial denial = {
+        .source = DENIAL_NOTIFIED,
+        .act = v->act,
+        .target = v->authority,
+        .layer = "proxy",
+        .rule = rule,
+        .grant = grant,
+        .count = 1,
+    };
+    if (v->proxy->denials)
+        denials_add(v->proxy->denials, &denial);
+    nt_buf_addf(&text, "%s: %s", v->authority, rule);
+    if (grant[0])
+        nt_buf_addf(&text, " (%s)", grant);
+    visit_answer(v, status, nt_buf_text(&text));
+}
+
+void visit_fail(struct visit *v, const struct nt_error *reason)
+{
+    nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(1024);
+    nt_buf_addf(&text, "%s: %s", v->authority,
+                reason->message[0] ? reason->message : "cannot connect");
+    visit_answer(v, 502, nt_buf_text(&text));
+}
+
+/* --- targets ------------------------------------------------------------------------------- */
+
+static bool means_loopback(const char *host)
+{
+    struct sockaddr_storage address;
+    memset(&address, 0, sizeof(address));
+    if (strcmp(host, "localhost") == 0)
+        return true;
+    if (uv_ip4_addr(host, 0, (struct sockaddr_in *)&address) != 0
+        && uv_ip6_addr(host, 0, (struct sockaddr_in6 *)&address) != 0)
+        return false;
+    return address_is_loopback((struct sockaddr *)&address);
+}
+
+bool visit_target(struct visit *v, const char *text, size_t size, bool needs_port)
+{
+    nt_auto(nt_buf_done) struct nt_buf url = NT_BUF(VISIT_AUTHORITY_MAX + 16);
+    struct nt_error ignored = NT_ERROR_INIT;
+    const char *prefix;
+    if (size == 0 || size >= sizeof(v->authority))
+        return false;
+    for (size_t i = 0; i < size; i++)
+        v->authority[i] = (char)tolower((unsigned char)text[i]);
+    v->authority[size] = '\0';
+    const char *colon = strrchr(v->authority, ':');
+    if (needs_port && (!colon || strchr(colon, ']')))
+        return false;
+    nt_buf_addf(&url, "http://%s", v->authority);
+    if (!nt_buf_ok(&url)
+        || net_parse_url(nt_buf_text(&url), v->memory, sizeof(v->memory), &v->to, &prefix, &ignored)
+               < 0
+        || prefix[0])
+        return false;
+    /* "name." is the same name: one trailing dot, in the text that we own. */
+    char *host = v->memory + (v->to.host - v->memory);
+    size_t length = strlen(host);
+    if (length > 1 && host[length - 1] == '.')
+        host[length - 1] = '\0';
+    v->is_loopback_named = means_loopback(host);
+    return true;
+}
+
+bool visit_is_chained(const struct visit *v)
+{
+    const struct policy *policy = v->proxy->policy;
+    if (!policy->upstream_proxy || v->is_loopback_named)
+        return false;
+    size_t size = strlen(v->to.host);
+    for (size_t i = 0; i < policy->upstream_bypass.count; i++) {
+        const char *pattern = policy->upstream_bypass.at[i];
+        size_t suffix = strlen(pattern);
+        if (strcasecmp(pattern, v->to.host) == 0)
+            return false;
+        if (pattern[0] == '*' && pattern[1] == '.' && size > suffix - 1
+            && strcasecmp(v->to.host + size - (suffix - 1), pattern + 1) == 0)
+            return false;
+    }
+    return true;
+}
+
+/* --- judging ------------------------------------------------------------------------------- */
+
+/* A request to a host of which only some endpoints are allowed. */
+static bool meets_endpoints(struct visit *v, const struct policy_host *host, const char *path)
+{
+    nt_auto(nt_buf_done) struct nt_buf plain = NT_BUF(VISIT_HEAD_MAX);
+    nt_auto(nt_buf_done) struct nt_buf wire = NT_BUF(3 * VISIT_HEAD_MAX);
+    const char *why = endpoint_path(path, true, &plain, &wire);
+    if (why) {
+        visit_refuse(v, 403, why, "");
+        return false;
+    }
+    if (endpoint_allows(host->endpoints, host->endpoint_count, net_request_method(v->req),
+                        nt_buf_text(&plain))) {
+        nt_buf_add(&wire, path + strcspn(path, "?"));
+        v->path = nt_buf_take(&wire);
+        return v->path != NULL;
+    }
+    visit_refuse(v, 403, "not one of its allowed endpoints", "");
+    return false;
+}
+
+bool visit_judge(struct visit *v, const char *path)
+{
+    struct policy_answer answer;
+    if (policy_is_metadata(v->to.host)) {
+        visit_refuse(v, 403, "cloud metadata is never reachable", "");
+        return false;
+    }
+    policy_ask_host(v->proxy->policy, v->to.host, v->to.port, &answer);
+    if (answer.is_allowed)
+        return true;
+    bool is_limited = strcmp(answer.reason, "endpoint_restricted") == 0;
+    if (is_limited && path && answer.host && answer.host->endpoint_count)
+        return meets_endpoints(v, answer.host, path);
+    visit_refuse(v, 403,
+                 is_limited ? "only the proxy itself talks to it, at its route"
+                            : "not in the allow-list",
+                 answer.flag);
+    return false;
+}
+
+static bool may_go(void *data, const struct sockaddr *address)
+{
+    const struct visit *v = data;
+    return address_may_be_reached(address, v->is_loopback_named || v->route);
+}
+
+static void on_looked(void *data, const struct sockaddr_storage *addresses, uint32_t count,
+                      uint32_t refused, const struct nt_error *error)
+{
+    struct visit *v = data;
+    v->lookup = NULL;
+    if (error)
+        visit_fail(v, error);
+    else if (count == 0)
+        visit_refuse(v, 403, "its address is of this machine, link-local or no host's", "");
+    else
+        v->found(v, addresses, count);
+}
+
+void visit_look(struct visit *v,
+                void (*found)(struct visit *v, const struct sockaddr_storage *addresses,
+                              uint32_t count))
+{
+    struct nt_error error = NT_ERROR_INIT;
+    struct net_lookup_options options = { .host = v->to.host,
+                                          .port = v->to.port,
+                                          .timeout_ms = VISIT_CONNECT_MS,
+                                          .may = may_go,
+                                          .done = on_looked,
+                                          .data = v };
+    v->found = found;
+    if (net_lookup_new(&v->proxy->uv, &options, &v->lookup, &error) < 0)
+        visit_fail(v, &error);
+}
+
+/* --- beginning ----------------------------------------------------------------------------- */
+
+/* Nothing was granted yet, so nothing comes; without it the body would be drained. */
+static void on_body(void *data, struct net_request *req, struct nt_bytes bytes)
+{
+}
+
+static void on_done(void *data, struct net_request *req, const struct nt_error *reason)
+{
+    struct visit *v = data;
+    v->req = NULL;
+    visit_settle(v);
+}
+
+const struct net_request_events *visit_events(void)
+{
+    static const struct net_request_events events = { .body = on_body, .done = on_done };
+    return &events;
+}
+
+uint32_t visit_headers(const struct visit *v, struct net_header ret[VISIT_HEADERS_MAX],
+                       bool (*keeps)(const struct visit *v, const struct net_header *h))
+{
+    struct net_header h;
+    uint32_t count = 0;
+    const char *connection = net_request_header(v->req, "connection");
+    for (uint32_t i = 0; net_request_header_at(v->req, i, &h) && count < VISIT_HEADERS_MAX; i++)
+        if (!net_is_hop_header(h.name, connection) && (!keeps || keeps(v, &h)))
+            ret[count++] = h;
+    return count;
+}
+
+static bool has_proxy_token(struct visit *v)
+{
+    if (token_in_authorization(v->proxy, net_request_header(v->req, "proxy-authorization")))
+        return true;
+    visit_refuse(v, 407, "the session's token is missing or wrong", "");
+    return false;
+}
+
+static void begin(struct visit *v)
+{
+    const char *target = net_request_target(v->req);
+    bool is_connect = strcmp(net_request_method(v->req), "CONNECT") == 0;
+    v->act = is_connect ? "connect" : "request";
+    if (!is_connect && target[0] == '/') {
+        route_begin(v);
+        return;
+    }
+    bool is_plain = !is_connect && strncasecmp(target, "http://", 7) == 0;
+    const char *authority = is_plain ? target + 7 : target;
+    size_t size = is_plain ? strcspn(authority, "/?") : strlen(authority);
+    if ((!is_connect && !is_plain) || !visit_target(v, authority, size, is_connect)) {
+        visit_answer(v, 400, "not a request to a proxy");
+        return;
+    }
+    if (!has_proxy_token(v))
+        return;
+    if (is_connect)
+        tunnel_begin(v);
+    else
+        plain_begin(v);
+}
+
+void visit_begin(struct proxy *proxy, struct net_request *req)
+{
+    struct visit *v = calloc(1, sizeof(*v));
+    if (!v) {
+        static const struct net_request_events nothing;
+        net_request_handle(req, &nothing, NULL);
+        net_respond(req, 503, NULL, 0, (struct nt_bytes){ 0 });
+        return;
+    }
+    v->proxy = proxy;
+    v->req = req;
+    v->fd = -1;
+    v->next = proxy->visits;
+    if (v->next)
+        v->next->prev = v;
+    proxy->visits = v;
+    net_request_handle(req, visit_events(), v);
+    begin(v);
+}
