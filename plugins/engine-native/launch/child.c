@@ -8,13 +8,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <net/if.h>
-#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -22,10 +19,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <linux/capability.h>
 #include <linux/securebits.h>
 
 #include "nanoterm/engine.h"
+#include "plugins/sandbox-enforce/enforce/namespaces.h"
 
 static int child_wait(struct launch *l)
 {
@@ -97,27 +94,12 @@ static void open_ports(void)
 
 static int child_network(struct launch *l)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), sys = 0;
-    if (fd < 0)
-        return errno;
-    struct ifreq request = { .ifr_name = "lo" };
-    request.ifr_flags = IFF_UP | IFF_RUNNING;
-    if (ioctl(fd, SIOCSIFFLAGS, &request) < 0)
-        sys = errno;
+    uint16_t port = NT_WAY_OUT_PORT;
+    int sys = enforce_spaces_loopback();
     open_ports();
-    if (!sys && (l->flags & PLAN_WAY_OUT)) {
-        struct sockaddr_in address = { .sin_family = AF_INET,
-                                       .sin_port = htons(NT_WAY_OUT_PORT),
-                                       .sin_addr = { htonl(INADDR_LOOPBACK) } };
-        if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 128) < 0)
-            sys = errno;
-        if (!sys) {
-            l->listener_fd = fd;
-            return 0;
-        }
-    }
-    close(fd);
-    return sys;
+    if (sys || !(l->flags & PLAN_WAY_OUT))
+        return sys;
+    return enforce_spaces_listen(&port, &l->listener_fd);
 }
 
 /* Sends the listener out; the engine accepts from it, the guest keeps it for the next engine. */
@@ -145,9 +127,7 @@ static int child_listener(struct launch *l)
 static int child_limits(struct launch *l)
 {
     (void)l;
-    struct rlimit none = { 0, 0 }, files;
-    if (setrlimit(RLIMIT_CORE, &none) < 0)
-        return errno;
+    struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) < 0)
         return errno;
     files.rlim_cur = files.rlim_max < 65536 ? files.rlim_max : 65536;
@@ -213,35 +193,6 @@ static int child_signals(struct launch *l)
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     return setsid() < 0 && errno != EPERM ? errno : 0;
-}
-
-static int child_capabilities(struct launch *l)
-{
-    (void)l;
-    for (int cap = 0; cap <= 63; cap++)
-        if (prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1 && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
-            return errno;
-    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
-        return errno;
-    struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
-    struct __user_cap_data_struct data[2] = { { 0, 0, 0 }, { 0, 0, 0 } };
-    /* Securebits are left at their defaults for what is nested inside. */
-    if (prctl(PR_SET_SECUREBITS, 0) < 0)
-        return errno;
-    return syscall(SYS_capset, &head, data) < 0 ? errno : 0;
-}
-
-static int child_capabilities_verify(struct launch *l)
-{
-    (void)l;
-    struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
-    struct __user_cap_data_struct data[2];
-    if (syscall(SYS_capget, &head, data) < 0)
-        return errno;
-    if (data[0].effective | data[0].permitted | data[0].inheritable | data[1].effective
-        | data[1].permitted)
-        return ENOTRECOVERABLE;
-    return sethostname("x", 1) < 0 ? 0 : ENOTRECOVERABLE;
 }
 
 static int child_exec(struct launch *l)
@@ -312,9 +263,9 @@ static const struct launch_step steps[] = {
     { "limits of the guest", child_limits, NULL },
     { "signals", child_signals, NULL },
     { "descriptors", child_descriptors, NULL },
-    { "landlock", landlock_apply, landlock_verify },
-    { "capabilities", child_capabilities, child_capabilities_verify },
-    { "system call filter", filter_apply, filter_verify },
+    { "landlock", confine_landlock, confine_landlock_verify },
+    { "capabilities", confine_capabilities, confine_capabilities_verify },
+    { "system call filter", confine_calls, NULL },
     { "start the guest", child_exec, NULL },
 };
 

@@ -11,8 +11,6 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include <linux/filter.h>
-
 #include "../limits.h"
 #include "../plan.h"
 
@@ -43,8 +41,7 @@ struct launch {
     int status_fd; /* child: writes a struct launch_report when a step fails; closes on exec */
     int listener_fd;
     int counters[LIMITS_COUNTERS]; /* for the guest; -1: there is none */
-    struct sock_fprog filter;
-    const char *at; /* mount point while the tree is built */
+    const char *at;                /* mount point while the tree is built */
 };
 
 /* One step. apply returns 0 or an errno value; verify (may be NULL) tries what must hold now, same
@@ -58,18 +55,17 @@ struct launch_step {
 /* Runs the steps in order; the first failure is written to the status pipe. Never returns. */
 _Noreturn void child_run(struct launch *l);
 
-/* filter.c: compiles the seccomp filter; memory stays for the life of the program. */
-int filter_build(struct launch *l);
-int filter_apply(struct launch *l);
-int filter_verify(struct launch *l);
-
 /* chroot.c: as real root in a chroot, makes its tree the root of a mount namespace of our own. 0 or
  * errno. */
 int chroot_leave(void);
 
-/* landlock.c: with PLAN_HARDEN, a Landlock domain around all programs of the workspace. */
-int landlock_apply(struct launch *l);
-int landlock_verify(struct launch *l);
+/* confine.c: with PLAN_HARDEN a Landlock domain around all programs of the workspace; no
+ * capabilities; the filter of system calls. */
+int confine_landlock(struct launch *l);
+int confine_landlock_verify(struct launch *l);
+int confine_capabilities(struct launch *l);
+int confine_capabilities_verify(struct launch *l);
+int confine_calls(struct launch *l);
 
 /* trees.c: both halves. */
 int trees_open(struct launch *l);   /* opens what the plan names, in the caller's mount namespace */

@@ -23,10 +23,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <linux/sched.h>
-
 #include "nanoterm/engine.h"
 #include "nanoterm/guest.h"
+#include "plugins/sandbox-enforce/enforce/namespaces.h"
 
 #define NAMESPACES                                                                                 \
     (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS       \
@@ -132,61 +131,6 @@ static void read_plan(struct launch *l)
     l->limits.id = l->id;
 }
 
-static int write_text(const char *path, const char *text)
-{
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        return errno;
-    size_t size = strlen(text);
-    int sys = write(fd, text, size) == (ssize_t)size ? 0 : errno;
-    close(fd);
-    return sys;
-}
-
-/* One id inside, one outside; setgroups is off first, or an unprivileged user may not write the
- * group map. */
-static int write_maps(pid_t pid, uid_t inside, uid_t uid, gid_t inside_gid, gid_t gid)
-{
-    char path[64], text[64];
-    snprintf(path, sizeof(path), "/proc/%d/uid_map", (int)pid);
-    snprintf(text, sizeof(text), "%u %u 1", inside, uid);
-    int sys = write_text(path, text);
-    snprintf(path, sizeof(path), "/proc/%d/setgroups", (int)pid);
-    if (!sys)
-        sys = write_text(path, "deny");
-    snprintf(path, sizeof(path), "/proc/%d/gid_map", (int)pid);
-    snprintf(text, sizeof(text), "%u %u 1", inside_gid, gid);
-    return sys ? sys : write_text(path, text);
-}
-
-static long clone_child(uint64_t flags, int *pidfd, int group)
-{
-    struct clone_args args = { .flags = flags | (pidfd ? CLONE_PIDFD : 0u),
-                               .exit_signal = SIGCHLD };
-    if (group >= 0) {
-        args.flags |= CLONE_INTO_CGROUP;
-        args.cgroup = (unsigned)group;
-    }
-    if (pidfd)
-        args.pidfd = (uint64_t)(uintptr_t)pidfd;
-    return syscall(SYS_clone3, &args, sizeof(args));
-}
-
-static const char *namespace_remedy(int sys)
-{
-    switch (sys) {
-    case EPERM:
-        return "user namespaces are refused here (in a chroot, by a container's profile, or by "
-               "kernel.unprivileged_userns_clone): run the server outside of it";
-    case ENOSPC:
-    case EUSERS:
-        return "no more namespaces are allowed: raise user.max_user_namespaces and "
-               "user.max_net_namespaces";
-    default:
-        return NULL;
-    }
-}
-
 static _Noreturn void idle(void)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -197,7 +141,7 @@ static _Noreturn void idle(void)
 /* As root: can a user namespace be made here? In a chroot only once its tree is the root. */
 static void ensure_namespaces(void)
 {
-    long pid = clone_child(CLONE_NEWUSER, NULL, -1);
+    long pid = enforce_spaces_clone(CLONE_NEWUSER, -1, NULL);
     if (pid == 0)
         _exit(0);
     if (pid > 0) {
@@ -206,20 +150,20 @@ static void ensure_namespaces(void)
     }
     int refused = errno, sys = refused == EPERM ? chroot_leave() : refused;
     if (sys)
-        fail("namespaces", refused, namespace_remedy(refused));
+        fail("namespaces", refused, enforce_spaces_remedy(refused));
 }
 
 /* As root: a user namespace whose only use is its map, DISK_UID → the workspace's uid, for the
  * idmapped mounts. */
 static void map_trees(struct launch *l)
 {
-    long pid = clone_child(CLONE_NEWUSER, NULL, -1);
+    long pid = enforce_spaces_clone(CLONE_NEWUSER, -1, NULL);
     if (pid == 0)
         idle();
     if (pid < 0)
         fail("id map", errno, NULL);
     char path[64];
-    int fd = -1, sys = write_maps((pid_t)pid, DISK_UID, l->uid, DISK_UID, l->gid);
+    int fd = -1, sys = enforce_spaces_map((pid_t)pid, DISK_UID, l->uid, DISK_UID, l->gid);
     snprintf(path, sizeof(path), "/proc/%ld/ns/user", pid);
     if (!sys && (fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
         sys = errno;
@@ -303,9 +247,7 @@ int main(void)
             _exit(2);
     read_plan(&l);
 
-    int sys = filter_build(&l);
-    if (sys)
-        fail("system call filter", sys, NULL);
+    int sys;
     if (l.flags & PLAN_AS_ROOT) {
         /* Groups of root would stay inside, unmapped but with their rights. */
         if (setgroups(0, NULL) < 0)
@@ -324,9 +266,9 @@ int main(void)
     limits_enter(&l.limits, &strength, &group);
     limits_open_counters(l.id, l.counters);
     l.watched_bytes = strength.memory == NT_LIMIT_HARD ? 0 : l.limits.memory_bytes;
-    long pid = clone_child(NAMESPACES, &pidfd, group);
+    long pid = enforce_spaces_clone(NAMESPACES, group, &pidfd);
     if (pid < 0)
-        fail("namespaces", errno, namespace_remedy(errno));
+        fail("namespaces", errno, enforce_spaces_remedy(errno));
     if (pid == 0) {
         close(go[1]);
         close(status[0]);
@@ -342,7 +284,7 @@ int main(void)
         fail("identity", sys, NULL);
     send_report(&report, pidfd);
     stop_here(&l, "maps");
-    if ((sys = write_maps((pid_t)pid, INSIDE_UID, l.uid, INSIDE_GID, l.gid)) != 0)
+    if ((sys = enforce_spaces_map((pid_t)pid, INSIDE_UID, l.uid, INSIDE_GID, l.gid)) != 0)
         fail("maps", sys, NULL);
     limits_apply(&l.limits, (pid_t)pid, &strength);
     if ((sys = write_record(&report, &strength)) != 0)
