@@ -208,6 +208,66 @@ static void what_is_hidden_stays_so_inside_and_nothing_changes_outside(void **st
     assert_true(can_read(in_folder(".env")) && can_read(in_folder("closed/key")));
 }
 
+/* Somebody outside saves the hidden file anew, as editors do; then says so on a pipe. */
+static int said[2], asked[2];
+
+static int stays_hidden(void)
+{
+    const char *const paths[] = { in_folder(".env"), in_folder("closed") };
+    size_t failed, again;
+    char byte;
+    int watch;
+    if (enforce_spaces_watch(paths, 2, &watch) || enforce_spaces_hide(paths, 2, &failed))
+        return 2;
+    if (enforce_spaces_hide_again(watch, paths, 2, &again) || again != 0 || can_read(paths[0]))
+        return 3;
+    if (write(asked[1], "r", 1) != 1 || read(said[0], &byte, 1) != 1)
+        return 4;
+    /* What makes the watch necessary. A kernel that keeps the cover would be welcome. */
+    bool was_bare = can_read(paths[0]);
+    struct pollfd p = { .fd = watch, .events = POLLIN };
+    if (poll(&p, 1, 30000) != 1)
+        return 5;
+    if (enforce_spaces_hide_again(watch, paths, 2, &again) || again != was_bare)
+        return 6;
+    if (can_read(paths[0]) || can_read(in_folder("closed/key")))
+        return 7;
+    /* A link, which nothing can be mounted on, is told. */
+    if (write(asked[1], "l", 1) != 1 || read(said[0], &byte, 1) != 1)
+        return 8;
+    return enforce_spaces_hide_again(watch, paths, 2, &again) == ELOOP ? 0 : 9;
+}
+
+static void what_is_saved_anew_outside_is_hidden_again(void **state)
+{
+    (void)state;
+    const char *why;
+    char byte;
+    pid_t pid;
+    int pidfd;
+    assert_int_equal(pipe2(said, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(asked, O_CLOEXEC), 0);
+    assert_int_equal(enforce_spaces_fork(ENFORCE_SPACE_MOUNT, &pid, &pidfd, &why), 0);
+    if (pid == 0)
+        _exit(stays_hidden());
+    close(asked[1]);
+    close(said[0]);
+    while (read(asked[0], &byte, 1) == 1) {
+        if (byte == 'r')
+            put("new", "secret");
+        else
+            assert_int_equal(symlink("open", in_folder("new")), 0);
+        assert_int_equal(rename(in_folder("new"), in_folder(".env")), 0);
+        assert_int_equal(write(said[1], "", 1), 1);
+    }
+    assert_int_equal(reap(pid), 0);
+    close(pidfd);
+    close(asked[0]);
+    close(said[1]);
+    assert_int_equal(unlink(in_folder(".env")), 0);
+    put(".env", "secret");
+}
+
 /* --- network ------------------------------------------------------------------------------- */
 
 static int connect_to(uint16_t port)
@@ -332,6 +392,7 @@ int main(void)
         cmocka_unit_test(the_child_is_first_and_the_same_user),
         cmocka_unit_test(proc_shows_the_namespace_only),
         cmocka_unit_test(what_is_hidden_stays_so_inside_and_nothing_changes_outside),
+        cmocka_unit_test(what_is_saved_anew_outside_is_hidden_again),
         cmocka_unit_test(the_loopback_is_its_own),
         cmocka_unit_test(where_none_can_be_had_the_remedy_is_named),
         cmocka_unit_test(within_another_sandbox_it_is_refused),

@@ -42,8 +42,19 @@ int enforce_spaces_proc(void);
  * opened before the namespace was made names the mount of another.
  *
  * It holds against everybody inside. A process outside that renames another file over a hidden
- * one, or removes it, takes the cover away (mount_namespaces(7)). */
+ * one, or removes it, takes the cover away: see enforce_spaces_watch. */
 int enforce_spaces_hide(const char *const *paths, size_t count, size_t *ret_failed);
+
+/* Watches the folders that hold PATHS, from before they are hidden: *ret_fd is readable when a name
+ * has appeared in one of them, which may have taken a cover away. EMFILE, ENOSPC: raise
+ * fs.inotify.max_user_instances or max_user_watches. */
+int enforce_spaces_watch(const char *const *paths, size_t count, int *ret_fd);
+
+/* Reads that descriptor empty, and hides those of PATHS again that are bare; *ret_again: how many.
+ * Between the act outside and this a program inside can read what is new under the name: the time
+ * that the caller needs to wake up. ELOOP: a symbolic link stands there now, which cannot be
+ * covered; the program should be ended. */
+int enforce_spaces_hide_again(int fd, const char *const *paths, size_t count, size_t *ret_again);
 
 /* Brings `lo` up. */
 int enforce_spaces_loopback(void);
