@@ -10,3 +10,11 @@ nt_add_unit_test(enforce_endpoint LIBRARIES nt_enforce_proxy)
 # A resolver of the test's own: names that change their meaning.
 nt_add_unit_test(enforce_proxy SOURCES enforce_proxy_stage.c LIBRARIES nt_enforce_proxy -Wl,--wrap=getaddrinfo)
 nt_add_unit_test(enforce_notify SOURCES enforce_notify_stage.c LIBRARIES nt_notify)
+nt_add_unit_test(enforce_routes SOURCES enforce_proxy_stage.c LIBRARIES nt_enforce_proxy -Wl,--wrap=getaddrinfo)
+# A library under the name of libsecret, for this test alone.
+add_library(enforce_secret_fake SHARED enforce_secret_fake.c)
+set_target_properties(enforce_secret_fake PROPERTIES OUTPUT_NAME secret-1 SOVERSION 0
+  LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/enforce_secret_fake)
+nt_add_unit_test(enforce_secret LIBRARIES nt_enforce_proxy nt_proxy_env)
+target_compile_definitions(enforce_secret_test PRIVATE FAKE_FOLDER="${CMAKE_CURRENT_BINARY_DIR}/enforce_secret_fake")
+add_dependencies(enforce_secret_test enforce_secret_fake)
