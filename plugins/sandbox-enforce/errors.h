@@ -11,10 +11,11 @@ enum {
     ENFORCE_E_PROTECTED,                       /* a grant that opens what a group denies */
     ENFORCE_E_PROFILE,    /* unknown, broken or forbidden profile, group, service */
     ENFORCE_E_CREDENTIAL, /* a secret that cannot be read, or a target that is refused */
-    ENFORCE_E_COMMAND,    /* the program is not there, or its name is blocked */
+    ENFORCE_E_COMMAND,    /* the program is not there */
     ENFORCE_E_CAP_FILE,   /* NONO_CAP_FILE is not what nanoterm wrote */
     ENFORCE_E_NOT_BUILT,  /* part of a later version: sessions, audit, rollback, trust */
     ENFORCE_E_TRACE,      /* strace is missing or failed */
+    ENFORCE_E_REFUSED,    /* the program is not executable, or its name is blocked */
 };
 
 #endif

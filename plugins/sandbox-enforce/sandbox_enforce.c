@@ -30,9 +30,9 @@ static const struct nt_error_row errors[] = {
       .help = "The secret cannot be read, or may not go where it shall" },
     { .number = ENFORCE_E_COMMAND,
       .text = "enforce.command",
-      .kind = "usage",
-      .exit_status = 1,
-      .help = "The program is not there, or --allow-command must name it" },
+      .kind = "runtime",
+      .exit_status = 127,
+      .help = "The program is not in the PATH, or not where its path says" },
     { .number = ENFORCE_E_CAP_FILE,
       .text = "enforce.cap_file",
       .kind = "auth",
@@ -48,6 +48,11 @@ static const struct nt_error_row errors[] = {
       .kind = "runtime",
       .exit_status = 1,
       .help = "Install strace, or run where processes may be traced" },
+    { .number = ENFORCE_E_REFUSED,
+      .text = "enforce.refused",
+      .kind = "runtime",
+      .exit_status = 126,
+      .help = "The program is not executable, or --allow-command must name it" },
 };
 
 static const struct nt_group groups[] = {
@@ -127,8 +132,9 @@ static const struct nt_alias shell_aliases[] = { { "sandbox-enforce shell", NT_H
 static const struct nt_alias wrap_aliases[] = { { "sandbox-enforce wrap", NT_HIDDEN, 0 } };
 
 static const uint32_t run_errors[] = {
-    ENFORCE_E_UNAVAILABLE, ENFORCE_E_PROTECTED, ENFORCE_E_PROFILE, ENFORCE_E_CREDENTIAL,
-    ENFORCE_E_COMMAND,     ENFORCE_E_NOT_BUILT, NT_E_SYSTEM,       NT_E_UNSUPPORTED,
+    ENFORCE_E_UNAVAILABLE, ENFORCE_E_PROTECTED, ENFORCE_E_PROFILE,
+    ENFORCE_E_CREDENTIAL,  ENFORCE_E_COMMAND,   ENFORCE_E_REFUSED,
+    ENFORCE_E_NOT_BUILT,   NT_E_SYSTEM,         NT_E_UNSUPPORTED,
 };
 
 static const struct nt_command commands[] = {

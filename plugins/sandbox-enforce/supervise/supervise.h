@@ -40,18 +40,20 @@ struct supervise_options {
     char *const *argv;         /* the program and its words */
     const char *const *weaker; /* names of --accept-weaker */
     size_t weaker_count;
-    bool is_shell, is_diagnosed; /* --diagnose: file calls are traced */
-    bool no_diagnostics;
+    bool is_wrap, is_shell;
+    bool is_trial; /* nothing will be started: what is missing is found by trying, not by a start */
 };
 
 struct supervise;
 
-/* Decides what can be had on this machine: layers, namespaces, notification, proxy. Starts
- * nothing and changes nothing. SUPERVISE fails here when something that the policy needs is
- * missing: ENFORCE_E_UNAVAILABLE (sandbox_unavailable) with the part and the remedy. */
+/* Decides what the sandbox consists of. Starts nothing but, with is_trial, a child that ends at
+ * once; changes nothing. What the policy needs and this machine does not have is
+ * ENFORCE_E_UNAVAILABLE with the part and the remedy: from here (is_trial, wrap), else from
+ * supervise_run, which finds out by doing it. */
 int supervise_plan(const struct supervise_options *options, struct supervise **ret,
                    struct nt_error *reterr);
-const struct supervise_row *supervise_rows(const struct supervise *s, size_t *ret_count);
+/* Before a run by trying, after it as it was. Valid until the next call. */
+const struct supervise_row *supervise_rows(struct supervise *s, size_t *ret_count);
 
 /* Runs it. *ret_status is the program's (128+n for signals; 126, 127). denials gets what was seen.
  * Waits; the main thread's. -1: the program never ran. */

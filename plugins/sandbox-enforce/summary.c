@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* summary.c - a policy in lines for a person and as JSON for a program. */
+#include "summary.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sdk/buf.h"
+#include "sdk/cleanup.h"
+#include "sdk/error.h"
+#include "sdk/json.h"
+
+#define TEXT_MAX (4u * 1024 * 1024)
+
+const char *summary_network(const struct policy *policy)
+{
+    switch (policy->network) {
+    case POLICY_NET_BLOCKED:
+        return "blocked";
+    case POLICY_NET_FILTERED:
+        return "filtered";
+    default:
+        return "allowed";
+    }
+}
+
+/* A lost stderr has nobody to be told about. */
+static void print(const struct nt_buf *b)
+{
+    const char *at = nt_buf_text(b);
+    size_t left = b->size;
+    while (nt_buf_ok(b) && left) {
+        ssize_t n = write(STDERR_FILENO, at, left);
+        if (n < 0 && errno != EINTR)
+            return;
+        at += n > 0 ? n : 0;
+        left -= n > 0 ? (size_t)n : 0;
+    }
+}
+
+static bool is_of_person(const struct policy_grant *grant)
+{
+    return strcmp(grant->source, "user") == 0 || strcmp(grant->source, "profile") == 0;
+}
+
+static void add_grant(struct nt_buf *b, const struct policy_grant *grant, bool with_source)
+{
+    nt_buf_addf(b, "  [%c%c] ", grant->access & POLICY_READ ? 'r' : '-',
+                grant->access & POLICY_WRITE ? 'w' : '-');
+    nt_buf_add_printable(b, grant->path, false);
+    nt_buf_add(b, grant->is_file ? " (file)" : " (dir)");
+    if (with_source)
+        nt_buf_addf(b, "  %s", grant->source);
+    nt_buf_add_char(b, '\n');
+}
+
+static void add_ports(struct nt_buf *b, const char *what, const uint16_t *ports, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        nt_buf_addf(b, "%s%u", i ? "," : what, ports[i]);
+}
+
+static void add_network(struct nt_buf *b, const struct policy *policy)
+{
+    nt_buf_addf(b, "  [net] %s", summary_network(policy));
+    if (policy->network == POLICY_NET_FILTERED && policy->host_count)
+        nt_buf_addf(b, ", %zu hosts", policy->host_count);
+    if (policy->network == POLICY_NET_FILTERED && !policy->host_count)
+        nt_buf_add(b, ", every host that is not denied");
+    if (policy->network != POLICY_NET_OPEN) {
+        add_ports(b, ", open ports ", policy->open_ports, policy->open_port_count);
+        add_ports(b, ", listening ports ", policy->listen_ports, policy->listen_port_count);
+    }
+    nt_buf_add_char(b, '\n');
+    for (size_t i = 0; i < policy->unix_count; i++) {
+        nt_buf_addf(b, "  [unix%s] ", policy->unix_grants[i].may_bind ? " bind" : "");
+        nt_buf_add_printable(b, policy->unix_grants[i].path, false);
+        nt_buf_add(b, policy->unix_grants[i].is_folder ? " (dir)\n" : "\n");
+    }
+    for (size_t i = 0; i < policy->route_count; i++)
+        nt_buf_addf(b, "  [credential] %s\n", policy->routes[i].name);
+}
+
+static void add_all(struct nt_buf *b, const struct policy *policy, bool is_verbose)
+{
+    size_t others = 0;
+    for (size_t i = 0; i < policy->grant_count; i++) {
+        bool is_shown = is_verbose || is_of_person(&policy->grants[i]);
+        others += !is_shown;
+        if (is_shown)
+            add_grant(b, &policy->grants[i], is_verbose);
+    }
+    if (others)
+        nt_buf_addf(b, "  + %zu paths of the system (-v lists them)\n", others);
+    add_network(b, policy);
+}
+
+void summary_print(const struct policy *policy, const struct options *options)
+{
+    nt_auto(nt_buf_done) struct nt_buf b = NT_BUF(TEXT_MAX);
+    nt_buf_add(&b, "Sandbox:\n");
+    add_all(&b, policy, options->verbosity > 0);
+    print(&b);
+}
+
+void summary_print_trial(const struct policy *policy, const struct options *options,
+                         const struct supervise_row *rows, size_t count, char *const *argv)
+{
+    nt_auto(nt_buf_done) struct nt_buf b = NT_BUF(TEXT_MAX);
+    nt_buf_add(&b, "Capabilities that would be granted:\n");
+    add_all(&b, policy, options->verbosity > 0);
+    nt_buf_add(&b, "\nWhat would be forbidden, and by what:\n");
+    for (size_t i = 0; i < count; i++)
+        nt_buf_addf(&b, "  %-38s %-12s %s\n", rows[i].act, rows[i].layer, rows[i].rule);
+    nt_buf_add(&b, "\nWould execute:");
+    for (size_t i = 0; argv[i]; i++) {
+        nt_buf_add_char(&b, ' ');
+        nt_buf_add_printable(&b, argv[i], false);
+    }
+    nt_buf_add_char(&b, '\n');
+    print(&b);
+}
+
+/* --- JSON ---------------------------------------------------------------------------------- */
+
+/* Paths and words are bytes; JSON has characters. */
+static json_t *text(const char *bytes)
+{
+    json_t *exact = json_string(bytes);
+    if (exact)
+        return exact;
+    nt_auto(nt_buf_done) struct nt_buf b = NT_BUF(TEXT_MAX);
+    nt_buf_add_printable(&b, bytes, true);
+    return json_string(nt_buf_text(&b));
+}
+
+static json_t *grants_to_json(const struct policy *policy)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < policy->grant_count; i++) {
+        const struct policy_grant *grant = &policy->grants[i];
+        json_array_append_new(list,
+                              json_pack("{s:o, s:o, s:s, s:b, s:s}", "path", text(grant->path),
+                                        "original", text(grant->original), "access",
+                                        grant->access == POLICY_BOTH   ? "readwrite"
+                                        : grant->access == POLICY_READ ? "read"
+                                                                       : "write",
+                                        "is_file", grant->is_file, "source", grant->source));
+    }
+    return list;
+}
+
+static json_t *rows_to_json(const struct supervise_row *rows, size_t count)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "act", rows[i].act, "layer",
+                                              rows[i].layer, "rule", rows[i].rule));
+    return list;
+}
+
+static json_t *texts_to_json(const struct policy_texts *texts)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < texts->count; i++)
+        json_array_append_new(list, text(texts->at[i]));
+    return list;
+}
+
+int summary_emit(struct nt_call *call, const struct policy *policy,
+                 const struct supervise_row *rows, size_t count, char *const *argv,
+                 struct nt_error *reterr)
+{
+    json_t *words = json_array();
+    for (size_t i = 0; argv[i]; i++)
+        json_array_append_new(words, text(argv[i]));
+    nt_auto_json json_t *all =
+        json_pack("{s:o, s:o, s:o, s:s, s:o, s:o}", "command", words, "workdir",
+                  text(policy->is_workdir_covered ? policy->workdir : "/"), "capabilities",
+                  grants_to_json(policy), "network", summary_network(policy), "enforcement",
+                  rows_to_json(rows, count), "warnings", texts_to_json(&policy->warnings));
+    nt_autofree char *line = all ? json_dumps(all, JSON_COMPACT) : NULL;
+    if (!line)
+        return nt_fail(reterr, NT_E_MEMORY, "out of memory");
+    return call->host->emit_json(call, (struct nt_bytes){ line, strlen(line) }, reterr);
+}
+
+static json_t *denials_to_json(const struct denials *denials)
+{
+    static const char *const sources[] = { "notified", "kernel", "traced", "inferred" };
+    json_t *list = json_array();
+    const struct denial *d;
+    for (size_t i = 0; (d = denials_at(denials, i)); i++)
+        json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:s, s:s, s:o, s:i}", "source",
+                                              sources[d->source], "act", d->act, "target",
+                                              text(d->target), "layer", d->layer, "rule", d->rule,
+                                              "grant", text(d->grant), "count", (int)d->count));
+    return list;
+}
+
+int summary_end(uint32_t status, const struct supervise_row *rows, size_t count,
+                const struct denials *denials, struct nt_error *reterr)
+{
+    nt_auto_json json_t *all =
+        json_pack("{s:i, s:o, s:o}", "status", (int)status, "enforcement",
+                  rows_to_json(rows, count), "denials", denials_to_json(denials));
+    nt_autofree char *line = all ? json_dumps(all, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
+    nt_auto(nt_buf_done) struct nt_buf b = NT_BUF(TEXT_MAX);
+    if (!line)
+        return nt_fail(reterr, NT_E_MEMORY, "out of memory");
+    nt_buf_add(&b, line);
+    nt_buf_add_char(&b, '\n');
+    print(&b);
+    return 0;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* command.c - which file is started, and whether its name is on the list of those that are not.
+ * The list is a help against slips, no fence: a program that was started may start any other. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "inner.h"
+#include "plugins/sandbox-enforce/errors.h"
+#include "sdk/error.h"
+
+static int check_name(const struct policy *policy, const char *name, struct nt_error *reterr)
+{
+    const char *slash = strrchr(name, '/');
+    const char *base = slash ? slash + 1 : name;
+    for (size_t i = 0; i < policy->blocked_commands.count; i++)
+        if (strcmp(policy->blocked_commands.at[i], base) == 0) {
+            nt_fail(reterr, ENFORCE_E_REFUSED,
+                    "'%.100s' is on the list of commands that are not started", base);
+            return nt_hint(reterr, "--allow-command %.100s starts it all the same", base);
+        }
+    return 0;
+}
+
+/* 0: it can be executed; else errno, EACCES before ENOENT. */
+static int try_file(const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) < 0)
+        return errno == EACCES ? EACCES : ENOENT;
+    if (!S_ISREG(st.st_mode))
+        return EACCES;
+    return faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0 ? EACCES : 0;
+}
+
+static int fail(const char *name, int sys, struct nt_error *reterr)
+{
+    if (sys == EACCES)
+        return nt_fail(reterr, ENFORCE_E_REFUSED, "'%.150s' is not executable", name);
+    return nt_fail(reterr, ENFORCE_E_COMMAND, "'%.150s' is not there", name);
+}
+
+/* The program starts in another folder: what is relative here is made absolute. */
+static int take_path(struct supervise *s, const char *name, struct nt_error *reterr)
+{
+    char folder[PATH_MAX] = "";
+    if (name[0] != '/' && !getcwd(folder, sizeof(folder)))
+        return nt_fail_sys(reterr, errno, "the current folder");
+    int n = snprintf(s->program, sizeof(s->program), "%s%s%s", folder, *folder ? "/" : "", name);
+    if (n < 0 || (size_t)n >= sizeof(s->program))
+        return nt_fail(reterr, NT_E_LIMIT, "the program's path is too long");
+    int sys = try_file(s->program);
+    return sys ? fail(name, sys, reterr) : 0;
+}
+
+int command_find(struct supervise *s, struct nt_error *reterr)
+{
+    const char *name = s->options.argv[0];
+    if (!*name)
+        return nt_fail(reterr, ENFORCE_E_COMMAND, "the program's name is empty");
+    if (!s->options.is_shell && check_name(s->options.policy, name, reterr) < 0)
+        return -1;
+    if (strchr(name, '/'))
+        return take_path(s, name, reterr);
+    const char *path = environment_get(s, "PATH");
+    int seen = ENOENT;
+    for (const char *at = path ? path : "/usr/local/bin:/usr/bin:/bin"; at;) {
+        size_t length = strcspn(at, ":");
+        /* An empty entry and a relative one would be the current folder, which belongs to others.
+         */
+        int n = length && at[0] == '/'
+                    ? snprintf(s->program, sizeof(s->program), "%.*s/%s", (int)length, at, name)
+                    : -1;
+        int sys = n > 0 && (size_t)n < sizeof(s->program) ? try_file(s->program) : ENOENT;
+        if (sys == 0)
+            return 0;
+        if (sys == EACCES)
+            seen = EACCES;
+        at = at[length] ? at + length + 1 : NULL;
+    }
+    return fail(name, seen, reterr);
+}

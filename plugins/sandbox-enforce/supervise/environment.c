@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* environment.c - the variables of the program: the caller's, without what changes the code that
+ * runs and without secrets, by the lists of the policy; then what the sandbox adds, which wins. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "inner.h"
+#include "plugins/sandbox-enforce/errors.h"
+#include "sdk/cleanup.h"
+#include "sdk/error.h"
+
+#define ENTRIES_MAX 8192u
+
+extern char **environ;
+
+/* Credentials of our own, and what an outer sandbox said of itself. */
+static const char *const own[] = { "NANOTERM_API_KEY", "NULLSPACE_API_KEY", "NONO_CAP_FILE",
+                                   "NONO_PROXY_TOKEN" };
+
+static bool is_named(const char *entry, const char *name)
+{
+    size_t length = strlen(name);
+    return strncmp(entry, name, length) == 0 && (entry[length] == '=' || entry[length] == '\0');
+}
+
+/* A star at the end stands for anything; anywhere else it is itself. */
+static bool is_listed(const struct policy_texts *list, const char *entry)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        const char *name = list->at[i];
+        size_t length = strlen(name);
+        if (length && name[length - 1] == '*' ? strncmp(entry, name, length - 1) == 0
+                                              : is_named(entry, name))
+            return true;
+    }
+    return false;
+}
+
+static bool is_kept(const struct policy *policy, const struct policy_texts *secrets,
+                    const char *entry)
+{
+    if (!strchr(entry, '=') || enforce_variable_is_unsafe(entry) || is_listed(secrets, entry))
+        return false;
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+        if (is_named(entry, own[i]))
+            return false;
+    if (is_listed(&policy->deny_vars, entry))
+        return false;
+    return !policy->has_allow_vars || is_listed(&policy->allow_vars, entry);
+}
+
+/* Takes TEXT, which replaces an entry of the same name. */
+static int put(struct supervise *s, char *text, struct nt_error *reterr)
+{
+    if (!text || s->environment_count >= ENTRIES_MAX) {
+        free(text);
+        return nt_fail(reterr, text ? NT_E_LIMIT : NT_E_MEMORY, "too many variables");
+    }
+    size_t length = strcspn(text, "=") + 1;
+    for (size_t i = 0; i < s->environment_count; i++)
+        if (strncmp(s->environment[i], text, length) == 0) {
+            explicit_bzero(s->environment[i], strlen(s->environment[i]));
+            free(s->environment[i]);
+            s->environment[i] = text;
+            return 0;
+        }
+    s->environment[s->environment_count++] = text;
+    return 0;
+}
+
+static int put_pair(struct supervise *s, const char *name, const char *value,
+                    struct nt_error *reterr)
+{
+    size_t size = strlen(name) + strlen(value) + 2;
+    char *text = malloc(size);
+    if (text)
+        snprintf(text, size, "%s=%s", name, value);
+    return put(s, text, reterr);
+}
+
+static int put_credentials(struct supervise *s, struct nt_error *reterr)
+{
+    const struct policy *policy = s->options.policy;
+    for (size_t i = 0; i < policy->env_credential_count; i++) {
+        const struct policy_env_credential *row = &policy->env_credentials[i];
+        char *value = NULL;
+        if (way_out_open(s, reterr) < 0 || s->proxy_ops->secret(row->reference, &value, reterr) < 0)
+            return nt_wrap(reterr, "credential for %s", row->variable);
+        int result = put_pair(s, row->variable, value, reterr);
+        explicit_bzero(value, strlen(value));
+        free(value);
+        if (result < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int put_proxy(struct supervise *s, struct nt_error *reterr)
+{
+    struct policy_texts list = { NULL, 0 };
+    if (!s->proxy_port)
+        return 0;
+    if (proxy_environment(s->options.policy, s->proxy_port, s->proxy_token, &list, reterr) < 0)
+        return -1;
+    int result = 0;
+    for (size_t i = 0; i < list.count; i++) {
+        char *text;
+        memcpy(&text, &list.at[i], sizeof(text)); /* malloc'ed; ours now */
+        if (result == 0)
+            result = put(s, text, reterr);
+        else
+            free(text);
+    }
+    free(list.at);
+    return result;
+}
+
+int environment_make(struct supervise *s, struct nt_error *reterr)
+{
+    const struct policy *policy = s->options.policy;
+    struct policy_texts secrets = { NULL, 0 };
+    s->environment = calloc(ENTRIES_MAX + 1, sizeof(*s->environment));
+    if (!s->environment)
+        return nt_fail(reterr, NT_E_MEMORY, "out of memory");
+    if (proxy_secret_names(policy, &secrets, reterr) < 0)
+        return -1;
+    int result = 0;
+    for (char **entry = environ; *entry && result == 0; entry++)
+        if (is_kept(policy, &secrets, *entry))
+            result = put(s, strdup(*entry), reterr);
+    free(secrets.at);
+    for (size_t i = 0; i < policy->set_vars.count && result == 0; i++) {
+        const char *entry = policy->set_vars.at[i];
+        if (strchr(entry, '=') && !enforce_variable_is_unsafe(entry))
+            result = put(s, strdup(entry), reterr);
+    }
+    if (result == 0)
+        result = put_credentials(s, reterr);
+    if (result == 0)
+        result = put_proxy(s, reterr);
+    if (result == 0 && s->cap_file[0])
+        result = put_pair(s, "NONO_CAP_FILE", s->cap_file, reterr);
+    if (result == 0 && environment_get(s, "PWD"))
+        result = put_pair(s, "PWD", policy->is_workdir_covered ? policy->workdir : "/", reterr);
+    return result;
+}
+
+const char *environment_get(const struct supervise *s, const char *name)
+{
+    for (size_t i = 0; i < s->environment_count; i++)
+        if (is_named(s->environment[i], name))
+            return s->environment[i] + strlen(name) + 1;
+    return NULL;
+}
+
+void environment_free(struct supervise *s)
+{
+    for (size_t i = 0; s->environment && i < s->environment_count; i++) {
+        explicit_bzero(s->environment[i], strlen(s->environment[i]));
+        free(s->environment[i]);
+    }
+    free(s->environment);
+    s->environment = NULL;
+    s->environment_count = 0;
+}
+
+void environment_wipe_own(void)
+{
+    for (char **entry = environ; *entry; entry++)
+        explicit_bzero(*entry, strlen(*entry));
+}

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fence.c - from a policy to layers: what of the kernel keeps which act, what may be missing and
+ * what may not, and the rows that tell it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "inner.h"
+#include "plugins/sandbox-enforce/errors.h"
+#include "sdk/cleanup.h"
+#include "sdk/error.h"
+
+#define ACCESS_READ (ENFORCE_READ | ENFORCE_EXECUTE)
+#define ACCESS_WRITE (ENFORCE_WRITE | ENFORCE_SPECIAL)
+
+bool fence_accepts(const struct supervise *s, const char *layer)
+{
+    for (size_t i = 0; i < s->options.weaker_count; i++)
+        if (strcmp(s->options.weaker[i], layer) == 0)
+            return true;
+    return false;
+}
+
+static bool is_restricted(const struct supervise *s)
+{
+    return s->options.policy->network != POLICY_NET_OPEN;
+}
+
+static bool has_hidden(const struct policy *policy)
+{
+    for (size_t i = 0; i < policy->deny_count; i++)
+        if (policy->denies[i].is_inside && policy->denies[i].is_there)
+            return true;
+    return false;
+}
+
+void fence_want(struct supervise *s)
+{
+    const struct policy *policy = s->options.policy;
+    if (has_hidden(policy))
+        s->needed |= ENFORCE_SPACE_MOUNT;
+    if (s->is_wrap) {
+        s->why = "wrap makes no namespaces: use run";
+        s->has_spaces = true;
+        return;
+    }
+    s->wanted = ENFORCE_SPACE_PID | ENFORCE_SPACE_MOUNT;
+    if (!policy->abstract_sockets)
+        s->wanted |= ENFORCE_SPACE_IPC;
+    if (is_restricted(s))
+        s->wanted |= ENFORCE_SPACE_NETWORK;
+}
+
+const char *fence_needs_notification(const struct supervise *s)
+{
+    const struct policy *policy = s->options.policy;
+    if (policy->unix_count)
+        return "the rules for local sockets";
+    if (s->spaces & ENFORCE_SPACE_NETWORK && (policy->open_port_count || policy->listen_port_count))
+        return "open and listening ports";
+    return NULL;
+}
+
+/* --- what cannot be had -------------------------------------------------------------------- */
+
+int fence_check_spaces(const struct supervise *s, struct nt_error *reterr)
+{
+    const struct policy *policy = s->options.policy;
+    if (!(s->needed & ~s->spaces) || fence_accepts(s, SUPERVISE_WEAKER_NAMESPACES))
+        return 0;
+    const char *path = "";
+    for (size_t i = 0; i < policy->deny_count; i++)
+        if (policy->denies[i].is_inside && policy->denies[i].is_there)
+            path = policy->denies[i].path;
+    nt_fail(reterr, ENFORCE_E_UNAVAILABLE,
+            "layer namespaces: %.120s lies in a granted folder and cannot be hidden without a "
+            "mount namespace",
+            path);
+    return nt_hint(reterr, "%.160s; or grant less, or --accept-weaker " SUPERVISE_WEAKER_NAMESPACES,
+                   s->why ? s->why : "namespaces are refused here");
+}
+
+/* A denied path that is not there yet could be made by the program: no mount covers it. */
+static int check_future(const struct supervise *s, struct nt_error *reterr)
+{
+    const struct policy *policy = s->options.policy;
+    if (fence_accepts(s, SUPERVISE_WEAKER_NAMESPACES))
+        return 0;
+    for (size_t i = 0; i < policy->deny_count; i++) {
+        const struct policy_deny *deny = &policy->denies[i];
+        if (!deny->is_inside_writable || deny->is_there)
+            continue;
+        nt_fail(reterr, ENFORCE_E_UNAVAILABLE,
+                "layer namespaces: %.120s is denied, not there yet, and the program could make it",
+                deny->path);
+        return nt_hint(reterr, "grant a smaller folder, make the path first, or --accept-weaker "
+                               "namespaces");
+    }
+    if (!policy->pattern_count)
+        return 0;
+    nt_fail(reterr, ENFORCE_E_UNAVAILABLE,
+            "layer namespaces: the pattern %.120s cannot be held for files to come",
+            policy->patterns[0].text);
+    return nt_hint(reterr, "name the paths instead, or --accept-weaker namespaces");
+}
+
+static int fail_layer(enum enforce_layer layer, int sys, struct nt_error *reterr)
+{
+    if (sys != EOPNOTSUPP)
+        return nt_fail_sys(reterr, sys, "layer %s", enforce_layer_name(layer));
+    nt_fail(reterr, ENFORCE_E_UNAVAILABLE, "layer %s: this kernel does not have it",
+            enforce_layer_name(layer));
+    return nt_hint(reterr, "%s; or --accept-weaker %s", enforce_layer_remedy(layer),
+                   enforce_layer_name(layer));
+}
+
+/* --- the layers ---------------------------------------------------------------------------- */
+
+static uint32_t calls_of(const struct supervise *s)
+{
+    const struct policy *policy = s->options.policy;
+    uint32_t calls = ENFORCE_CALLS_KERNEL | ENFORCE_CALLS_TERMINAL | ENFORCE_CALLS_URING
+                     | ENFORCE_CALLS_NAMESPACES;
+    /* Without somebody who looks at each path, no local socket can be told from another. */
+    if (s->is_wrap || s->no_notification)
+        return calls | ENFORCE_CALLS_UNIX;
+    return policy->unix_count ? calls : calls | ENFORCE_CALLS_DATAGRAMS;
+}
+
+/* Sockets of IP are of use only where some port is. */
+static enum enforce_network network_of(const struct supervise *s)
+{
+    const struct policy *policy = s->options.policy;
+    if (!is_restricted(s))
+        return ENFORCE_NET_OPEN;
+    return s->proxy_port || policy->open_port_count || policy->listen_port_count ? ENFORCE_NET_PORTS
+                                                                                 : ENFORCE_NET_NONE;
+}
+
+static int add_ports(const struct supervise *s, struct enforce *e)
+{
+    const struct policy *policy = s->options.policy;
+    int sys = 0;
+    if (s->proxy_port)
+        sys = enforce_port(e, s->proxy_port, true, false);
+    for (size_t i = 0; i < policy->open_port_count && !sys; i++)
+        sys = enforce_port(e, policy->open_ports[i], true, true);
+    for (size_t i = 0; i < policy->listen_port_count && !sys; i++)
+        sys = enforce_port(e, policy->listen_ports[i], false, true);
+    return sys;
+}
+
+static uint32_t access_of(const struct policy_grant *grant)
+{
+    uint32_t access = (grant->access & POLICY_READ ? ACCESS_READ : 0)
+                      | (grant->access & POLICY_WRITE ? ACCESS_WRITE : 0);
+    /* Devices are driven by ioctl: those that may be written, and what lies in /dev. */
+    if (grant->access & POLICY_WRITE && strncmp(grant->path, "/dev/", 5) == 0)
+        access |= ENFORCE_DEVICE;
+    return access;
+}
+
+/* Files of /proc are those of another mount inside. */
+static bool is_of_proc(const struct policy_grant *grant)
+{
+    return grant->fd < 0 || strcmp(grant->path, "/proc") == 0
+           || strncmp(grant->path, "/proc/", 6) == 0;
+}
+
+static int add_paths(const struct supervise *s, struct enforce *e)
+{
+    const struct policy *policy = s->options.policy;
+    int sys = 0;
+    for (size_t i = 0; i < policy->grant_count && !sys; i++)
+        if (!is_of_proc(&policy->grants[i]))
+            sys = enforce_path(e, policy->grants[i].fd, access_of(&policy->grants[i]));
+    if (!sys && s->cap_fd >= 0)
+        sys = enforce_path(e, s->cap_fd, ENFORCE_READ);
+    return sys;
+}
+
+static int add_proc_path(struct enforce *e, const char *path, uint32_t access)
+{
+    nt_autoclose int fd = open(path, O_PATH | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT || errno == EACCES ? 0 : errno;
+    return enforce_path(e, fd, access);
+}
+
+int fence_add_proc(const struct supervise *s, struct enforce *e)
+{
+    const struct policy *policy = s->options.policy;
+    /* A /proc of one's own shows nobody else; /proc/self alone is no use to what the program
+     * starts. */
+    int sys = s->has_own_proc ? add_proc_path(e, "/proc", ENFORCE_READ) : 0;
+    for (size_t i = 0; i < policy->grant_count && !sys; i++) {
+        const struct policy_grant *grant = &policy->grants[i];
+        if (is_of_proc(grant) && strcmp(grant->path, "/proc/self/fd") != 0)
+            sys = add_proc_path(e, grant->path, access_of(grant));
+    }
+    return sys;
+}
+
+/* Names of --accept-weaker that are layers of the library. */
+static uint32_t weaker_of(const struct supervise *s)
+{
+    uint32_t weaker = 0;
+    for (unsigned i = 0; i < ENFORCE_LAYERS; i++)
+        if (fence_accepts(s, enforce_layer_name((enum enforce_layer)i)))
+            weaker |= 1u << i;
+    return weaker;
+}
+
+static int check_weaker_names(const struct supervise *s, struct nt_error *reterr)
+{
+    for (size_t i = 0; i < s->options.weaker_count; i++) {
+        const char *name = s->options.weaker[i];
+        bool is_known = strcmp(name, SUPERVISE_WEAKER_NAMESPACES) == 0
+                        || strcmp(name, SUPERVISE_WEAKER_NOTIFICATION) == 0;
+        for (unsigned j = 0; j < ENFORCE_LAYERS; j++)
+            is_known = is_known || strcmp(name, enforce_layer_name((enum enforce_layer)j)) == 0;
+        if (!is_known)
+            return nt_fail(reterr, NT_E_USAGE, "--accept-weaker: there is no layer '%.60s'", name);
+    }
+    return 0;
+}
+
+int fence_prepare(struct supervise *s, struct enforce *e, struct nt_error *reterr)
+{
+    const struct policy *policy = s->options.policy;
+    struct sock_filter front[FRONT_MAX];
+    enum enforce_layer layer = ENFORCE_FILES;
+    enforce_init(e);
+    if (check_weaker_names(s, reterr) < 0 || check_future(s, reterr) < 0)
+        return -1;
+    e->files = true;
+    e->network = network_of(s);
+    e->signals = !policy->signals_leave;
+    e->abstract_sockets = !policy->abstract_sockets;
+    e->calls = calls_of(s);
+    e->descriptors = true;
+    e->audit = true;
+    e->weaker = weaker_of(s);
+    if (!s->is_wrap && !s->no_notification) {
+        if (notify_filter(policy, front, FRONT_MAX, &e->front_count) != 0)
+            return nt_fail(reterr, NT_E_INTERNAL, "the filter of notifications is too long");
+        e->front = front;
+        e->notify = true;
+    }
+    int sys = enforce_prepare(e, &layer);
+    if (sys)
+        return fail_layer(layer, sys, reterr);
+    sys = add_ports(s, e);
+    if (sys)
+        return fail_layer(ENFORCE_TCP, sys, reterr);
+    sys = add_paths(s, e);
+    return sys ? fail_layer(ENFORCE_FILES, sys, reterr) : 0;
+}
+
+/* --- the rows ------------------------------------------------------------------------------ */
+
+static void row(struct supervise *s, const char *act, const char *layer, const char *rule)
+{
+    if (s->row_count < ROWS_MAX)
+        s->rows[s->row_count++] = (struct supervise_row){ act, layer, rule };
+}
+
+static void describe_network(struct supervise *s, const struct enforce *e)
+{
+    const struct policy *policy = s->options.policy;
+    bool has_space = s->spaces & ENFORCE_SPACE_NETWORK;
+    if (!is_restricted(s)) {
+        row(s, "connect by TCP", "none", "the network is open");
+    } else {
+        if (has_space)
+            row(s, "reach the network", "namespace", "an own network with loopback alone");
+        if (e->network == ENFORCE_NET_NONE)
+            row(s, "make a socket of IP", "seccomp", "no family but local sockets");
+        else
+            row(s, "send datagrams and raw packets", "seccomp", "no socket of IP but TCP");
+        if (e->network == ENFORCE_NET_PORTS && enforce_layer_is_set(e, ENFORCE_TCP))
+            row(s, "connect by TCP to another port", "landlock", "only ports that were granted");
+        if (!s->is_wrap && !s->no_notification)
+            row(s, "connect by TCP to another host", "notification", "every connect is asked for");
+        if (policy->network == POLICY_NET_FILTERED)
+            row(s, "reach another host", "proxy", "the allow-list");
+    }
+    if (s->is_wrap || s->no_notification)
+        row(s, "make a local socket", "seccomp", "no socket of that family; pairs stay");
+    else
+        row(s, "connect to a local socket", "notification", "only paths that were granted");
+}
+
+void fence_describe(struct supervise *s)
+{
+    const struct policy *policy = s->options.policy;
+    struct nt_error unused = NT_ERROR_INIT;
+    struct enforce e;
+    s->row_count = 0;
+    bool is_ready = fence_prepare(s, &e, &unused) == 0;
+    if (is_ready && enforce_layer_is_set(&e, ENFORCE_FILES)) {
+        row(s, "read outside the grants", "landlock", "rules for files");
+        row(s, "write outside the grants", "landlock", "rules for files");
+        row(s, "execute outside the grants", "landlock", "rules for files");
+    } else {
+        row(s, "read and write outside the grants", "none", "accepted: --accept-weaker files");
+    }
+    if (has_hidden(policy))
+        row(s, "open a denied path in a grant", s->spaces & ENFORCE_SPACE_MOUNT ? "mount" : "none",
+            s->spaces & ENFORCE_SPACE_MOUNT ? "covered in an own mount namespace"
+                                            : "accepted: --accept-weaker namespaces");
+    describe_network(s, &e);
+    bool has_scopes = enforce_layer_is_set(&e, ENFORCE_SCOPES);
+    if (!policy->signals_leave)
+        row(s, "signal a process outside",
+            s->spaces & ENFORCE_SPACE_PID ? "namespace"
+            : has_scopes                  ? "landlock"
+                                          : "none",
+            s->spaces & ENFORCE_SPACE_PID ? "processes outside have no number" : "scopes");
+    if (!policy->abstract_sockets)
+        row(s, "connect to an abstract socket",
+            has_scopes || !(s->is_wrap || s->no_notification) ? "landlock" : "none", "scopes");
+    row(s, "trace or read a process outside", "landlock", "only processes of the same sandbox");
+    row(s, "gain privileges", "privileges", "no_new_privs, no capabilities");
+    row(s, "make namespaces and mounts", "seccomp", "refused calls");
+    row(s, "use io_uring", "seccomp", "refused calls");
+    row(s, "type into the terminal", "seccomp", "TIOCSTI and TIOCLINUX");
+    row(s, "use calls of another architecture", "seccomp", "refused before all else");
+    row(s, "use an inherited descriptor", "descriptors", "closed but 0, 1 and 2");
+    enforce_done(&e);
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* inner.h - what the files of this room share: one sandbox that is planned, then started. */
+#ifndef NT_ENFORCE_SUPERVISE_INNER_H
+#define NT_ENFORCE_SUPERVISE_INNER_H
+
+#include <limits.h>
+#include <signal.h>
+#include <termios.h>
+
+#include <linux/filter.h>
+
+#include "plugins/sandbox-enforce/enforce/enforce.h"
+#include "plugins/sandbox-enforce/enforce/namespaces.h"
+#include "plugins/sandbox-enforce/proxy/proxy.h"
+#include "plugins/sandbox-enforce/supervise/notify.h"
+#include "plugins/sandbox-enforce/supervise/supervise.h"
+#include "sdk/buf.h"
+
+#define ROWS_MAX 24u
+#define FRONT_MAX 256u
+
+/* How a sandbox is built here: what was wanted, what may be missing, what there is. */
+struct supervise {
+    struct supervise_options options;
+    bool is_wrap;
+    uint32_t wanted, needed; /* ENFORCE_SPACE_; needed: refuse without */
+    uint32_t spaces;         /* what there is */
+    bool has_spaces;         /* `spaces` is known: after a trial, or a start */
+    bool no_notification;    /* goes on without */
+    bool has_own_proc;
+    const char *why; /* half a sentence: why namespaces are missing */
+    struct supervise_row rows[ROWS_MAX];
+    size_t row_count;
+
+    char program[PATH_MAX]; /* what is executed, absolute */
+    char **environment;     /* malloc'ed, each entry too */
+    size_t environment_count;
+    char cap_file[PATH_MAX]; /* empty: none yet */
+    int cap_fd;
+
+    const struct proxy_ops *proxy_ops; /* of the module; NULL: not opened */
+    char proxy_token[PROXY_TOKEN_SIZE];
+    uint16_t proxy_port; /* 0: no proxy */
+    int proxy_listener;  /* without a network namespace it is made here; -1 */
+};
+
+/* --- fence.c: from a policy to layers ------------------------------------------------------ */
+
+/* What the policy needs, without asking the kernel. */
+void fence_want(struct supervise *s);
+/* Layers of the program, ready to be entered. After it enforce_done is due. */
+int fence_prepare(struct supervise *s, struct enforce *e, struct nt_error *reterr);
+/* Rules for what can only be named in the program itself: /proc. 0 or errno. */
+int fence_add_proc(const struct supervise *s, struct enforce *e);
+/* Refuses what is missing of `needed`, unless it was accepted by name. */
+int fence_check_spaces(const struct supervise *s, struct nt_error *reterr);
+bool fence_accepts(const struct supervise *s, const char *layer);
+/* Whether something does not hold without the notification: what, or NULL. */
+const char *fence_needs_notification(const struct supervise *s);
+void fence_describe(struct supervise *s);
+
+/* --- environment.c ------------------------------------------------------------------------- */
+
+/* The variables of the program. */
+int environment_make(struct supervise *s, struct nt_error *reterr);
+void environment_free(struct supervise *s);
+/* Of the entry NAME=; NULL: there is none. */
+const char *environment_get(const struct supervise *s, const char *name);
+/* Overwrites what this process was started with: a process that stays inside holds no secret. */
+void environment_wipe_own(void);
+
+/* --- command.c ----------------------------------------------------------------------------- */
+
+/* Finds the program in the environment's PATH; refuses names on the list. */
+int command_find(struct supervise *s, struct nt_error *reterr);
+
+/* --- cap_file.c ---------------------------------------------------------------------------- */
+
+/* Removes files of owners that are gone, and writes a new one. */
+int cap_file_write(struct supervise *s, struct nt_error *reterr);
+void cap_file_remove(struct supervise *s);
+
+/* --- way_out.c: the proxy's module -------------------------------------------------------------
+ */
+
+int way_out_open(struct supervise *s, struct nt_error *reterr);
+
+/* --- keeper.c, program.c: run inside ------------------------------------------------------- */
+
+/* What goes over the socket between supervisor and inside: SOCK_SEQPACKET. */
+enum inside_kind {
+    INSIDE_READY = 1, /* keeper: namespaces are set up; a listener may come along */
+    INSIDE_LISTENER,  /* program: value is the number of its listener, or -1; it waits for a byte */
+    INSIDE_FAILED,    /* step and errno */
+    INSIDE_STOPPED,   /* keeper: the program was stopped by signal value */
+    INSIDE_ENDED,     /* keeper: with wait status value */
+    INSIDE_GO,        /* to the keeper: start the program */
+    INSIDE_SIGNAL,    /* to the keeper: send value to the program's group */
+    INSIDE_TERMINAL,  /* to the keeper: continue the program's group; value 1: it gets the terminal
+                       */
+};
+enum inside_step {
+    STEP_SPACE,
+    STEP_PROC,
+    STEP_HIDE,
+    STEP_NETWORK,
+    STEP_FORK,
+    STEP_FOLDER,
+    STEP_TERMINAL,
+    STEP_LAYER,
+    STEP_EXEC,
+};
+struct inside_message {
+    uint32_t kind, step;
+    int32_t value, sys;
+};
+
+struct inside {
+    struct supervise *s;
+    struct enforce *e;
+    int socket;        /* to the supervisor */
+    int go;            /* read end: a byte when the listener was taken */
+    int terminal;      /* one of 0 to 2; -1: none */
+    bool has_terminal; /* the program's group gets it at the start */
+    sigset_t signals;  /* of the program */
+};
+
+int inside_send(int socket, const struct inside_message *message, int fd);
+_Noreturn void keeper_run(struct inside *in);
+_Noreturn void program_run(struct inside *in);
+
+#endif

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* keeper.c - the first process inside: sets up the namespaces, starts the program, and sees to it
+ * that nothing inside outlives the program or the supervisor.
+ *
+ * In a PID namespace it is PID 1: when it ends, the kernel ends the rest. Elsewhere it is a
+ * subreaper: what the program leaves behind becomes its child, and it kills until there is none. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "inner.h"
+
+struct keeper {
+    struct inside *in;
+    int signals; /* signalfd: SIGCHLD, and SIGTERM for the end of the supervisor */
+    pid_t program;
+};
+
+static bool is_first(const struct keeper *k)
+{
+    return k->in->s->spaces & ENFORCE_SPACE_PID;
+}
+
+/* --- the end ------------------------------------------------------------------------------- */
+
+/* Kills every child there is; true while there are some. */
+static bool kill_children(void)
+{
+    char text[4096];
+    int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (fd >= 0)
+        close(fd);
+    if (size <= 0)
+        return false;
+    text[size] = '\0';
+    for (char *at = text, *end; *at; at = end) {
+        long pid = strtol(at, &end, 10);
+        if (end == at || (*end == '\0' && size == (ssize_t)sizeof(text) - 1))
+            break; /* a number that was cut */
+        if (pid > 0)
+            kill((pid_t)pid, SIGKILL);
+        end += *end == ' ';
+    }
+    return true;
+}
+
+static _Noreturn void end(const struct keeper *k)
+{
+    /* What a killed child leaves behind comes to us: again until nobody is left. */
+    while (!is_first(k) && kill_children())
+        if (waitpid(-1, NULL, __WALL) < 0 && errno == ECHILD)
+            break;
+    _exit(0);
+}
+
+static _Noreturn void fail(const struct keeper *k, enum inside_step step, int value, int sys)
+{
+    const struct inside_message message = { INSIDE_FAILED, step, value, sys };
+    inside_send(k->in->socket, &message, -1);
+    end(k);
+}
+
+/* --- the beginning ------------------------------------------------------------------------- */
+
+static void hide(const struct keeper *k)
+{
+    const struct policy *policy = k->in->s->options.policy;
+    if (!(k->in->s->spaces & ENFORCE_SPACE_MOUNT) || !policy->deny_count)
+        return;
+    const char **paths = calloc(policy->deny_count, sizeof(*paths));
+    size_t count = 0, failed = 0;
+    if (!paths)
+        fail(k, STEP_HIDE, 0, ENOMEM);
+    for (size_t i = 0; i < policy->deny_count; i++)
+        if (policy->denies[i].is_inside && policy->denies[i].is_there)
+            paths[count++] = policy->denies[i].path;
+    int sys = enforce_spaces_hide(paths, count, &failed);
+    if (sys)
+        fail(k, STEP_HIDE, (int)failed, sys);
+    free(paths);
+}
+
+static void set_up(struct keeper *k)
+{
+    struct supervise *s = k->in->s;
+    struct inside_message ready = { .kind = INSIDE_READY };
+    int listener = -1, sys;
+    const uint32_t both = ENFORCE_SPACE_PID | ENFORCE_SPACE_MOUNT;
+    if (prctl(PR_SET_DUMPABLE, 0) < 0)
+        fail(k, STEP_SPACE, 0, errno);
+    /* As PID 1 the rest dies with us. Elsewhere we must live to kill it. */
+    if (prctl(PR_SET_PDEATHSIG, is_first(k) ? SIGKILL : SIGTERM) < 0
+        || (!is_first(k) && prctl(PR_SET_CHILD_SUBREAPER, 1) < 0))
+        fail(k, STEP_SPACE, 0, errno);
+    /* Masked in containers: then the old one stays, and only a part of it is granted. */
+    if ((s->spaces & both) == both) {
+        sys = enforce_spaces_proc();
+        s->has_own_proc = sys == 0;
+        if (sys && sys != EPERM)
+            fail(k, STEP_PROC, 0, sys);
+    }
+    hide(k);
+    if (s->spaces & ENFORCE_SPACE_NETWORK) {
+        sys = enforce_spaces_loopback();
+        if (!sys && s->proxy_port)
+            sys = enforce_spaces_listen(&s->proxy_port, &listener);
+        if (sys)
+            fail(k, STEP_NETWORK, 0, sys);
+    }
+    ready.value = s->has_own_proc;
+    if (inside_send(k->in->socket, &ready, listener) != 0)
+        end(k);
+    if (listener >= 0)
+        close(listener);
+}
+
+static void await_go(const struct keeper *k)
+{
+    struct inside_message message;
+    ssize_t n;
+    do
+        n = recv(k->in->socket, &message, sizeof(message), 0);
+    while (n < 0 && errno == EINTR);
+    if (n != (ssize_t)sizeof(message) || message.kind != INSIDE_GO)
+        end(k);
+}
+
+static void start(struct keeper *k)
+{
+    k->program = fork();
+    if (k->program < 0)
+        fail(k, STEP_FORK, 0, errno);
+    if (k->program == 0) {
+        close(k->signals);
+        program_run(k->in);
+    }
+    /* Also here: signals for the group must find it. EACCES: it has executed already. */
+    setpgid(k->program, k->program);
+    enforce_done(k->in->e);
+    close(k->in->go);
+    /* Nothing secret stays in a process that is inside. */
+    environment_free(k->in->s);
+    environment_wipe_own();
+    explicit_bzero(k->in->s->proxy_token, sizeof(k->in->s->proxy_token));
+}
+
+/* --- while it runs ------------------------------------------------------------------------- */
+
+static void tell(struct keeper *k, enum inside_kind kind, int value)
+{
+    const struct inside_message message = { kind, 0, value, 0 };
+    if (inside_send(k->in->socket, &message, -1) != 0)
+        end(k);
+}
+
+static void reap(struct keeper *k)
+{
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED | __WALL)) > 0) {
+        if (pid != k->program)
+            continue;
+        if (WIFSTOPPED(status)) {
+            tell(k, INSIDE_STOPPED, WSTOPSIG(status));
+            continue;
+        }
+        tell(k, INSIDE_ENDED, status);
+        end(k);
+    }
+}
+
+static void obey(struct keeper *k)
+{
+    struct inside_message message;
+    ssize_t n = recv(k->in->socket, &message, sizeof(message), MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n != (ssize_t)sizeof(message))
+        end(k); /* the supervisor is gone */
+    if (message.kind == INSIDE_SIGNAL)
+        kill(-k->program, message.value);
+    if (message.kind == INSIDE_TERMINAL) {
+        if (message.value && k->in->terminal >= 0)
+            tcsetpgrp(k->in->terminal, k->program);
+        kill(-k->program, SIGCONT);
+    }
+}
+
+static void note_signals(struct keeper *k)
+{
+    struct signalfd_siginfo info;
+    while (read(k->signals, &info, sizeof(info)) == (ssize_t)sizeof(info))
+        if (info.ssi_signo == SIGTERM)
+            end(k);
+}
+
+void keeper_run(struct inside *in)
+{
+    struct keeper k = { .in = in };
+    sigset_t wanted;
+    sigemptyset(&wanted);
+    sigaddset(&wanted, SIGCHLD);
+    sigaddset(&wanted, SIGTERM);
+    k.signals = signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (k.signals < 0)
+        fail(&k, STEP_SPACE, 0, errno);
+    set_up(&k);
+    await_go(&k);
+    start(&k);
+    struct pollfd fds[2] = { { .fd = in->socket, .events = POLLIN },
+                             { .fd = k.signals, .events = POLLIN } };
+    for (;;) {
+        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+            end(&k);
+        if (fds[1].revents)
+            note_signals(&k);
+        reap(&k);
+        if (fds[0].revents)
+            obey(&k);
+    }
+}
