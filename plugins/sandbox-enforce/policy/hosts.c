@@ -32,6 +32,14 @@ bool host_plain(const char *host, char ret[HOST_MAX])
     return true;
 }
 
+bool host_pattern(const char *text, char ret[HOST_MAX])
+{
+    if (!host_plain(text, ret) || strchr(ret, '%'))
+        return false;
+    const char *name = strncmp(ret, "*.", 2) == 0 ? ret + 2 : ret;
+    return *name && *name != '.' && !strchr(name, '*');
+}
+
 bool host_matches(const char *pattern, const char *name)
 {
     if (pattern[0] != '*' || pattern[1] != '.')

@@ -9,6 +9,8 @@
 
 /* Lower case, without brackets and trailing dots. false: not the name or the number of a host. */
 bool host_plain(const char *host, char ret[HOST_MAX]);
+/* The same for an entry of an allow-list: a host, or "*.suffix"; no other star, no zone. */
+bool host_pattern(const char *text, char ret[HOST_MAX]);
 /* NAME (plain) is PATTERN, or lies below "*.suffix" with at least one label. */
 bool host_matches(const char *pattern, const char *name);
 /* localhost, 127.0.0.0/8, ::1. */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "plugins/sandbox-enforce/errors.h"
+#include "plugins/sandbox-enforce/policy/find.h"
 #include "plugins/sandbox-enforce/policy/groups.h"
 #include "plugins/sandbox-enforce/policy/paths.h"
 #include "sdk/cleanup.h"
@@ -65,6 +66,38 @@ static int find_workdir(struct maker *k, struct nt_error *reterr)
         return nt_fail(reterr, NT_E_USAGE, "the working folder %s is a file", typed);
     k->policy->workdir = k->places.workdir = memory_text(k->m, found.path);
     return k->policy->workdir ? 0 : memory_fail(k->m, reterr);
+}
+
+/* The profile that was named, or `default`; over it the manifest of --config. */
+static int find_profile(struct maker *k, struct nt_error *reterr)
+{
+    const struct policy_request *r = k->request;
+    if (r->profile && *r->profile) {
+        if (profile_resolve(k->m, &k->places, r->profile, &k->profile, reterr) < 0)
+            return -1;
+        k->policy->profile = k->profile.name;
+    } else {
+        profile_default(k->m, &k->profile);
+    }
+    if (r->config) {
+        nt_autofree char *text = NULL;
+        size_t size = 0;
+        struct profile manifest;
+        struct policy_texts errors = { 0 };
+        const char *path = expand_home(k->m, &k->places, r->config);
+        if (!path)
+            return memory_fail(k->m, reterr);
+        if (profile_text(path, &text, &size, reterr) < 0
+            || manifest_parse(k->m, (struct nt_bytes){ text, size }, &manifest, &errors, reterr)
+                   < 0)
+            return -1;
+        if (errors.count)
+            return nt_fail(reterr, ENFORCE_E_PROFILE, "%s: %s", path, errors.at[0]);
+        profile_merge(k->m, &k->profile, &manifest);
+    }
+    for (size_t i = 0; i < k->profile.warnings.count; i++)
+        warn(k->owned, "profile %s: %s", k->profile.name, k->profile.warnings.at[i]);
+    return k->m->failed ? memory_fail(k->m, reterr) : 0;
 }
 
 static uint32_t access_of(const char *text)
@@ -125,6 +158,23 @@ static int make_commands(struct maker *k, struct nt_error *reterr)
     return k->m->failed ? memory_fail(k->m, reterr) : 0;
 }
 
+/* NAME=value, with the variables of the value put in. */
+static void make_vars(struct maker *k)
+{
+    const struct policy_texts *written = &k->profile.lists[PROFILE_SET_VARS];
+    for (size_t i = 0; i < written->count; i++) {
+        const char *missing, *value = strchr(written->at[i], '=') + 1;
+        int name = (int)(value - written->at[i]);
+        value = expand(k->m, &k->places, value, &missing);
+        if (value)
+            texts_add(k->m, &k->policy->set_vars,
+                      memory_format(k->m, "%.*s%s", name, written->at[i], value));
+        else if (missing)
+            warn(k->owned, "set_vars of the profile: %s is skipped, %s is not set", written->at[i],
+                 missing);
+    }
+}
+
 static void make_settings(struct maker *k)
 {
     struct policy *p = k->policy;
@@ -138,7 +188,7 @@ static void make_settings(struct maker *k)
     p->workdir_access = workdir ? access_of(workdir) : POLICY_READ;
     p->allow_vars = k->profile.lists[PROFILE_ALLOW_VARS];
     p->deny_vars = k->profile.lists[PROFILE_DENY_VARS];
-    p->set_vars = k->profile.lists[PROFILE_SET_VARS];
+    make_vars(k);
     p->has_allow_vars = (k->profile.flags & PROFILE_HAS_ALLOW_VARS) != 0;
 }
 
@@ -165,12 +215,12 @@ int policy_make(const struct policy_request *request, struct policy **ret, struc
     struct maker k = { .owned = o, .policy = policy, .m = &o->memory, .request = request };
     if (places_find(k.m, &k.places, reterr) < 0 || find_workdir(&k, reterr) < 0)
         return -1;
-    profile_default(k.m, &k.profile);
-    if (check_groups(&k, reterr) < 0)
+    if (find_profile(&k, reterr) < 0 || check_groups(&k, reterr) < 0)
         return -1;
     make_settings(&k);
     if (make_denies(&k, reterr) < 0 || make_bypasses(&k, reterr) < 0 || make_grants(&k, reterr) < 0
-        || make_network(&k, reterr) < 0 || make_sockets(&k, reterr) < 0
+        || make_gpu(&k, reterr) < 0 || make_network(&k, reterr) < 0
+        || make_env_credentials(&k, reterr) < 0 || make_sockets(&k, reterr) < 0
         || check_bypasses(&k, reterr) < 0 || mark_inside(o, reterr) < 0
         || make_workdir(&k, reterr) < 0 || make_commands(&k, reterr) < 0)
         return -1;

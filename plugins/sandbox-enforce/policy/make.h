@@ -51,6 +51,10 @@ int mark_inside(struct owned *o, struct nt_error *reterr);
 int make_sockets(struct maker *k, struct nt_error *reterr);
 /* network.c */
 int make_network(struct maker *k, struct nt_error *reterr);
+/* credentials.c */
+int make_env_credentials(struct maker *k, struct nt_error *reterr);
+/* gpu.c */
+int make_gpu(struct maker *k, struct nt_error *reterr);
 
 /* Grants PATH relative to BASE. *ret_path, when not NULL, is then its canonical form; NULL: it was
  * skipped. */

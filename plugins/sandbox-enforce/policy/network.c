@@ -1,33 +1,351 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* network.c - open, blocked or filtered; which hosts, ports and services then. */
+/* network.c - open, blocked or filtered; which hosts, ports and services then.
+ *
+ * What was typed comes before what the profile says: --allow-net and --block-net replace it, hosts
+ * and services are added to it. */
 #include "plugins/sandbox-enforce/policy/make.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "plugins/sandbox-enforce/errors.h"
 #include "plugins/sandbox-enforce/policy/hosts.h"
+#include "plugins/sandbox-enforce/policy/networks.h"
+#include "plugins/sandbox-enforce/policy/registries.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 #include "sdk/parse.h"
 
+/* --- hosts ----------------------------------------------------------------------------------- */
+
+static int add_host(struct maker *k, const char *name, const char *source,
+                    const struct policy_endpoint *endpoints, size_t endpoint_count,
+                    struct nt_error *reterr)
+{
+    struct policy *p = k->policy;
+    for (size_t i = 0; i < p->host_count; i++)
+        if (strcmp(p->hosts[i].name, name) == 0 && !p->hosts[i].endpoint_count && !endpoint_count)
+            return 0;
+    struct policy_host *rows = memory_grow(k->m, p->hosts, p->host_count, sizeof(*rows));
+    struct policy_endpoint *copy =
+        endpoint_count ? memory_room(k->m, endpoint_count * sizeof(*copy)) : NULL;
+    if (!rows || (endpoint_count && !copy))
+        return memory_fail(k->m, reterr);
+    if (copy)
+        memcpy(copy, endpoints, endpoint_count * sizeof(*copy));
+    p->hosts = rows;
+    rows[p->host_count++] = (struct policy_host){
+        .name = name, .source = source, .endpoints = copy, .endpoint_count = endpoint_count
+    };
+    return 0;
+}
+
+static int add_group(struct maker *k, const struct network_group *group, struct nt_error *reterr)
+{
+    const char *source = memory_format(k->m, "network:%s", group->name);
+    if (!source)
+        return memory_fail(k->m, reterr);
+    for (const char *const *host = group->hosts; host && *host; host++)
+        if (add_host(k, *host, source, NULL, 0, reterr) < 0)
+            return -1;
+    if (group->hosts)
+        return 0;
+    struct policy_texts hosts = { 0 }, origins = { 0 };
+    if (registries_find(k->m, &k->places, &hosts, &origins, reterr) < 0)
+        return -1;
+    for (size_t i = 0; i < hosts.count; i++)
+        if (add_host(k, hosts.at[i], source, NULL, 0, reterr) < 0)
+            return -1;
+    if (!hosts.count)
+        warn(k->owned,
+             "the group %s is empty here: no package manager names a registry; put host lists "
+             "into /etc/nanoterm/hosts.d",
+             group->name);
+    return 0;
+}
+
+static int add_network_profile(struct maker *k, const char *name, struct nt_error *reterr)
+{
+    const struct network_profile *profile = network_profile_find(name);
+    if (!profile) {
+        nt_fail(reterr, ENFORCE_E_PROFILE, "there is no network profile %s", name);
+        return nt_hint(reterr, "there are: minimal, developer, claude-code, codex, opencode, "
+                               "enterprise");
+    }
+    for (const char *const *group = profile->groups; *group; group++) {
+        const struct network_group *row = network_group_find(*group);
+        if (row && add_group(k, row, reterr) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* A host, "*.suffix", a group, or a URL: with a path it stands for requests below that alone. */
+static int add_domain(struct maker *k, const struct profile_domain *domain, const char *source,
+                      struct nt_error *reterr)
+{
+    char text[HOST_MAX], plain[HOST_MAX];
+    const char *name = domain->name;
+    const struct network_group *group = network_group_find(name);
+    if (group && !domain->endpoint_count)
+        return add_group(k, group, reterr);
+    if (strncmp(name, "https://", 8) == 0)
+        name += 8;
+    else if (strncmp(name, "http://", 7) == 0)
+        name += 7;
+    size_t size = name[0] == '[' ? strcspn(name, "]") + 1 : strcspn(name, ":/");
+    if (name[0] != '[' && name[size] == ':' && strchr(name + size + 1, ':'))
+        size = strlen(name); /* an IPv6 address */
+    if (size >= sizeof(text))
+        return nt_fail(reterr, NT_E_USAGE, "the domain %.64s… is too long", domain->name);
+    memcpy(text, name, size);
+    text[size] = '\0';
+    if (!host_pattern(text, plain))
+        return nt_fail(reterr, NT_E_USAGE, "\"%s\" is not a host, *.suffix, URL or group of hosts",
+                       domain->name);
+    if (policy_is_metadata(plain))
+        return nt_fail(reterr, NT_E_USAGE, "%s is an address of cloud metadata: nothing opens it",
+                       plain);
+    name += size;
+    if (*name == ':') {
+        size_t digits = strspn(name + 1, "0123456789");
+        warn(k->owned, "the port in \"%s\" is ignored: a host is allowed with all its ports",
+             domain->name);
+        name += 1 + digits;
+    }
+    if (*name && *name != '/')
+        return nt_fail(reterr, NT_E_USAGE, "\"%s\" is not a host, *.suffix, URL or group of hosts",
+                       domain->name);
+    const char *host = memory_text(k->m, plain);
+    const struct policy_endpoint below = { "*", memory_text(k->m, name) };
+    if (!host || !below.path)
+        return memory_fail(k->m, reterr);
+    if (domain->endpoint_count)
+        return add_host(k, host, source, domain->endpoints, domain->endpoint_count, reterr);
+    bool is_limited = name[0] == '/' && name[1];
+    return add_host(k, host, source, is_limited ? &below : NULL, is_limited, reterr);
+}
+
+/* --- services -------------------------------------------------------------------------------- */
+
+static struct policy_route *route_of(struct policy *p, const char *name, size_t size)
+{
+    for (size_t i = 0; i < p->route_count; i++)
+        if (strlen(p->routes[i].name) == size && memcmp(p->routes[i].name, name, size) == 0)
+            return &p->routes[i];
+    return NULL;
+}
+
+static int add_service(struct maker *k, const char *name, struct nt_error *reterr)
+{
+    struct policy *p = k->policy;
+    const struct policy_route *service = NULL;
+    if (route_of(p, name, strlen(name)))
+        return 0;
+    for (size_t i = 0; i < k->profile.service_count && !service; i++)
+        if (strcmp(k->profile.services[i].name, name) == 0)
+            service = &k->profile.services[i];
+    if (!service)
+        service = network_service_find(name);
+    if (!service) {
+        nt_fail(reterr, ENFORCE_E_PROFILE, "there is no service %s to give a credential to", name);
+        return nt_hint(reterr, "there are openai, anthropic, gemini, google-ai, github, gitlab, "
+                               "and those of network.custom_credentials");
+    }
+    struct policy_route *rows = memory_grow(k->m, p->routes, p->route_count, sizeof(*rows));
+    if (!rows)
+        return memory_fail(k->m, reterr);
+    p->routes = rows;
+    rows[p->route_count] = *service;
+    /* Endpoints are appended to later: not in the profile's memory. */
+    rows[p->route_count].endpoints = NULL;
+    rows[p->route_count].endpoint_count = 0;
+    struct policy_route *route = &rows[p->route_count++];
+    for (size_t i = 0; i < service->endpoint_count; i++) {
+        struct policy_endpoint *at =
+            memory_grow(k->m, route->endpoints, route->endpoint_count, sizeof(*at));
+        if (!at)
+            return memory_fail(k->m, reterr);
+        route->endpoints = at;
+        at[route->endpoint_count++] = service->endpoints[i];
+    }
+    return 0;
+}
+
+/* SERVICE:METHOD:PATH */
+static int add_endpoint(struct maker *k, const char *text, struct nt_error *reterr)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-";
+    size_t service = strcspn(text, ":");
+    const char *method = text[service] ? text + service + 1 : "";
+    size_t size = strcspn(method, ":");
+    const char *path = method[size] ? method + size + 1 : "";
+    bool is_method = size && (strspn(method, letters) == size || (size == 1 && *method == '*'));
+    if (!service || !is_method || path[0] != '/')
+        return nt_fail(reterr, NT_E_USAGE,
+                       "--allow-endpoint %s has not the form SERVICE:METHOD:/path", text);
+    struct policy_route *route = route_of(k->policy, text, service);
+    if (!route) {
+        nt_fail(reterr, NT_E_USAGE, "--allow-endpoint %s: no credential is given to %.*s", text,
+                (int)service, text);
+        return nt_hint(reterr, "add --credential %.*s", (int)service, text);
+    }
+    struct policy_endpoint *rows =
+        memory_grow(k->m, route->endpoints, route->endpoint_count, sizeof(*rows));
+    const char *method_copy = memory_bytes(k->m, method, size);
+    const char *path_copy = memory_text(k->m, path);
+    if (!rows || !method_copy || !path_copy)
+        return memory_fail(k->m, reterr);
+    route->endpoints = rows;
+    rows[route->endpoint_count++] = (struct policy_endpoint){ method_copy, path_copy };
+    return 0;
+}
+
+/* --- the way out ----------------------------------------------------------------------------- */
+
+static int set_upstream(struct maker *k, const char *text, struct nt_error *reterr)
+{
+    char host[HOST_MAX], plain[HOST_MAX];
+    const char *start = strncmp(text, "http://", 7) == 0 ? text + 7 : text;
+    const char *colon = strrchr(start, ':');
+    uint64_t port = 0;
+    size_t size = colon ? (size_t)(colon - start) : 0;
+    struct nt_error ignored = NT_ERROR_INIT;
+    if (!size || size >= sizeof(host) || nt_parse_u64(colon + 1, 1, 65535, &port, &ignored) < 0)
+        return nt_fail(reterr, NT_E_USAGE, "the upstream proxy \"%s\" has not the form host:port",
+                       text);
+    memcpy(host, start, size);
+    host[size] = '\0';
+    if (!host_plain(host, plain) || strchr(plain, '*') || policy_is_metadata(plain))
+        return nt_fail(reterr, NT_E_USAGE, "\"%s\" is not the host of a proxy", host);
+    k->policy->upstream_proxy = memory_text(k->m, start);
+    return k->policy->upstream_proxy ? 0 : memory_fail(k->m, reterr);
+}
+
+static int add_bypass(struct maker *k, const char *text, struct nt_error *reterr)
+{
+    char plain[HOST_MAX];
+    if (!host_pattern(text, plain))
+        return nt_fail(reterr, NT_E_USAGE, "--upstream-bypass %s is not a host or *.suffix", text);
+    return texts_add_new(k->m, &k->policy->upstream_bypass, memory_text(k->m, plain))
+               ? 0
+               : memory_fail(k->m, reterr);
+}
+
+static const char *or_null(const char *text)
+{
+    return text && *text ? text : NULL;
+}
+
+static int make_filtered(struct maker *k, struct nt_error *reterr)
+{
+    const struct policy_request *r = k->request;
+    const struct profile *profile = &k->profile;
+    const char *named =
+        r->network_profile ? r->network_profile : or_null(profile->texts[PROFILE_NETWORK_PROFILE]);
+    const char *upstream =
+        r->upstream_proxy ? r->upstream_proxy : or_null(profile->texts[PROFILE_UPSTREAM_PROXY]);
+    const struct policy_texts *services = &profile->lists[PROFILE_CREDENTIALS];
+    const struct policy_texts *bypass = &profile->lists[PROFILE_UPSTREAM_BYPASS];
+    for (size_t i = 0; i < r->domains.count; i++) {
+        const struct profile_domain domain = { .name = memory_text(k->m, r->domains.at[i]) };
+        if (!domain.name || add_domain(k, &domain, "user", reterr) < 0)
+            return domain.name ? -1 : memory_fail(k->m, reterr);
+    }
+    for (size_t i = 0; i < profile->domain_count; i++)
+        if (add_domain(k, &profile->domains[i], "profile", reterr) < 0)
+            return -1;
+    if (named && add_network_profile(k, named, reterr) < 0)
+        return -1;
+    for (size_t i = 0; i < r->credentials.count; i++)
+        if (add_service(k, r->credentials.at[i], reterr) < 0)
+            return -1;
+    for (size_t i = 0; i < services->count; i++)
+        if (add_service(k, services->at[i], reterr) < 0)
+            return -1;
+    for (size_t i = 0; i < r->endpoints.count; i++)
+        if (add_endpoint(k, r->endpoints.at[i], reterr) < 0)
+            return -1;
+    if (upstream && set_upstream(k, upstream, reterr) < 0)
+        return -1;
+    if (r->upstream_bypass.count && !upstream)
+        return nt_fail(reterr, NT_E_USAGE, "--upstream-bypass needs --upstream-proxy");
+    for (size_t i = 0; i < r->upstream_bypass.count; i++)
+        if (add_bypass(k, r->upstream_bypass.at[i], reterr) < 0)
+            return -1;
+    for (size_t i = 0; upstream && i < bypass->count; i++)
+        if (add_bypass(k, bypass->at[i], reterr) < 0)
+            return -1;
+    return 0;
+}
+
+static int add_ports(struct maker *k, const uint16_t *typed, size_t typed_count,
+                     const struct policy_texts *written, uint16_t **ret, size_t *ret_count,
+                     struct nt_error *reterr)
+{
+    uint16_t *ports = memory_room(k->m, (typed_count + written->count + 1) * sizeof(*ports));
+    if (!ports)
+        return memory_fail(k->m, reterr);
+    size_t count = 0;
+    for (size_t i = 0; i < typed_count + written->count; i++) {
+        uint64_t port = i < typed_count ? typed[i] : 0;
+        if (i >= typed_count
+            && nt_parse_u64(written->at[i - typed_count], 1, 65535, &port, reterr) < 0)
+            return -1;
+        if (port == 0)
+            return nt_fail(reterr, NT_E_USAGE, "port 0 stands for any; name one");
+        size_t j = 0;
+        while (j < count && ports[j] != port)
+            j++;
+        ports[j] = (uint16_t)port;
+        count += j == count;
+    }
+    *ret = ports;
+    *ret_count = count;
+    return 0;
+}
+
 int make_network(struct maker *k, struct nt_error *reterr)
 {
     const struct policy_request *r = k->request;
+    const struct profile *profile = &k->profile;
     struct policy *p = k->policy;
+    bool typed =
+        r->network_profile || r->domains.count || r->credentials.count || r->upstream_proxy;
+    bool written = or_null(profile->texts[PROFILE_NETWORK_PROFILE]) || profile->domain_count
+                   || profile->lists[PROFILE_CREDENTIALS].count
+                   || or_null(profile->texts[PROFILE_UPSTREAM_PROXY]);
     if (r->block_net && r->allow_net)
         return nt_fail(reterr, NT_E_USAGE, "--block-net and --allow-net exclude each other");
-    if (r->block_net)
+    if (typed && (r->block_net || r->allow_net))
+        return nt_fail(reterr, NT_E_USAGE,
+                       "--%s-net and options that filter the network exclude each other",
+                       r->block_net ? "block" : "allow");
+    if (r->endpoints.count && !r->credentials.count && !profile->lists[PROFILE_CREDENTIALS].count)
+        return nt_fail(reterr, NT_E_USAGE, "--allow-endpoint needs the --credential it limits");
+    if (r->upstream_bypass.count && !r->upstream_proxy
+        && !or_null(profile->texts[PROFILE_UPSTREAM_PROXY]))
+        return nt_fail(reterr, NT_E_USAGE, "--upstream-bypass needs --upstream-proxy");
+    bool is_blocked = r->block_net || (profile->flags & PROFILE_BLOCK && !r->allow_net && !typed);
+    if (is_blocked)
         p->network = POLICY_NET_BLOCKED;
-    p->open_ports = memory_room(k->m, (r->open_port_count + 1) * sizeof(*p->open_ports));
-    p->listen_ports = memory_room(k->m, (r->listen_port_count + 1) * sizeof(*p->listen_ports));
-    if (!p->open_ports || !p->listen_ports)
-        return memory_fail(k->m, reterr);
-    if (r->open_port_count)
-        memcpy(p->open_ports, r->open_ports, r->open_port_count * sizeof(*r->open_ports));
-    if (r->listen_port_count)
-        memcpy(p->listen_ports, r->listen_ports, r->listen_port_count * sizeof(*r->listen_ports));
-    p->open_port_count = r->open_port_count;
-    p->listen_port_count = r->listen_port_count;
+    else if (!r->allow_net && (typed || written))
+        p->network = POLICY_NET_FILTERED;
+    if (p->network == POLICY_NET_FILTERED && r->is_wrap) {
+        nt_fail(reterr, NT_E_USAGE,
+                "a filtered network needs a proxy beside the program%s%s%s, and "
+                "`wrap` leaves none",
+                typed ? "" : " (profile ", typed ? "" : profile->name, typed ? "" : ")");
+        return nt_hint(reterr, "use `run` instead, or --block-net or --allow-net");
+    }
+    if (p->network == POLICY_NET_FILTERED && make_filtered(k, reterr) < 0)
+        return -1;
     p->proxy_port = r->proxy_port;
-    return 0;
+    return add_ports(k, r->open_ports, r->open_port_count, &profile->lists[PROFILE_OPEN_PORTS],
+                     &p->open_ports, &p->open_port_count, reterr)
+                   < 0
+               ? -1
+               : add_ports(k, r->listen_ports, r->listen_port_count,
+                           &profile->lists[PROFILE_LISTEN_PORTS], &p->listen_ports,
+                           &p->listen_port_count, reterr);
 }

@@ -88,8 +88,20 @@ struct profile {
     struct policy_texts deprecated; /* the legacy keys: "security.groups" */
 };
 
+/* Reads the text of a profile. What is wrong with it becomes lines in ERRORS, all of them, each
+ * with the path of the key; -1 only for out of memory. Hostile input: bounded. */
+int profile_parse(struct memory *m, struct nt_bytes text, struct profile *ret,
+                  struct policy_texts *errors, struct nt_error *reterr);
+/* The same for a capability manifest (--config). Paths are looked at to tell files from folders. */
+int manifest_parse(struct memory *m, struct nt_bytes text, struct profile *ret,
+                   struct policy_texts *errors, struct nt_error *reterr);
+
 /* The `default` profile alone: what every run gets. */
 void profile_default(struct memory *m, struct profile *ret);
+/* The built-in profile of that name. false: there is none. */
+bool profile_builtin(struct memory *m, const char *name, struct profile *ret);
+/* The index-th name of one; NULL: no more. */
+const char *profile_builtin_at(size_t index);
 
 /* Lays CHILD over INTO. Texts stay where they are. */
 void profile_merge(struct memory *m, struct profile *into, const struct profile *child);

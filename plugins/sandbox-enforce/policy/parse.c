@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* parse.c - the keys of a profile: one table, in which each has its place, its type and, for those
+ * of earlier versions, its name of today. */
+#include "plugins/sandbox-enforce/policy/parse.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "plugins/sandbox-enforce/errors.h"
+#include "plugins/sandbox-enforce/policy/jsonc.h"
+#include "sdk/error.h"
+#include "sdk/json.h"
+
+void parse_error(struct parser *p, const char *path, const char *format, ...)
+{
+    char text[512], line[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    if (p->errors->count >= PARSE_ERRORS_MAX)
+        return;
+    int size = snprintf(line, sizeof(line), "%s: %s", path, text);
+    if (size > 0)
+        texts_add(p->m, p->errors, memory_text(p->m, line));
+}
+
+const char *parse_text(struct parser *p, const char *path, const json_t *value)
+{
+    const char *text = json_string_value(value);
+    if (!text || !*text) {
+        parse_error(p, path, "a text is needed");
+        return NULL;
+    }
+    for (const char *c = text; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f) {
+            parse_error(p, path, "control characters are not allowed");
+            return NULL;
+        }
+    if (strlen(text) > 4096) {
+        parse_error(p, path, "the text is too long");
+        return NULL;
+    }
+    return memory_text(p->m, text);
+}
+
+bool parse_bool(struct parser *p, const char *path, const json_t *value)
+{
+    if (!json_is_boolean(value))
+        parse_error(p, path, "true or false is needed");
+    return json_is_true(value);
+}
+
+/* "PATH.KEY" */
+static const char *below(struct parser *p, const char *path, const char *key)
+{
+    const char *whole = *path ? memory_format(p->m, "%s.%s", path, key) : memory_text(p->m, key);
+    return whole ? whole : path;
+}
+
+void parse_texts(struct parser *p, const char *path, const json_t *value, struct policy_texts *ret)
+{
+    size_t i;
+    json_t *item;
+    if (!json_is_array(value)) {
+        parse_error(p, path, "a list is needed: [ … ]");
+        return;
+    }
+    json_array_foreach(value, i, item)
+    {
+        const char *text = NULL;
+        if (json_is_object(item)) /* {path, when}: a condition is not dropped in silence */
+            parse_error(p, path, "entries with conditions are not supported; write the path alone");
+        else
+            text = parse_text(p, path, item);
+        if (text)
+            texts_add_new(p->m, ret, text);
+    }
+}
+
+/* --- the table ------------------------------------------------------------------------------- */
+
+enum key_type {
+    KEY_LIST,     /* texts; target: enum profile_list */
+    KEY_TEXT,     /* one of `choices`, or any; target: enum profile_text */
+    KEY_NULLABLE, /* the same, null clears */
+    KEY_FLAG,     /* target: enum profile_flag */
+    KEY_PORTS,    /* target: enum profile_list */
+    KEY_META,     /* target: which member */
+    KEY_FREE,     /* known, without effect on Linux or in this version: not looked at */
+    KEY_REFUSED,  /* it would restrict or hand out what this version cannot: never ignored */
+    KEY_OWN,      /* `read` */
+};
+
+struct key {
+    const char *section, *name; /* section "": of the profile itself */
+    enum key_type type;
+    uint32_t target;
+    const char *choices;   /* "a|b|c"; KEY_REFUSED: why */
+    const char *canonical; /* the key's name of today: this one is a legacy key */
+    void (*read)(struct parser *, const char *, const json_t *);
+};
+
+static void read_extends(struct parser *p, const char *path, const json_t *value)
+{
+    const char *one = json_is_string(value) ? parse_text(p, path, value) : NULL;
+    if (one)
+        texts_add(p->m, &p->profile->lists[PROFILE_EXTENDS], one);
+    else if (!json_is_string(value) && !json_is_null(value))
+        parse_texts(p, path, value, &p->profile->lists[PROFILE_EXTENDS]);
+}
+
+static void read_credentials(struct parser *p, const char *path, const json_t *value)
+{
+    parse_texts(p, path, value, &p->profile->lists[PROFILE_CREDENTIALS]);
+    if (json_is_array(value) && json_array_size(value) == 0)
+        p->profile->flags |= PROFILE_CLEARS_CREDENTIALS;
+}
+
+static void read_allow_vars(struct parser *p, const char *path, const json_t *value)
+{
+    parse_texts(p, path, value, &p->profile->lists[PROFILE_ALLOW_VARS]);
+    p->profile->flags |= PROFILE_HAS_ALLOW_VARS;
+}
+
+#define MODES "isolated|allow_same_sandbox|allow_all"
+#define LATER "it cannot be enforced in this version"
+
+/* clang-format off */
+static const struct key keys[] = {
+    { "", "$schema", KEY_FREE, 0, NULL, NULL, NULL },
+    { "", "extends", KEY_OWN, 0, NULL, NULL, read_extends },
+    { "meta", "name", KEY_META, 0, NULL, NULL, NULL },
+    { "meta", "version", KEY_META, 1, NULL, NULL, NULL },
+    { "meta", "description", KEY_META, 2, NULL, NULL, NULL },
+    { "meta", "author", KEY_META, 3, NULL, NULL, NULL },
+    { "groups", "include", KEY_LIST, PROFILE_INCLUDE, NULL, NULL, NULL },
+    { "groups", "exclude", KEY_LIST, PROFILE_EXCLUDE, NULL, NULL, NULL },
+    { "security", "signal_mode", KEY_TEXT, PROFILE_SIGNAL_MODE, MODES, NULL, NULL },
+    { "security", "process_info_mode", KEY_TEXT, PROFILE_PROCESS_INFO_MODE, MODES, NULL, NULL },
+    { "security", "ipc_mode", KEY_TEXT, PROFILE_IPC_MODE, "shared_memory_only|full", NULL, NULL },
+    { "security", "capability_elevation", KEY_FLAG, PROFILE_CAPABILITY_ELEVATION, NULL, NULL, NULL },
+    { "security", "wsl2_proxy_policy", KEY_TEXT, PROFILE_WSL2_PROXY_POLICY, "error|insecure_proxy", NULL, NULL },
+    { "security", "groups", KEY_LIST, PROFILE_INCLUDE, NULL, "groups.include", NULL },
+    { "security", "allowed_commands", KEY_LIST, PROFILE_COMMANDS_ALLOW, NULL, "commands.allow", NULL },
+    { "filesystem", "allow", KEY_LIST, PROFILE_ALLOW, NULL, NULL, NULL },
+    { "filesystem", "read", KEY_LIST, PROFILE_READ, NULL, NULL, NULL },
+    { "filesystem", "write", KEY_LIST, PROFILE_WRITE, NULL, NULL, NULL },
+    { "filesystem", "allow_file", KEY_LIST, PROFILE_ALLOW_FILE, NULL, NULL, NULL },
+    { "filesystem", "read_file", KEY_LIST, PROFILE_READ_FILE, NULL, NULL, NULL },
+    { "filesystem", "write_file", KEY_LIST, PROFILE_WRITE_FILE, NULL, NULL, NULL },
+    { "filesystem", "unix_socket", KEY_LIST, PROFILE_UNIX, NULL, NULL, NULL },
+    { "filesystem", "unix_socket_bind", KEY_LIST, PROFILE_UNIX_BIND, NULL, NULL, NULL },
+    { "filesystem", "unix_socket_dir", KEY_LIST, PROFILE_UNIX_DIR, NULL, NULL, NULL },
+    { "filesystem", "unix_socket_dir_bind", KEY_LIST, PROFILE_UNIX_DIR_BIND, NULL, NULL, NULL },
+    { "filesystem", "unix_socket_subtree", KEY_REFUSED, 0, "name the folders in unix_socket_dir", NULL, NULL },
+    { "filesystem", "unix_socket_subtree_bind", KEY_REFUSED, 0, "name the folders in unix_socket_dir_bind", NULL, NULL },
+    { "filesystem", "deny", KEY_LIST, PROFILE_DENY, NULL, NULL, NULL },
+    { "filesystem", "bypass_protection", KEY_LIST, PROFILE_BYPASS, NULL, NULL, NULL },
+    { "filesystem", "suppress_save_prompt", KEY_FREE, 0, NULL, NULL, NULL },
+    { "filesystem", "ignore", KEY_FREE, 0, NULL, NULL, NULL },
+    { "policy", "exclude_groups", KEY_LIST, PROFILE_EXCLUDE, NULL, "groups.exclude", NULL },
+    { "policy", "add_allow_read", KEY_LIST, PROFILE_READ, NULL, "filesystem.read", NULL },
+    { "policy", "add_allow_write", KEY_LIST, PROFILE_WRITE, NULL, "filesystem.write", NULL },
+    { "policy", "add_allow_readwrite", KEY_LIST, PROFILE_ALLOW, NULL, "filesystem.allow", NULL },
+    { "policy", "add_deny_access", KEY_LIST, PROFILE_DENY, NULL, "filesystem.deny", NULL },
+    { "policy", "add_deny_commands", KEY_LIST, PROFILE_COMMANDS_DENY, NULL, "commands.deny", NULL },
+    { "policy", "override_deny", KEY_LIST, PROFILE_BYPASS, NULL, "filesystem.bypass_protection", NULL },
+    { "commands", "allow", KEY_LIST, PROFILE_COMMANDS_ALLOW, NULL, NULL, NULL },
+    { "commands", "deny", KEY_LIST, PROFILE_COMMANDS_DENY, NULL, NULL, NULL },
+    { "network", "block", KEY_FLAG, PROFILE_BLOCK, NULL, NULL, NULL },
+    { "network", "network_profile", KEY_NULLABLE, PROFILE_NETWORK_PROFILE, NULL, NULL, NULL },
+    { "network", "allow_domain", KEY_OWN, 0, NULL, NULL, parse_domains },
+    { "network", "proxy_allow", KEY_OWN, 0, NULL, NULL, parse_domains },
+    { "network", "allow_proxy", KEY_OWN, 0, NULL, NULL, parse_domains },
+    { "network", "credentials", KEY_OWN, 0, NULL, NULL, read_credentials },
+    { "network", "proxy_credentials", KEY_OWN, 0, NULL, NULL, read_credentials },
+    { "network", "open_port", KEY_PORTS, PROFILE_OPEN_PORTS, NULL, NULL, NULL },
+    { "network", "port_allow", KEY_PORTS, PROFILE_OPEN_PORTS, NULL, NULL, NULL },
+    { "network", "allow_port", KEY_PORTS, PROFILE_OPEN_PORTS, NULL, NULL, NULL },
+    { "network", "listen_port", KEY_PORTS, PROFILE_LISTEN_PORTS, NULL, NULL, NULL },
+    { "network", "connect_port", KEY_REFUSED, 0, "a port of every host cannot be allowed; use allow_domain or open_port", NULL, NULL },
+    { "network", "custom_credentials", KEY_OWN, 0, NULL, NULL, parse_services },
+    { "network", "upstream_proxy", KEY_NULLABLE, PROFILE_UPSTREAM_PROXY, NULL, NULL, NULL },
+    { "network", "external_proxy", KEY_NULLABLE, PROFILE_UPSTREAM_PROXY, NULL, NULL, NULL },
+    { "network", "upstream_bypass", KEY_LIST, PROFILE_UPSTREAM_BYPASS, NULL, NULL, NULL },
+    { "network", "tls_intercept", KEY_REFUSED, 0, LATER, NULL, NULL },
+    { "network", "allow_http2", KEY_FREE, 0, NULL, NULL, NULL },
+    { "", "env_credentials", KEY_OWN, 0, NULL, NULL, parse_env_credentials },
+    { "", "secrets", KEY_OWN, 0, NULL, NULL, parse_env_credentials },
+    { "environment", "allow_vars", KEY_OWN, 0, NULL, NULL, read_allow_vars },
+    { "environment", "deny_vars", KEY_LIST, PROFILE_DENY_VARS, NULL, NULL, NULL },
+    { "environment", "set_vars", KEY_OWN, 0, NULL, NULL, parse_set_vars },
+    { "workdir", "access", KEY_TEXT, PROFILE_WORKDIR_ACCESS, "none|read|write|readwrite", NULL, NULL },
+    { "linux", "af_unix_mediation", KEY_TEXT, PROFILE_AF_UNIX_MEDIATION, "off|pathname", NULL, NULL },
+    { "linux", "sandbox_policy", KEY_REFUSED, 0, LATER, NULL, NULL },
+    { "", "hooks", KEY_FREE, 0, NULL, NULL, NULL },
+    { "", "session_hooks", KEY_FREE, 0, NULL, NULL, NULL },
+    { "", "rollback", KEY_FREE, 0, NULL, NULL, NULL },
+    { "", "undo", KEY_FREE, 0, NULL, NULL, NULL },
+    { "", "open_urls", KEY_FREE, 0, NULL, NULL, NULL },
+    { "", "diagnostics", KEY_FREE, 0, NULL, NULL, NULL },
+    { "", "packs", KEY_FREE, 0, NULL, NULL, NULL },
+    { "", "skipdirs", KEY_FREE, 0, NULL, NULL, NULL },
+    { "", "binary", KEY_FREE, 0, NULL, NULL, NULL },
+    { "", "command_args", KEY_FREE, 0, NULL, NULL, NULL },
+    { "", "interactive", KEY_FREE, 0, NULL, NULL, NULL },
+    { "", "allow_launch_services", KEY_FREE, 0, NULL, NULL, NULL },
+    { "", "allow_gpu", KEY_FLAG, PROFILE_ALLOW_GPU, NULL, NULL, NULL },
+    { "", "allow_parent_of_protected", KEY_FLAG, PROFILE_ALLOW_PARENT, NULL, NULL, NULL },
+    { "", "command_policies", KEY_REFUSED, 0, LATER, NULL, NULL },
+    { "", "credential_capture", KEY_REFUSED, 0, LATER, NULL, NULL },
+};
+/* clang-format on */
+#define KEYS (sizeof(keys) / sizeof(keys[0]))
+
+static bool is_choice(const char *choices, const char *text)
+{
+    size_t size = strlen(text);
+    for (; choices; choices = strchr(choices, '|') ? strchr(choices, '|') + 1 : NULL)
+        if (strncmp(choices, text, size) == 0 && (choices[size] == '|' || !choices[size]))
+            return true;
+    return false;
+}
+
+static void read_ports(struct parser *p, const struct key *key, const char *path,
+                       const json_t *value)
+{
+    size_t i;
+    json_t *item;
+    if (!json_is_array(value)) {
+        parse_error(p, path, "a list of ports is needed: [3000, …]");
+        return;
+    }
+    json_array_foreach(value, i, item)
+    {
+        json_int_t port = json_is_integer(item) ? json_integer_value(item) : 0;
+        if (port < 1 || port > 65535)
+            parse_error(p, path, "a port is a number from 1 to 65535");
+        else
+            texts_add_new(p->m, &p->profile->lists[key->target],
+                          memory_format(p->m, "%d", (int)port));
+    }
+}
+
+/* true for what says nothing: null, false, [] and {}. */
+static bool is_nothing(const json_t *value)
+{
+    return json_is_null(value) || json_is_false(value)
+           || (json_is_array(value) && json_array_size(value) == 0)
+           || (json_is_object(value) && json_object_size(value) == 0);
+}
+
+static void read_key(struct parser *p, const struct key *key, const char *path, const json_t *value)
+{
+    struct profile *profile = p->profile;
+    const char *text = NULL;
+    if (key->canonical) {
+        texts_add_new(p->m, &profile->deprecated, path);
+        texts_add_new(p->m, &profile->warnings,
+                      memory_format(p->m,
+                                    "the key %s is deprecated and goes away in 1.0 (issue 594): "
+                                    "write %s",
+                                    path, key->canonical));
+    }
+    switch (key->type) {
+    case KEY_LIST:
+        parse_texts(p, path, value, &profile->lists[key->target]);
+        break;
+    case KEY_NULLABLE:
+        if (json_is_null(value)) {
+            profile->texts[key->target] = "";
+            break;
+        }
+        /* fall through */
+    case KEY_TEXT:
+        text = parse_text(p, path, value);
+        if (text && key->choices && !is_choice(key->choices, text))
+            parse_error(p, path, "\"%.64s\" is not one of %s", text, key->choices);
+        else if (text)
+            profile->texts[key->target] = text;
+        break;
+    case KEY_FLAG:
+        if (parse_bool(p, path, value))
+            profile->flags |= key->target;
+        break;
+    case KEY_PORTS:
+        read_ports(p, key, path, value);
+        break;
+    case KEY_META:
+        text = parse_text(p, path, value);
+        if (key->target == 0)
+            profile->name = text;
+        else if (key->target == 1)
+            profile->version = text;
+        else if (key->target == 2)
+            profile->description = text;
+        else
+            profile->author = text;
+        break;
+    case KEY_FREE:
+        if (!is_nothing(value) && key->name[0] != '$')
+            texts_add_new(p->m, &profile->warnings,
+                          memory_format(p->m, "the key %s has no effect here", path));
+        break;
+    case KEY_REFUSED:
+        if (!is_nothing(value))
+            parse_error(p, path, "%s", key->choices);
+        break;
+    case KEY_OWN:
+        key->read(p, path, value);
+        break;
+    }
+}
+
+static bool is_section(const char *name)
+{
+    for (size_t i = 0; i < KEYS; i++)
+        if (*keys[i].section && strcmp(keys[i].section, name) == 0)
+            return true;
+    return false;
+}
+
+/* The members of one section; "" for the profile itself, whose objects may be sections. */
+static void read_section(struct parser *p, const char *section, const json_t *object)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)object, name, value)
+    {
+        const struct key *key = NULL;
+        for (size_t i = 0; i < KEYS && !key; i++)
+            if (strcmp(keys[i].section, section) == 0 && strcmp(keys[i].name, name) == 0)
+                key = &keys[i];
+        const char *path = below(p, section, name);
+        if (key)
+            read_key(p, key, path, value);
+        else if (*section || !is_section(name))
+            parse_error(p, path, "there is no such key");
+        else if (json_is_object(value))
+            read_section(p, name, value);
+        else
+            parse_error(p, path, "an object is needed: { … }");
+    }
+}
+
+int profile_parse(struct memory *m, struct nt_bytes text, struct profile *ret,
+                  struct policy_texts *errors, struct nt_error *reterr)
+{
+    *ret = (struct profile){ .source = "file" };
+    struct parser p = { .m = m, .profile = ret, .errors = errors };
+    struct nt_error e = NT_ERROR_INIT;
+    nt_auto_json json_t *object = NULL;
+    if (jsonc_parse(text, &object, &e) < 0) {
+        if (e.code == NT_E_MEMORY)
+            return nt_fail(reterr, NT_E_MEMORY, "out of memory");
+        texts_add(m, errors, memory_text(m, e.message));
+        return m->failed ? memory_fail(m, reterr) : 0;
+    }
+    read_section(&p, "", object);
+    if (!ret->name && !errors->count)
+        parse_error(&p, "meta.name", "it is missing");
+    return m->failed ? memory_fail(m, reterr) : 0;
+}

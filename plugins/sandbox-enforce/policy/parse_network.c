@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* parse_network.c - the keys of a profile that are objects of their own: domains with endpoints,
+ * services of one's own, secrets and variables. Whatever could send a credential elsewhere than its
+ * owner meant is an error. */
+#include "plugins/sandbox-enforce/policy/parse.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "plugins/sandbox-enforce/policy/hosts.h"
+#include "plugins/sandbox-enforce/policy/references.h"
+#include "sdk/error.h"
+#include "sdk/json.h"
+
+static bool is_method(const char *text)
+{
+    return strcmp(text, "*") == 0
+           || (*text && strlen(text) <= 32
+               && strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-")
+                      == strlen(text));
+}
+
+void parse_endpoints(struct parser *p, const char *path, const json_t *value,
+                     struct policy_endpoint **ret, size_t *ret_count)
+{
+    size_t i;
+    json_t *item;
+    if (!json_is_array(value)) {
+        parse_error(p, path, "a list is needed: [{\"method\": …, \"path\": …}]");
+        return;
+    }
+    json_array_foreach(value, i, item)
+    {
+        const char *method = nt_json_text(item, "method"), *glob = nt_json_text(item, "path");
+        if (!json_is_object(item) || json_object_size(item) != (method ? 2u : 1u) || !glob
+            || glob[0] != '/' || (method && !is_method(method))) {
+            parse_error(p, path, "each has a method and a path that starts with /, nothing else");
+            continue;
+        }
+        struct policy_endpoint *rows = memory_grow(p->m, *ret, *ret_count, sizeof(*rows));
+        if (!rows)
+            return;
+        *ret = rows;
+        rows[(*ret_count)++] =
+            (struct policy_endpoint){ .method = method ? memory_text(p->m, method) : "*",
+                                      .path = memory_text(p->m, glob) };
+    }
+}
+
+void parse_domains(struct parser *p, const char *path, const json_t *value)
+{
+    size_t i;
+    json_t *item;
+    if (!json_is_array(value)) {
+        parse_error(p, path, "a list is needed: [ … ]");
+        return;
+    }
+    json_array_foreach(value, i, item)
+    {
+        struct profile *profile = p->profile;
+        struct profile_domain row = { 0 };
+        const json_t *name = json_is_object(item) ? json_object_get(item, "domain") : item;
+        row.name = parse_text(p, path, name);
+        const json_t *endpoints = json_is_object(item) ? json_object_get(item, "endpoints") : NULL;
+        if (endpoints)
+            parse_endpoints(p, path, endpoints, &row.endpoints, &row.endpoint_count);
+        if (json_is_object(item) && json_object_size(item) != (endpoints ? 2u : 1u))
+            parse_error(p, path, "an entry has a domain and endpoints, nothing else");
+        if (endpoints && !row.endpoint_count)
+            parse_error(p, path, "an empty list of endpoints allows nothing: leave it out");
+        struct profile_domain *rows =
+            memory_grow(p->m, profile->domains, profile->domain_count, sizeof(*rows));
+        if (!rows || !row.name)
+            continue;
+        profile->domains = rows;
+        rows[profile->domain_count++] = row;
+    }
+}
+
+/* --- services -------------------------------------------------------------------------------- */
+
+/* https, or http to this machine: a credential never goes over a network in the clear. */
+static bool is_upstream(const char *url)
+{
+    char host[HOST_MAX], plain[HOST_MAX];
+    bool is_https = strncmp(url, "https://", 8) == 0;
+    if (!is_https && strncmp(url, "http://", 7) != 0)
+        return false;
+    const char *start = url + (is_https ? 8 : 7);
+    size_t size = start[0] == '[' ? strcspn(start, "]") + 1 : strcspn(start, ":/?#");
+    if (!size || size >= sizeof(host) || strpbrk(start, "@?#\\ "))
+        return false;
+    memcpy(host, start, size);
+    host[size] = '\0';
+    if (!host_plain(host, plain) || strchr(plain, '*') || policy_is_metadata(plain))
+        return false;
+    if (start[size] == ':') {
+        size_t digits = strspn(start + size + 1, "0123456789");
+        if (!digits || digits > 5 || !strchr("/", start[size + 1 + digits]))
+            return false;
+    }
+    return is_https || host_is_loopback(plain);
+}
+
+static bool is_header(const char *text)
+{
+    static const char token[] = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+                                "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    static const char *const taken[] = {
+        "host", "content-length", "transfer-encoding",  "connection", "upgrade",
+        "te",   "trailer",        "proxy-authorization"
+    };
+    for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
+        if (strcasecmp(taken[i], text) == 0)
+            return false;
+    return *text && strlen(text) <= 128 && strspn(text, token) == strlen(text);
+}
+
+static bool is_format(const char *text)
+{
+    const char *place = strstr(text, "{}");
+    return place && !strstr(place + 2, "{}");
+}
+
+bool profile_is_service_name(const char *name)
+{
+    return *name && strlen(name) <= 64
+           && strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+                  == strlen(name);
+}
+
+static void read_inject(struct parser *p, const char *path, const char *text,
+                        struct policy_route *ret)
+{
+    static const char *const modes[] = { "header", "url_path", "query_param", "basic_auth" };
+    for (uint32_t i = 0; i < 4; i++)
+        if (strcmp(modes[i], text) == 0) {
+            ret->inject = (enum policy_inject)i;
+            return;
+        }
+    parse_error(p, path, "\"%.64s\" is not one of header, url_path, query_param, basic_auth", text);
+}
+
+static void read_service(struct parser *p, const char *at, const json_t *object,
+                         struct policy_route *ret)
+{
+    const struct {
+        const char *name;
+        const char **to;
+    } texts[] = {
+        { "upstream", &ret->upstream },
+        { "credential_key", &ret->key },
+        { "env_var", &ret->variable },
+        { "inject_header", &ret->header },
+        { "credential_format", &ret->format },
+        { "path_pattern", &ret->path_pattern },
+        { "path_replacement", &ret->path_replacement },
+        { "query_param_name", &ret->query_name },
+        { "tls_ca", &ret->tls_ca },
+    };
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)object, name, value)
+    {
+        const char *path = memory_format(p->m, "%s.%s", at, name);
+        bool is_known = false;
+        if (!path)
+            return;
+        for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]) && !is_known; i++)
+            if (strcmp(texts[i].name, name) == 0) {
+                *texts[i].to = parse_text(p, path, value);
+                is_known = true;
+            }
+        if (is_known)
+            continue;
+        if (strcmp(name, "inject_mode") == 0) {
+            const char *mode = parse_text(p, path, value);
+            if (mode)
+                read_inject(p, path, mode, ret);
+        } else if (strcmp(name, "endpoint_rules") == 0) {
+            parse_endpoints(p, path, value, &ret->endpoints, &ret->endpoint_count);
+        } else if (strcmp(name, "endpoint_policy") == 0 || strcmp(name, "proxy") == 0
+                   || strcmp(name, "auth") == 0 || strcmp(name, "aws_auth") == 0
+                   || strcmp(name, "tls_client_cert") == 0 || strcmp(name, "tls_client_key") == 0) {
+            parse_error(p, path, "it cannot be enforced in this version");
+        } else {
+            parse_error(p, path, "there is no such key");
+        }
+    }
+}
+
+static void check_service(struct parser *p, const char *at, struct policy_route *row)
+{
+    struct nt_error e = NT_ERROR_INIT;
+    if (!row->upstream || !is_upstream(row->upstream))
+        parse_error(p, at, "upstream is needed: https://host/…, or http:// to this machine");
+    if (!row->key)
+        parse_error(p, at, "credential_key is needed");
+    else if (reference_check(row->key, &e) < 0)
+        parse_error(p, at, "%s", e.message);
+    if (row->variable && variable_check(row->variable, &e) < 0)
+        parse_error(p, at, "%s", e.message);
+    if (row->header && !is_header(row->header))
+        parse_error(p, at, "inject_header is not the name of a header that may be set");
+    if (row->format && !is_format(row->format))
+        parse_error(p, at, "credential_format holds {} once");
+    if (row->path_pattern && !is_format(row->path_pattern))
+        parse_error(p, at, "path_pattern holds {} once");
+    if (row->path_replacement && !is_format(row->path_replacement))
+        parse_error(p, at, "path_replacement holds {} once");
+    if (row->inject == POLICY_IN_PATH && !row->path_pattern)
+        parse_error(p, at, "inject_mode url_path needs a path_pattern");
+    if (row->inject == POLICY_IN_QUERY && !row->query_name)
+        parse_error(p, at, "inject_mode query_param needs a query_param_name");
+    if (row->tls_ca && row->tls_ca[0] != '/')
+        parse_error(p, at, "tls_ca is the absolute path of a file");
+    if (!row->header)
+        row->header = "Authorization";
+    if (!row->format)
+        row->format = strcasecmp(row->header, "Authorization") == 0 ? "Bearer {}" : "{}";
+    if (row->path_pattern && !row->path_replacement)
+        row->path_replacement = row->path_pattern;
+}
+
+void parse_services(struct parser *p, const char *path, const json_t *value)
+{
+    const char *name;
+    json_t *item;
+    if (!json_is_object(value)) {
+        parse_error(p, path, "an object is needed: { \"name\": { … } }");
+        return;
+    }
+    json_object_foreach((json_t *)(uintptr_t)value, name, item)
+    {
+        struct profile *profile = p->profile;
+        const char *at = memory_format(p->m, "%s.%.64s", path, name);
+        struct policy_route row = { .name = memory_text(p->m, name) };
+        struct policy_route *rows =
+            memory_grow(p->m, profile->services, profile->service_count, sizeof(*rows));
+        if (!at || !row.name || !rows)
+            return;
+        profile->services = rows;
+        if (!profile_is_service_name(name) || !json_is_object(item)) {
+            parse_error(p, at, "a name of letters, digits, _ and -, and an object");
+            continue;
+        }
+        size_t before = p->errors->count;
+        read_service(p, at, item, &row);
+        if (p->errors->count == before)
+            check_service(p, at, &row);
+        rows[profile->service_count++] = row;
+    }
+}
+
+/* --- variables ------------------------------------------------------------------------------- */
+
+void parse_env_credentials(struct parser *p, const char *path, const json_t *value)
+{
+    const char *reference;
+    json_t *item;
+    if (!json_is_object(value)) {
+        parse_error(p, path, "an object is needed: { \"reference\": \"VARIABLE\" }");
+        return;
+    }
+    json_object_foreach((json_t *)(uintptr_t)value, reference, item)
+    {
+        struct profile *profile = p->profile;
+        struct nt_error e = NT_ERROR_INIT;
+        const char *variable = parse_text(p, path, item);
+        if (!variable)
+            continue;
+        if (reference_check(reference, &e) < 0 || variable_check(variable, &e) < 0) {
+            parse_error(p, path, "%s", e.message);
+            continue;
+        }
+        struct policy_env_credential *rows = memory_grow(
+            p->m, profile->env_credentials, profile->env_credential_count, sizeof(*rows));
+        if (!rows)
+            return;
+        profile->env_credentials = rows;
+        rows[profile->env_credential_count++] =
+            (struct policy_env_credential){ memory_text(p->m, reference), variable };
+    }
+}
+
+void parse_set_vars(struct parser *p, const char *path, const json_t *value)
+{
+    const char *name;
+    json_t *item;
+    if (!json_is_object(value)) {
+        parse_error(p, path, "an object is needed: { \"NAME\": \"value\" }");
+        return;
+    }
+    json_object_foreach((json_t *)(uintptr_t)value, name, item)
+    {
+        const char *text = json_string_value(item);
+        if (!is_variable_name(name) || strcmp(name, "PATH") == 0 || strncmp(name, "NONO_", 5) == 0
+            || strncmp(name, "LD_", 3) == 0)
+            parse_error(p, path, "%.64s cannot be set: PATH, LD_… and NONO_… are not a profile's",
+                        name);
+        else if (!text)
+            parse_error(p, path, "the value of %.64s must be a text", name);
+        else
+            texts_add(p->m, &p->profile->lists[PROFILE_SET_VARS],
+                      memory_format(p->m, "%s=%s", name, text));
+    }
+}

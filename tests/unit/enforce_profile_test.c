@@ -1,0 +1,555 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* enforce_profile_test.c - profiles as people write them, what they extend, and the network that
+ * they open; with a home folder and package managers of the test's own. */
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "plugins/sandbox-enforce/errors.h"
+#include "plugins/sandbox-enforce/policy/find.h"
+#include "plugins/sandbox-enforce/policy/policy.h"
+#include "plugins/sandbox-enforce/policy/references.h"
+
+static char home[64];
+
+static const char *at(const char *name)
+{
+    static char paths[8][PATH_MAX];
+    static unsigned next;
+    char *path = paths[next++ % 8];
+    snprintf(path, PATH_MAX, "%s/%s", home, name);
+    return path;
+}
+
+static void put(const char *name, const char *text, mode_t mode)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof(path), "%s", at(name));
+    for (char *slash = path + strlen(home) + 1; (slash = strchr(slash, '/')); slash++) {
+        *slash = '\0';
+        assert_true(mkdir(path, 0700) == 0 || errno == EEXIST);
+        *slash = '/';
+    }
+    int fd = open(path, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, mode);
+    assert_true(fd >= 0 && fchmod(fd, mode) == 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    close(fd);
+}
+
+static void profile(const char *name, const char *text)
+{
+    char path[128];
+    snprintf(path, sizeof(path), ".config/nono/profiles/%.64s.json", name);
+    put(path, text, 0600);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    char made[] = "/var/tmp/nt-profile-XXXXXX", real[PATH_MAX];
+    if (!mkdtemp(made) || !realpath(made, real) || strlen(real) >= sizeof(home))
+        return -1;
+    memcpy(home, real, strlen(real) + 1);
+    setenv("HOME", home, 1);
+    setenv("PATH", at("bin"), 1);
+    static const char *const gone[] = {
+        "XDG_CONFIG_HOME",     "XDG_STATE_HOME", "XDG_DATA_HOME",
+        "XDG_CACHE_HOME",      "TMPDIR",         "XDG_RUNTIME_DIR",
+        "npm_config_registry", "PIP_INDEX_URL",  "GOPROXY",
+        "NPM_CONFIG_REGISTRY", "GOSUMDB",        "UV_INDEX_URL",
+        "PIP_EXTRA_INDEX_URL", "UV_INDEX",       "UV_DEFAULT_INDEX"
+    };
+    for (size_t i = 0; i < sizeof(gone) / sizeof(gone[0]); i++)
+        unsetenv(gone[i]);
+    put("project/README", "", 0600);
+    put("bin/none", "", 0600);
+    return chdir(at("project"));
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *walk)
+{
+    (void)st, (void)kind, (void)walk;
+    return remove(path);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    return chdir("/") + nftw(home, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+#define TEXTS(...)                                                                                 \
+    {                                                                                              \
+        .at = (const char *[]){ __VA_ARGS__ },                                                     \
+        .count = sizeof((const char *[]){ __VA_ARGS__ }) / sizeof(char *)                          \
+    }
+
+static struct policy *make(const struct policy_request *request)
+{
+    struct nt_error e = NT_ERROR_INIT;
+    struct policy *p = NULL;
+    if (policy_make(request, &p, &e) < 0)
+        fail_msg("%s", e.message);
+    return p;
+}
+
+static uint32_t refused(const struct policy_request *request, const char *text)
+{
+    struct nt_error e = NT_ERROR_INIT;
+    struct policy *p = NULL;
+    assert_int_equal(policy_make(request, &p, &e), -1);
+    if (!strstr(e.message, text))
+        fail_msg("\"%s\" does not speak of %s", e.message, text);
+    return e.code;
+}
+
+static bool may(const struct policy *p, const char *path, uint32_t access)
+{
+    struct policy_answer answer;
+    policy_ask_path(p, path, access, &answer);
+    return answer.is_allowed;
+}
+
+static const char *host(const struct policy *p, const char *name)
+{
+    static struct policy_answer answer;
+    policy_ask_host(p, name, 443, &answer);
+    return answer.reason;
+}
+
+static bool has_text(const struct policy_texts *texts, const char *part)
+{
+    for (size_t i = 0; i < texts->count; i++)
+        if (strstr(texts->at[i], part))
+            return true;
+    return false;
+}
+
+static void comments_and_last_commas_are_fine(void **state)
+{
+    (void)state;
+    profile("commented",
+            "// first\n{ /* two\nlines */ \"meta\": {\"name\": \"commented\",},\n"
+            "  \"filesystem\": {\"read\": [\"~/project\", // why, with \"quotes\"\n ]},\n"
+            "  \"environment\": {\"set_vars\": {\"URL\": \"http://x/ /* , ] */\"}},\n}\n");
+    struct policy *p = make(&(struct policy_request){ .profile = "commented" });
+    assert_true(may(p, at("project/README"), POLICY_READ));
+    assert_string_equal(p->set_vars.at[0], "URL=http://x/ /* , ] */");
+    assert_string_equal(p->profile, "commented");
+    policy_free(p);
+}
+
+static void what_is_wrong_is_said_with_its_place(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *said;
+    } rows[] = {
+        { "{\"meta\":{\"name\":\"x\"},\"filesystem\":{\"alow\":[]}}", "filesystem.alow" },
+        { "{\"meta\":{\"name\":\"x\"},\"filesystem\":{\"allow\":\"/a\"}}", "filesystem.allow" },
+        { "{\"meta\":{\"name\":\"x\"},\"filesystem\":{\"allow\":[7]}}", "a text is needed" },
+        { "{\"meta\":{\"name\":\"x\"},\"security\":{\"signal_mode\":\"all\"}}", "signal_mode" },
+        { "{\"meta\":{\"name\":\"x\"},\"network\":{\"open_port\":[0]}}", "open_port" },
+        { "{\"meta\":{\"name\":\"x\"},\"nothing\":{}}", "nothing: there is no such key" },
+        { "{\"meta\":{}}", "meta.name" },
+        { "{\"meta\":{\"name\":\"x\"},\"meta\":{\"name\":\"y\"}}", "duplicate" },
+        { "{\"meta\":{\"name\":\"x\"}", "line 1" },
+        { "{\"meta\":{\"name\":\"x\"} /* ", "comment" },
+        { "[]", "object" },
+        { "{\"meta\":{\"name\":\"x\"},\"filesystem\":{\"allow\":[,]}}", "line 1" },
+        { "{\"meta\":{\"name\":\"x\"},\"command_policies\":[1]}", "cannot be enforced" },
+        { "{\"meta\":{\"name\":\"x\"},\"groups\":{\"include\":[\"nothing\"]}}",
+          "no group nothing" },
+        { "{\"meta\":{\"name\":\"x\"},\"groups\":{\"exclude\":[\"deny_credentials\"]}}",
+          "required" },
+        { "{\"meta\":{\"name\":\"x\"},\"network\":{\"network_profile\":\"nothing\"}}",
+          "no network profile" },
+        { "{\"meta\":{\"name\":\"x\"},\"filesystem\":{\"deny\":[\"$NOT_SET_HERE/x\"]}}",
+          "NOT_SET_HERE" },
+        { "{\"meta\":{\"name\":\"x\"},\"environment\":{\"set_vars\":{\"LD_PRELOAD\":\"x\"}}}",
+          "LD_PRELOAD" },
+        { "{\"meta\":{\"name\":\"x\"},\"env_credentials\":{\"env://A\":\"PATH\"}}", "PATH" },
+        { "{\"meta\":{\"name\":\"x\"},\"env_credentials\":{\"file:///a/../b\":\"A\"}}", "file://" },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        profile("wrong", rows[i].text);
+        assert_int_equal(refused(&(struct policy_request){ .profile = "wrong" }, rows[i].said),
+                         ENFORCE_E_PROFILE);
+    }
+    assert_int_equal(refused(&(struct policy_request){ .profile = "nobody" }, "no profile nobody"),
+                     ENFORCE_E_PROFILE);
+    assert_int_equal(refused(&(struct policy_request){ .profile = "..;" }, "not the name"),
+                     ENFORCE_E_PROFILE);
+}
+
+static void a_service_cannot_send_its_credential_elsewhere(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "\"upstream\":\"http://api.example.com\",\"credential_key\":\"k\"",
+        "\"upstream\":\"https://user@api.example.com\",\"credential_key\":\"k\"",
+        "\"upstream\":\"https://169.254.169.254\",\"credential_key\":\"k\"",
+        "\"upstream\":\"https://0xa9fea9fe/\",\"credential_key\":\"k\"",
+        "\"upstream\":\"https://a.example.com:99999x\",\"credential_key\":\"k\"",
+        "\"upstream\":\"https://a.example.com\",\"credential_key\":\"cmd://x\"",
+        "\"upstream\":\"https://a.example.com\"",
+        "\"upstream\":\"https://"
+        "a.example.com\",\"credential_key\":\"k\",\"inject_header\":\"Host\"",
+        "\"upstream\":\"https://"
+        "a.example.com\",\"credential_key\":\"k\",\"inject_header\":\"a\\nb\"",
+        "\"upstream\":\"https://"
+        "a.example.com\",\"credential_key\":\"k\",\"credential_format\":\"x\"",
+        "\"upstream\":\"https://"
+        "a.example.com\",\"credential_key\":\"k\",\"env_var\":\"LD_PRELOAD\"",
+        "\"upstream\":\"https://"
+        "a.example.com\",\"credential_key\":\"k\",\"inject_mode\":\"url_path\"",
+        "\"upstream\":\"https://a.example.com\",\"credential_key\":\"k\",\"auth\":{\"scope\":\"\"}",
+    };
+    char text[512];
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        snprintf(text, sizeof(text),
+                 "{\"meta\":{\"name\":\"s\"},\"network\":{\"custom_credentials\":{\"mine\":{%s}}}}",
+                 bad[i]);
+        profile("service", text);
+        assert_int_equal(refused(&(struct policy_request){ .profile = "service" }, "mine"),
+                         ENFORCE_E_PROFILE);
+    }
+    profile("service",
+            "{\"meta\":{\"name\":\"s\"},\"network\":{\"credentials\":[\"mine\"],"
+            "\"custom_credentials\":{\"mine\":{\"upstream\":\"http://127.0.0.1:8080/v1\","
+            "\"credential_key\":\"env://MY_KEY\",\"inject_header\":\"X-Key\","
+            "\"endpoint_rules\":[{\"method\":\"GET\",\"path\":\"/v1/**\"}]}}}}");
+    struct policy *p = make(&(struct policy_request){ .profile = "service" });
+    assert_int_equal(p->network, POLICY_NET_FILTERED);
+    assert_int_equal(p->route_count, 1);
+    assert_string_equal(p->routes[0].format, "{}");
+    assert_string_equal(p->routes[0].endpoints[0].path, "/v1/**");
+    assert_string_equal(host(p, "127.0.0.1"), "endpoint_restricted");
+    policy_free(p);
+}
+
+static void legacy_keys_work_and_are_named_once(void **state)
+{
+    (void)state;
+    profile("old", "{\"meta\":{\"name\":\"old\"},\"security\":{\"groups\":[\"git_config\"],"
+                   "\"allowed_commands\":[\"rm\"]},\"policy\":{\"add_allow_read\":[\"~/project\"],"
+                   "\"add_deny_access\":[\"~/project/no\"],\"add_deny_commands\":[\"mine\"]}}");
+    put("project/no", "", 0600);
+    struct policy *p = make(&(struct policy_request){ .profile = "old" });
+    assert_true(may(p, at("project/README"), POLICY_READ));
+    assert_false(may(p, at("project/no"), POLICY_READ));
+    assert_true(has_text(&p->warnings, "policy.add_allow_read"));
+    assert_true(has_text(&p->warnings, "write filesystem.deny"));
+    assert_true(has_text(&p->allowed_commands, "rm"));
+    assert_true(has_text(&p->blocked_commands, "mine"));
+    assert_int_equal(p->warnings.count, 5);
+    policy_free(p);
+}
+
+static void profiles_extend_each_other(void **state)
+{
+    (void)state;
+    profile("base", "{\"meta\":{\"name\":\"base\"},\"filesystem\":{\"read\":[\"~/project\"]},"
+                    "\"workdir\":{\"access\":\"readwrite\"},"
+                    "\"network\":{\"credentials\":[\"openai\"],\"network_profile\":\"minimal\"},"
+                    "\"environment\":{\"set_vars\":{\"A\":\"1\",\"B\":\"1\"}}}");
+    profile("other", "{\"meta\":{\"name\":\"other\"},\"groups\":{\"include\":[\"git_config\"]},"
+                     "\"environment\":{\"set_vars\":{\"B\":\"2\"}}}");
+    profile("child", "{\"extends\":[\"base\",\"other\"],\"meta\":{\"name\":\"child\"},"
+                     "\"workdir\":{\"access\":\"none\"},"
+                     "\"network\":{\"credentials\":[],\"network_profile\":null}}");
+    struct policy *p = make(&(struct policy_request){ .profile = "child" });
+    assert_true(may(p, at("project/README"), POLICY_READ));
+    assert_int_equal(p->workdir_access, POLICY_BOTH);
+    assert_int_equal(p->network, POLICY_NET_OPEN);
+    assert_true(has_text(&p->set_vars, "A=1") && has_text(&p->set_vars, "B=2"));
+    assert_false(has_text(&p->set_vars, "B=1"));
+    policy_free(p);
+
+    p = make(&(struct policy_request){ .profile = "base" });
+    assert_int_equal(p->network, POLICY_NET_FILTERED);
+    assert_int_equal(p->route_count, 1);
+    assert_string_equal(host(p, "claude.ai"), "proxy_allowed");
+    assert_string_equal(host(p, "api.openai.com"), "endpoint_restricted");
+    assert_string_equal(host(p, "example.com"), "proxy_filtered");
+    policy_free(p);
+
+    p = make(&(struct policy_request){ .profile = "base", .allow_net = true });
+    assert_int_equal(p->network, POLICY_NET_OPEN);
+    assert_int_equal(p->route_count, 0);
+    policy_free(p);
+    assert_int_equal(
+        refused(&(struct policy_request){ .profile = "base", .is_wrap = true }, "wrap"),
+        NT_E_USAGE);
+}
+
+static void cycles_and_long_chains_are_errors(void **state)
+{
+    (void)state;
+    profile("a", "{\"extends\":\"b\",\"meta\":{\"name\":\"a\"}}");
+    profile("b", "{\"extends\":[\"a\"],\"meta\":{\"name\":\"b\"}}");
+    assert_int_equal(refused(&(struct policy_request){ .profile = "a" }, "extends itself"),
+                     ENFORCE_E_PROFILE);
+    for (int i = 0; i < 12; i++) {
+        char name[16], text[128];
+        snprintf(name, sizeof(name), "d%d", i);
+        snprintf(text, sizeof(text), "{\"extends\":\"d%d\",\"meta\":{\"name\":\"d%d\"}}", i + 1, i);
+        profile(name, text);
+    }
+    profile("d12", "{\"meta\":{\"name\":\"d12\"}}");
+    assert_int_equal(refused(&(struct policy_request){ .profile = "d0" }, "more than 10"),
+                     ENFORCE_E_PROFILE);
+    struct policy *p = make(&(struct policy_request){ .profile = "d5" });
+    policy_free(p);
+    /* A user's own layer above a built-in profile of the same name. */
+    profile("go-dev", "{\"extends\":\"go-dev\",\"meta\":{\"name\":\"go-dev\"},"
+                      "\"filesystem\":{\"read\":[\"~/project\"]}}");
+    p = make(&(struct policy_request){ .profile = "go-dev" });
+    assert_int_equal(p->workdir_access, POLICY_BOTH);
+    assert_true(may(p, at("project/README"), POLICY_READ));
+    policy_free(p);
+}
+
+static void every_built_in_profile_makes_a_policy(void **state)
+{
+    (void)state;
+    const char *name;
+    for (size_t i = 0; (name = profile_builtin_at(i)); i++) {
+        struct policy *p = make(&(struct policy_request){ .profile = name });
+        assert_string_equal(p->profile, name);
+        assert_true(may(p, "/usr/bin/env", POLICY_READ));
+        policy_free(p);
+    }
+}
+
+static void a_profile_that_others_may_write_decides_nothing(void **state)
+{
+    (void)state;
+    put(".config/nono/profiles/open.json", "{\"meta\":{\"name\":\"open\"}}", 0666);
+    assert_int_equal(refused(&(struct policy_request){ .profile = "open" }, "others"),
+                     ENFORCE_E_PROFILE);
+    assert_int_equal(mkfifo(at("project/pipe.json"), 0600), 0);
+    assert_int_equal(
+        refused(&(struct policy_request){ .profile = at("project/pipe.json") }, "not a file"),
+        ENFORCE_E_PROFILE);
+}
+
+static void patterns_deny_what_is_not_there_yet(void **state)
+{
+    (void)state;
+    profile("pattern", "{\"meta\":{\"name\":\"p\"},\"filesystem\":{\"allow\":[\"~/project\"],"
+                       "\"deny\":[\"**/.env\"]}}");
+    struct policy *p = make(&(struct policy_request){ .profile = "pattern" });
+    assert_int_equal(p->pattern_count, 1);
+    assert_true(may(p, at("project/new"), POLICY_BOTH));
+    struct policy_answer answer;
+    policy_ask_path(p, at("project/sub/.env"), POLICY_READ, &answer);
+    assert_false(answer.is_allowed);
+    assert_ptr_equal(answer.pattern, &p->patterns[0]);
+    assert_string_equal(answer.flag, "");
+    policy_free(p);
+}
+
+static void domains_in_all_their_forms(void **state)
+{
+    (void)state;
+    const struct policy_request request = {
+        .domains = TEXTS("Example.COM.", "*.example.org", "gitlab", "https://api.example.net/v1/**",
+                         "plain.example.net:8443")
+    };
+    struct policy *p = make(&request);
+    assert_string_equal(host(p, "example.com"), "proxy_allowed");
+    assert_string_equal(host(p, "www.example.com"), "proxy_filtered");
+    assert_string_equal(host(p, "a.b.example.org"), "proxy_allowed");
+    assert_string_equal(host(p, "example.org"), "proxy_filtered");
+    assert_string_equal(host(p, "badexample.org"), "proxy_filtered");
+    assert_string_equal(host(p, "gitlab.com"), "proxy_allowed");
+    assert_string_equal(host(p, "api.example.net"), "endpoint_restricted");
+    assert_string_equal(host(p, "plain.example.net"), "proxy_allowed");
+    assert_string_equal(host(p, "169.254.169.254"), "proxy_filtered");
+    assert_true(has_text(&p->warnings, ":8443"));
+    policy_free(p);
+    static const char *const bad[] = { "*",          "a*b.example.com", "*.",
+                                       "http://",    "exa mple.com",    "169.254.169.254",
+                                       "2852039166", "host/x y:z@" };
+    for (size_t i = 0; i < 7; i++) {
+        const char *list[] = { bad[i] };
+        struct policy_request wrong = { .domains = { list, 1 } };
+        assert_int_equal(refused(&wrong, ""), NT_E_USAGE);
+    }
+}
+
+static void endpoints_need_their_credential(void **state)
+{
+    (void)state;
+    const struct policy_request request = { .credentials = TEXTS("github"),
+                                            .endpoints = TEXTS("github:GET:/repos/*/issues/**",
+                                                               "github:*:/user") };
+    struct policy *p = make(&request);
+    assert_int_equal(p->routes[0].endpoint_count, 2);
+    assert_string_equal(p->routes[0].endpoints[0].method, "GET");
+    assert_string_equal(p->routes[0].format, "token {}");
+    assert_string_equal(host(p, "127.0.0.1"), "proxy_filtered"); /* an empty list is not here */
+    policy_free(p);
+    const struct policy_request without = { .credentials = TEXTS("openai"),
+                                            .endpoints = TEXTS("github:GET:/x") };
+    assert_int_equal(refused(&without, "github"), NT_E_USAGE);
+    const struct policy_request broken = { .credentials = TEXTS("github"),
+                                           .endpoints = TEXTS("github:GET") };
+    assert_int_equal(refused(&broken, "SERVICE:METHOD"), NT_E_USAGE);
+    const struct policy_request unknown = { .credentials = TEXTS("nothing") };
+    assert_int_equal(refused(&unknown, "no service nothing"), ENFORCE_E_PROFILE);
+}
+
+static void an_upstream_proxy_and_its_bypass(void **state)
+{
+    (void)state;
+    const struct policy_request request = { .upstream_proxy = "squid.corp:3128",
+                                            .upstream_bypass = TEXTS("*.Private.net") };
+    struct policy *p = make(&request);
+    assert_string_equal(p->upstream_proxy, "squid.corp:3128");
+    assert_string_equal(p->upstream_bypass.at[0], "*.private.net");
+    policy_free(p);
+    const struct policy_request alone = { .upstream_bypass = TEXTS("a.example.com") };
+    assert_int_equal(refused(&alone, "--upstream-proxy"), NT_E_USAGE);
+    assert_int_equal(refused(&(struct policy_request){ .upstream_proxy = "squid" }, "host:port"),
+                     NT_E_USAGE);
+    assert_int_equal(
+        refused(&(struct policy_request){ .upstream_proxy = "169.254.169.254:80" }, "proxy"),
+        NT_E_USAGE);
+}
+
+static void secrets_for_variables(void **state)
+{
+    (void)state;
+    const struct policy_request request = {
+        .env_credential = "openai_api_key,env://GITHUB_TOKEN,op://Dev/Open AI/credential=MY_KEY",
+        .env_credential_map = TEXTS("file:///etc/token", "TOKEN")
+    };
+    struct policy *p = make(&request);
+    assert_int_equal(p->env_credential_count, 4);
+    assert_string_equal(p->env_credentials[0].variable, "TOKEN");
+    assert_string_equal(p->env_credentials[1].variable, "OPENAI_API_KEY");
+    assert_string_equal(p->env_credentials[2].variable, "GITHUB_TOKEN");
+    assert_string_equal(p->env_credentials[3].reference, "op://Dev/Open AI/credential");
+    policy_free(p);
+    static const char *const bad[] = { "op://a/b/c",    "file:///x",
+                                       "env://1X",      "env://A=LD_PRELOAD",
+                                       "env://A=PATH",  "apple-password://x/y=Z",
+                                       "bw://x=Y",      "cmd://id=Y",
+                                       "file://../x=Y", "a b",
+                                       "op://a/../c=Y", "env://A=HOME" };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_int_equal(refused(&(struct policy_request){ .env_credential = bad[i] }, ""),
+                         ENFORCE_E_CREDENTIAL);
+}
+
+static void registries_come_from_the_package_managers(void **state)
+{
+    (void)state;
+    put(".npmrc",
+        "registry=https://npm.example.com/\n@me:registry=https://scope.example.com:8443/x\n"
+        "//npm.example.com/:_authToken=secret\nproxy=http://proxy.example.com\n"
+        "# registry=https://comment.example.com\n",
+        0600);
+    put(".config/pip/pip.conf",
+        "[global]\nindex-url = https://u:p@pip.example.com/simple\n"
+        "extra-index-url =\n    https://one.example.com/s\n"
+        "    https://two.example.com/s\ntimeout = 10\n",
+        0600);
+    put(".config/nanoterm/hosts.d/mine.hosts",
+        "# mine\nlist.example.com  # a note\n*.cdn.example.com\n"
+        "169.254.169.254\nnot a host!\n",
+        0600);
+    put(".cargo/registry/index/index.example.com-0123456789abcdef/config.json",
+        "{\"dl\":\"https://static.example.com/crates\"}", 0600);
+    put("project/.npmrc", "registry=https://hostile.example.com/\n", 0600);
+    put("bin/go",
+        "#!/bin/sh\ntest \"$PWD\" = / || exit 1\n"
+        "echo \"https://proxy.example.com/go,direct\"; echo sum.example.com\n"
+        "echo once >>\"$HOME/asked\"\n",
+        0755);
+    put("project/bin/npm", "#!/bin/sh\necho https://hostile.example.com/\n", 0755);
+    char search[2 * PATH_MAX];
+    snprintf(search, sizeof(search), "%s:relative:%s", at("project/bin"), at("bin"));
+    setenv("PATH", search, 1);
+    const struct policy_request request = { .network_profile = "developer" };
+    for (int i = 0; i < 2; i++) {
+        struct policy *p = make(&request);
+        static const char *const yes[] = {
+            "npm.example.com",    "scope.example.com", "pip.example.com",   "one.example.com",
+            "two.example.com",    "list.example.com",  "a.cdn.example.com", "index.example.com",
+            "static.example.com", "proxy.example.com", "sum.example.com",   "github.com"
+        };
+        static const char *const no[] = { "hostile.example.com", "comment.example.com",
+                                          "169.254.169.254", "cdn.example.com" };
+        for (size_t j = 0; j < sizeof(yes) / sizeof(yes[0]); j++)
+            if (strcmp(host(p, yes[j]), "proxy_allowed") != 0)
+                fail_msg("%s is not found", yes[j]);
+        for (size_t j = 0; j < sizeof(no) / sizeof(no[0]); j++)
+            if (strcmp(host(p, no[j]), "proxy_filtered") != 0)
+                fail_msg("%s is let through", no[j]);
+        policy_free(p);
+    }
+    struct stat st;
+    assert_int_equal(stat(at("asked"), &st), 0);
+    assert_int_equal(st.st_size, strlen("once\n")); /* the second time from the cache */
+    setenv("PATH", at("bin"), 1);
+    unlink(at("bin/go"));
+}
+
+static void a_manifest_is_a_policy(void **state)
+{
+    (void)state;
+    char text[512];
+    snprintf(
+        text, sizeof(text),
+        "{\"version\":\"0.1.0\",\"filesystem\":{\"grants\":[{\"path\":\"%s\",\"access\":\"read\"},"
+        "{\"path\":\"%s\",\"access\":\"readwrite\"}],\"deny\":[\"~/project/no\"]},"
+        "\"network\":{\"mode\":\"blocked\"}}",
+        at("project"), at("project/README"));
+    put("manifest.json", text, 0600);
+    struct policy *p = make(&(struct policy_request){ .config = at("manifest.json") });
+    assert_true(may(p, at("project/README"), POLICY_BOTH));
+    assert_false(may(p, at("project/other"), POLICY_WRITE));
+    assert_int_equal(p->network, POLICY_NET_BLOCKED);
+    policy_free(p);
+    put("manifest.json", "{\"version\":\"9\"}", 0600);
+    assert_int_equal(refused(&(struct policy_request){ .config = at("manifest.json") }, "version"),
+                     ENFORCE_E_PROFILE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(comments_and_last_commas_are_fine),
+        cmocka_unit_test(what_is_wrong_is_said_with_its_place),
+        cmocka_unit_test(a_service_cannot_send_its_credential_elsewhere),
+        cmocka_unit_test(legacy_keys_work_and_are_named_once),
+        cmocka_unit_test(profiles_extend_each_other),
+        cmocka_unit_test(cycles_and_long_chains_are_errors),
+        cmocka_unit_test(every_built_in_profile_makes_a_policy),
+        cmocka_unit_test(a_profile_that_others_may_write_decides_nothing),
+        cmocka_unit_test(patterns_deny_what_is_not_there_yet),
+        cmocka_unit_test(domains_in_all_their_forms),
+        cmocka_unit_test(endpoints_need_their_credential),
+        cmocka_unit_test(an_upstream_proxy_and_its_bypass),
+        cmocka_unit_test(secrets_for_variables),
+        cmocka_unit_test(registries_come_from_the_package_managers),
+        cmocka_unit_test(a_manifest_is_a_policy),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
