@@ -16,8 +16,11 @@
 
 static void add_spaces(struct nt_buf *b, size_t count)
 {
-    while (count--)
-        nt_buf_add_char(b, ' ');
+    char *at = nt_buf_room(b, count);
+    if (!at)
+        return;
+    memset(at, ' ', count);
+    nt_buf_added(b, count);
 }
 
 void help_add_wrapped(struct nt_buf *b, const char *text, size_t at, size_t indent)
@@ -25,10 +28,9 @@ void help_add_wrapped(struct nt_buf *b, const char *text, size_t at, size_t inde
     bool is_first = true;
     while (*text) {
         size_t gap = strspn(text, " ");
-        size_t size = strcspn(text + gap, " \n");
-        nt_auto(nt_buf_done) struct nt_buf word = NT_BUF(64 * 1024);
-        nt_buf_add_bytes(&word, text + gap, size);
-        size_t width = width_of(nt_buf_text(&word));
+        const char *word = text + gap;
+        size_t size = strcspn(word, " \n");
+        size_t width = width_of_bytes(word, size);
         if (!is_first && at + gap + width > LINE) {
             nt_buf_add_char(b, '\n');
             add_spaces(b, indent);
@@ -36,10 +38,10 @@ void help_add_wrapped(struct nt_buf *b, const char *text, size_t at, size_t inde
             gap = 0;
         }
         add_spaces(b, is_first ? 0 : gap);
-        nt_buf_add(b, nt_buf_text(&word));
+        nt_buf_add_bytes(b, word, size);
         at += (is_first ? 0 : gap) + width;
         is_first = false;
-        text += strspn(text, " ") + size;
+        text = word + size;
         if (*text == '\n') {
             nt_buf_add_char(b, '\n');
             if (text[1] && text[1] != '\n')
@@ -55,7 +57,8 @@ void help_add_wrapped(struct nt_buf *b, const char *text, size_t at, size_t inde
 static void add_pair(struct nt_buf *b, const char *left, const char *right)
 {
     size_t width = width_of(left) + 2;
-    nt_buf_addf(b, "  %s", left);
+    nt_buf_add(b, "  ");
+    nt_buf_add(b, left);
     if (*right) {
         if (width + 2 > TEXT_AT) {
             nt_buf_add_char(b, '\n');

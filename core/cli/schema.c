@@ -51,6 +51,10 @@ static json_t *of_column(const struct nt_column *row)
     json_t *schema;
     if (row->type == NT_JSON) {
         schema = row->schema ? json_loads(row->schema, 0, NULL) : NULL;
+        if (schema && !json_is_object(schema)) { /* a manifest may say anything */
+            json_decref(schema);
+            schema = NULL;
+        }
         schema = schema ? json_pack("{s:[o, {s:s}]}", "anyOf", schema, "type", "null")
                         : json_object(); /* any value */
     } else {

@@ -6,6 +6,8 @@
  * categories Mn, Me, Cf), joined where only unassigned characters lie between. */
 #include "width.h"
 
+#include <string.h>
+
 struct range {
     uint32_t first, last;
 };
@@ -62,18 +64,24 @@ unsigned width_of_char(uint32_t c)
     return is_in(two, sizeof(two) / sizeof(two[0]), c) ? 2 : 1;
 }
 
-size_t width_of(const char *text)
+size_t width_of_bytes(const char *text, size_t size)
 {
     size_t width = 0;
-    for (const unsigned char *p = (const unsigned char *)text; *p;) {
+    const unsigned char *end = (const unsigned char *)text + size;
+    for (const unsigned char *p = (const unsigned char *)text; p < end;) {
         /* The text is well-formed, or made so by escapes; a stray byte counts as one column. */
         unsigned length = *p < 0xc0 ? 1 : *p < 0xe0 ? 2 : *p < 0xf0 ? 3 : 4;
         uint32_t c = length == 1 ? *p : *p & (0x7fu >> length);
         unsigned i = 1;
-        for (; i < length && (p[i] & 0xc0) == 0x80; i++)
+        for (; i < length && i < (size_t)(end - p) && (p[i] & 0xc0) == 0x80; i++)
             c = c << 6 | (p[i] & 0x3fu);
         width += i == length ? width_of_char(c) : 1;
         p += i;
     }
     return width;
+}
+
+size_t width_of(const char *text)
+{
+    return width_of_bytes(text, strlen(text));
 }

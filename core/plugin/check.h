@@ -11,9 +11,9 @@
 /* [a-z][a-z0-9-]*, at most 32 bytes. */
 bool check_is_plugin_name(const char *name);
 
-/* Everything that help, parser and catalog rely on. needs_pointers: run and ops must be set (false:
- * the tables are those of a manifest). `plugin` has rows of this build's size. NT_E_PLUGIN_FAILED
- * names command, row and reason. */
+/* Everything that help, parser and catalog rely on. needs_pointers: run and ops must be set, and
+ * schemas be JSON (false: the tables are those of a manifest). `plugin` has rows of this build's
+ * size. NT_E_PLUGIN_FAILED names command, row and reason. */
 int check_tables(const struct nt_plugin *plugin, bool needs_pointers, struct nt_error *reterr);
 
 #endif

@@ -11,8 +11,10 @@
 
 #include "cli_table.h"
 #include "core/cli/catalog.h"
+#include "core/cli/schema.h"
 #include "core/output/error_line.h"
 #include "sdk/cleanup.h"
+#include "sdk/json.h"
 
 static const struct nt_error_row own_row = { .text = "fake.broken",
                                              .kind = "api",
@@ -186,6 +188,24 @@ static void the_catalog_is_json_and_complete(void **state)
     json_decref(all);
 }
 
+static void a_schema_that_is_none_means_any_value(void **state)
+{
+    (void)state;
+    static const char *const schemas[] = { NULL, "[]", "[1]", "5", "{", "" };
+    for (size_t i = 0; i < sizeof(schemas) / sizeof(schemas[0]); i++) {
+        const struct nt_column columns[] = {
+            { .name = "x", .type = NT_JSON, .schema = schemas[i] },
+        };
+        const struct nt_command command = { .path = "x",
+                                            .columns = NT_TABLE(columns),
+                                            .result = NT_RESULT_ONE };
+        nt_auto_json json_t *schema = schema_of_result(&command);
+        json_t *x = json_object_get(json_object_get(schema, "properties"), "x");
+        assert_true(json_is_object(x));
+        assert_int_equal(json_object_size(x), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -193,6 +213,7 @@ int main(void)
         cmocka_unit_test(the_tree_shows_every_command_but_hidden_ones),
         cmocka_unit_test(long_text_is_broken_between_words),
         cmocka_unit_test(the_catalog_is_json_and_complete),
+        cmocka_unit_test(a_schema_that_is_none_means_any_value),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

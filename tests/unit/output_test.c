@@ -376,6 +376,8 @@ static void widths_are_those_of_a_terminal(void **state)
     (void)state;
     assert_int_equal(width_of(""), 0);
     assert_int_equal(width_of("abc"), 3);
+    assert_int_equal(width_of_bytes("abcd", 3), 3);
+    assert_int_equal(width_of_bytes("\xc3\xa4", 1), 1);        /* cut off: a stray byte */
     assert_int_equal(width_of("\xc3\xa4\xc3\xb6"), 2);         /* ä ö */
     assert_int_equal(width_of("e\xcc\x81"), 1);                /* combining acute */
     assert_int_equal(width_of("\xe4\xb8\xad\xe6\x96\x87"), 4); /* Chinese */

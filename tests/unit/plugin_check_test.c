@@ -157,6 +157,11 @@ static void commands_are_checked(void **state)
     s.columns[1].type = NT_JSON;
     s.columns[1].schema = "{\"type\":";
     is_bad(&s, "column 'state': its schema is not a JSON object");
+    s.columns[1].type = NT_JSON;
+    s.columns[1].schema = "[]";
+    e = (struct nt_error)NT_ERROR_INIT;
+    assert_int_equal(check_tables(&s.plugin, false, &e), 0); /* of a manifest: not looked at */
+    make(&s);
     s.commands[0].timeout_ms = -2;
     is_bad(&s, "timeout_ms -2");
     s.commands[0].timeout_ms = INT64_MAX;
