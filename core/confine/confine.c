@@ -19,6 +19,7 @@
 #include "core/plugin/registry.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
+#include "sdk/fds.h"
 
 #define GRACE_MS 2000  /* beyond the command's deadline, which the plugin can see itself */
 #define STALL_MS 30000 /* a plugin that takes no answer */
@@ -45,22 +46,8 @@ static int send_all(struct confined *c, struct nt_bytes bytes, int fd, struct nt
     size_t left = bytes.size;
     int64_t until = wait_now_ms() + STALL_MS;
     while (left) {
-        union {
-            char room[CMSG_SPACE(sizeof(int))];
-            struct cmsghdr align;
-        } control = { .room = { 0 } };
-        struct iovec part = { (void *)(uintptr_t)at, left };
-        struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
-        if (fd >= 0 && left == bytes.size) {
-            message.msg_control = control.room;
-            message.msg_controllen = sizeof(control.room);
-            struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-            head->cmsg_level = SOL_SOCKET;
-            head->cmsg_type = SCM_RIGHTS;
-            head->cmsg_len = CMSG_LEN(sizeof(fd));
-            memcpy(CMSG_DATA(head), &fd, sizeof(fd));
-        }
-        ssize_t n = sendmsg(c->channel, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        unsigned with_it = fd >= 0 && left == bytes.size ? 1 : 0;
+        ssize_t n = nt_send_fds(c->channel, at, left, &fd, with_it, MSG_DONTWAIT);
         if (n > 0) {
             at += n;
             left -= (size_t)n;

@@ -10,6 +10,7 @@
 
 #include "core/confine/inside_own.h"
 #include "sdk/error.h"
+#include "sdk/fds.h"
 
 #define TEXT_MAX (64u * 1024)
 
@@ -44,23 +45,12 @@ static void receive(void *data, size_t size, int *ret_fd)
 {
     char *at = data;
     while (size) {
-        union {
-            char room[CMSG_SPACE(sizeof(int))];
-            struct cmsghdr align;
-        } control;
-        struct iovec part = { at, size };
-        struct msghdr message = { .msg_iov = &part,
-                                  .msg_iovlen = 1,
-                                  .msg_control = control.room,
-                                  .msg_controllen = sizeof(control.room) };
-        ssize_t n = recvmsg(inside.channel, &message, MSG_CMSG_CLOEXEC);
+        int count;
+        ssize_t n = nt_recv_fds(inside.channel, at, size, ret_fd, ret_fd ? 1 : 0, &count, 0);
         if (n == 0 || (n < 0 && errno != EINTR))
             inside_lost();
         if (n < 0)
             continue;
-        const struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-        if (head && head->cmsg_type == SCM_RIGHTS && ret_fd)
-            memcpy(ret_fd, CMSG_DATA(head), sizeof(*ret_fd));
         at += n;
         size -= (size_t)n;
     }

@@ -19,6 +19,7 @@
 
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
+#include "sdk/fds.h"
 
 const char *launch_stop_at;
 
@@ -192,21 +193,11 @@ int launch_spawn(const struct disk *disk, const struct meta *meta, const struct 
 
 int launch_read(int report_fd, struct launch_report *ret, int *ret_fd)
 {
-    struct iovec iov = { ret, sizeof(*ret) };
-    union {
-        struct cmsghdr head;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct msghdr message = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
-    };
+    int count;
     *ret_fd = -1;
-    ssize_t n = recvmsg(report_fd, &message, MSG_CMSG_CLOEXEC);
+    ssize_t n = nt_recv_fds(report_fd, ret, sizeof(*ret), ret_fd, 1, &count, 0);
     if (n < 0)
         return errno == EAGAIN || errno == EINTR ? 0 : -1;
-    struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
-    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-        memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
     if (n != (ssize_t)sizeof(*ret)) {
         if (*ret_fd >= 0)
             close(*ret_fd);

@@ -11,6 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "sdk/fds.h"
+
 #define ANSWER_MAX 4096u /* HELLO and the answer are far smaller */
 
 struct talk {
@@ -55,20 +57,13 @@ static void on_deadline(void *data)
 
 static ssize_t receive(struct talk *t)
 {
-    struct iovec iov = { t->answer + t->have, sizeof(t->answer) - t->have };
-    union {
-        struct cmsghdr head;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct msghdr message = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
-    };
-    ssize_t n = recvmsg(t->fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-    struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
-    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
+    int fd, count;
+    ssize_t n = nt_recv_fds(t->fd, t->answer + t->have, sizeof(t->answer) - t->have, &fd, 1, &count,
+                            MSG_DONTWAIT);
+    if (count == 1) {
         if (t->received >= 0)
             close(t->received);
-        memcpy(&t->received, CMSG_DATA(c), sizeof(int));
+        t->received = fd;
     }
     return n;
 }

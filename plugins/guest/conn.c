@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "plugins/guest/state.h"
+#include "sdk/fds.h"
 
 #define RX_FIRST 4096u
 #define RX_MAX (NT_G_HEAD + NT_G_FRAME_MAX)
@@ -269,27 +270,6 @@ static void flush(struct conn *c)
 
 /* --- in ------------------------------------------------------------------------------------ */
 
-static void take_fds(struct conn *c, struct msghdr *msg)
-{
-    if (msg->msg_flags & MSG_CTRUNC)
-        c->bad_fds = true;
-    for (struct cmsghdr *m = CMSG_FIRSTHDR(msg); m; m = CMSG_NXTHDR(msg, m)) {
-        if (m->cmsg_level != SOL_SOCKET || m->cmsg_type != SCM_RIGHTS)
-            continue;
-        size_t count = (m->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < count; i++) {
-            int fd;
-            memcpy(&fd, CMSG_DATA(m) + i * sizeof(int), sizeof(int));
-            if (c->fd_count < CONN_FDS_MAX && !c->ops) {
-                c->fds[c->fd_count++] = fd;
-            } else {
-                close(fd);
-                c->bad_fds = true;
-            }
-        }
-    }
-}
-
 /* Room for what is missing of the frame that has begun. */
 static bool make_room(struct conn *c)
 {
@@ -319,21 +299,17 @@ static bool fill(struct conn *c)
         return false;
     if (c->rx_size == c->rx_cap)
         return true;
-    union {
-        char space[CMSG_SPACE(sizeof(int) * CONN_FDS_MAX)];
-        struct cmsghdr align;
-    } control;
-    struct iovec iov = { c->rx + c->rx_size, c->rx_cap - c->rx_size };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-    if (!c->ops) { /* later descriptors are dropped by the kernel: there is no room for them */
-        msg.msg_control = control.space;
-        msg.msg_controllen = sizeof(control.space);
-    }
-    ssize_t n = recvmsg(c->source.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    /* later descriptors are dropped by the kernel: there is no room for them */
+    unsigned room = c->ops ? 0 : CONN_FDS_MAX - c->fd_count;
+    int count;
+    ssize_t n = nt_recv_fds(c->source.fd, c->rx + c->rx_size, c->rx_cap - c->rx_size,
+                            c->fds + c->fd_count, room, &count, MSG_DONTWAIT);
     if (n < 0)
         return errno == EAGAIN || errno == EINTR;
-    if (msg.msg_control)
-        take_fds(c, &msg);
+    if (count > 0)
+        c->fd_count += (unsigned)count;
+    else if (count < 0 && !c->ops)
+        c->bad_fds = true;
     if (n == 0)
         c->is_eof = true;
     c->rx_size += (size_t)n;

@@ -18,6 +18,7 @@
 
 #include "plugins/guest/ports.h"
 #include "plugins/guest/search.h"
+#include "sdk/fds.h"
 
 #define LOST_MS 5000
 #define WATCHES_MAX 64u /* they last: others must find a place */
@@ -66,24 +67,10 @@ void io_send(struct helper_io *io, struct nt_g_writer *w)
 
 void io_send_fd(struct helper_io *io, struct nt_g_writer *w, int fd)
 {
-    union {
-        char space[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = { { 0 } };
     struct iovec iov = { w->data, nt_g_done(w) };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-    if (fd >= 0) {
-        msg.msg_control = control.space;
-        msg.msg_controllen = sizeof(control.space);
-        struct cmsghdr *m = CMSG_FIRSTHDR(&msg);
-        m->cmsg_level = SOL_SOCKET;
-        m->cmsg_type = SCM_RIGHTS;
-        m->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(m), &fd, sizeof(int));
-    }
     ssize_t n;
     do
-        n = sendmsg(io->fd, &msg, MSG_NOSIGNAL);
+        n = nt_send_fds(io->fd, iov.iov_base, iov.iov_len, &fd, fd >= 0 ? 1 : 0, 0);
     while (n < 0 && errno == EINTR);
     if (n <= 0)
         _exit(1);

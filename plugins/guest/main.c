@@ -31,6 +31,7 @@
 #include "plugins/guest/state.h"
 #include "plugins/guest/terminal.h"
 #include "plugins/guest/watchdog.h"
+#include "sdk/fds.h"
 
 #define OVERFLOW_UID 65534u /* what host root looks like from inside */
 #define TERM_MS 2000        /* between SIGTERM and SIGKILL at the end of the time to live */
@@ -228,22 +229,8 @@ static void give_listener(struct conn *c)
     uint8_t head[NT_G_HEAD];
     nt_g_head(head, NT_G_OK, 0);
     int fd = GUEST_FD_WAY_OUT;
-    union {
-        char space[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = { { 0 } };
-    struct iovec iov = { head, sizeof(head) };
-    struct msghdr msg = { .msg_iov = &iov,
-                          .msg_iovlen = 1,
-                          .msg_control = control.space,
-                          .msg_controllen = sizeof(control.space) };
-    struct cmsghdr *m = CMSG_FIRSTHDR(&msg);
-    m->cmsg_level = SOL_SOCKET;
-    m->cmsg_type = SCM_RIGHTS;
-    m->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(m), &fd, sizeof(int));
     /* the first bytes after HELLO: there is room */
-    sendmsg(c->source.fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)nt_send_fds(c->source.fd, head, sizeof(head), &fd, 1, MSG_DONTWAIT);
     conn_end(c);
 }
 

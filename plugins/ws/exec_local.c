@@ -23,6 +23,7 @@
 #include "pump.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
+#include "sdk/fds.h"
 #include "silence.h"
 
 #define PIPE_BYTES (1024 * 1024)
@@ -181,24 +182,9 @@ static int fail(struct local *l, uint32_t code, const char *text)
 static int send_frame(struct local *l, const uint8_t *frame, size_t size, const int *fds,
                       unsigned count)
 {
-    union {
-        struct cmsghdr head;
-        char space[CMSG_SPACE(3 * sizeof(int))];
-    } control;
     size_t sent = 0;
     while (sent < size) {
-        struct iovec part = { (void *)(uintptr_t)(frame + sent), size - sent };
-        struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
-        if (sent == 0 && count > 0) {
-            memset(&control, 0, sizeof(control));
-            message.msg_control = control.space;
-            message.msg_controllen = CMSG_SPACE(count * sizeof(int));
-            control.head = (struct cmsghdr){ .cmsg_len = CMSG_LEN(count * sizeof(int)),
-                                             .cmsg_level = SOL_SOCKET,
-                                             .cmsg_type = SCM_RIGHTS };
-            memcpy(CMSG_DATA(&control.head), fds, count * sizeof(int));
-        }
-        ssize_t put = sendmsg(l->fd, &message, MSG_NOSIGNAL);
+        ssize_t put = nt_send_fds(l->fd, frame + sent, size - sent, fds, sent == 0 ? count : 0, 0);
         if (put < 0 && errno == EAGAIN) {
             struct pollfd room = { .fd = l->fd, .events = POLLOUT };
             if (poll(&room, 1, SEND_MS) == 1)

@@ -23,6 +23,7 @@
 
 #include "nanoterm/engine.h"
 #include "plugins/sandbox-enforce/enforce/namespaces.h"
+#include "sdk/fds.h"
 
 static int child_wait(struct launch *l)
 {
@@ -108,20 +109,8 @@ static int child_listener(struct launch *l)
     if (l->listener_fd < 0)
         return 0;
     struct launch_report report = { .kind = REPORT_LISTENER };
-    struct iovec iov = { &report, sizeof(report) };
-    union {
-        struct cmsghdr head;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control = { 0 };
-    struct msghdr message = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
-    };
-    struct cmsghdr *c = CMSG_FIRSTHDR(&message);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(c), &l->listener_fd, sizeof(int));
-    return sendmsg(LAUNCH_FD_REPORT, &message, MSG_NOSIGNAL) < 0 ? errno : 0;
+    ssize_t sent = nt_send_fds(LAUNCH_FD_REPORT, &report, sizeof(report), &l->listener_fd, 1, 0);
+    return sent < 0 ? errno : 0;
 }
 
 static int child_limits(struct launch *l)

@@ -26,6 +26,7 @@
 #include "nanoterm/engine.h"
 #include "nanoterm/guest.h"
 #include "plugins/sandbox-enforce/enforce/namespaces.h"
+#include "sdk/fds.h"
 
 #define NAMESPACES                                                                                 \
     (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS       \
@@ -33,22 +34,7 @@
 
 static void send_report(const struct launch_report *report, int fd)
 {
-    struct iovec iov = { (void *)(uintptr_t)report, sizeof(*report) };
-    union {
-        struct cmsghdr head;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control = { 0 };
-    struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
-    if (fd >= 0) {
-        message.msg_control = &control;
-        message.msg_controllen = sizeof(control);
-        struct cmsghdr *c = CMSG_FIRSTHDR(&message);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(c), &fd, sizeof(int));
-    }
-    if (sendmsg(LAUNCH_FD_REPORT, &message, MSG_NOSIGNAL) < 0)
+    if (nt_send_fds(LAUNCH_FD_REPORT, report, sizeof(*report), &fd, fd >= 0 ? 1 : 0, 0) < 0)
         _exit(3); /* the engine is gone: what was made dies with us */
 }
 

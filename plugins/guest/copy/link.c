@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "plugins/guest/copy/copy.h"
+#include "sdk/fds.h"
 
 #define RX_MAX (1024u * 1024u)
 #define TX_MAX (1024u * 1024u)
@@ -60,37 +61,13 @@ static int is_stopped(const struct copy_link *l, struct copy_error *e)
 }
 
 /* At most one descriptor is expected, and kept; all others are closed. */
-static void keep_fd(struct copy_link *l, struct msghdr *msg)
-{
-    for (struct cmsghdr *m = CMSG_FIRSTHDR(msg); m; m = CMSG_NXTHDR(msg, m)) {
-        if (m->cmsg_level != SOL_SOCKET || m->cmsg_type != SCM_RIGHTS)
-            continue;
-        size_t count = (m->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < count; i++) {
-            int fd;
-            memcpy(&fd, CMSG_DATA(m) + i * sizeof(int), sizeof(int));
-            if (l->got_fd < 0)
-                l->got_fd = fd;
-            else
-                close(fd);
-        }
-    }
-}
-
 static ssize_t receive(struct copy_link *l)
 {
-    union {
-        char space[CMSG_SPACE(4 * sizeof(int))];
-        struct cmsghdr align;
-    } control;
-    struct iovec iov = { l->rx + l->rx_size, RX_MAX - l->rx_size };
-    struct msghdr msg = { .msg_iov = &iov,
-                          .msg_iovlen = 1,
-                          .msg_control = control.space,
-                          .msg_controllen = sizeof(control.space) };
-    ssize_t n = recvmsg(l->fd, &msg, MSG_CMSG_CLOEXEC);
-    if (n >= 0)
-        keep_fd(l, &msg);
+    int fd, count;
+    unsigned wanted = l->got_fd < 0;
+    ssize_t n = nt_recv_fds(l->fd, l->rx + l->rx_size, RX_MAX - l->rx_size, &fd, wanted, &count, 0);
+    if (count == 1)
+        l->got_fd = fd;
     return n;
 }
 

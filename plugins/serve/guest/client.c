@@ -21,6 +21,7 @@
 #include "plugins/serve/guest/order.h"
 #include "sdk/buf.h"
 #include "sdk/error.h"
+#include "sdk/fds.h"
 
 #define RX_SIZE (256u * 1024u)
 #define TX_HIGH (256u * 1024u)       /* above it the caller should wait */
@@ -475,26 +476,6 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 
 /* --- writing ------------------------------------------------------------------------------- */
 
-static ssize_t send_fds(struct guest_op *op, const void *data, size_t size)
-{
-    union {
-        char space[CMSG_SPACE(sizeof(int) * FDS_MAX)];
-        struct cmsghdr align;
-    } control = { { 0 } };
-    struct iovec iov = { (void *)(uintptr_t)data, size };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-    if (op->fd_count) {
-        msg.msg_control = control.space;
-        msg.msg_controllen = CMSG_SPACE(sizeof(int) * op->fd_count);
-        struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof(int) * op->fd_count);
-        memcpy(CMSG_DATA(c), op->fds, sizeof(int) * op->fd_count);
-    }
-    return sendmsg(op->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
-}
-
 static size_t write_some(struct guest_op *op, const char *data, size_t size)
 {
     if (op->is_generic) {
@@ -506,7 +487,7 @@ static size_t write_some(struct guest_op *op, const char *data, size_t size)
         op->credit -= n;
         return n;
     }
-    ssize_t n = send_fds(op, data, size);
+    ssize_t n = nt_send_fds(op->fd, data, size, op->fds, op->fd_count, MSG_DONTWAIT);
     if (n > 0) {
         close_fds(op);
         return (size_t)n;

@@ -19,6 +19,7 @@
 #include "plugins/serve/tls_files.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
+#include "sdk/fds.h"
 
 #define ENVIRONMENT_MAX 256
 
@@ -117,22 +118,12 @@ static struct api api; /* one per process; the server's functions carry no data 
 /* One message of the monitor, waited for. Its size; 0: the monitor is gone. */
 static size_t receive(void *ret, size_t size, int *ret_fd)
 {
-    struct iovec iov = { ret, size };
-    union {
-        struct cmsghdr head;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct msghdr msg = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
-    };
+    int count;
     ssize_t n;
     *ret_fd = -1;
     do
-        n = recvmsg(WIRE_FD, &msg, MSG_CMSG_CLOEXEC);
+        n = nt_recv_fds(WIRE_FD, ret, size, ret_fd, 1, &count, 0);
     while (n < 0 && errno == EINTR);
-    struct cmsghdr *head = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
-    if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS)
-        memcpy(ret_fd, CMSG_DATA(head), sizeof(int));
     return n > 0 ? (size_t)n : 0;
 }
 

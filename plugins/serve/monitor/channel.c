@@ -11,6 +11,7 @@
 #include "plugins/serve/monitor/channel.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
+#include "sdk/fds.h"
 
 #define QUEUE_MAX (16u * 1024u * 1024u) /* bytes of messages: a list of all workspaces fits */
 #define FDS_MAX 256u                    /* waiting with them */
@@ -102,25 +103,9 @@ static void close_soon(struct channel *c)
 /* 1: it has left, 0: there is no room, -1: the other end is gone. */
 static int put(int to, const void *message, size_t size, int fd)
 {
-    struct iovec iov = { .iov_len = size };
-    memcpy(&iov.iov_base, &message, sizeof(message)); /* sendmsg only reads it */
-    union {
-        struct cmsghdr head;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control = { .bytes = { 0 } };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-    if (fd >= 0) {
-        msg.msg_control = &control;
-        msg.msg_controllen = sizeof(control);
-        struct cmsghdr *head = CMSG_FIRSTHDR(&msg);
-        head->cmsg_level = SOL_SOCKET;
-        head->cmsg_type = SCM_RIGHTS;
-        head->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(head), &fd, sizeof(int));
-    }
     ssize_t n;
     do
-        n = sendmsg(to, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+        n = nt_send_fds(to, message, size, &fd, fd >= 0 ? 1 : 0, MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
     if (n < 0)
         return errno == EAGAIN || errno == ENOBUFS ? 0 : -1;
@@ -130,26 +115,14 @@ static int put(int to, const void *message, size_t size, int fd)
 /* Size of the message in c->bytes, 0: nothing there, -1: the end. */
 static ssize_t get(struct channel *c, int *ret_fd)
 {
-    struct iovec iov = { c->bytes, sizeof(c->bytes) };
-    union {
-        struct cmsghdr head;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+    int count;
     *ret_fd = -1;
-    if (c->takes_fds) {
-        msg.msg_control = &control;
-        msg.msg_controllen = sizeof(control);
-    }
-    ssize_t n = recvmsg(c->fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    ssize_t n = nt_recv_fds(c->fd, c->bytes, sizeof(c->bytes), ret_fd, c->takes_fds ? 1 : 0, &count,
+                            MSG_DONTWAIT | MSG_TRUNC);
     if (n < 0)
         return errno == EAGAIN || errno == EINTR ? 0 : -1;
-    struct cmsghdr *head = c->takes_fds ? CMSG_FIRSTHDR(&msg) : NULL;
-    if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS
-        && head->cmsg_len == CMSG_LEN(sizeof(int)))
-        memcpy(ret_fd, CMSG_DATA(head), sizeof(int));
-    /* Without room for descriptors the kernel has closed those that came, and says so. */
-    if (n == 0 || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
+    /* A descriptor too many ends the channel, as a message that is too long does. */
+    if (n == 0 || (size_t)n > sizeof(c->bytes) || count < 0) {
         nt_closep(ret_fd);
         *ret_fd = -1;
         return -1;
