@@ -4,7 +4,9 @@
 #define NT_SDK_IO_H
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <unistd.h>
 
 /* Writes all of it to a blocking descriptor. 0, or -1 with errno; how much was written is not known
@@ -22,6 +24,21 @@ static inline int nt_write_all(int fd, const void *bytes, size_t size)
         size -= (size_t)n;
     }
     return 0;
+}
+
+#define NT_WRITE_OUT_BYTES (16u * 1024 * 1024)
+
+/* Lets the disk write what was written to a file since *begun (0 at first), every 16 MiB, while
+ * more is to come: the fsync at the end then has little left to wait for. `at`: how far it is
+ * written. sync_file_range would be the call, but it does nothing on an overlay; this one reaches
+ * the file below and begins to write without waiting (fadvise64(2); mm/fadvise.c). A hint: that
+ * all is on the disk is for fsync to say. */
+static inline void nt_write_out(int fd, uint64_t at, uint64_t *begun)
+{
+    if (at < *begun || at - *begun < NT_WRITE_OUT_BYTES)
+        return;
+    posix_fadvise(fd, (off_t)*begun, (off_t)(at - *begun), POSIX_FADV_DONTNEED);
+    *begun = at;
 }
 
 #endif

@@ -9,6 +9,7 @@
 #include "files.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
+#include "sdk/io.h"
 #include "sdk/parse.h"
 
 #define CREDIT (4u * 1024 * 1024)
@@ -20,9 +21,10 @@ struct download {
     struct nt_error error;
     const char *label;
     int fd;
-    uint64_t received;
+    uint64_t received, begun;
     uint64_t size; /* 0: not known */
     uint32_t done;
+    bool is_file; /* that is ours, and synced at the end */
     bool abandoned;
 };
 
@@ -44,6 +46,8 @@ static void on_data(void *data, struct nt_stream *stream, struct nt_bytes bytes,
         }
     }
     d->received += bytes.size;
+    if (d->is_file)
+        nt_write_out(d->fd, d->received, &d->begun);
     d->call->host->progress(d->call, d->label, d->received, d->size);
     stream->ops->grant(stream, bytes.size);
 }
@@ -132,6 +136,7 @@ static int receive(struct download *d, const char *request, const struct copy_ta
     struct copy_error error;
     if (target && copy_place_open(&place, target->dir) < 0)
         return nt_fail_sys(reterr, errno, "cannot write beside %s", target->name);
+    d->is_file = target != NULL;
     if (target)
         d->fd = place.fd;
     int rc = fetch(d, request, &head, reterr);

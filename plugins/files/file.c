@@ -130,6 +130,7 @@ int file_in(struct nt_call *call, const struct files_route *route, int local, co
 
 static int take_frames(struct transfer *t, int fd, uint64_t *ret)
 {
+    uint64_t begun = 0;
     *ret = 0;
     for (;;) {
         struct nt_g_frame frame;
@@ -154,6 +155,7 @@ static int take_frames(struct transfer *t, int fd, uint64_t *ret)
         if (nt_write_all(fd, frame.payload, frame.size) < 0)
             return fail_io(t, "cannot write the file");
         *ret += frame.size;
+        nt_write_out(fd, *ret, &begun);
         atomic_fetch_add(&t->moved, frame.size);
     }
 }

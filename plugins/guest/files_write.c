@@ -108,6 +108,7 @@ static void fail(struct helper_io *io, struct copy_place *p, int sys, const char
 static uint64_t take_content(struct helper_io *io, struct copy_place *p, uint64_t *ret_count)
 {
     struct nt_g_frame frame;
+    uint64_t begun = 0;
     for (;;) {
         if (io_try_next(io, &frame) < 0) {
             copy_place_done(p);
@@ -118,6 +119,7 @@ static uint64_t take_content(struct helper_io *io, struct copy_place *p, uint64_
         if (nt_write_all(p->fd, frame.payload, frame.size) < 0)
             fail(io, p, errno, "cannot write the file");
         *ret_count += frame.size;
+        nt_write_out(p->fd, *ret_count, &begun);
     }
     struct request end;
     if (frame.type != NT_G_END || request_read(&end, &frame) < 0) {

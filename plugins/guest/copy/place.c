@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/random.h>
+#include <sys/sendfile.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -107,29 +108,37 @@ static bool is_stopped(const atomic_int *stop)
     return true;
 }
 
+/* The ways to copy, the best one first; the next one is for what the one before cannot do. */
+enum {
+    BY_RANGE, /* shared blocks, where the file system has them */
+    BY_PAGES, /* from page cache to page cache: between file systems */
+    BY_BUFFER,
+};
+
 /* One piece at the positions of both; 0: the end. */
-static ssize_t copy_piece(int from, int to, size_t want, char *buffer, bool *by_kernel)
+static ssize_t copy_piece(int from, int to, size_t want, char *buffer, int *way)
 {
-    if (*by_kernel) {
-        ssize_t n = copy_file_range(from, NULL, to, NULL, want, 0);
+    while (*way != BY_BUFFER) {
+        ssize_t n = *way == BY_RANGE ? copy_file_range(from, NULL, to, NULL, want, 0)
+                                     : sendfile(to, from, NULL, want);
         if (n > 0 || (n < 0 && errno == EINTR))
             return n;
         /* other file systems, /proc (0 bytes), filters: the plain way decides what it is */
-        *by_kernel = false;
+        ++*way;
     }
     ssize_t n = read(from, buffer, want < BUFFER ? want : BUFFER);
     return n > 0 && nt_write_all(to, buffer, (size_t)n) < 0 ? -1 : n;
 }
 
 /* Copies up to `end` (INT64_MAX: what there is). */
-static int copy_until(int from, int to, off_t at, off_t end, char *buffer, bool *by_kernel,
+static int copy_until(int from, int to, off_t at, off_t end, char *buffer, int *way,
                       const atomic_int *stop, _Atomic uint64_t *moved, off_t *ret_at)
 {
+    uint64_t begun = (uint64_t)at;
     while (at < end) {
         if (is_stopped(stop))
             return -1;
-        ssize_t n =
-            copy_piece(from, to, end - at < STEP ? (size_t)(end - at) : STEP, buffer, by_kernel);
+        ssize_t n = copy_piece(from, to, end - at < STEP ? (size_t)(end - at) : STEP, buffer, way);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -137,6 +146,7 @@ static int copy_until(int from, int to, off_t at, off_t end, char *buffer, bool 
         if (n == 0)
             break;
         at += n;
+        nt_write_out(to, (uint64_t)at, &begun);
         if (moved)
             atomic_fetch_add(moved, (uint64_t)n);
     }
@@ -152,7 +162,8 @@ int copy_content(int from, int to, const atomic_int *stop, _Atomic uint64_t *mov
         free(buffer);
         return -1;
     }
-    bool is_sparse = (off_t)st.st_blocks * 512 < st.st_size, by_kernel = st.st_size > 0;
+    bool is_sparse = (off_t)st.st_blocks * 512 < st.st_size;
+    int way = st.st_size > 0 ? BY_RANGE : BY_BUFFER;
     off_t at = 0, size = st.st_size;
     int rc = 0;
     while (is_sparse && at < size && rc == 0) {
@@ -168,7 +179,7 @@ int copy_content(int from, int to, const atomic_int *stop, _Atomic uint64_t *mov
         if (lseek(from, data, SEEK_SET) < 0 || lseek(to, data, SEEK_SET) < 0)
             rc = -1;
         else
-            rc = copy_until(from, to, data, end, buffer, &by_kernel, stop, moved, &at);
+            rc = copy_until(from, to, data, end, buffer, &way, stop, moved, &at);
         if (at < end)
             break; /* it has become shorter */
     }
@@ -176,7 +187,7 @@ int copy_content(int from, int to, const atomic_int *stop, _Atomic uint64_t *mov
         rc = -1;
     if (rc == 0 && (!is_sparse || at < size)
         && (lseek(from, at, SEEK_SET) < 0 || lseek(to, at, SEEK_SET) < 0
-            || copy_until(from, to, at, INT64_MAX, buffer, &by_kernel, stop, moved, &at) < 0))
+            || copy_until(from, to, at, INT64_MAX, buffer, &way, stop, moved, &at) < 0))
         rc = -1;
     int sys = errno;
     free(buffer);
