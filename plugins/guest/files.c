@@ -109,8 +109,13 @@ static void serve_list(struct helper_io *io, const struct request *r)
     io_path(io, r, NT_GT_PATH, l.path);
     uint64_t depth = request_number(r, NT_GT_DEPTH, 1);
     int fd = open(l.path, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
+    int sys = errno;
+    struct stat st;
+    /* When it is not there, a part before the last is a file. */
+    if (fd < 0 && sys == ENOTDIR && stat(l.path, &st) == 0)
+        io_refuse(io, NT_GE_INVALID, sys, "that is not a folder");
     if (fd < 0)
-        io_fail(io, errno, "cannot open the folder");
+        io_fail(io, sys, "cannot open the folder");
     list_dir(&l, fd, strlen(l.path), depth < DEPTH_MAX ? depth : DEPTH_MAX);
     struct nt_g_writer w = nt_g_begin(memory, sizeof(memory), NT_G_END);
     io_send(io, &w);

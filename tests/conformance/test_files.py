@@ -110,6 +110,17 @@ def test_a_hostile_expression_is_ended(sandbox, run):
     assert sandbox.files.read("/workspace/a")[:3] == "aaa"  # and the workspace has not been harmed
 
 
+def test_a_file_has_no_entries(sandbox):
+    sandbox.files.write("/workspace/plain", "x")
+    with pytest.raises(SandboxError) as refused:
+        sandbox.files.list("/workspace/plain")
+    assert refused.value.code == "file_error" and "not a folder" in str(refused.value)
+    for path in ("/workspace/plain/below", "/workspace/none"):
+        with pytest.raises(SandboxError) as refused:
+            sandbox.files.list(path)
+        assert refused.value.code == "file_not_found"
+
+
 def test_results_are_bounded(sandbox, run):
     run("seq 1 20000 > many; mkdir names && cd names && seq 1 20000 | xargs touch")
     for call in (sandbox.files.find_files, sandbox.files.search_files):
