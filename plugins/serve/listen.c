@@ -22,7 +22,10 @@
 static void on_connections(void *data, uint32_t open)
 {
     struct listener *listener = data;
-    server_wake(listener->server);
+    struct server *server = listener->server;
+    /* Commands of a moment are work, too, and the idle timer alone would hardly meet one. */
+    server->idle_since_ms = server->loop->ops->now_ms(server->loop);
+    server_wake(server);
 }
 
 int listen_serve(struct server *server, int fd, const struct listener *like,

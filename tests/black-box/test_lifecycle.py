@@ -4,6 +4,7 @@ import os
 import signal
 import stat
 import threading
+import time
 
 from conftest import cgroups_of, is_alive, wait_until
 
@@ -236,6 +237,25 @@ def test_a_new_server_knows_how_firmly_limits_hold(fresh):
     assert before["pids"] != "none"
     os.kill(nanoterm.server_pid(), signal.SIGKILL)
     assert row_of(nanoterm, ws)["limits"] == before
+
+
+def test_a_server_that_is_asked_now_and_then_is_not_idle(fresh):
+    """Its timer comes four times in that time, and hardly ever meets a request that takes a millisecond."""
+    nanoterm = fresh()
+    nanoterm.ok("config", "set", "server.idle_ms", "3000")
+    nanoterm.ok("ws", "list")
+    first = nanoterm.server_pid()
+    begin = last = time.monotonic()
+    give_up = begin + 60
+    while last - begin < 7:
+        time.sleep(0.1)
+        status = nanoterm.api("GET", "/v1/sandboxes")[0]
+        now = time.monotonic()
+        if now - last > 1.5 and now < give_up:  # the machine stood still: from here on, then
+            begin, first = now, nanoterm.server_pid()
+        last = now
+        assert status == 200
+    assert nanoterm.server_pid() == first
 
 
 def test_an_idle_server_leaves_and_the_next_command_starts_another(fresh):
