@@ -22,23 +22,20 @@ bool fence_accepts(const struct supervise *s, const char *layer)
     return false;
 }
 
+static bool is_notified(const struct supervise *s)
+{
+    return !s->is_wrap && !s->no_notification;
+}
+
 static bool is_restricted(const struct supervise *s)
 {
     return s->options.policy->network != POLICY_NET_OPEN;
 }
 
-static bool has_hidden(const struct policy *policy)
-{
-    for (size_t i = 0; i < policy->deny_count; i++)
-        if (policy->denies[i].is_inside && policy->denies[i].is_there)
-            return true;
-    return false;
-}
-
 void fence_want(struct supervise *s)
 {
     const struct policy *policy = s->options.policy;
-    if (has_hidden(policy))
+    if (s->hidden_count)
         s->needed |= ENFORCE_SPACE_MOUNT;
     if (s->is_wrap) {
         s->why = "wrap makes no namespaces: use run";
@@ -66,17 +63,12 @@ const char *fence_needs_notification(const struct supervise *s)
 
 int fence_check_spaces(const struct supervise *s, struct nt_error *reterr)
 {
-    const struct policy *policy = s->options.policy;
     if (!(s->needed & ~s->spaces) || fence_accepts(s, SUPERVISE_WEAKER_NAMESPACES))
         return 0;
-    const char *path = "";
-    for (size_t i = 0; i < policy->deny_count; i++)
-        if (policy->denies[i].is_inside && policy->denies[i].is_there)
-            path = policy->denies[i].path;
     nt_fail(reterr, ENFORCE_E_UNAVAILABLE,
             "layer namespaces: %.120s lies in a granted folder and cannot be hidden without a "
             "mount namespace",
-            path);
+            s->hidden_count ? s->hidden[0] : "");
     return nt_hint(reterr, "%.160s; or grant less, or --accept-weaker " SUPERVISE_WEAKER_NAMESPACES,
                    s->why ? s->why : "namespaces are refused here");
 }
@@ -97,12 +89,7 @@ static int check_future(const struct supervise *s, struct nt_error *reterr)
         return nt_hint(reterr, "grant a smaller folder, make the path first, or --accept-weaker "
                                "namespaces");
     }
-    if (!policy->pattern_count)
-        return 0;
-    nt_fail(reterr, ENFORCE_E_UNAVAILABLE,
-            "layer namespaces: the pattern %.120s cannot be held for files to come",
-            policy->patterns[0].text);
-    return nt_hint(reterr, "name the paths instead, or --accept-weaker namespaces");
+    return 0;
 }
 
 static int fail_layer(enum enforce_layer layer, int sys, struct nt_error *reterr)
@@ -123,19 +110,20 @@ static uint32_t calls_of(const struct supervise *s)
     uint32_t calls = ENFORCE_CALLS_KERNEL | ENFORCE_CALLS_TERMINAL | ENFORCE_CALLS_URING
                      | ENFORCE_CALLS_NAMESPACES;
     /* Without somebody who looks at each path, no local socket can be told from another. */
-    if (s->is_wrap || s->no_notification)
+    if (!is_notified(s))
         return calls | ENFORCE_CALLS_UNIX;
     return policy->unix_count ? calls : calls | ENFORCE_CALLS_DATAGRAMS;
 }
 
-/* Sockets of IP are of use only where some port is. */
+/* Sockets of IP are of use where some port is; with the notification they are given all the same,
+ * so that a connection is refused by its address, and told. */
 static enum enforce_network network_of(const struct supervise *s)
 {
     const struct policy *policy = s->options.policy;
     if (!is_restricted(s))
         return ENFORCE_NET_OPEN;
-    return s->proxy_port || policy->open_port_count || policy->listen_port_count ? ENFORCE_NET_PORTS
-                                                                                 : ENFORCE_NET_NONE;
+    bool has_ports = s->proxy_port || policy->open_port_count || policy->listen_port_count;
+    return has_ports || is_notified(s) ? ENFORCE_NET_PORTS : ENFORCE_NET_NONE;
 }
 
 static int add_ports(const struct supervise *s, struct enforce *e)
@@ -217,7 +205,8 @@ static int check_weaker_names(const struct supervise *s, struct nt_error *reterr
     for (size_t i = 0; i < s->options.weaker_count; i++) {
         const char *name = s->options.weaker[i];
         bool is_known = strcmp(name, SUPERVISE_WEAKER_NAMESPACES) == 0
-                        || strcmp(name, SUPERVISE_WEAKER_NOTIFICATION) == 0;
+                        || strcmp(name, SUPERVISE_WEAKER_NOTIFICATION) == 0
+                        || strcmp(name, SUPERVISE_WEAKER_PATTERNS) == 0;
         for (unsigned j = 0; j < ENFORCE_LAYERS; j++)
             is_known = is_known || strcmp(name, enforce_layer_name((enum enforce_layer)j)) == 0;
         if (!is_known)
@@ -242,7 +231,10 @@ int fence_prepare(struct supervise *s, struct enforce *e, struct nt_error *reter
     e->descriptors = true;
     e->audit = true;
     e->weaker = weaker_of(s);
-    if (!s->is_wrap && !s->no_notification) {
+    if (is_notified(s)) {
+        /* Every connect, bind and listen is answered by the supervisor, by the same rules and the
+         * host besides; Landlock's are a second line where there are some. */
+        e->weaker |= 1u << ENFORCE_TCP;
         if (notify_filter(policy, front, FRONT_MAX, &e->front_count) != 0)
             return nt_fail(reterr, NT_E_INTERNAL, "the filter of notifications is too long");
         e->front = front;
@@ -281,12 +273,12 @@ static void describe_network(struct supervise *s, const struct enforce *e)
             row(s, "send datagrams and raw packets", "seccomp", "no socket of IP but TCP");
         if (e->network == ENFORCE_NET_PORTS && enforce_layer_is_set(e, ENFORCE_TCP))
             row(s, "connect by TCP to another port", "landlock", "only ports that were granted");
-        if (!s->is_wrap && !s->no_notification)
+        if (is_notified(s))
             row(s, "connect by TCP to another host", "notification", "every connect is asked for");
         if (policy->network == POLICY_NET_FILTERED)
             row(s, "reach another host", "proxy", "the allow-list");
     }
-    if (s->is_wrap || s->no_notification)
+    if (!is_notified(s))
         row(s, "make a local socket", "seccomp", "no socket of that family; pairs stay");
     else
         row(s, "connect to a local socket", "notification", "only paths that were granted");
@@ -306,11 +298,14 @@ void fence_describe(struct supervise *s)
     } else {
         row(s, "read and write outside the grants", "none", "accepted: --accept-weaker files");
     }
-    if (has_hidden(policy))
+    if (s->hidden_count)
         row(s, "open a denied path in a grant", s->spaces & ENFORCE_SPACE_MOUNT ? "mount" : "none",
             s->spaces & ENFORCE_SPACE_MOUNT ? "covered in an own mount namespace"
                                             : "accepted: --accept-weaker namespaces");
     describe_network(s, &e);
+    if (policy->pattern_count)
+        row(s, "open a file to come that a pattern denies", "none",
+            "accepted: --accept-weaker patterns");
     bool has_scopes = enforce_layer_is_set(&e, ENFORCE_SCOPES);
     if (!policy->signals_leave)
         row(s, "signal a process outside",
@@ -319,8 +314,8 @@ void fence_describe(struct supervise *s)
                                           : "none",
             s->spaces & ENFORCE_SPACE_PID ? "processes outside have no number" : "scopes");
     if (!policy->abstract_sockets)
-        row(s, "connect to an abstract socket",
-            has_scopes || !(s->is_wrap || s->no_notification) ? "landlock" : "none", "scopes");
+        row(s, "connect to an abstract socket", has_scopes || is_notified(s) ? "landlock" : "none",
+            "scopes");
     row(s, "trace or read a process outside", "landlock", "only processes of the same sandbox");
     row(s, "gain privileges", "privileges", "no_new_privs, no capabilities");
     row(s, "make namespaces and mounts", "seccomp", "refused calls");

@@ -29,6 +29,8 @@ struct supervise {
     bool no_notification;    /* goes on without */
     bool has_own_proc;
     const char *why; /* half a sentence: why namespaces are missing */
+    char **hidden;   /* paths to be covered, malloc'ed, each too */
+    size_t hidden_count;
     struct supervise_row rows[ROWS_MAX];
     size_t row_count;
 
@@ -58,6 +60,12 @@ bool fence_accepts(const struct supervise *s, const char *layer);
 /* Whether something does not hold without the notification: what, or NULL. */
 const char *fence_needs_notification(const struct supervise *s);
 void fence_describe(struct supervise *s);
+
+/* --- hidden.c ------------------------------------------------------------------------------ */
+
+/* Fills s->hidden; refuses patterns that would not hold. */
+int hidden_find(struct supervise *s, struct nt_error *reterr);
+void hidden_free(struct supervise *s);
 
 /* --- environment.c ------------------------------------------------------------------------- */
 

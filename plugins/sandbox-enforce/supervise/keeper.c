@@ -73,20 +73,13 @@ static _Noreturn void fail(const struct keeper *k, enum inside_step step, int va
 
 static void hide(const struct keeper *k)
 {
-    const struct policy *policy = k->in->s->options.policy;
-    if (!(k->in->s->spaces & ENFORCE_SPACE_MOUNT) || !policy->deny_count)
+    const struct supervise *s = k->in->s;
+    size_t failed = 0;
+    if (!(s->spaces & ENFORCE_SPACE_MOUNT) || !s->hidden_count)
         return;
-    const char **paths = calloc(policy->deny_count, sizeof(*paths));
-    size_t count = 0, failed = 0;
-    if (!paths)
-        fail(k, STEP_HIDE, 0, ENOMEM);
-    for (size_t i = 0; i < policy->deny_count; i++)
-        if (policy->denies[i].is_inside && policy->denies[i].is_there)
-            paths[count++] = policy->denies[i].path;
-    int sys = enforce_spaces_hide(paths, count, &failed);
+    int sys = enforce_spaces_hide((const char *const *)s->hidden, s->hidden_count, &failed);
     if (sys)
         fail(k, STEP_HIDE, (int)failed, sys);
-    free(paths);
 }
 
 static void set_up(struct keeper *k)

@@ -29,6 +29,7 @@ void supervise_free(struct supervise *s)
     if (!s)
         return;
     environment_free(s);
+    hidden_free(s);
     if (s->proxy_listener >= 0)
         close(s->proxy_listener);
     explicit_bzero(s->proxy_token, sizeof(s->proxy_token));
@@ -100,7 +101,8 @@ int supervise_plan(const struct supervise_options *options, struct supervise **r
     s->is_wrap = options->is_wrap;
     s->proxy_listener = s->cap_fd = -1;
     s->no_notification = fence_accepts(s, SUPERVISE_WEAKER_NOTIFICATION);
-    if (check_options(options, reterr) < 0 || check_standard(reterr) < 0)
+    if (check_options(options, reterr) < 0 || check_standard(reterr) < 0
+        || hidden_find(s, reterr) < 0)
         return -1;
     fence_want(s);
     if (options->policy->network == POLICY_NET_FILTERED && make_token(s, reterr) < 0)

@@ -33,6 +33,7 @@ struct supervise_row {
 /* Layers of the start that --accept-weaker can name, besides those of enforce.h. */
 #define SUPERVISE_WEAKER_NAMESPACES "namespaces"
 #define SUPERVISE_WEAKER_NOTIFICATION "notification"
+#define SUPERVISE_WEAKER_PATTERNS "patterns" /* hold only for files that are there at the start */
 
 struct supervise_options {
     struct nt_call *call; /* for messages */
