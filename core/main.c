@@ -20,6 +20,7 @@
 #include "core/cli/generate.h"
 #include "core/cli/known.h"
 #include "core/cli/parse.h"
+#include "core/cli/personality.h"
 #include "core/config/commands.h"
 #include "core/config/config.h"
 #include "core/config/credentials.h"
@@ -41,6 +42,7 @@
 struct run {
     int argc;
     char **argv;
+    const struct personality *self;
     struct plugins *plugins;
     struct tree tree;
     struct parsed parsed;
@@ -73,18 +75,19 @@ static bool is_version(int argc, char **argv, bool *ret_json)
     return has_version;
 }
 
-static int print_version(bool json, struct nt_error *reterr)
+static int print_version(const struct personality *self, bool json, struct nt_error *reterr)
 {
     nt_auto(nt_buf_done) struct nt_buf line = NT_BUF(512);
     if (json) {
-        json_t *object = json_pack("{s:s, s:s, s:i}", "name", "nanoterm", "version", NT_VERSION,
+        json_t *object = json_pack("{s:s, s:s, s:i}", "name", self->program, "version", NT_VERSION,
                                    "abi", (int)NT_ABI);
         nt_autofree char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
         json_decref(object);
         nt_buf_add(&line, text ? text : "");
         nt_buf_add_char(&line, '\n');
     } else {
-        nt_buf_add(&line, "nanoterm " NT_VERSION "\n");
+        nt_buf_addf(&line, "%s " NT_VERSION "%s\n", self->program,
+                    self->id == NT_AS_NANOTERM ? "" : " (nanoterm)");
     }
     int sys = output_write_fd(1, nt_buf_text(&line), line.size);
     return sys ? nt_fail_sys(reterr, sys, "cannot write the result") : 0;
@@ -100,15 +103,6 @@ static void fill_gaps(void)
 }
 
 /* --- the steps ----------------------------------------------------------------------------- */
-
-static uint32_t personality_of(const char *argv0)
-{
-    const char *slash = argv0 ? strrchr(argv0, '/') : NULL;
-    const char *name = slash ? slash + 1 : argv0 ? argv0 : "";
-    return strcmp(name, "nono") == 0        ? NT_AS_NONO
-           : strcmp(name, "nullspace") == 0 ? NT_AS_NULLSPACE
-                                            : NT_AS_NANOTERM;
-}
 
 static uint32_t flags_of(const struct globals *globals)
 {
@@ -144,7 +138,7 @@ static void on_skipped(void *data, const char *line)
     struct run *run = data;
     /* Before the words are understood there is only what stands in them. */
     struct globals globals = { .json = globals_wants_json(run->argc, run->argv) };
-    struct output_options options = { 1, 2, flags_of(&globals) };
+    struct output_options options = { 1, 2, flags_of(&globals), run->self->program };
     struct output *output = NULL;
     struct nt_error unused = NT_ERROR_INIT;
     if (output_new(&options, &output, &unused) == 0)
@@ -154,9 +148,12 @@ static void on_skipped(void *data, const char *line)
 
 static int find_command(struct run *run, struct nt_error *reterr)
 {
-    struct plugins_options options = {
-        .host = &call_host, .built_in = built_in, .skipped = on_skipped, .data = run
-    };
+    struct plugins_options options = { .host = &call_host,
+                                       .built_in = built_in,
+                                       .skipped = on_skipped,
+                                       .data = run,
+                                       .view = run->self->view,
+                                       .called = run->self->program };
     if (plugins_open(&options, &run->plugins, reterr) < 0
         || known_tree(run->plugins, &run->tree, reterr) < 0)
         return -1;
@@ -213,7 +210,7 @@ static int run_command(struct run *run, struct nt_error *reterr)
     if (begun < 0)
         return -1;
 
-    struct config_options wanted = { personality_of(run->argv[0]), globals->api, globals->org };
+    struct config_options wanted = { run->self->id, globals->api, globals->org };
     struct plugin_info info = { .name = NULL };
     plugins_info_of(run->plugins, run->owner, &info);
     /* Commands about the tool itself work with a broken configuration, too. */
@@ -260,12 +257,12 @@ static int run_all(struct run *run, struct nt_error *reterr)
     if (find_command(run, reterr) < 0)
         return -1;
     run->flags = flags_of(&run->parsed.globals);
-    struct output_options options = { 1, 2, run->flags };
+    struct output_options options = { 1, 2, run->flags, run->self->program };
     if (output_new(&options, &run->output, reterr) < 0)
         return -1;
     switch (run->parsed.what) {
     case PARSED_VERSION:
-        return print_version(run->parsed.globals.json, reterr);
+        return print_version(run->self, run->parsed.globals.json, reterr);
     case PARSED_HELP:
         return print_help(run, reterr);
     default:
@@ -296,7 +293,7 @@ static void print_error(const struct run *run, const struct nt_error *error,
     if (json)
         error_line_add_json(&text, error, row);
     else
-        error_line_add_text(&text, error, row,
+        error_line_add_text(&text, error, row, run->self->program,
                             (run->flags & NT_CALL_COLOR) && (run->flags & NT_CALL_STDERR_TTY));
     output_write_fd(2, nt_buf_text(&text), text.size);
 }
@@ -372,15 +369,19 @@ static uint32_t finish(struct run *run, int result, const struct nt_error *error
     /* A failure of the place where the program should run is neither the tool's nor the
      * program's. */
     by = row.kind && strcmp(row.kind, "runtime") == 0 ? NT_BY_RUNTIME : NT_BY_TOOL;
-    tell_status(run, by, row.exit_status, code);
-    return row.exit_status;
+    uint32_t failed = personality_status(run->self, error->code, row.exit_status);
+    tell_status(run, by, failed, code);
+    return failed;
 }
 
 /* `--internal-complete words WORD…` and `line LINE`: what a shell asks for at each press of its
  * key. Whatever is wrong, it says nothing. */
 static int print_completion(int argc, char **argv, struct nt_error *reterr)
 {
-    struct plugins_options options = { .host = &call_host, .built_in = built_in };
+    const struct personality *self = personality_of(argv[0]);
+    struct plugins_options options = {
+        .host = &call_host, .built_in = built_in, .view = self->view, .called = self->program
+    };
     struct plugins *plugins = NULL;
     nt_auto(known_tree_done) struct tree tree = { .commands = NULL };
     nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(1024 * 1024);
@@ -418,7 +419,10 @@ static int write_generated(const char *folder, const char *packages, struct nt_e
 
 int main(int argc, char **argv)
 {
-    struct run run = { .argc = argc, .argv = argv, .parsed = { .globals = GLOBALS_INIT } };
+    struct run run = { .argc = argc,
+                       .argv = argv,
+                       .self = personality_of(argv[0]),
+                       .parsed = { .globals = GLOBALS_INIT } };
     struct nt_error error = NT_ERROR_INIT;
     bool json;
     int result;
@@ -435,7 +439,7 @@ int main(int argc, char **argv)
         update_work((uint32_t)(argv[2][0] - '0'));
         return 0;
     } else if (is_version(argc, argv, &json)) {
-        result = print_version(json, &error);
+        result = print_version(run.self, json, &error);
     } else {
         fill_gaps();
         result = run_all(&run, &error);
@@ -443,6 +447,6 @@ int main(int argc, char **argv)
     uint32_t status = finish(&run, result, &error);
     uint32_t flags = run.flags;
     run_done(&run);
-    update_after(personality_of(argv[0]), flags, NT_VERSION);
+    update_after(run.self->id, flags, NT_VERSION);
     return (int)status;
 }

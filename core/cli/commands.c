@@ -46,7 +46,7 @@ static int fail_unknown(const struct tree *tree, const char *asked, uint32_t cod
         return -1;
     tree_suggest_commands(tree, asked, &meant);
     nt_fail(reterr, code, "unknown command '%.100s'%s", asked, nt_buf_text(&meant));
-    return nt_hint(reterr, "see nanoterm --help");
+    return nt_hint(reterr, "see %s --help", tree_program(tree));
 }
 
 static int emit(struct nt_call *call, json_t *row, struct nt_error *reterr)
@@ -127,9 +127,21 @@ static int run_completion(struct nt_call *call, struct nt_error *reterr)
         nt_fail(reterr, NT_E_USAGE, "there is no completion for '%.40s'", shell);
         return nt_hint(reterr, "bash, zsh and fish have one");
     }
+    /* The script asks the program under the name that it completes. */
+    nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(64 * 1024);
+    static const char name[] = "nanoterm";
+    for (const char *at = script, *next; at; at = next) {
+        next = strstr(at, name);
+        nt_buf_add_bytes(&text, at, next ? (size_t)(next - at) : strlen(at));
+        nt_buf_add(&text, next ? plugins_called(call_plugins(call)) : "");
+        next = next ? next + sizeof(name) - 1 : NULL;
+    }
+    if (!nt_buf_ok(&text))
+        return nt_fail(reterr, NT_E_LIMIT, "the script is too long");
     if (call->flags & NT_CALL_JSON)
-        return emit(call, json_pack("{s:s, s:s}", "shell", shell, "script", script), reterr);
-    return output_write(output_of(call), script, strlen(script), reterr);
+        return emit(call, json_pack("{s:s, s:s}", "shell", shell, "script", nt_buf_text(&text)),
+                    reterr);
+    return output_write(output_of(call), nt_buf_text(&text), text.size, reterr);
 }
 
 #define OBJECTS "{\"type\":\"array\",\"items\":{\"type\":\"object\"}}"

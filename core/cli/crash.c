@@ -60,7 +60,7 @@ static void make_line(struct nt_buf *b, const char *name, const char *plugin, co
     if (is_json)
         error_line_add_json(b, &error, &row);
     else
-        error_line_add_text(b, &error, &row, false);
+        error_line_add_text(b, &error, &row, "nanoterm", false);
 }
 
 void crash_watch(const char *plugin, const char *file, bool is_json)

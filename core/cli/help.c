@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/cli/globals.h"
+#include "core/cli/personality.h"
 #include "core/cli/value.h"
 #include "core/output/width.h"
 #include "sdk/cleanup.h"
@@ -129,9 +130,9 @@ static void add_arg_word(struct nt_buf *b, const struct nt_arg *arg)
                 arg->name, arg->flags & (NT_REST | NT_MANY) ? "..." : "", is_optional ? "]" : "");
 }
 
-static void add_usage(struct nt_buf *b, const struct nt_command *command)
+static void add_usage(struct nt_buf *b, const struct nt_command *command, const char *program)
 {
-    nt_buf_addf(b, "Usage: nanoterm %s", command->path);
+    nt_buf_addf(b, "Usage: %s %s", program, command->path);
     if (command->opts.count)
         nt_buf_add(b, " [options]");
     const struct nt_arg *arg;
@@ -178,13 +179,13 @@ static void add_opts(struct nt_buf *b, const struct nt_command *command)
 
 /* --- the rest of a command ----------------------------------------------------------------- */
 
-static void add_aliases(struct nt_buf *b, const struct nt_command *command)
+static void add_aliases(struct nt_buf *b, const struct nt_command *command, const char *program)
 {
     unsigned shown = 0;
     const struct nt_alias *alias;
     for (uint32_t i = 0; (alias = tree_row(&command->aliases, i)); i++)
         if (!(alias->flags & NT_HIDDEN))
-            nt_buf_addf(b, "%snanoterm %s", shown++ ? ", " : "Also: ", alias->path);
+            nt_buf_addf(b, "%s%s %s", shown++ ? ", " : "Also: ", program, alias->path);
     if (shown)
         nt_buf_add_char(b, '\n');
 }
@@ -220,7 +221,7 @@ static void add_statuses(struct nt_buf *b, const struct nt_command *command,
         nt_buf_add(b, "  130  interrupted\n");
 }
 
-static void add_examples(struct nt_buf *b, const struct nt_command *command)
+static void add_examples(struct nt_buf *b, const struct nt_command *command, const char *program)
 {
     const struct nt_example *example;
     if (command->examples.count)
@@ -228,17 +229,18 @@ static void add_examples(struct nt_buf *b, const struct nt_command *command)
     for (uint32_t i = 0; (example = tree_row(&command->examples, i)); i++) {
         if (example->note && *example->note)
             nt_buf_addf(b, "  # %s\n", example->note);
-        nt_buf_addf(b, "  nanoterm %s\n", example->command);
+        nt_buf_addf(b, "  %s %s\n", program, example->command);
     }
 }
 
 void help_add_command(struct nt_buf *b, const struct nt_command *command,
                       const struct help_source *source)
 {
+    const char *program = source && source->program ? source->program : "nanoterm";
     help_add_wrapped(b, command->summary ? command->summary : "", 0, 0);
     nt_buf_add(b, "\n\n");
-    add_usage(b, command);
-    add_aliases(b, command);
+    add_usage(b, command, program);
+    add_aliases(b, command, program);
     if (command->description && *command->description) {
         nt_buf_add_char(b, '\n');
         help_add_wrapped(b, command->description, 0, 0);
@@ -249,7 +251,7 @@ void help_add_command(struct nt_buf *b, const struct nt_command *command,
     add_globals(b);
     add_columns(b, command);
     add_statuses(b, command, source);
-    add_examples(b, command);
+    add_examples(b, command, program);
 }
 
 /* --- groups -------------------------------------------------------------------------------- */
@@ -299,20 +301,23 @@ void help_add_group(struct nt_buf *b, const struct tree *tree, const char *path)
     const struct nt_group *group = tree_group(tree, path);
     if (group && group->summary)
         nt_buf_addf(b, "%s\n\n", group->summary);
-    nt_buf_addf(b, "Usage: nanoterm %s <command> [options]\n\nCommands:\n", path);
+    const char *program = tree_program(tree);
+    nt_buf_addf(b, "Usage: %s %s <command> [options]\n\nCommands:\n", program, path);
     add_members(b, tree, path);
     add_globals(b);
     const struct nt_example *example = first_example(tree, path);
     if (example)
-        nt_buf_addf(b, "\nExamples:\n  nanoterm %s\n", example->command);
-    nt_buf_addf(b, "\nMore: nanoterm %s <command> --help\n", path);
+        nt_buf_addf(b, "\nExamples:\n  %s %s\n", program, example->command);
+    nt_buf_addf(b, "\nMore: %s %s <command> --help\n", program, path);
 }
 
 void help_add_tree(struct nt_buf *b, const struct tree *tree)
 {
-    nt_buf_add(b,
-               "nanoterm gives a person or a coding agent a safe place to run things.\n\n"
-               "Usage: nanoterm [global options] <command> [options] [arguments]\n\nCommands:\n");
+    const struct personality *self = personality_called(tree_program(tree));
+    nt_buf_addf(b,
+                "%s\n\n"
+                "Usage: %s [global options] <command> [options] [arguments]\n\nCommands:\n",
+                self->about, self->program);
     for (uint32_t i = 0; i < tree->count; i++) {
         const struct nt_command *command = tree->commands[i];
         if (!(command->flags & NT_HIDDEN) && !strchr(command->path, ' '))
@@ -336,7 +341,8 @@ void help_add_tree(struct nt_buf *b, const struct tree *tree)
         add_members(b, tree, name);
     }
     add_globals(b);
-    nt_buf_add(b,
-               "\nExamples:\n  nanoterm ws create\n  nanoterm exec ws_a1b2c3d4 -- make\n"
-               "\nMore: nanoterm <command> --help; nanoterm commands prints all of it as JSON\n");
+    if (!self->view)
+        nt_buf_add(b, "\nExamples:\n  nanoterm ws create\n  nanoterm exec ws_a1b2c3d4 -- make\n");
+    nt_buf_addf(b, "\nMore: %s <command> --help; %s commands prints all of it as JSON\n",
+                self->program, self->program);
 }

@@ -11,6 +11,7 @@ struct help_source {
     bool (*error_row)(void *data, const struct nt_command *command, uint32_t code,
                       struct nt_error_row *ret);
     void *data;
+    const char *program; /* NULL: nanoterm */
 };
 
 /* The whole tree, by groups. */

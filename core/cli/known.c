@@ -27,6 +27,8 @@ int known_tree(const struct plugins *plugins, struct tree *ret, struct nt_error 
         tree.commands[i] = plugins_command_at(plugins, i);
     for (uint32_t i = 0; i < tree.group_count; i++)
         tree.groups[i] = plugins_group_at(plugins, i);
+    tree.program = plugins_called(plugins);
+    tree.view = plugins_view(plugins);
     *ret = tree;
     return 0;
 }
@@ -60,7 +62,8 @@ struct catalog_source known_source(const struct plugins *plugins)
     /* The callbacks only read; data has no const because other sources may write theirs. */
     void *data;
     memcpy(&data, &plugins, sizeof(data));
-    return (struct catalog_source){ { error_row, data }, plugin_name, data };
+    return (
+        struct catalog_source){ { error_row, data, plugins_called(plugins) }, plugin_name, data };
 }
 
 void known_add_help(struct nt_buf *b, const struct plugins *plugins, const struct tree *tree,

@@ -10,6 +10,8 @@
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
+#define EARLY_MAX 16
+
 /* Where the reading stands. */
 struct reader {
     const struct tree *tree;
@@ -17,9 +19,11 @@ struct reader {
     int argc;
     int at;
     struct parsed *parsed;
-    uint32_t arg_at; /* slot of the next positional */
-    int rest_first;  /* the first word taken for an NT_REST argument without `--`; 0: none */
-    bool is_done;    /* --help or --version ended the reading */
+    uint32_t arg_at;      /* slot of the next positional */
+    int early[EARLY_MAX]; /* words before the command that are options of it */
+    int early_count;
+    int rest_first; /* the first word taken for an NT_REST argument without `--`; 0: none */
+    bool is_done;   /* --help or --version ended the reading */
 };
 
 void parsed_done(struct parsed *parsed)
@@ -278,6 +282,30 @@ static int fail_no_command(struct reader *r, const char *path, const char *word,
     return nt_fail(reterr, NT_E_USAGE, "unknown command '%.100s'%s", path, nt_buf_text(&meant));
 }
 
+/* An option that every command of a view has may stand before the command: it is passed over now,
+ * and read when the command is known. */
+static bool pass_early(struct reader *r)
+{
+    const struct view *view = r->tree->view;
+    const char *word = r->argv[r->at];
+    for (uint32_t i = 0; view && i < view->opt_count; i++) {
+        const struct view_opt *opt = &view->opts[i];
+        size_t length = strlen(opt->name);
+        bool is_long = word[1] == '-' && strncmp(word + 2, opt->name, length) == 0
+                       && (word[2 + length] == '\0' || word[2 + length] == '=');
+        bool is_short = opt->letter && word[1] == opt->letter && word[2] == '\0';
+        if ((!is_long && !is_short) || r->early_count == EARLY_MAX)
+            continue;
+        bool has_next = opt->has_value && !(is_long && word[2 + length] == '=');
+        if (has_next && r->at + 1 >= r->argc)
+            return false;
+        r->early[r->early_count++] = r->at;
+        r->at += has_next ? 2 : 1;
+        return true;
+    }
+    return false;
+}
+
 /* Reads the words of the command, with global options between them. */
 static int read_command(struct reader *r, struct nt_error *reterr)
 {
@@ -290,6 +318,8 @@ static int read_command(struct reader *r, struct nt_error *reterr)
         if (is_option(word)) {
             if (tree_command(r->tree, p->path))
                 break; /* may be the command's own */
+            if (pass_early(r))
+                continue;
             if (read_option(r, reterr) < 0)
                 return -1;
             continue;
@@ -535,6 +565,24 @@ static int complete(struct parsed *p, struct nt_error *reterr)
 
 /* --- all of it ----------------------------------------------------------------------------- */
 
+/* What stood before the command. One that has no such option (help) leaves it alone. */
+static int read_early(struct reader *r, struct nt_error *reterr)
+{
+    int at = r->at;
+    for (int i = 0; i < r->early_count; i++) {
+        const char *word = r->argv[r->early[i]];
+        char name[TREE_PATH_MAX] = "";
+        if (word[1] == '-')
+            nt_copy_text(name, sizeof(name), word + 2);
+        name[strcspn(name, "=")] = '\0';
+        r->at = r->early[i];
+        if (find_opt(r->parsed, *name ? name : NULL, word[1]) && read_option(r, reterr) < 0)
+            return -1;
+    }
+    r->at = at;
+    return 0;
+}
+
 static int read_all(struct reader *r, struct nt_error *reterr)
 {
     if (read_command(r, reterr) < 0)
@@ -542,6 +590,8 @@ static int read_all(struct reader *r, struct nt_error *reterr)
     if (r->is_done || !r->parsed->command)
         return 0;
     if (make_slots(r, reterr) < 0)
+        return -1;
+    if (read_early(r, reterr) < 0)
         return -1;
     const struct slot *slot = r->parsed->slots;
     bool is_external = r->parsed->slot_count && slot->arg && (slot->arg->flags & TREE_ARG_WORDS);
@@ -558,7 +608,8 @@ int parse_words(const struct tree *tree, int argc, char *const *argv, struct par
     if (read_all(&r, reterr) < 0) {
         if (!reterr->hint[0] && (reterr->code == NT_E_USAGE || reterr->code == NT_E_LIMIT)) {
             reterr->code = NT_E_USAGE;
-            nt_hint(reterr, "see nanoterm %s%s--help", parsed.path, *parsed.path ? " " : "");
+            nt_hint(reterr, "see %s %s%s--help", tree_program(tree), parsed.path,
+                    *parsed.path ? " " : "");
         }
         parsed_done(&parsed);
         return -1;

@@ -13,6 +13,11 @@ const void *tree_row(const struct nt_table *table, uint32_t index)
     return (const char *)table->rows + (size_t)index * table->stride;
 }
 
+const char *tree_program(const struct tree *tree)
+{
+    return tree->program ? tree->program : "nanoterm";
+}
+
 /* True when `whole` is `path` or continues it with a space. */
 static bool begins_with_words(const char *whole, const char *path, bool needs_more)
 {

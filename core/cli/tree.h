@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 
+#include "core/plugin/view.h"
 #include "nanoterm/plugin.h"
 #include "sdk/buf.h"
 
@@ -17,6 +18,8 @@ struct tree {
     const struct nt_group **groups; /* sorted by name */
     const char *stock;              /* file of the list of packages (core/plugin/stock.h); NULL: the
                                      * installation's */
+    const char *program;            /* its name for a person; NULL: nanoterm */
+    const struct view *view;        /* whose options may stand before a command; NULL: none */
 };
 
 /* Longest command path that is looked at, in bytes. */
@@ -30,6 +33,7 @@ struct tree {
 /* The index-th row of a table, read through its stride; NULL: no more. */
 const void *tree_row(const struct nt_table *table, uint32_t index);
 
+const char *tree_program(const struct tree *tree);
 /* The command with this path or alias; NULL: none. */
 const struct nt_command *tree_command(const struct tree *tree, const char *path);
 /* True when a command or an alias begins with the words of path and has more. */

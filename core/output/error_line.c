@@ -24,10 +24,10 @@ struct nt_error_row error_line_row(uint32_t code, const struct nt_error_row *plu
 }
 
 void error_line_add_text(struct nt_buf *b, const struct nt_error *error,
-                         const struct nt_error_row *row, bool color)
+                         const struct nt_error_row *row, const char *program, bool color)
 {
     const char *hint = error->hint[0] ? error->hint : row->help;
-    nt_buf_add(b, color ? "\033[31;1mnanoterm:\033[0m " : "nanoterm: ");
+    nt_buf_addf(b, color ? "\033[31;1m%s:\033[0m " : "%s: ", program);
     nt_buf_add_printable(b, error->message[0] ? error->message : row->text, false);
     nt_buf_add_char(b, '\n');
     if (hint && *hint) {

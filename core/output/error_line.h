@@ -13,9 +13,9 @@
 /* The row of any code: `plugin` is that of a plugin's own number, or NULL. An unknown number is an
  * internal error. */
 struct nt_error_row error_line_row(uint32_t code, const struct nt_error_row *plugin);
-/* "nanoterm: message", then "hint: ..." when there is one. */
+/* "PROGRAM: message", then "hint: ..." when there is one. */
 void error_line_add_text(struct nt_buf *b, const struct nt_error *error,
-                         const struct nt_error_row *row, bool color);
+                         const struct nt_error_row *row, const char *program, bool color);
 /* A member of that line: its name, the JSON type that it has, and what it says. */
 struct error_line_member {
     const char *name, *type, *help;

@@ -335,7 +335,8 @@ void output_message(struct output *output, uint32_t level, const char *text)
     }
     nt_auto(nt_buf_done) struct nt_buf line = NT_BUF(64 * 1024);
     if (level == NT_SAY_WARN)
-        nt_buf_add(&line, "nanoterm: warning: ");
+        nt_buf_addf(
+            &line, "%s: warning: ", output->options.program ? output->options.program : "nanoterm");
     else if (level == NT_SAY_DONE)
         nt_buf_add(&line, has(output, NT_CALL_COLOR) && has(output, NT_CALL_STDERR_TTY)
                               ? "\033[32m✓\033[0m "

@@ -16,8 +16,9 @@ struct json_t;
 struct output;
 
 struct output_options {
-    int out_fd, err_fd; /* 1 and 2; others in tests */
-    uint32_t flags;     /* NT_CALL_*: JSON, QUIET, COLOR and the terminals */
+    int out_fd, err_fd;  /* 1 and 2; others in tests */
+    uint32_t flags;      /* NT_CALL_*: JSON, QUIET, COLOR and the terminals */
+    const char *program; /* its name for a person; NULL: nanoterm */
 };
 
 int output_new(const struct output_options *options, struct output **ret, struct nt_error *reterr);

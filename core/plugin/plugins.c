@@ -117,6 +117,14 @@ static int sort_all(struct plugins *plugins, struct nt_error *reterr)
     }
     qsort(plugins->commands, commands, sizeof(*plugins->commands), by_path);
     qsort(plugins->groups, groups, sizeof(*plugins->groups), by_group);
+    if (!plugins->options.view)
+        return 0;
+    if (view_apply(plugins->options.view, plugins->commands, &plugins->command_count,
+                   plugins->groups, &plugins->group_count, &plugins->view_rows,
+                   &plugins->view_groups)
+        < 0)
+        return nt_fail(reterr, NT_E_MEMORY, "out of memory");
+    qsort(plugins->commands, plugins->command_count, sizeof(*plugins->commands), by_path);
     return 0;
 }
 
@@ -150,10 +158,21 @@ void plugins_free(struct plugins *plugins)
     for (uint32_t i = 0; i < plugins->count; i++)
         plugin_free(plugins->items[i]);
     cache_done(&plugins->cache);
+    view_free(plugins->view_rows, plugins->command_count, plugins->view_groups);
     free(plugins->items);
     free(plugins->commands);
     free(plugins->groups);
     free(plugins);
+}
+
+const char *plugins_called(const struct plugins *plugins)
+{
+    return plugins->options.called ? plugins->options.called : "nanoterm";
+}
+
+const struct view *plugins_view(const struct plugins *plugins)
+{
+    return plugins->options.view;
 }
 
 const struct nt_command *plugins_command_at(const struct plugins *plugins, uint32_t index)
@@ -166,8 +185,19 @@ const struct nt_group *plugins_group_at(const struct plugins *plugins, uint32_t 
     return index < plugins->group_count ? plugins->groups[index] : NULL;
 }
 
-struct plugin *plugins_owner(const struct plugins *plugins, const struct nt_command *command)
+/* What a command of a view stands for; any other itself. */
+static const struct nt_command *origin_of(const struct plugins *plugins,
+                                          const struct nt_command *command)
 {
+    for (uint32_t i = 0; plugins->view_rows && i < plugins->command_count; i++)
+        if (&plugins->view_rows[i].command == command)
+            return plugins->view_rows[i].origin;
+    return command;
+}
+
+struct plugin *plugins_owner(const struct plugins *plugins, const struct nt_command *shown)
+{
+    const struct nt_command *command = origin_of(plugins, shown);
     for (uint32_t i = 0; i < plugins->count; i++) {
         const struct nt_plugin *tables = active(plugins->items[i]);
         const struct nt_command *rows = tables ? tables->commands.rows : NULL;
@@ -281,7 +311,8 @@ int plugins_load(struct plugins *plugins, const struct nt_command *command,
         return nt_fail(reterr, NT_E_INTERNAL, "'%s' is a program", command->path);
     if (load_once(plugins, plugin, reterr) < 0)
         return -1;
-    *ret = command; /* its row lies in the plugin's tables, where run is set by now */
+    *ret = origin_of(plugins,
+                     command); /* its row lies in the plugin's tables, where run is set by now */
     return 0;
 }
 

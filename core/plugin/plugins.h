@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 
+#include "core/plugin/view.h"
 #include "nanoterm/host.h"
 #include "nanoterm/plugin.h"
 
@@ -23,6 +24,8 @@ struct plugins_options {
     /* Called for each plugin that is skipped, with one clear line; may be NULL. */
     void (*skipped)(void *data, const char *line);
     void *data;
+    const struct view *view; /* the commands that there are; NULL: all */
+    const char *called;      /* the program's name for a person; NULL: nanoterm */
     /* For tests; zero: as said below. */
     /* folder of the installation's plugins; NULL: found from the program's own place */
     const char *installation;
@@ -38,11 +41,14 @@ int plugins_open(const struct plugins_options *options, struct plugins **ret,
                  struct nt_error *reterr);
 void plugins_free(struct plugins *plugins);
 
+/* The program's name, and its view or NULL. */
+const char *plugins_called(const struct plugins *plugins);
+const struct view *plugins_view(const struct plugins *plugins);
 /* The index-th command of all, sorted by path; NULL: no more. Hidden ones are among them. */
 const struct nt_command *plugins_command_at(const struct plugins *plugins, uint32_t index);
 /* The index-th group, sorted by name. */
 const struct nt_group *plugins_group_at(const struct plugins *plugins, uint32_t index);
-/* The plugin that owns a command; never NULL for one that came from here. */
+/* The plugin that owns a command; never NULL for one that came from here, of a view or not. */
 struct plugin *plugins_owner(const struct plugins *plugins, const struct nt_command *command);
 /* Loads the plugin (once) and returns the command with run set: the tables must equal the manifest.
  * Errors: NT_E_PLUGIN_ABI, NT_E_PLUGIN_FAILED, with the file and the reason. */

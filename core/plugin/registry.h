@@ -49,6 +49,9 @@ struct plugins {
     uint32_t group_count;
     const struct nt_command **commands; /* of those that are not skipped, sorted by path */
     const struct nt_group **groups;
+    struct view_row
+        *view_rows; /* what commands and groups point to under a view; NULL: there is none */
+    struct nt_group *view_groups;
     struct cache cache;
 };
 

@@ -143,7 +143,7 @@ static void begin(struct setting *s, const struct nt_command *command, int argc,
     api_fails = false;
     if (parse_words(&table_tree, argc, argv, &s->parsed, &e) < 0)
         fail_msg("%s", e.message);
-    struct output_options output = { 1, 2, NT_CALL_QUIET };
+    struct output_options output = { 1, 2, NT_CALL_QUIET, NULL };
     assert_int_equal(output_new(&output, &s->output, &e), 0);
     struct call_options options = { .command = command,
                                     .parsed = &s->parsed,

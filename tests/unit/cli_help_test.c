@@ -38,7 +38,7 @@ static const char *name_of(void *data, const struct nt_command *command)
 }
 
 static char mine[] = "mine";
-static const struct catalog_source source = { { row_of, mine }, name_of, mine };
+static const struct catalog_source source = { { row_of, mine, NULL }, name_of, mine };
 
 static void has_line(const struct nt_buf *b, const char *line)
 {

@@ -57,11 +57,11 @@ static void the_text_is_a_line_and_a_hint_and_safe(void **state)
             "2J'");
     nt_auto(nt_buf_done) struct nt_buf b = NT_BUF(8192);
     struct nt_error_row row = error_line_row(e.code, NULL);
-    error_line_add_text(&b, &e, &row, false);
+    error_line_add_text(&b, &e, &row, "nanoterm", false);
     assert_string_equal(nt_buf_text(&b), "nanoterm: the server said '\\xc2\\x9b2J'\n");
     nt_hint(&e, "ask it");
     nt_buf_reset(&b);
-    error_line_add_text(&b, &e, &row, true);
+    error_line_add_text(&b, &e, &row, "nanoterm", true);
     assert_string_equal(
         nt_buf_text(&b),
         "\033[31;1mnanoterm:\033[0m the server said '\\xc2\\x9b2J'\nhint: ask it\n");
@@ -80,7 +80,7 @@ static void a_plugin_has_rows_of_its_own(void **state)
     struct nt_error_row row = error_line_row(e.code, &own);
     assert_int_equal(row.exit_status, 9);
     nt_auto(nt_buf_done) struct nt_buf b = NT_BUF(8192);
-    error_line_add_text(&b, &e, &row, false);
+    error_line_add_text(&b, &e, &row, "nanoterm", false);
     assert_string_equal(nt_buf_text(&b), "nanoterm: no blue\nhint: buy paint\n");
     nt_buf_reset(&b);
     error_line_add_json(&b, &e, &row);

@@ -38,7 +38,7 @@ static void catch_begin(struct catcher *c, const struct nt_command *command, uin
     *c = (struct catcher){ .out = memfd_create("out", MFD_CLOEXEC),
                            .err = memfd_create("err", MFD_CLOEXEC) };
     assert_true(c->out >= 0 && c->err >= 0);
-    struct output_options options = { c->out, c->err, flags };
+    struct output_options options = { c->out, c->err, flags, NULL };
     assert_int_equal(output_new(&options, &c->output, &e), 0);
     if (command)
         assert_int_equal(output_begin(c->output, command, fields, &e), 0);
@@ -324,7 +324,7 @@ static void a_full_disk_is_an_error(void **state)
         skip();
     struct nt_error e = NT_ERROR_INIT;
     struct output *output;
-    struct output_options options = { full, full, NT_CALL_JSON };
+    struct output_options options = { full, full, NT_CALL_JSON, NULL };
     assert_int_equal(output_new(&options, &output, &e), 0);
     assert_int_equal(output_begin(output, &list_command, NULL, &e), 0);
     assert_int_equal(output_finish(output, &e), -1);
@@ -343,7 +343,7 @@ static void a_closed_reader_is_noticed(void **state)
     signal(SIGPIPE, SIG_IGN);
     struct nt_error e = NT_ERROR_INIT;
     struct output *output;
-    struct output_options options = { ends[1], ends[1], 0 };
+    struct output_options options = { ends[1], ends[1], 0, NULL };
     assert_int_equal(output_new(&options, &output, &e), 0);
     assert_int_equal(output_write(output, "x", 1, &e), -1);
     assert_true(output_is_closed(output));

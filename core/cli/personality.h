@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* personality.h - what the program is under each of its names: which commands stand at the top,
+ * how an error is told. By the name it was called by; plugins only see the number. */
+#ifndef NT_CORE_PERSONALITY_H
+#define NT_CORE_PERSONALITY_H
+
+#include <stdbool.h>
+
+#include "core/plugin/view.h"
+
+struct personality {
+    uint32_t id; /* NT_AS_* */
+    const char *program, *about;
+    /* The commands that it has; NULL: all. */
+    const struct view *view;
+    /* Every failure ends with 1, but for usage. */
+    bool plain_statuses;
+};
+
+/* By the path that it was called by; an unknown name is the first. */
+const struct personality *personality_of(const char *argv0);
+const struct personality *personality_called(const char *program);
+/* The exit status of an error whose row says STATUS. */
+uint32_t personality_status(const struct personality *p, uint32_t code, uint32_t status);
+
+#endif

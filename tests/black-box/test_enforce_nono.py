@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Called as nono: the tree of enforce at the top level, its variables, its errors and exit statuses."""
+import json
+import subprocess
+
+import pytest
+
+from conftest import BIN
+
+
+@pytest.fixture
+def nono(cli, tmp_path):
+    """The program under the name nono, in a folder of its own."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/nono").symlink_to(BIN)
+    work = tmp_path / "work"
+    work.mkdir()
+    tmp_path.chmod(0o755)
+
+    def nono(*words, env=(), **how):
+        how.setdefault("cwd", work)
+        return subprocess.run([tmp_path / "bin/nono", *words], env={**cli.env, **dict(env)}, capture_output=True,
+                              stdin=subprocess.DEVNULL, timeout=60, **how)
+
+    nono.work = work
+    return nono
+
+
+def test_the_tree_stands_at_the_top(nono):
+    done = nono("--help")
+    text = done.stdout.decode()
+    assert done.returncode == 0 and "Usage: nono " in text and "\n  run " in text and "\n  trust keygen " in text
+    assert "enforce run" not in text and "ws create" not in text
+    paths = {command["path"] for command in json.loads(nono("commands").stdout)}
+    assert {"run", "shell", "wrap", "ps", "audit list", "completion", "help"} < paths
+    assert not any(path.startswith(("enforce", "ws ", "sandbox-enforce")) for path in paths)
+
+
+def test_the_help_of_a_command_is_in_its_words(nono):
+    for words in (["run", "--help"], ["help", "run"]):
+        text = nono(*words).stdout.decode()
+        assert "Usage: nono run" in text and "  nono run --allow-cwd -- ls" in text and "enforce run" not in text
+
+
+def test_the_version(nono):
+    assert nono("--version").stdout.startswith(b"nono ")
+
+
+def test_completion_is_of_that_name_and_tree(nono):
+    for shell in ("bash", "zsh", "fish"):
+        script = nono("completion", shell).stdout
+        assert b"nono" in script and b"nanoterm" not in script
+    assert b"wrap\t" in nono("--internal-complete", "words", "wr").stdout
+
+
+@pytest.mark.parametrize("words", [["-s", "run"], ["--silent", "run"], ["run", "-s"], ["run", "--silent"],
+                                   ["-s", "--theme", "latte", "run"], ["--theme=frappe", "run", "-s"],
+                                   ["-s", "run", "--theme", "nothing-like-it"]], ids=" ".join)
+def test_silent_and_theme_stand_before_or_behind_the_command(nono, words):
+    done = nono(*words, "--allow-cwd", "--", "sh", "-c", "echo out; echo err >&2; exit 7")
+    assert (done.returncode, done.stdout, done.stderr) == (7, b"out\n", b"err\n")
+
+
+def test_an_error_is_one_of_nono(nono):
+    done = nono("run", "-s", "--allow-cwd", "--", "nothing-of-this-name")
+    assert done.returncode == 1 and done.stderr.startswith(b"nono: ")
+    done = nono("run", "--allow-cwd", "--", "rm", "x")
+    assert done.returncode == 1 and b"nono: " in done.stderr
+    for words in (["run", "--nothing"], ["nothing"], ["run", "--block-net", "--allow-net", "--", "true"], ["run"]):
+        done = nono(*words)
+        assert done.returncode == 2 and done.stderr.startswith(b"nono: "), words
+    assert nono("ps").returncode == 1
+
+
+def test_a_program_that_cannot_be_executed_is_127(nono, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    (other / "x").write_text("#!/bin/sh\n")
+    (other / "x").chmod(0o755)
+    assert nono("run", "-s", "--allow-cwd", "--", str(other / "x")).returncode == 127
+
+
+def trial(nono, env, *words):
+    done = nono("run", "--dry-run", "--json", *words, "--", "true", env=env)
+    assert done.returncode == 0, done
+    return json.loads(done.stdout)
+
+
+def granted(row):
+    return {(each["path"], each["access"]) for each in row["capabilities"] if each["source"] == "user"}
+
+
+def test_variables_stand_in_for_flags(nono):
+    a, b = nono.work / "a", nono.work / "b"
+    a.mkdir()
+    b.mkdir()
+    row = trial(nono, {"NONO_ALLOW": f"{a},{b}", "NONO_BLOCK_NET": "yes"})
+    assert granted(row) == {(str(a), "readwrite"), (str(b), "readwrite")} and row["network"] == "blocked"
+    # A flag wins over its variable.
+    assert granted(trial(nono, {"NONO_ALLOW": str(a)}, "--allow", str(b))) == {(str(b), "readwrite")}
+
+
+@pytest.mark.parametrize("text, blocked", [("true", True), ("yes", True), ("on", True), ("1", True), ("Y", True), ("t", True),
+                                           ("false", False), ("no", False), ("off", False), ("0", False), ("n", False),
+                                           ("F", False), ("", False)])
+def test_booleans_of_variables(nono, text, blocked):
+    assert trial(nono, {"NONO_BLOCK_NET": text})["network"] == ("blocked" if blocked else "allowed")
+
+
+def test_variables_that_are_wrong_or_exclude_each_other(nono):
+    for env, words in [({"NONO_BLOCK_NET": "maybe"}, []), ({"NONO_BLOCK_NET": "1", "NONO_ALLOW_NET": "1"}, []),
+                       ({"NONO_BLOCK_NET": "1"}, ["--allow-net"]), ({"NONO_ALLOW_NET": "1"}, ["--allow-domain", "a.example"]),
+                       ({"NONO_BLOCK_NET": "1", "NONO_NETWORK_PROFILE": "minimal"}, []), ({"NONO_PROFILE": ""}, [])]:
+        done = nono("run", *words, "--allow-cwd", "--", "touch", "ran", env=env)
+        assert done.returncode == 2 and not (nono.work / "ran").exists(), (env, words)
+
+
+def test_older_names_of_variables_warn_once(nono):
+    done = nono("run", "--dry-run", "--", "true", env={"NONO_NET_BLOCK": "1"})
+    assert done.stderr.count(b"NONO_NET_BLOCK is an older name of NONO_BLOCK_NET") == 1 and b"blocked" in done.stderr
+
+
+def test_what_is_not_built_is_not_ignored(nono):
+    for env in ({"NONO_CAPABILITY_ELEVATION": "1"}, {"NONO_DENY_DOMAIN": "a.example"}):
+        assert nono("run", "--allow-cwd", "--", "true", env=env).returncode == 1
+
+
+def test_variables_of_nono_mean_nothing_to_nanoterm(cli, tmp_path):
+    done = cli("enforce", "run", "--dry-run", "--json", "--", "true", cwd=tmp_path, env={**cli.env, "NONO_BLOCK_NET": "1"})
+    assert done.json["network"] == "allowed"
