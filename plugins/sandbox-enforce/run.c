@@ -100,6 +100,33 @@ static int share_workdir(struct start *start, struct nt_error *reterr)
     return options_bool(answer) == 1 ? policy_share_workdir(policy, reterr) : 0;
 }
 
+/* wrap becomes the program: what needs somebody outside is refused by its name, also when nothing
+ * would come of it. */
+static int check_wrap(const struct policy_request *q, struct nt_error *reterr)
+{
+    const struct {
+        const char *flag;
+        bool is_given;
+    } refused[] = {
+        { "network-profile", q->network_profile },
+        { "allow-domain", q->domains.count },
+        { "credential", q->credentials.count },
+        { "upstream-proxy", q->upstream_proxy },
+        { "upstream-bypass", q->upstream_bypass.count },
+        { "proxy-port", q->proxy_port },
+        { "allow-unix-socket", q->unix_socket.count },
+        { "allow-unix-socket-bind", q->unix_socket_bind.count },
+        { "allow-unix-socket-dir", q->unix_socket_dir.count },
+        { "allow-unix-socket-dir-bind", q->unix_socket_dir_bind.count },
+    };
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+        if (refused[i].is_given)
+            return nt_fail(reterr, NT_E_USAGE,
+                           "wrap does not know --%s, as no process stays outside: use run",
+                           refused[i].flag);
+    return 0;
+}
+
 /* --- the steps ----------------------------------------------------------------------------- */
 
 static int make_policy(struct start *start, struct nt_error *reterr)
@@ -107,6 +134,8 @@ static int make_policy(struct start *start, struct nt_error *reterr)
     if (options_read(start->call, &start->options, reterr) < 0)
         return -1;
     start->options.request.is_wrap = start->is_wrap;
+    if (start->is_wrap && check_wrap(&start->options.request, reterr) < 0)
+        return -1;
     if (policy_make(&start->options.request, &start->policy, reterr) < 0)
         return -1;
     for (size_t i = 0; i < start->policy->warnings.count; i++)

@@ -1,0 +1,408 @@
+# SPDX-License-Identifier: Apache-2.0
+"""enforce run, shell and wrap: options, exit statuses, signals, terminal, environment, and that nothing is left."""
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import time
+
+import pexpect
+import pytest
+
+from conftest import BIN, is_alive, wait_until
+
+# Every flag of nono's reference, by command.
+GRANTS = """-a --allow -r --read -w --write --allow-file --read-file --write-file --allow-unix-socket
+--allow-unix-socket-bind --allow-unix-socket-dir --allow-unix-socket-dir-bind --block-net --allow-net --network-profile
+--allow-domain --credential --allow-endpoint --upstream-proxy --upstream-bypass --proxy-port --listen-port --open-port
+--allow-command --block-command --bypass-protection --env-credential --env-credential-map -p --profile --workdir
+--allow-cwd --allow-launch-services --allow-gpu --dry-run -v --verbose --trust-override -c --config""".split()
+SESSION = """--name --rollback --no-rollback-prompt --no-rollback --no-audit --audit-integrity --no-audit-integrity
+--audit-sign-key --rollback-exclude --rollback-include --rollback-all --skip-dir --no-diagnostics
+--capability-elevation""".split()
+FLAGS = {
+    "run": GRANTS + SESSION + ["--detached"],
+    "shell": GRANTS + SESSION + ["--shell"],
+    "wrap": GRANTS,
+    "trust init": "-r --recursive --exclude-dirs --key --keyref --force".split(),
+    "trust sign": "--all --key --keyref --keyless --policy".split(),
+    "trust sign-policy": "--user --key --keyref".split(),
+    "trust verify": "--all --policy".split(),
+    "trust list": [],
+    "trust keygen": "--id --keyref --force".split(),
+    "trust export-key": "--id --keyref --pem".split(),
+    "ps": [], "attach": [], "stop": [], "logs": [], "inspect": [],
+    "audit verify": ["--public-key-file"],
+}
+CATALOG = {command["path"]: command
+           for command in json.loads(subprocess.run([BIN, "commands"], capture_output=True, check=True).stdout)}
+MANY = ["--allow", "--read", "--write", "--allow-file", "--read-file", "--write-file", "--allow-domain", "--credential",
+        "--allow-endpoint", "--upstream-bypass", "--listen-port", "--open-port", "--allow-command", "--block-command",
+        "--bypass-protection", "--env-credential-map", "--verbose", "--skip-dir", "--rollback-exclude",
+        "--rollback-include"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    tmp_path.chmod(0o755)
+    return tmp_path
+
+
+@pytest.fixture
+def run(cli, folder):
+    """run(*program): in the sandbox, with the folder shared for reading."""
+    def run(*program, options=("--allow-cwd",), command="run", **how):
+        how.setdefault("cwd", folder)
+        return cli("enforce", command, "-s", *options, "--", *program, **how)
+    return run
+
+
+@pytest.mark.parametrize("path", FLAGS)
+def test_every_flag_of_the_reference_is_there(path):
+    options = CATALOG[f"enforce {path}"]["options"]
+    known = {f"--{o['name']}" for o in options} | {f"-{o['letter']}" for o in options if o.get("letter")}
+    assert set(FLAGS[path]) - known == set()
+    if path in ("run", "shell"):
+        assert [f"--{o['name']}" for o in options if f"--{o['name']}" in MANY and not o["multiple"]] == []
+
+
+@pytest.mark.parametrize("path", [p for p in CATALOG if [e["code"] for e in CATALOG[p]["errors"]] == ["enforce.not_built"]])
+def test_commands_of_a_later_version_refuse(cli, path):
+    words = ["x"] if any(a["required"] for a in CATALOG[path]["arguments"]) else []
+    done = cli("--json", *path.split(), *words)
+    assert done.status == 1 and done.error["code"] == "enforce.not_built"
+
+
+@pytest.mark.parametrize("flags", [["--detached"], ["--name", "x"], ["--rollback"], ["--rollback-all"],
+                                   ["--rollback-exclude", "x"], ["--rollback-include", "x"], ["--audit-integrity"],
+                                   ["--no-audit-integrity"], ["--audit-sign-key", "x"], ["--capability-elevation"]],
+                         ids=lambda flags: flags[0])
+def test_flags_of_a_later_version_refuse(cli, folder, flags):
+    done = cli("--json", "enforce", "run", "--allow-cwd", *flags, "--", "touch", "ran", cwd=folder)
+    assert done.status == 1 and done.error["code"] == "enforce.not_built"
+
+
+def test_flags_that_ask_for_nothing_are_accepted(run):
+    done = run("true", options=["--allow-cwd", "--no-audit", "--no-rollback", "--no-rollback-prompt", "--no-diagnostics",
+                                "--skip-dir", "x", "--trust-override"])
+    assert done.status == 0 and done.stderr == b""
+
+
+@pytest.mark.parametrize("a, b", [
+    (["--block-net"], ["--allow-net"]), (["--allow-net"], ["--network-profile", "minimal"]),
+    (["--allow-net"], ["--allow-domain", "a.example"]), (["--allow-net"], ["--credential", "openai"]),
+    (["--allow-net"], ["--upstream-proxy", "a.example:1"]), (["--block-net"], ["--network-profile", "minimal"]),
+    (["--block-net"], ["--allow-domain", "a.example"]), (["--block-net"], ["--credential", "openai"]),
+    (["--rollback"], ["--no-rollback"]), (["--rollback-all"], ["--rollback-include", "x"]),
+    (["--no-audit"], ["--audit-integrity"]), (["--no-audit"], ["--no-audit-integrity"]), (["--no-audit"], ["--rollback"]),
+    (["--no-audit"], ["--audit-sign-key", "x"]), (["--no-audit-integrity"], ["--audit-integrity"]),
+    (["--no-audit-integrity"], ["--rollback"]), (["--no-audit-integrity"], ["--audit-sign-key", "x"]),
+    (["--upstream-bypass", "a.example"], []), (["--allow-endpoint", "openai:GET:/"], []),
+], ids=lambda words: " ".join(words))
+def test_what_excludes_each_other(run, a, b):
+    done = run("touch", "ran", options=["--allow", ".", *a, *b])
+    assert done.status == 2 and b"--" in done.stderr
+
+
+def test_older_spellings_work_and_say_so(cli, folder):
+    done = cli("enforce", "run", "--allow-cwd", "--net-block", "--dry-run", "--json", "--", "true", cwd=folder)
+    assert done.status == 0 and done.json["network"] == "blocked"
+    assert done.stderr.count(b"--net-block is an older name of --block-net") == 1
+
+
+# --- exit statuses -----------------------------------------------------------------------------
+
+@pytest.mark.parametrize("command", ["run", "wrap"])
+@pytest.mark.parametrize("script, status", [("exit 0", 0), ("exit 1", 1), ("exit 42", 42), ("exit 255", 255)])
+def test_the_status_is_the_programs(run, command, script, status):
+    assert run("sh", "-c", script, command=command).status == status
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGSEGV, signal.SIGINT])
+def test_a_signal_is_128_and_its_number(run, number):
+    assert run("sh", "-c", f"kill -{int(number)} $$").status == 128 + number
+
+
+def test_a_program_that_is_not_there(run, folder):
+    assert run("nothing-of-this-name").status == 127
+    assert run("./nothing").status == 127
+    (folder / "text").write_text("no program\n")
+    assert run("./text").status == 126
+    assert run("/").status == 126
+
+
+def test_a_program_that_may_not_be_read_is_not_started(run, folder, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    elsewhere.chmod(0o755)
+    shutil.copy("/bin/true", elsewhere / "mine")
+    done = run(elsewhere / "mine")
+    assert done.status == 126 and b"Permission denied" in done.stderr
+    assert run(elsewhere / "mine", options=["--allow-cwd", "--read-file", str(elsewhere / "mine")]).status == 0
+
+
+def test_names_on_the_list_are_not_started(run, folder):
+    (folder / "a").write_text("")
+    for words in (["rm", "a"], ["/bin/rm", "a"], ["sudo", "true"]):
+        assert run(*words, options=["--allow", "."]).status == 126
+    assert (folder / "a").exists()
+    assert run("rm", "a", options=["--allow", ".", "--allow-command", "rm"]).status == 0
+    assert run("true", options=["--allow-cwd", "--block-command", "true"]).status == 126
+
+
+# --- what it gets ------------------------------------------------------------------------------
+
+def test_the_standard_streams_are_the_callers(run):
+    done = run("sh", "-c", "cat; echo err >&2", input=b"in\n")
+    assert done.stdout == b"in\n" and done.stderr == b"err\n"
+
+
+def test_descriptors_of_the_caller_are_closed(cli, folder, tmp_path_factory):
+    secret = tmp_path_factory.mktemp("secret") / "file"
+    secret.write_text("secret\n")
+    for command in ("run", "wrap"):
+        with open(secret) as file:
+            os.dup2(file.fileno(), 77)
+            try:
+                done = cli("enforce", command, "-s", "--allow-cwd", "--", "python3", "-c",
+                           "import os\ntry: print(os.read(77, 100))\nexcept OSError as e: print(e.errno)", cwd=folder,
+                           pass_fds=[77])
+            finally:
+                os.close(77)
+        assert done.status == 0 and done.text == "9\n", (command, done)
+
+
+def test_a_folder_as_a_standard_stream_is_refused(run, folder):
+    fd = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        done = run("true", stdin=fd)
+    finally:
+        os.close(fd)
+    assert done.status == 2 and b"is a folder" in done.stderr
+
+
+def test_the_environment_is_cleaned(cli, run):
+    unsafe = {"LD_PRELOAD": "/nowhere.so", "BASH_ENV": "x", "PYTHONPATH": "x", "NODE_OPTIONS": "x", "IFS": "x",
+              "BASH_FUNC_x%%": "() { :; }", "OP_SESSION_a": "x", "GOFLAGS": "x"}
+    own = {"NANOTERM_API_KEY": "secret-of-mine", "NONO_CAP_FILE": "/tmp/.nono-0123456789abcdef.json"}
+    env = {**cli.env, **unsafe, **own, "KEPT": "kept", "PWD": "/somewhere"}
+    env.pop("LD_PRELOAD")  # the loader would tell of it in our own process
+    for command in ("run", "wrap"):
+        done = run("env", "-0", command=command, env=env)
+        got = dict(entry.split("=", 1) for entry in done.text.split("\0") if "=" in entry)
+        assert got["KEPT"] == "kept" and "secret-of-mine" not in done.text
+        assert set(got) & set(unsafe) == set()
+
+
+def test_it_starts_in_a_shared_folder_or_in_the_root(run, folder):
+    assert run("pwd").text == f"{folder}\n"
+    done = run("pwd", options=["--read", "/usr/share"], stdin=subprocess.DEVNULL)
+    assert done.status == 2 and b"--allow-cwd" in done.stderr  # silent: nothing can be asked
+
+
+def test_without_a_terminal_the_folder_is_not_shared(cli, folder):
+    done = cli("enforce", "run", "--", "sh", "-c", "pwd; ls", cwd=folder)
+    assert done.text.startswith("/\n") and b"is not shared" in done.stderr
+
+
+def test_the_folder_of_the_program_is_another_with_workdir(run, folder, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    assert run("pwd", options=["--allow-cwd", "--workdir", str(other)]).text == f"{other}\n"
+
+
+# --- dry run -----------------------------------------------------------------------------------
+
+def test_a_trial_starts_nothing(cli, folder):
+    done = cli("enforce", "run", "--allow", ".", "--dry-run", "--", "touch", "ran", cwd=folder)
+    assert done.status == 0 and done.stdout == b"" and not (folder / "ran").exists()
+    text = done.stderr.decode()
+    assert "Capabilities that would be granted:" in text and f"[rw] {folder}" in text
+    assert "[net] allowed" in text and "Would execute: touch ran" in text
+
+
+def test_a_trial_as_json_says_who_forbids_what(cli, folder):
+    done = cli("--json", "enforce", "run", "--read", ".", "--block-net", "--dry-run", "--", "ls", "-l", cwd=folder)
+    row = done.json
+    assert row["command"] == ["ls", "-l"] and row["network"] == "blocked"
+    assert {"path": str(folder), "original": ".", "access": "read", "is_file": False, "source": "user"} in row["capabilities"]
+    acts = {each["act"]: each["layer"] for each in row["enforcement"]}
+    assert acts["write outside the grants"] == "landlock" and acts["use io_uring"] == "seccomp"
+
+
+def test_json_is_told_on_stderr_at_the_end(cli, folder):
+    done = cli("--json", "enforce", "run", "--allow-cwd", "--", "sh", "-c", "echo out; exit 3", cwd=folder)
+    assert done.status == 3 and done.stdout == b"out\n"
+    end = json.loads(done.stderr)
+    assert end["status"] == 3 and end["denials"] == [] and end["enforcement"]
+
+
+# --- signals and the terminal ------------------------------------------------------------------
+
+def start_and_wait(cli, folder, script, **how):
+    process = cli.start("enforce", "run", "-s", "--allow-cwd", "--", "sh", "-c", script, cwd=folder, **how)
+    assert process.stdout.readline() == b"ready\n"
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1])
+def test_a_signal_to_the_supervisor_reaches_the_program(cli, folder, number):
+    script = f"trap 'echo got; exit 7' {number.name[3:]}; echo ready; while :; do sleep 0.05; done"
+    process = start_and_wait(cli, folder, script)
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=60)
+    assert out == b"got\n" and process.returncode == 7
+
+
+def test_what_the_program_leaves_ends_with_it(cli, folder):
+    mark = f"{random.randrange(10**9, 10**10)}"
+    script = f"sleep {mark} & (setsid sleep {mark} &) ; echo ready; exit 5"
+    process = start_and_wait(cli, folder, script)
+    assert process.wait(60) == 5
+    wait_until(lambda: with_mark(mark) == [], 20, "what was left to end")
+    process.communicate()
+
+
+def with_mark(mark):
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            command = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            continue
+        if mark.encode() in command and is_alive(int(pid)):
+            found.append((pid, command))
+    return found
+
+
+@pytest.mark.parametrize("options", [[], ["--block-net"]], ids=["open", "blocked"])
+def test_killing_the_supervisor_leaves_nothing(cli, folder, options):
+    mark = f"{random.randrange(10**9, 10**10)}"
+    script = f"sleep {mark} & (setsid sleep {mark} &) ; exec sleep {mark}"
+    mounts = pathlib.Path("/proc/self/mountinfo").read_text()
+    for _ in range(25):
+        process = cli.start("enforce", "run", "-s", "--allow-cwd", *options, "--", "sh", "-c", script, cwd=folder)
+        time.sleep(random.uniform(0, 0.06))  # the moment is what is tried
+        process.kill()
+        process.communicate()
+    wait_until(lambda: with_mark(mark) == [], 30, "every process to end")
+    assert pathlib.Path("/proc/self/mountinfo").read_text() == mounts
+    assert list(folder.iterdir()) == []
+
+
+@pytest.fixture
+def shell(cli, folder):
+    """An interactive bash on a terminal of its own."""
+    child = pexpect.spawn("bash", ["--norc", "--noprofile", "-i"], env={**cli.env, "TERM": "dumb", "PS1": "[$?]> "},
+                          timeout=30, cwd=str(folder), encoding="utf-8", echo=False)
+    child.expect_exact("[0]> ")
+    yield child
+    child.close(force=True)
+
+
+PROGRAM = BIN + " enforce run -s --allow-cwd -- "
+
+
+def test_control_c_ends_the_program(shell):
+    shell.sendline(PROGRAM + "sh -c 'echo re''ady; exec sleep 1000'")
+    shell.expect_exact("ready")
+    shell.sendintr()
+    shell.expect_exact("[130]> ")
+
+
+def test_control_z_and_fg(shell):
+    shell.sendline(PROGRAM + "sh -c 'echo re''ady; read a; echo got-$a; exit 9'")
+    shell.expect_exact("ready")
+    shell.send("\x1a")
+    shell.expect("Stopped")
+    shell.expect(r"\[1\d\d\]> ")
+    shell.sendline("jobs")
+    shell.expect("Stopped")
+    shell.expect_exact("> ")
+    shell.sendline("fg")
+    shell.expect("enforce run")
+    shell.sendline("line")
+    shell.expect_exact("got-line")
+    shell.expect_exact("[9]> ")
+
+
+def test_a_stopped_program_goes_on_in_the_background(shell, folder):
+    # Not a loop of sh: a shell that waits for a vfork when the signal comes does not stop, sandbox or not.
+    code = "import os, time; print('rea' + 'dy', flush=True)\nwhile not os.path.exists('go'): time.sleep(0.02)\nprint('went-' + 'on')"
+    (folder / "program.py").write_text(code)
+    shell.sendline(PROGRAM + "python3 program.py")
+    shell.expect_exact("ready")
+    shell.send("\x1a")
+    shell.expect("Stopped")
+    shell.expect(r"\]> ")
+    shell.sendline("bg")
+    shell.expect(r"\]> ")
+    (folder / "go").write_text("")
+    shell.expect_exact("went-on")
+    shell.sendline("wait; echo st''atus=$?")
+    shell.expect("status=0")
+
+
+def test_the_terminal_is_the_shells_again(shell):
+    shell.sendline(PROGRAM + "true")
+    shell.expect_exact("[0]> ")
+    shell.sendline(PROGRAM + "sh -c 'kill -KILL $$'")
+    shell.expect_exact("[137]> ")
+    shell.sendline("read a; echo is-$a")
+    shell.sendline("here")
+    shell.expect_exact("is-here")
+
+
+def test_typing_into_the_terminal_is_refused(shell):
+    # TIOCSTI; the second with bits beyond the 32 that the kernel looks at.
+    code = ("import ctypes; c = ctypes.CDLL(None, use_errno=True); "
+            "print([(c.syscall(16, 0, ctypes.c_ulong(r), b'x'), ctypes.get_errno()) for r in (0x5412, 0x15412, 0x541c, "
+            "0x100005412)])")
+    shell.sendline(PROGRAM + f'python3 -c "{code}"')
+    shell.expect(r"\[\((-?\d+), (\d+)\), \((-?\d+), (\d+)\), \((-?\d+), (\d+)\), \((-?\d+), (\d+)\)\]")
+    answers = [int(shell.match.group(i)) for i in (1, 2, 5, 6, 7, 8)]
+    assert answers == [-1, 1, -1, 1, -1, 1]
+
+
+def test_a_shell_is_the_users_or_the_one_that_was_named(cli, folder):
+    done = cli("enforce", "shell", "-s", "--allow-cwd", input=b"echo $0; exit 4\n", cwd=folder,
+               env={**cli.env, "SHELL": "/bin/sh"})
+    assert done.text == "/bin/sh\n" and done.status == 4
+    done = cli("enforce", "shell", "-s", "--allow-cwd", "--shell", "/bin/bash", input=b"echo $0\n", cwd=folder)
+    assert done.text == "/bin/bash\n"
+    assert cli("enforce", "shell", "-s", "--allow-cwd", "--shell", "/nowhere/sh", cwd=folder).status == 127
+
+
+# --- layers ------------------------------------------------------------------------------------
+
+def test_a_layer_that_is_not_known_cannot_be_left_out(run):
+    done = run("true", options=["--allow-cwd", "--accept-weaker", "everything"])
+    assert done.status == 2 and b"everything" in done.stderr
+
+
+def test_wrap_refuses_what_needs_a_supervisor(run):
+    for flags in (["--allow-domain", "a.example"], ["--network-profile", "minimal"], ["--credential", "openai"],
+                  ["--allow-unix-socket-dir", "."]):
+        done = run("true", options=["--allow-cwd", *flags], command="wrap")
+        assert done.status == 2 and b"use run" in done.stderr, flags
+
+
+def test_the_keeper_cannot_be_looked_into(cli, folder):
+    # It was forked from a process that had more than the program gets.
+    script = ("for f in environ mem maps auxv fd/0 fd/1; do cat /proc/1/$f && echo read $f; done; "
+              "readlink /proc/1/fd/1 && echo led; ls /proc/1/root/ && echo rooted; ls /proc/1/fd | wc -l")
+    done = cli("enforce", "run", "-s", "--allow-cwd", "--", "sh", "-c", script, cwd=folder)
+    # As a user not even the names can be listed; they are 0 to 2, a socket and a signalfd.
+    assert done.text in ("0\n", "5\n"), done
+
+
+def test_a_signal_does_not_leave(cli, folder):
+    other = subprocess.Popen(["sleep", "1000"])
+    try:
+        script = f"kill -9 {other.pid}; kill -9 1; kill -9 $PPID; echo tried"
+        done = cli("enforce", "run", "-s", "--allow-cwd", "--", "sh", "-c", script, cwd=folder)
+        assert done.text == "tried\n" and other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
