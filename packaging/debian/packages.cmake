@@ -34,7 +34,7 @@ This package is the program itself. Its command groups are plugins, each in a
 package of its own; a command that is not there names the one to install."
   PROVIDES ${abi}
   RECOMMENDS "ca-certificates, libcurl4 | libcurl4t64, libsodium23, nanoterm-plugin-doctor, nanoterm-plugin-files, nanoterm-plugin-ws, nanoterm-server"
-  SUGGESTS "nanoterm-plugin-proxy, nanoterm-plugin-quickstart")
+  SUGGESTS "nanoterm-plugin-keys, nanoterm-plugin-proxy, nanoterm-plugin-quickstart")
 
 foreach(line IN LISTS CPACK_NT_PLUGINS)
   string(REGEX REPLACE " .*" "" plugin "${line}")
@@ -56,7 +56,7 @@ ${about}"
 endforeach()
 set(CPACK_DEBIAN_NANOTERM-PLUGIN-WS_PACKAGE_RECOMMENDS "git, nanoterm-server")
 set(CPACK_DEBIAN_NANOTERM-PLUGIN-QUICKSTART_PACKAGE_RECOMMENDS "git, nanoterm-plugin-files, nanoterm-plugin-ws, nanoterm-server")
-foreach(plugin FILES PROXY)
+foreach(plugin FILES KEYS PROXY)
   set(CPACK_DEBIAN_NANOTERM-PLUGIN-${plugin}_PACKAGE_RECOMMENDS nanoterm-server)
 endforeach()
 

@@ -83,6 +83,8 @@ def test_example(cli, fresh, folder, path, line):
             job = cli.ok("exec", ws, "--detach", "--log", "/tmp/build.log", "--", *program).text.strip()
             words = [word.replace("job_a1b2", job) for word in words]
         words = [word.replace("ws_a1b2c3d4", ws) for word in words]
+    if "key_a1b2c3d4" in line:
+        words = [word.replace("key_a1b2c3d4", cli.ok("--json", "keys", "create").json["id"]) for word in words]
     # The one piece of shell that examples use: a file as standard input.
     sources = [word[1:] for word in words if word.startswith("<")]
     words = [word for word in words if not word.startswith("<")]

@@ -15,8 +15,9 @@ from openapi_form import METHODS, form_of
 CHECKS = ("not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
           "response_schema_conformance")
 SEED = 20261121
-# Not driven: WebSockets, the hand-over of descriptors and of the server (the background server's socket only).
-UNDRIVEN = {"openChannel", "openDescriptors", "handOver", "connectPort"}
+# Not driven: WebSockets, the hand-over of descriptors and of the server (the background server's socket only); and what finds
+# the key that it asks with in a list, and revokes it.
+UNDRIVEN = {"openChannel", "openDescriptors", "handOver", "connectPort", "revokeKey"}
 LIFE = {"createSandbox", "removeSandbox", "stopSandbox", "startSandbox", "hibernateSandbox", "resumeSandbox", "setTimeout"}
 
 

@@ -103,6 +103,24 @@ def openapi(api):
     assert api.ok("getOpenapi")["openapi"].startswith("3.1")
 
 
+@asks("listKeys")
+@asks("createKey")
+@asks("revokeKey")
+@asks("createOrg")
+def keys(api):
+    made = api.ok("createKey", body={"name": "of the test"})
+    api.strict("NewKey", made)
+    api.refused("createKey", 400, body={"name": ""})
+    for row in api.ok("listKeys")["items"]:
+        api.strict("Key", row)
+    api.refused("listKeys", 401, headers={"Authorization": "Bearer nt_wrong"})
+    api.strict("Key", api.ok("revokeKey", made["id"]))
+    api.refused("revokeKey", 404, made["id"])
+    org = api.ok("createOrg", body={"name": "another"})
+    api.strict("NewKey", org["key"])
+    api.refused("createOrg", 403, body={"name": "a third"}, headers={"Authorization": f"Bearer {org['key']['api_key']}"})
+
+
 @asks("getCliAuth")
 @asks("postCliAuth")
 @asks("postCliAuthToken")
@@ -497,7 +515,7 @@ def test_answers_are_as_described(api, function):
 def test_without_a_key_every_route_refuses(server, text, wire):
     document = Document(text, wire)
     for name, (method, path, operation) in document.operations.items():
-        for part, value in (("id", "ws_x"), ("pid", "1"), ("port", "1"), ("job", "job_x")):
+        for part, value in (("id", "ws_x"), ("pid", "1"), ("port", "1"), ("job", "job_x"), ("key", "key_x")):
             path = path.replace("{" + part + "}", value)
         if operation.get("security") == [] or "x-nanoterm-websocket" in operation:
             continue

@@ -114,7 +114,6 @@ static void on_minted(void *data, const struct store_key *key, const struct nt_e
 static void post_token(struct server *server, struct exchange *x)
 {
     struct nt_error error = NT_ERROR_INIT;
-    uint8_t hash[STORE_KEY_HASH];
     const char *code = nt_json_text(exchange_json(x), "code");
     const char *verifier = nt_json_text(exchange_json(x), "verifier");
     if (!has_login(server, x))
@@ -132,9 +131,8 @@ static void post_token(struct server *server, struct exchange *x)
     }
     minted->x = x;
     store_key_make(minted->key);
-    store_key_hash(minted->key, hash);
-    if (store_key_add(server->store, server->owner_org, hash, minted->name, on_minted, minted,
-                      &error)
+    if (store_key_add(server->store, server->owner_org, minted->key, minted->name, on_minted,
+                      minted, &error)
         < 0)
         on_minted(minted, NULL, &error);
 }

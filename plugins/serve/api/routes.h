@@ -10,6 +10,7 @@ extern const struct routes metrics_routes;  /* metrics.c: /metrics */
 extern const struct routes stats_routes;    /* stats.c: /v1/stats */
 extern const struct routes local_routes;    /* local.c: /v1/local/... */
 extern const struct routes cli_auth_routes; /* cli_auth_routes.c: /cli-auth */
+extern const struct routes key_routes;      /* keys.c: /v1/keys, /v1/orgs */
 extern const struct routes openapi_routes;  /* openapi.c */
 extern const struct routes
     sandbox_routes; /* sandboxes.c: create, list, get, remove, timeout, metrics */

@@ -16,6 +16,7 @@
 #include "sdk/parse.h"
 
 #define KEY_MAX 256
+#define USED_MS 60000 /* how exactly the last use of a key is known: a write for each */
 
 /* The local user: the kernel names the uid, the token proves that it is not a program in a sandbox
  * of that uid. */
@@ -43,8 +44,11 @@ static void on_key(void *data, const struct store_key *key, const struct nt_erro
     } else if (!key) {
         exchange_fail(x, 401, "unauthorized", "the API key is not known here");
     } else {
+        struct nt_error unused = NT_ERROR_INIT;
         snprintf(x->principal.id, sizeof(x->principal.id), "%s", key->id);
         snprintf(x->principal.org_id, sizeof(x->principal.org_id), "%s", key->org_id);
+        if (server_unix_ms() - key->last_used_at_ms >= USED_MS)
+            (void)store_key_used(x->server->store, key->id, &unused); /* the next one notes it */
         granted(x);
     }
 }

@@ -40,6 +40,7 @@ const struct routes *const router_tables[] = {
     &openapi_routes,
     &pty_routes,
     &cli_auth_routes,
+    &key_routes,
     &upload_routes,
     NULL,
 };

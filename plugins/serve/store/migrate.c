@@ -55,6 +55,9 @@ static const char *const steps[STORE_SCHEMA] = {
     " address TEXT NOT NULL, notice TEXT NOT NULL, PRIMARY KEY (workspace_id, host_port)) STRICT;",
     /* 3 */
     "ALTER TABLE api_keys ADD COLUMN name TEXT NOT NULL DEFAULT '';",
+    /* 4 */
+    "ALTER TABLE api_keys ADD COLUMN prefix TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE api_keys ADD COLUMN last_used_at_ms INTEGER NOT NULL DEFAULT 0;",
 };
 _Static_assert(WORKSPACE_DESTROYED == 3, "the index of names has this number in it");
 

@@ -34,8 +34,8 @@ static int insert_owner(sqlite3 *db, const char *org, const uint8_t hash[STORE_K
                     principal, org, now)
                < 0
         || db_write(db, reterr,
-                    "INSERT INTO api_keys (id, org_id, principal_id, hash, created_at_ms) VALUES "
-                    "(?, ?, ?, ?, ?)",
+                    "INSERT INTO api_keys (id, org_id, principal_id, hash, created_at_ms, name) "
+                    "VALUES (?, ?, ?, ?, ?, 'owner.key')",
                     "tttbi", key_id, org, principal, hash, (int)STORE_KEY_HASH, now)
                < 0
         || db_write(db, reterr, "INSERT INTO meta VALUES ('owner_org', ?)", "t", org) < 0)

@@ -16,7 +16,7 @@
 
 #include "nanoterm/error.h"
 
-#define STORE_SCHEMA 3 /* of this program; the newest migration */
+#define STORE_SCHEMA 4 /* of this program; the newest migration */
 #define STORE_KEY_HASH 32u
 #define STORE_LIST_MAX 500u
 
@@ -69,28 +69,40 @@ uint32_t store_in_flight(const struct store *store);
 struct store_key {
     char id[44];
     char org_id[44];
+    char name[68];   /* for people */
+    char prefix[12]; /* how the key begins; empty: nobody has looked */
+    int64_t created_at_ms;
+    int64_t last_used_at_ms; /* to the minute; 0: not yet */
 };
+/* key NULL and error NULL: there is none. */
+typedef void store_key_done(void *data, const struct store_key *key, const struct nt_error *error);
+typedef void store_done(void *data, const struct nt_error *error);
 
 /* The text of a new key. */
 void store_key_make(char ret[64]);
 void store_key_hash(const char *key, uint8_t ret[STORE_KEY_HASH]);
-/* key NULL: not known. */
-int store_key_find(struct store *store, const uint8_t hash[STORE_KEY_HASH],
-                   void (*done)(void *data, const struct store_key *key,
-                                const struct nt_error *error),
+/* Not one that was revoked. */
+int store_key_find(struct store *store, const uint8_t hash[STORE_KEY_HASH], store_key_done *done,
                    void *data, struct nt_error *reterr);
-
-/* Stores the hash of a new key of the organisation's owner, under a name for people. */
-int store_key_add(struct store *store, const char *org_id, const uint8_t hash[STORE_KEY_HASH],
-                  const char *name,
-                  void (*done)(void *data, const struct store_key *key,
-                               const struct nt_error *error),
+/* Notes that it was used now; nobody waits for it. */
+int store_key_used(struct store *store, const char *id, struct nt_error *reterr);
+/* Stores the hash and the beginning of a new key of the organisation's owner. */
+int store_key_add(struct store *store, const char *org_id, const char *key, const char *name,
+                  store_key_done *done, void *data, struct nt_error *reterr);
+/* From the answer on the key is not found any more. */
+int store_key_revoke(struct store *store, const char *org_id, const char *id, store_key_done *done,
+                     void *data, struct nt_error *reterr);
+/* each: once per key that was not revoked, oldest first; then done. */
+int store_key_list(struct store *store, const char *org_id,
+                   void (*each)(void *data, const struct store_key *key), store_done *done,
+                   void *data, struct nt_error *reterr);
+/* Another organisation, its owner, and the owner's first key. */
+int store_org_add(struct store *store, const char *name, const char *key, store_key_done *done,
                   void *data, struct nt_error *reterr);
 
 /* --- workspaces ---------------------------------------------------------------------------- */
 
 /* Texts of ws are copied. */
-typedef void store_done(void *data, const struct nt_error *error);
 /* ws is valid in the call; NULL with error NULL: not there. */
 typedef void store_found(void *data, const struct workspace *ws, const struct nt_error *error);
 
