@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,9 @@ START_S = 30
 class Server:
     """`nanoterm serve` on a port that the kernel picks."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *options):
+        self.options = [str(option) for option in options]
+        self.authority = None  # of a server with TLS
         self.home = folder / "home"
         self.data = folder / "data"
         self.home.mkdir()
@@ -37,7 +40,7 @@ class Server:
         self.url = None
         self._ready = threading.Event()
         self.process = subprocess.Popen(
-            [BIN, "serve", "--listen", "127.0.0.1:0", "--data", str(self.data)],
+            [BIN, "serve", "--listen", "127.0.0.1:0", "--data", str(self.data), *self.options],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=self.env)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -51,7 +54,7 @@ class Server:
     def _read(self):
         for line in self.process.stderr:
             self.log.append(line)
-            found = re.search(r"(?i)listening on (http://127\.0\.0\.1:\d+)", line)
+            found = re.search(r"(?i)listening on (https?://127\.0\.0\.1:\d+)", line)
             if found:
                 self.url = found.group(1)
                 self._ready.set()
@@ -61,8 +64,9 @@ class Server:
         """(status, headers, bytes) of one plain request."""
         request = urllib.request.Request(self.url + path, method=method, data=body,
                                          headers={"Authorization": f"Bearer {self.key}", **dict(headers)})
+        context = ssl.create_default_context(cafile=self.authority) if self.authority else None
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=60, context=context) as answer:
                 return answer.status, answer.headers, answer.read()
         except urllib.error.HTTPError as error:
             return error.code, error.headers, error.read()
