@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Compares OLD with NEW, then proves that the comparison works: GROWN must pass, each BROKEN must not.
+# Compares OLD with NEW, then proves that the comparison works: GROWN must pass, each BROKEN must not. Without GROWN: the first
+# alone.
 set -eu
-old=$1 new=$2 grown=$3
-shift 3
+old=$1 new=$2 grown=${3:-}
+shift "$(($# < 3 ? $# : 3))"
 command -v abidiff >/dev/null || { echo "skipped: abidiff is not installed (package abigail-tools)"; exit 77; }
 report=$(mktemp)
 trap 'rm -f "$report"' EXIT
@@ -19,7 +20,8 @@ grew_at_most() {
         "$report" >/dev/null
 }
 
-grew_at_most "$new" || { cat "$report"; echo "the public ABI of 1.0 was changed"; exit 1; }
+grew_at_most "$new" || { cat "$report"; echo "the public ABI was changed"; exit 1; }
+[ -n "$grown" ] || exit 0
 if abidiff "$old" "$grown" >/dev/null; then echo "abidiff does not see an appended member at all"; exit 1; fi
 grew_at_most "$grown" || { cat "$report"; echo "an appended member counts as a break"; exit 1; }
 for broken in "$@"; do

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "core/plugin/plugins.h"
+#include "core/plugin/registry.h"
 #include "sdk/buf.h"
 #include "sdk/cleanup.h"
 
@@ -246,13 +247,14 @@ static void wrong_files_harm_only_themselves(void **state)
 static void older_and_newer_ones_load(void **state)
 {
     struct world *w = *state;
-    static const char *const good[] = { "old", "longer", "rows", "print" };
-    for (size_t i = 0; i < 4; i++)
+    static const char *const good[] = { "old", "longer", "rows", "print", "second", "secondrows" };
+    const size_t count = sizeof(good) / sizeof(good[0]);
+    for (size_t i = 0; i < count; i++)
         put(w->others, good[i]);
     open_all(w);
     assert_int_equal(w->lines, 0);
     struct nt_error e;
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < count; i++) {
         char path[64];
         is_ok(w, w->others, good[i]);
         snprintf(path, sizeof(path), "%s hello", good[i]);
@@ -266,6 +268,10 @@ static void older_and_newer_ones_load(void **state)
     assert_int_equal(c->opts.count, 1);
     assert_string_equal(opts[0].name, "times");
     assert_true(opts[0].max == 9 && opts[0].letter == 't' && c->timeout_ms == 1000);
+    /* What came with 1.1 is read of those that were made with it, and absent in the older ones. */
+    const struct plugin *second = plugins_owner(w->plugins, command(w, "second hello"));
+    assert_int_equal(second->tables->needs.count, 2);
+    assert_int_equal(plugins_owner(w->plugins, c)->tables->needs.count, 0);
     struct nt_error_row row;
     assert_true(
         plugins_error_row(w->plugins, plugins_owner(w->plugins, c), NT_E_PLUGIN_FIRST + 1, &row));

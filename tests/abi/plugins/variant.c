@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* variant.c - one plugin in many forms, compiled against the headers of 1.0: good, old, new, wrong
- * and hostile ones. Each form is a macro of its own; NAME is that of the plugin. */
+/* variant.c - one plugin in many forms, compiled against the headers of an old version: good, old,
+ * new, wrong and hostile ones. Each form is a macro of its own; NAME is that of the plugin. */
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -90,6 +90,13 @@ static const struct nt_group groups[] = {
 static const struct nt_service services[] = { { SERVICE, INSTANCE, commands } };
 #endif
 
+#ifdef NEEDS /* since 1.1 */
+static const struct nt_need needs[] = {
+    { "GET /v1/sandboxes/{}", "to show one", NT_NEED_ROUTE, 0 },
+    { "git", "to read the history", NT_NEED_PROGRAM, 0 },
+};
+#endif
+
 #ifdef START
 static int start(const struct nt_host *host, struct nt_error *reterr)
 {
@@ -141,6 +148,9 @@ __attribute__((unused)) static const struct descriptor descriptor_of = {
 #endif
 #ifdef START
         .start = start,
+#endif
+#ifdef NEEDS
+        .needs = NT_TABLE(needs),
 #endif
 #ifdef LONG_DESCRIPTOR
     },
