@@ -158,7 +158,9 @@ int inside_open(const struct nt_open *open, struct nt_stream **ret, struct nt_re
     /* Since 1.1. */
     struct nt_bytes body =
         NT_HAS(struct nt_open, open, body) ? open->body : (struct nt_bytes){ NULL, 0 };
-    if (inside.is_running)
+    /* Since 1.1: it waits for the core only, which does not wait either. */
+    bool begins = open->kind == NT_OPEN_WS && (open->flags & NT_REQ_BEGIN);
+    if (inside.is_running && !begins)
         return nt_fail(reterr, NT_E_INTERNAL, "a command waited for the API inside a callback");
     if (!inside_loop())
         return nt_fail(reterr, NT_E_MEMORY, "cannot make a loop");
@@ -173,7 +175,7 @@ int inside_open(const struct nt_open *open, struct nt_stream **ret, struct nt_re
         memcpy(&s->events, open->events,
                open->events->size < sizeof(s->events) ? open->events->size : sizeof(s->events));
     write_open(open, body);
-    const struct frame *frame = inside_ask_api(WIRE_OPENED, NULL, reterr);
+    const struct frame *frame = inside_ask(WIRE_OPENED, NULL, reterr);
     if (!frame || read_opened(frame, s, reterr) < 0) {
         free(s);
         return -1;

@@ -160,7 +160,7 @@ static int serve_open(struct confined *c, struct wire_reader *r, struct nt_error
     struct nt_header headers[HEADERS_MAX];
     struct nt_open open = { .size = sizeof(open) };
     open.kind = wire_get_u32(r);
-    open.flags = wire_get_u32(r) & (NT_REQ_NO_AUTH | NT_REQ_NO_RETRY | NT_REQ_KEY);
+    open.flags = wire_get_u32(r) & (NT_REQ_NO_AUTH | NT_REQ_NO_RETRY | NT_REQ_KEY | NT_REQ_BEGIN);
     open.method = wire_need_text(r, 16);
     open.path = wire_need_text(r, PATH_MAX_BYTES);
     if (!read_headers(r, headers, &open.headers))

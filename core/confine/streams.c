@@ -287,7 +287,8 @@ int streams_open(struct confined *c, const struct nt_open *wanted, struct nt_err
     r->id = s->next_id++;
     s->count++;
     bool can_write = open.kind == NT_OPEN_WS || (open.body_bytes != 0 && !open.body.size);
-    s->has_heard = !can_write; /* it may be written to at once: how much is told first */
+    /* It may be written to at once: how much is told first. */
+    s->has_heard = !can_write || (open.flags & NT_REQ_BEGIN);
     s->awaited = r;
     int result = c->call->host->wait(c->call, &s->has_heard, reterr);
     s->awaited = NULL;

@@ -88,11 +88,12 @@ def told(done):
     return re.search(rb"order=(\w*) status=(\d+) type=(\S+) left=(\w+)", done.stderr).groups()
 
 
-def test_a_program_of_a_workspace_streams_through_it(streamer, remote):
+@pytest.mark.parametrize("words", [(), ("--begin",)])
+def test_a_program_of_a_workspace_streams_through_it(streamer, remote, words):
     env, ws = remote
     env = {**streamer.env, "NANOTERM_API_URL": env["NANOTERM_API_URL"], "NANOTERM_API_KEY": env["NANOTERM_API_KEY"]}
     data = os.urandom(3 << 20)
-    done = streamer("streamer", "exec", ws, "--", "sh", "-c", "cat; echo heard >&2; exit 7", env=env, input=data, timeout=120)
+    done = streamer("streamer", "exec", *words, ws, "--", "sh", "-c", "cat; echo heard >&2; exit 7", env=env, input=data, timeout=120)
     assert done.status == 7, done.stderr
     assert done.stdout == data and b"heard" in done.stderr
     order, _, _, left = told(done)
@@ -128,6 +129,8 @@ def test_errors_are_those_of_the_core(streamer, remote):
     assert not error_of(late)["message"].startswith("streamer:")
     stranger = streamer("--json", "streamer", "exec", "ws_nothere0", "true", env=env)
     assert stranger.status == 3 and error_of(stranger)["status"] == 404
+    begun = streamer("--json", "streamer", "exec", "--begin", "ws_nothere0", "true", env=env)
+    assert begun.status == 3 and error_of(begun)["status"] == 404 and not error_of(begun)["message"].startswith("streamer:")
 
 
 def test_a_whole_body_goes_with_the_opening(streamer):

@@ -31,7 +31,8 @@ struct talk {
     uint64_t granted, came, went;
     uint32_t done, status;
     int is_exec, input_ended, is_started, opened, ended, tail;
-    char order[256]; /* what was told, a letter each */
+    char order[256];   /* what was told, a letter each */
+    const char *first; /* to be sent once it may be */
 };
 
 static int fail(struct nt_error *reterr, uint32_t code, const char *text)
@@ -111,12 +112,19 @@ static void feed(struct talk *t)
     t->loop->ops->watch_set(t->input, t->credit >= 8192 && t->is_started ? NT_READABLE : 0);
 }
 
+static void send_text(struct talk *t, const char *text);
+
 static void on_writable(void *data, struct nt_stream *stream, uint64_t credit)
 {
     struct talk *t = data;
     (void)stream;
     note(t, 'w');
     t->credit = credit;
+    if (t->first) {
+        send_text(t, t->first);
+        t->credit -= strlen(t->first);
+        t->first = NULL;
+    }
     feed(t);
 }
 
@@ -189,7 +197,9 @@ static int converse(struct talk *t, const struct nt_open *open, const char *firs
         return fail(reterr, NT_E_INTERNAL, "no loop");
     if (t->call->host->open(t->call, open, &t->stream, &head, reterr) < 0)
         return -1;
-    if (first)
+    if (first && open->flags & NT_REQ_BEGIN)
+        t->first = first; /* there is no answer yet */
+    else if (first)
         send_text(t, first);
     if (open->kind == NT_OPEN_WS || (open->body_bytes != 0 && !open->body.size)) {
         t->is_started = 1;
@@ -443,6 +453,9 @@ static const struct nt_arg exec_args[] = {
     { .name = "id", .help = "Workspace", .type = NT_TEXT },
     { .name = "words", .help = "Program and its arguments", .type = NT_TEXT, .flags = NT_MANY },
 };
+static const struct nt_opt exec_opts[] = {
+    { .name = "begin", .help = "Do not wait for the answer to the opening", .type = NT_FLAG },
+};
 static const struct nt_arg body_args[] = {
     { .name = "method", .help = "Method", .type = NT_TEXT },
     { .name = "path", .help = "Path", .type = NT_TEXT },
@@ -462,6 +475,7 @@ static const struct nt_command commands[] = {
       .summary = "Run a program",
       .run = run_exec,
       .args = NT_TABLE(exec_args),
+      .opts = NT_TABLE(exec_opts),
       .examples = NT_TABLE(exec_examples),
       .effects = NT_REMOTE | NT_RUNS },
     { .path = "streamer body",

@@ -48,6 +48,11 @@ struct nt_header {
 /* nt_request only, for what asks again and again: the answer is valid until the next request with
  * this flag, and no longer. A host that does not know it keeps them all. */
 #define NT_REQ_BRIEF 0x8u
+/* since 1.1: nt_open of NT_OPEN_WS only: does not wait, and may be called in a callback. ret is set
+ * before there is an answer; nothing can be written until `open` says that there is one, and
+ * `close` alone, with the error, that there will be none. One attempt; ret_head is not filled. A
+ * host that does not know it waits. */
+#define NT_REQ_BEGIN 0x10u
 
 /* One request to the API; borrowed for the call. */
 struct nt_request {
