@@ -694,6 +694,28 @@ static void datagrams_go_to_granted_sockets_only(void **state)
     close(other);
 }
 
+static int confines_itself(struct stage *s)
+{
+    (void)s;
+    uint64_t files[2] = { 1u << 2, 0 }, ports[2] = { 0, 1u << 1 };
+    if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) < 4)
+        return 77;
+    CHECK(syscall(SYS_landlock_create_ruleset, files, sizeof(files), 0) >= 0);
+    CHECK(fails((int)syscall(SYS_landlock_create_ruleset, ports, sizeof(ports), 0), EOPNOTSUPP));
+    return 0;
+}
+
+/* Connections are made by the supervisor: rules for TCP that a program sets would not hold. */
+static void rules_that_would_not_hold_are_refused(void **state)
+{
+    struct stage *s = stage_of(state);
+    s->policy.network = POLICY_NET_OPEN;
+    int result = stage_run(s, confines_itself, NULL);
+    if (result == 77)
+        skip();
+    assert_int_equal(result, 0);
+}
+
 /* --- the end ------------------------------------------------------------------------------- */
 
 static int ends_badly(struct stage *s)
@@ -768,6 +790,7 @@ int main(void)
         TEST(with_an_open_network_writing_there_is_enough),
         TEST(sockets_are_made_in_granted_folders_only),
         TEST(datagrams_go_to_granted_sockets_only),
+        TEST(rules_that_would_not_hold_are_refused),
         TEST(the_supervisor_ends_while_programs_wait),
         TEST(many_connections_are_answered),
     };

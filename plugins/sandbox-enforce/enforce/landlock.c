@@ -97,8 +97,14 @@ static int make_stranger(struct enforce *e)
     e->stranger = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (e->stranger < 0
         || bind(e->stranger, (const struct sockaddr *)&any, sizeof(any.sun_family)) < 0
-        || listen(e->stranger, 1) < 0)
-        return errno;
+        || listen(e->stranger, 1) < 0) {
+        int sys = errno;
+        if (e->stranger >= 0)
+            close(e->stranger);
+        e->stranger = -1;
+        /* A sandbox around this one refuses them already: there is nothing to try. */
+        return sys == EACCES || sys == EPERM ? 0 : sys;
+    }
     return 0;
 }
 
@@ -120,11 +126,20 @@ int landlock_prepare(struct enforce *e, enum enforce_layer *ret_layer)
     uint64_t scoped = 0;
     if (enforce_layer_is_set(e, ENFORCE_SCOPES))
         scoped = (e->abstract_sockets ? SCOPE_ABSTRACT : 0u) | (e->signals ? SCOPE_SIGNALS : 0u);
-    const struct ruleset_attr attr = { e->handled_files, e->handled_ports, scoped };
+    struct ruleset_attr attr = { e->handled_files, e->handled_ports, scoped };
     size_t size = e->landlock >= SCOPES_VERSION ? sizeof(attr)
                   : e->landlock >= TCP_VERSION  ? offsetof(struct ruleset_attr, scoped)
                                                 : offsetof(struct ruleset_attr, handled_access_net);
     e->ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, size, 0u);
+    if (e->ruleset < 0 && errno == EOPNOTSUPP && e->handled_ports) {
+        /* A sandbox around this one makes connections itself: rules for them would not hold. */
+        *ret_layer = ENFORCE_TCP;
+        if (e->set & 1u << ENFORCE_TCP && !(e->weaker & 1u << ENFORCE_TCP))
+            return EOPNOTSUPP;
+        e->set &= ~(1u << ENFORCE_TCP);
+        e->handled_ports = attr.handled_access_net = 0;
+        e->ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, size, 0u);
+    }
     *ret_layer = enforce_layer_is_set(e, ENFORCE_FILES) ? ENFORCE_FILES : ENFORCE_SCOPES;
     if (e->ruleset < 0)
         return errno;

@@ -199,6 +199,18 @@ static int64_t answer_socket(struct notify_ask *ask)
     }
 }
 
+/* A sandbox inside this one asks for rules. Those for TCP would not hold, since connections are
+ * made by this thread, which is not under them: whoever relies on them must hear that. What else is
+ * asked for is the program's own affair. */
+static int64_t answer_ruleset(const struct notify_ask *ask)
+{
+    uint64_t rights[2] = { 0 }; /* of files, of ports */
+    if (ask->args[2] || ask->args[1] < sizeof(rights)
+        || program_read(ask->pid, ask->args[0], rights, sizeof(rights)) != 0 || !rights[1])
+        return NOTIFY_NATIVE;
+    return -EOPNOTSUPP;
+}
+
 static int64_t decide(struct notify *n)
 {
     const struct seccomp_notif *question = n->question;
@@ -214,7 +226,7 @@ static int64_t decide(struct notify *n)
         return NOTIFY_NOBODY;
     if (pidfd < 0)
         return -EACCES;
-    return answer_socket(&ask);
+    return ask.call == SYS_landlock_create_ruleset ? answer_ruleset(&ask) : answer_socket(&ask);
 }
 
 /* --- the thread ---------------------------------------------------------------------------- */

@@ -137,6 +137,7 @@ int notify_filter(const struct policy *policy, struct sock_filter *ret, size_t m
     ask_for(&w, SYS_connect);
     ask_for(&w, SYS_bind);
     ask_for(&w, SYS_getsockname);
+    ask_for(&w, SYS_landlock_create_ruleset);
     if (policy->network != POLICY_NET_OPEN) {
         ask_for(&w, SYS_listen); /* it binds when nothing else has */
         write_source_routes(&w);
