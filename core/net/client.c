@@ -9,6 +9,7 @@
 #include "core/net/client_private.h"
 #include "core/net/http_parse.h"
 #include "core/net/http_text.h"
+#include "core/net/pool.h"
 #include "core/net/ws.h"
 #include "core/net/ws_parse.h"
 #include "sdk/cleanup.h"
@@ -308,6 +309,12 @@ int net_client_new(uv_loop_t *uv, const struct net_address *address,
     }
     *ret = client;
     return 0;
+}
+
+void client_events(struct net_client *client, const struct net_client_events *events, void *data)
+{
+    client->events = *events;
+    client->data = data;
 }
 
 static bool is_line_part(const char *text)

@@ -7,6 +7,8 @@
 
 #include "core/net/http_parse.h"
 #include "core/net/net.h"
+#include "core/net/pool.h"
+#include "sdk/buf.h"
 #include "sdk/error.h"
 #include "sdk/parse.h"
 
@@ -18,7 +20,9 @@ struct net_forward {
     struct net_client *client;  /* NULL when it has closed */
     uint32_t status;            /* of the answer; 0: none yet */
     bool is_answered, is_ended; /* by the server there; its answer came to its end */
-    bool is_cancelled;
+    bool is_cancelled, is_reused;
+    char *key; /* names the server for the pool */
+    uint64_t peer;
     uint64_t body; /* bytes of the request so far */
 };
 
@@ -48,6 +52,7 @@ static void try_free(struct net_forward *f)
         return;
     struct net_forward_options o = f->options;
     uint32_t status = f->status;
+    free(f->key);
     free(f);
     o.done(o.data, status);
 }
@@ -91,7 +96,13 @@ static void on_answered(void *data, struct net_client *client, bool reusable)
     f->is_ended = true;
     if (f->req)
         net_respond_end(f->req);
-    net_client_close(client);
+    if (reusable && f->key && !f->is_cancelled
+        && pool_put(f->options.pool, client, f->peer, f->key)) {
+        f->client = NULL;
+        try_free(f);
+    } else {
+        net_client_close(client);
+    }
 }
 
 static void on_client_writable(void *data, struct net_client *client, uint64_t credit)
@@ -107,7 +118,10 @@ static void on_client_closed(void *data, struct net_client *client, const struct
     f->client = NULL;
     if (f->req && !f->is_answered) {
         f->is_answered = true;
-        f->options.failed(f->options.data, f->req, reason);
+        if (f->is_reused)
+            net_respond_abort(f->req);
+        else
+            f->options.failed(f->options.data, f->req, reason);
     } else if (f->req && !f->is_ended) {
         net_respond_abort(f->req);
     }
@@ -160,17 +174,44 @@ static void told_already(void *data, uint32_t answered)
 {
 }
 
-int net_forward_new(uv_loop_t *uv, struct net_request *req,
-                    const struct net_forward_options *options, struct net_forward **ret,
-                    struct nt_error *reterr)
+/* Connections with the same key are the same to a request. */
+static char *make_key(const struct net_address *to)
 {
-    static const struct net_client_events client_events = {
+    struct nt_buf b = NT_BUF(16 * 1024);
+    const char *const texts[] = { to->host, to->pinned, to->authorities, to->proxy };
+    nt_buf_addf(&b, "%u %u", (unsigned)to->kind, (unsigned)to->port);
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        nt_buf_addf(&b, "\n%s", texts[i] ? texts[i] : "\n");
+    char *ret = nt_buf_take(&b);
+    nt_buf_done(&b);
+    return ret;
+}
+
+static int find_client(uv_loop_t *uv, struct net_forward *f, struct nt_error *reterr)
+{
+    static const struct net_client_events events = {
         .head = on_head,
         .body = on_answer_body,
         .answered = on_answered,
         .writable = on_client_writable,
         .closed = on_client_closed,
     };
+    if (f->options.pool) {
+        f->key = make_key(&f->options.to);
+        f->client = f->key ? pool_take(f->options.pool, f->peer, f->key) : NULL;
+    }
+    if (!f->client)
+        return net_client_new(uv, &f->options.to, NULL, f->options.connect_ms, &events, f,
+                              &f->client, reterr);
+    f->is_reused = true;
+    client_events(f->client, &events, f);
+    return 0;
+}
+
+int net_forward_new(uv_loop_t *uv, struct net_request *req,
+                    const struct net_forward_options *options, struct net_forward **ret,
+                    struct nt_error *reterr)
+{
     static const struct net_request_events events = {
         .body = on_body,
         .body_end = on_body_end,
@@ -186,9 +227,9 @@ int net_forward_new(uv_loop_t *uv, struct net_request *req,
                                           .count = options->count,
                                           .length = net_request_length(req) };
     f->options = *options;
-    if (net_client_new(uv, &options->to, NULL, options->connect_ms, &client_events, f, &f->client,
-                       reterr)
-        < 0) {
+    f->peer = net_request_connection(req);
+    if (find_client(uv, f, reterr) < 0) {
+        free(f->key);
         free(f);
         return -1;
     }

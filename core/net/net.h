@@ -118,6 +118,8 @@ bool net_request_header_at(const struct net_request *req, uint32_t index, struct
 /* Bytes of the body by Content-Length; -1: chunked; 0: none. */
 int64_t net_request_length(const struct net_request *req);
 bool net_request_is_websocket(const struct net_request *req);
+/* A number of its connection, not given twice by one server. */
+uint64_t net_request_connection(const struct net_request *req);
 /* What is known of the peer. is_unix: uid and pid are from SO_PEERCRED. address: "127.0.0.1:4242",
  * "unix". */
 struct net_peer {
@@ -340,9 +342,17 @@ struct net_tunnel *net_tunnel_new(uv_loop_t *uv, int inside, int outside, void (
                                   void *data);
 void net_tunnel_close(struct net_tunnel *tunnel);
 
+/* Connections to servers that stay open after an answer, for the next request of the same peer
+ * connection only: to the peer it is as if it spoke with the server itself. 10 s each. */
+struct net_pool;
+int net_pool_new(uv_loop_t *uv, struct net_pool **ret, struct nt_error *reterr);
+/* Closes them; needs the loop once more. NULL is nothing. */
+void net_pool_free(struct net_pool *pool);
+
 /* Carries a request to another server, and its answer back, both streamed. */
 struct net_forward;
 struct net_forward_options {
+    struct net_pool *pool; /* NULL: each request has a connection of its own */
     struct net_address to; /* borrowed for the call */
     int64_t connect_ms;    /* 0: 10 s */
     const char *target;    /* as it goes on the wire; borrowed for the call */
@@ -355,7 +365,9 @@ struct net_forward_options {
     /* A header of the answer: false leaves it out; value may be changed to a text that lives until
      * `done`. NULL: all pass. */
     bool (*header)(void *data, struct net_header *header);
-    /* There will be no answer from there: one must be given now (net_respond). */
+    /* There will be no answer from there: one must be given now (net_respond). Not called when a
+     * connection that stayed open turns out to be closed: then the peer's is closed, too, which it
+     * knows how to take. */
     void (*failed)(void *data, struct net_request *req, const struct nt_error *reason);
     /* Last, exactly once; forward and request are gone after it. answered: its status, 0: none. */
     void (*done)(void *data, uint32_t answered);

@@ -40,6 +40,11 @@ int64_t net_request_length(const struct net_request *req)
     return http_parse_length(req->conn->parse);
 }
 
+uint64_t net_request_connection(const struct net_request *req)
+{
+    return req->conn->id;
+}
+
 bool net_request_is_websocket(const struct net_request *req)
 {
     return req->is_websocket;

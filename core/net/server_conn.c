@@ -385,6 +385,7 @@ int peer_conn_new(struct net_server *server, int fd, struct nt_error *reterr)
         return nt_fail(reterr, NT_E_MEMORY, "out of memory for a connection");
     }
     p->server = server;
+    p->id = ++server->last_id;
     p->c = conn_new(server->uv, &peer_conn_events, p, reterr);
     if (!p->c) {
         http_parse_free(p->parse);

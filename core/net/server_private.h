@@ -36,6 +36,7 @@ struct peer_conn {
     struct http_parse *parse;
     struct net_request req;
     struct net_peer peer;
+    uint64_t id;
     bool has_shut; /* its sending side has ended */
     /* an answer went out whose rest of the request is dropped until the peer ends */
     bool is_closing;
@@ -51,6 +52,7 @@ struct net_server {
     bool has_listen, is_stopped, is_freed, is_paused;
     uint32_t open_handles;
     uint32_t open;
+    uint64_t last_id;
     struct conn *first;
     void (*freed)(void *data);
     void *freed_data;

@@ -9,6 +9,7 @@
 
 #include <netinet/in.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +31,7 @@ struct upstream {
     void *data;
     pthread_t thread;
     pthread_t servers[CONNECTIONS_MAX];
-    uint32_t count;
+    atomic_uint count;
 };
 
 struct served {
@@ -49,6 +50,11 @@ static int listen_loopback(uint16_t *ret_port)
     assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &size), 0);
     *ret_port = ntohs(in.sin_port);
     return fd;
+}
+
+uint32_t upstream_connections(struct upstream *u)
+{
+    return atomic_load(&u->count);
 }
 
 static void *serve_one(void *data)

@@ -18,7 +18,8 @@
 /* A server of one thread per connection, on 127.0.0.1. */
 struct upstream;
 struct upstream *upstream_new(void (*serve)(int fd, void *data), void *data, uint16_t *ret_port);
-void upstream_free(struct upstream *u); /* waits for its connections */
+uint32_t upstream_connections(struct upstream *u); /* that there were */
+void upstream_free(struct upstream *u);            /* waits for its connections */
 /* Answers with what it was asked, head and body, as text; /redirect with a Location of it. Keeps
  * the connection only when asked by "X-Keep". */
 void upstream_echo(int fd, void *data);

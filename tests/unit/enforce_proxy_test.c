@@ -295,6 +295,7 @@ static void tunnels_carry_bytes(void **state)
 /* --- another proxy ------------------------------------------------------------------------- */
 
 struct chained {
+    pthread_mutex_t lock;
     char head[4096];
     const char *answer;
 };
@@ -304,19 +305,23 @@ static void serve_proxy(int fd, void *data)
     struct chained *c = data;
     struct nt_buf b = NT_BUF(65536);
     stage_read(fd, &b, "\r\n\r\n");
+    pthread_mutex_lock(&c->lock);
+    const char *answer = c->answer;
     nt_copy_text(c->head, sizeof(c->head), nt_buf_text(&b));
+    pthread_mutex_unlock(&c->lock);
     /* In two pieces, and with the first bytes of the tunnel behind the head. */
-    size_t half = strlen(c->answer) / 2;
-    stage_send(fd, c->answer, half);
-    stage_send(fd, c->answer + half, strlen(c->answer) - half);
-    if (strstr(c->answer, " 200 "))
+    size_t half = strlen(answer) / 2;
+    stage_send(fd, answer, half);
+    stage_send(fd, answer + half, strlen(answer) - half);
+    if (strstr(answer, " 200 "))
         upstream_mirror(fd, NULL);
     nt_buf_done(&b);
 }
 
 static void tunnels_go_through_the_upstream_proxy(void **state)
 {
-    struct chained c = { .answer = "HTTP/1.1 200 Fine\r\nX: y\r\n\r\nearly" };
+    struct chained c = { .lock = PTHREAD_MUTEX_INITIALIZER,
+                         .answer = "HTTP/1.1 200 Fine\r\nX: y\r\n\r\nearly" };
     const char *bypass[] = { "direct.test", "*.near.test" };
     struct nt_buf b = NT_BUF(1 << 20), text = NT_BUF(64);
     uint16_t port;
@@ -330,7 +335,9 @@ static void tunnels_go_through_the_upstream_proxy(void **state)
     assert_has(&b, "HTTP/1.1 200 ");
     stage_send(fd, "hello", 5);
     assert_true(stage_read(fd, &b, "earlyhello"));
+    pthread_mutex_lock(&c.lock);
     assert_string_equal(c.head, "CONNECT far.test:443 HTTP/1.1  Host: far.test:443    ");
+    pthread_mutex_unlock(&c.lock);
     close(fd);
     assert_int_equal(atomic_load(&lookups), before + 1); /* of the proxy itself only */
 
@@ -348,7 +355,9 @@ static void tunnels_go_through_the_upstream_proxy(void **state)
                                            "",
                                            "HTT" };
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        pthread_mutex_lock(&c.lock);
         c.answer = refused[i];
+        pthread_mutex_unlock(&c.lock);
         ask_connect(&s, "far.test:443", &b);
         assert_has(&b, "HTTP/1.1 502 ");
     }
@@ -584,6 +593,48 @@ static void many_requests_in_a_row(void **state)
     nt_buf_done(&r);
 }
 
+/* A connection of the program that stays open has one to the server that stays open; nobody else
+ * uses that one. */
+static void upstreams_stay_open_for_their_peer(void **state)
+{
+    struct stage s = { .policy = { .hosts = local_host, .host_count = 1 } };
+    struct nt_buf b = NT_BUF(1 << 20), r = NT_BUF(4096);
+    uint16_t port;
+    struct upstream *u = upstream_new(upstream_echo, NULL, &port);
+    stage_start(&s, 0);
+    int fds[2] = { stage_connect(&s), stage_connect(&s) };
+    for (int i = 0; i < 20; i++) {
+        nt_buf_reset(&r);
+        nt_buf_reset(&b);
+        nt_buf_addf(&r,
+                    "POST http://127.0.0.1:%u/%d/ HTTP/1.1\r\nHost: x\r\nX-Keep: 1\r\n" STAGE_AUTH
+                    "Content-Length: 3\r\n\r\nend",
+                    (unsigned)port, i);
+        stage_send(fds[i % 2], r.data, r.size);
+        assert_true(stage_read(fds[i % 2], &b, "\r\n\r\nend"));
+        assert_has(&b, "HTTP/1.1 200 ");
+    }
+    assert_int_equal(upstream_connections(u), 2);
+    /* One that the server closes after its answer is not used again. */
+    for (int i = 0; i < 2; i++) {
+        nt_buf_reset(&r);
+        nt_buf_reset(&b);
+        nt_buf_addf(&r,
+                    "GET http://127.0.0.1:%u/ HTTP/1.1\r\nHost: x\r\n" STAGE_AUTH "X: end\r\n\r\n",
+                    (unsigned)port);
+        stage_send(fds[0], r.data, r.size);
+        assert_true(stage_read(fds[0], &b, "X: end\r\n\r\n"));
+        assert_has(&b, "HTTP/1.1 200 ");
+    }
+    assert_int_equal(upstream_connections(u), 3);
+    close(fds[0]);
+    close(fds[1]);
+    stage_stop(&s);
+    upstream_free(u);
+    nt_buf_done(&b);
+    nt_buf_done(&r);
+}
+
 static void it_ends_with_open_connections(void **state)
 {
     struct stage s = { .policy = { .hosts = local_host, .host_count = 1 } };
@@ -617,6 +668,7 @@ int main(void)
         cmocka_unit_test(sizes_are_limited),
         cmocka_unit_test(connections_are_limited),
         cmocka_unit_test(many_requests_in_a_row),
+        cmocka_unit_test(upstreams_stay_open_for_their_peer),
         cmocka_unit_test(it_ends_with_open_connections),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -66,8 +66,6 @@ static const char *check_escape(const char *at, bool is_strict, int *ret_char)
         return "an encoded control character";
     if (is_strict && (c == '/' || c == '\\'))
         return "an encoded slash";
-    if (is_strict && c == '%' && at[3] && hex_pair(at + 3) >= 0)
-        return "an escape of an escape";
     return NULL;
 }
 
@@ -103,7 +101,12 @@ const char *endpoint_path(const char *target, bool is_strict, struct nt_buf *ret
     }
     if (!nt_buf_ok(ret_plain) || !nt_buf_ok(ret_wire))
         return "too long";
-    return check_segments(nt_buf_text(ret_plain) + begin, is_strict);
+    const char *plain = nt_buf_text(ret_plain) + begin;
+    /* Some servers decode twice. The digits may have been escapes themselves. */
+    for (const char *at = plain; is_strict && (at = strchr(at, '%')); at++)
+        if (hex_pair(at + 1) >= 0)
+            return "an escape of an escape";
+    return check_segments(plain, is_strict);
 }
 
 /* --- rules --------------------------------------------------------------------------------- */

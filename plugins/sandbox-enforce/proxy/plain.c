@@ -30,6 +30,7 @@ static void forward(struct visit *v, const struct net_address *to, const char *t
     uint32_t count = visit_headers(v, headers, NULL);
     headers[count++] = (struct net_header){ "Host", v->authority };
     struct net_forward_options options = {
+        .pool = v->proxy->is_stopping ? NULL : v->proxy->pool,
         .to = *to,
         .connect_ms = VISIT_CONNECT_MS,
         .target = target,

@@ -89,6 +89,7 @@ static void on_wake(uv_async_t *wake)
         next = v->next;
         visit_cancel(v);
     }
+    net_pool_free(p->pool);
     net_server_stop(p->server, false);
     net_server_free(p->server, on_server_freed, p);
 }
@@ -174,7 +175,9 @@ static int begin_loop(struct proxy *p, struct nt_error *reterr)
         return nt_fail(reterr, NT_E_SYSTEM, "cannot begin the proxy");
     }
     if (uv_poll_init(&p->uv, &p->poll, p->listener) < 0
+        || net_pool_new(&p->uv, &p->pool, reterr) < 0
         || net_server_new(&p->uv, -1, &options, &p->server, reterr) < 0) {
+        net_pool_free(p->pool);
         uv_close((uv_handle_t *)&p->wake, NULL);
         if (p->poll.type)
             uv_close((uv_handle_t *)&p->poll, NULL);

@@ -78,6 +78,7 @@ static void carry(struct visit *v, const struct net_address *to)
         return;
     }
     struct net_forward_options options = {
+        .pool = v->proxy->is_stopping ? NULL : v->proxy->pool,
         .to = *to,
         .connect_ms = VISIT_CONNECT_MS,
         .target = nt_buf_text(&in.target),

@@ -45,6 +45,7 @@ struct proxy {
     int listener;
     bool is_accepting, is_stopping;
     struct net_server *server;
+    struct net_pool *pool;
     struct visit *visits;
     pthread_t thread;
 };
@@ -89,7 +90,7 @@ void visit_answer(struct visit *v, uint32_t status, const char *text);
 void visit_refuse(struct visit *v, uint32_t status, const char *rule, const char *grant);
 /* 502 */
 void visit_fail(struct visit *v, const struct nt_error *reason);
-/* "host[:port]" into authority and `to`; false: it is none. */
+/* target.c: "host[:port]" into authority and `to`; false: it is none. */
 bool visit_target(struct visit *v, const char *text, size_t size, bool needs_port);
 /* Looks `to` up; calls found with addresses that may be connected to, or answers. */
 void visit_look(struct visit *v,

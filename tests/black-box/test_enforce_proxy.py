@@ -1,0 +1,348 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The way out of a filtered sandbox: what gets through its proxy, and that a credential is nowhere inside."""
+import base64
+import http.server
+import json
+import os
+import pathlib
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import urllib.parse
+
+import pytest
+
+from conftest import IS_SANITIZED
+from tcp_server import OPENSSL, Authority
+
+SECRET = "sk-real/7Q+vZ-2f9c1d4be08a"
+PYTHON = "/usr/bin/python3"
+pytestmark = pytest.mark.skipif(not OPENSSL or not pathlib.Path(PYTHON).exists(), reason="needs openssl and python3")
+
+
+class Upstream:
+    """A server that remembers what it was asked, with TLS when it has a certificate."""
+
+    def __init__(self, certificate=None, key=None):
+        seen = self.seen = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                seen.append((self.command, self.path, dict(self.headers), body, self.client_address))
+                data = b"fine"
+                if self.path.startswith("/v1/large"):
+                    data = bytes(range(256)) * 40000
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            do_POST = do_GET
+
+            def log_message(self, *words):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.port = self.server.server_address[1]
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate, key)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread.start()
+
+    def end(self):
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("authority")
+    return Authority(folder)
+
+
+@pytest.fixture(scope="module")
+def secure(authority):
+    upstream = Upstream(*authority.sign("upstream"))
+    yield upstream
+    upstream.end()
+
+
+@pytest.fixture
+def plain():
+    upstream = Upstream()
+    yield upstream
+    upstream.end()
+
+
+class Filtered:
+    """Runs programs with one service, "svc"."""
+
+    def __init__(self, cli, tmp_path, service):
+        self.cli = cli
+        self.profile = tmp_path / "profile.json"
+        self.profile.write_text(json.dumps({
+            "meta": {"name": "proxied"},
+            "network": {"custom_credentials": {"svc": service}, "credentials": ["svc"]},
+        }))
+        self.env = {**cli.env, "SVC_SECRET": SECRET}
+
+    def __call__(self, *program, options=(), **how):
+        how.setdefault("env", self.env)
+        return self.cli("enforce", "run", "--profile", self.profile, *options, "--", *program, **how)
+
+    def python(self, code, options=(), **how):
+        return self(PYTHON, "-c", code, options=options, **how)
+
+
+def service(upstream, authority, **more):
+    return {"upstream": f"https://localhost:{upstream.port}/v1", "credential_key": "env://SVC_SECRET",
+            "env_var": "SVC_KEY", "tls_ca": str(authority.file), **more}
+
+
+ASK = """
+import os, urllib.request
+request = urllib.request.Request(os.environ["SVC_BASE_URL"] + "/%s", %s,
+                                 {"Authorization": "Bearer " + os.environ["SVC_KEY"]})
+print(len(urllib.request.urlopen(request, timeout=20).read()))
+"""
+
+
+def test_a_service_gets_the_credential_and_the_program_does_not(cli, tmp_path, secure, authority):
+    run = Filtered(cli, tmp_path, service(secure, authority))
+    secure.seen.clear()
+    done = run.python("import os\nassert 'SVC_SECRET' not in os.environ\n"
+                      "assert os.environ['SVC_KEY'] == os.environ['NONO_PROXY_TOKEN']\n" + ASK % ("chat?x=1", "b'hello'"))
+    assert done.status == 0 and done.stdout == b"4\n", done
+    method, path, headers, body, _ = secure.seen[0]
+    assert (method, path, body) == ("POST", "/v1/chat?x=1", b"hello")
+    assert headers["Authorization"] == f"Bearer {SECRET}" and headers["Host"] == f"localhost:{secure.port}"
+    done = run.python(ASK % ("large", None))
+    assert done.stdout == b"10240000\n", done
+
+
+def test_an_upstream_with_another_certificate_gets_nothing(cli, tmp_path, secure, authority):
+    other = tmp_path / "other"
+    other.mkdir()
+    run = Filtered(cli, tmp_path, service(secure, Authority(other)))
+    secure.seen.clear()
+    done = run.python(ASK % ("chat", None))
+    assert done.status != 0 and b"502" in done.stderr, done
+    assert secure.seen == []
+
+
+def test_endpoint_rules_hold(cli, tmp_path, secure, authority):
+    run = Filtered(cli, tmp_path, service(secure, authority, endpoint_rules=[{"method": "GET", "path": "/models/*"}]))
+    secure.seen.clear()
+    assert run.python(ASK % ("models/a", None)).status == 0
+    for path, body in (("models/a", "b''"), ("models/a/b", None), ("models/%2e%2e/keys", None), ("keys", None)):
+        done = run.python(ASK % (path, body))
+        assert done.status != 0 and (b"403" in done.stderr or b"400" in done.stderr), (path, done)
+    assert [row[1] for row in secure.seen] == ["/v1/models/a"]
+
+
+def test_nothing_goes_around_the_proxy(cli, tmp_path, secure, plain, authority):
+    """The upstream is on this machine: the program's own loopback is another one."""
+    run = Filtered(cli, tmp_path, service(secure, authority))
+    done = run.python(f"""
+import os, socket, urllib.parse
+for port in ({secure.port}, {plain.port}):
+    try:
+        socket.create_connection(("127.0.0.1", port), 5)
+        print("direct")
+    except OSError as e:
+        print(type(e).__name__)
+proxy = urllib.parse.urlsplit(os.environ["HTTPS_PROXY"])
+def ask(target, auth):
+    s = socket.create_connection((proxy.hostname, proxy.port), 20)
+    s.sendall(f"CONNECT {{target}} HTTP/1.1\\r\\nHost: x\\r\\n{{auth}}\\r\\n".encode())
+    print(s.recv(4096).split(b"\\r\\n")[0].decode())
+import base64
+good = "Proxy-Authorization: Basic " + base64.b64encode(f"nono:{{proxy.password}}".encode()).decode() + "\\r\\n"
+ask("localhost:{secure.port}", "")
+ask("localhost:{secure.port}", good)          # the upstream of a route
+ask("127.0.0.1:{plain.port}", good)           # this machine
+ask("169.254.169.254:80", good)
+ask("2852039166:80", good)
+ask("0.0.0.0:{plain.port}", good)
+""")
+    lines = done.text.splitlines()
+    assert done.status == 0 and "direct" not in lines, done
+    assert [line.split()[1] for line in lines[2:]] == ["407", "403", "403", "403", "403", "403"], done
+
+
+def test_denials_are_told(cli, tmp_path, secure, authority):
+    run = Filtered(cli, tmp_path, service(secure, authority))
+    done = cli("--json", "enforce", "run", "--profile", run.profile, "--allow-domain", "allowed.example", "--", PYTHON, "-c",
+               "import os, urllib.request\n"
+               "try: urllib.request.urlopen('https://evil.example/', timeout=20)\n"
+               "except OSError as e: print(e)\n"
+               "raise SystemExit(3)\n", env=run.env)
+    assert done.status == 3 and b"403" in done.stdout, done
+    told = [json.loads(line) for line in done.stderr.decode().splitlines() if line.startswith("{")]
+    denials = [row for report in told for row in report.get("denials", [])]
+    row = next(row for row in denials if "evil.example" in row["target"])
+    assert row["source"] == "notified" and row["layer"] == "proxy", row
+    assert SECRET not in done.stderr.decode()
+
+
+def test_the_proxy_is_for_the_program_only(cli, tmp_path, plain):
+    """Nobody else on this machine reaches it, and a request of the program is not readable by it either."""
+    code = ("import os, sys, urllib.parse\nprint(urllib.parse.urlsplit(os.environ['HTTP_PROXY']).port, flush=True)\n"
+            "sys.stdin.read()")
+    child = cli.start("enforce", "run", "--allow-domain", "127.0.0.1", "--", PYTHON, "-c", code, stdin=subprocess.PIPE,
+                      stderr=subprocess.DEVNULL)
+    try:
+        port = int(child.stdout.readline())
+        with pytest.raises(OSError):
+            socket.create_connection(("127.0.0.1", port), 5)
+    finally:
+        child.communicate(timeout=60)
+    assert child.returncode == 0
+
+
+def forms(secret):
+    """Every spelling that would give it away."""
+    raw = secret.encode()
+    found = {raw, raw.hex().encode(), raw.hex().upper().encode(), urllib.parse.quote(secret, safe="").encode(), raw[::-1]}
+    for shift in range(3):  # base64 of it in the middle of something
+        text = base64.b64encode(b"\0" * shift + raw)[4 if shift else 0:-4]
+        found |= {text, text.replace(b"+", b"-").replace(b"/", b"_")}
+    return found
+
+
+def read(path):
+    try:
+        return pathlib.Path(path).read_bytes()
+    except OSError:
+        return b""
+
+
+def memory(pid):
+    """What can be read of a process."""
+    try:
+        maps = pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines()
+        with open(f"/proc/{pid}/mem", "rb", 0) as mem:
+            for line in maps:
+                start, end = (int(x, 16) for x in line.split()[0].split("-"))
+                if "r" not in line.split()[1] or "[v" in line:
+                    continue
+                try:
+                    mem.seek(start)
+                    yield mem.read(min(end - start, 64 << 20))
+                except (OSError, ValueError, OverflowError):
+                    continue
+    except OSError:
+        return
+
+
+# Looks at all that is visible inside; the forms come as base64 of their reverse, so that they are not in its own words.
+SCAN = """
+import base64, json, os, sys
+forms = [base64.b64decode(x)[::-1] for x in json.loads(sys.stdin.readline())]
+me, found, looked = str(os.getpid()), [], 0
+def look(where, data):
+    global looked
+    looked += 1
+    if any(f in data for f in forms):
+        found.append(where)
+def take(path):
+    try:
+        with open(path, "rb") as f: return f.read(1 << 24)
+    except OSError: return b""
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    for name in ("environ", "cmdline"):
+        look(pid + name, take(f"/proc/{pid}/{name}"))
+    if pid == me:
+        continue
+    try:
+        maps = open(f"/proc/{pid}/maps").read().splitlines()
+        mem = open(f"/proc/{pid}/mem", "rb", 0)
+    except OSError:
+        continue
+    for line in maps:
+        start, end = (int(x, 16) for x in line.split()[0].split("-"))
+        try:
+            mem.seek(start); look(pid + line, mem.read(min(end - start, 1 << 26)))
+        except (OSError, ValueError, OverflowError): pass
+for root, folders, names in os.walk(sys.argv[1]):
+    for name in names: look(name, take(os.path.join(root, name)))
+for name in os.listdir("/proc/self/fd"):
+    look(name, os.readlink("/proc/self/fd/" + name).encode() if os.path.lexists("/proc/self/fd/" + name) else b"")
+print(json.dumps([looked, found]))
+"""
+
+
+@pytest.mark.skipif(IS_SANITIZED, reason="a sanitizer keeps copies of the environment")
+@pytest.mark.parametrize("source", ["env", "file"])
+def test_the_credential_is_nowhere_inside(cli, tmp_path, secure, authority, source):
+    shared = cli.home / f"shared-{source}"
+    shared.mkdir()
+    (shared / "data").write_text("nothing")
+    secret_file = cli.home / f"secret-{source}"
+    secret_file.write_text(SECRET + "\n")
+    secret_file.chmod(0o600)
+    where = "env://SVC_SECRET" if source == "env" else f"file://{secret_file}"
+    run = Filtered(cli, tmp_path, service(secure, authority, credential_key=where))
+    env = run.env if source == "env" else {k: v for k, v in run.env.items() if k != "SVC_SECRET"}
+    hidden = json.dumps([base64.b64encode(f[::-1]).decode() for f in forms(SECRET)]) + "\n"
+    # One process that has used the credential stays while another looks at it, and this test does from outside.
+    user = ASK % ("chat", None) + "import subprocess, sys\nsys.stdout.flush()\n" \
+        f"subprocess.run([{PYTHON!r}, '-c', {SCAN!r}, {str(shared)!r}], check=True)\nsys.stdout.flush()\n" \
+        "print('waits', flush=True)\nos.read(0, 1)\n"
+    child = cli.start("enforce", "run", "--profile", run.profile, "--allow", shared, "--", PYTHON, "-c", user, env=env,
+                      stdin=subprocess.PIPE)
+    try:
+        child.stdin.write(hidden.encode())
+        child.stdin.flush()
+        assert child.stdout.readline() == b"4\n", child.stderr.read()
+        # The scanner reads one line of JSON: its end is told by the end of the line.
+        looked, found = json.loads(child.stdout.readline())
+        assert looked > 50 and found == []
+        assert child.stdout.readline() == b"waits\n"
+        inside = descendants(child.pid)
+        assert len(inside) >= 2, inside
+        for pid in inside:
+            for data in (read(f"/proc/{pid}/environ"), read(f"/proc/{pid}/cmdline"), *memory(pid)):
+                assert SECRET.encode() not in data, pid
+        assert SECRET.encode() not in read(f"/proc/{child.pid}/cmdline")
+    finally:
+        out, err = child.communicate(b"x", timeout=60)
+    assert child.returncode == 0, err
+    assert SECRET.encode() not in out + err
+    shutil.rmtree(shared)
+    secret_file.unlink()
+
+
+def test_the_search_finds_what_is_inside(cli, tmp_path, secure, authority):
+    """The same search, with a credential that the program was given: it must not be blind."""
+    run = Filtered(cli, tmp_path, service(secure, authority))
+    hidden = json.dumps([base64.b64encode(f[::-1]).decode() for f in forms(SECRET)]) + "\n"
+    done = run("sh", "-c", f'{PYTHON} -c "$0" /nonexistent; :', SCAN, input=hidden.encode(),
+               options=("--env-credential-map", "env://SVC_SECRET", "GIVEN"))
+    assert done.status == 0, done
+    looked, found = done.json
+    assert any(name.endswith("environ") for name in found) and len(found) >= 2, found
+
+
+def descendants(pid):
+    found = []
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            found += [int(child), *descendants(int(child))]
+    return found
+
+
+def test_a_credential_that_is_not_there_stops_only_its_service(cli, tmp_path, secure, authority):
+    run = Filtered(cli, tmp_path, service(secure, authority))
+    done = run.python(ASK % ("chat", None), env=cli.env)
+    assert b"503" in done.stderr or done.status != 0, done
+    assert os.environ.get("SVC_SECRET") is None
