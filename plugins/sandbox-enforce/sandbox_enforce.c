@@ -5,6 +5,7 @@
 #include "plugins/sandbox-enforce/errors.h"
 #include "plugins/sandbox-enforce/later.h"
 #include "plugins/sandbox-enforce/options.h"
+#include "plugins/sandbox-enforce/policy/rows.h"
 
 static const struct nt_error_row errors[] = {
     { .number = ENFORCE_E_UNAVAILABLE,
@@ -60,6 +61,7 @@ static const struct nt_group groups[] = {
     { .name = "enforce audit", .summary = "Records of sessions" },
     { .name = "enforce rollback", .summary = "Bring back what a session changed" },
     { .name = "enforce trust", .summary = "Signed files" },
+    { .name = "enforce profile", .summary = "What programs may do, by name" },
 };
 
 #define OPTIONS_OF_ALL                                                                             \
@@ -181,6 +183,7 @@ static const struct nt_command commands[] = {
       .effects = NT_LOCAL | NT_WRITES | NT_RUNS,
       .result = NT_RESULT_ONE,
       .timeout_ms = -1 },
+    PROFILE_COMMANDS,
     LATER_COMMANDS,
 };
 

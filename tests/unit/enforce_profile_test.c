@@ -511,6 +511,60 @@ static void registries_come_from_the_package_managers(void **state)
     unlink(at("bin/go"));
 }
 
+static void a_policy_goes_through_its_file(void **state)
+{
+    (void)state;
+    const uint16_t ports[] = { 3000 };
+    const struct policy_request request = {
+        .read = TEXTS("."),
+        .open_ports = ports,
+        .open_port_count = 1,
+        .domains = TEXTS("example.com", "https://api.example.net/v1"),
+        .credentials = TEXTS("github"),
+        .env_credential = "env://VERY_SECRET_NAME",
+    };
+    struct policy *p = make(&request), *back = NULL;
+    struct nt_error e = NT_ERROR_INIT;
+    char *text = NULL;
+    assert_int_equal(policy_to_json(p, &text, &e), 0);
+    assert_non_null(strstr(text, "\"net_blocked\":true"));
+    assert_null(strstr(text, "VERY_SECRET_NAME"));
+    assert_null(strstr(text, "GITHUB_TOKEN"));
+    assert_int_equal(policy_from_json((struct nt_bytes){ text, strlen(text) }, &back, &e), 0);
+    static const char *const paths[] = { "/usr/bin/env", "/etc/shadow", "/tmp/x",
+                                         "/proc/self/status", "/nowhere" };
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+        for (uint32_t access = POLICY_READ; access <= POLICY_BOTH; access++)
+            assert_int_equal(may(p, paths[i], access), may(back, paths[i], access));
+    assert_true(may(back, "README", POLICY_READ));
+    assert_false(may(back, at(".ssh"), POLICY_READ));
+    assert_string_equal(host(back, "example.com"), "proxy_allowed");
+    assert_string_equal(host(back, "api.example.net"), "endpoint_restricted");
+    assert_string_equal(host(back, "api.github.com"), "endpoint_restricted");
+    policy_free(back);
+    policy_free(p);
+
+    static const char *const bad[] = {
+        "",
+        "{}",
+        "[]",
+        "{\"fs\":[],\"nanoterm\":{}}",
+        "{\"fs\":[{\"path\":\"x\"}],\"nanoterm\":{\"network\":\"open\",\"workdir\":\"/\"}}",
+        "{\"fs\":[7],\"nanoterm\":{\"network\":\"open\",\"workdir\":\"/\"}}",
+        "{\"fs\":[],\"nanoterm\":{\"network\":\"open\",\"workdir\":\"/\",\"open_ports\":[70000]}}",
+        "{\"fs\":[],\"nanoterm\":{\"network\":\"open\",\"workdir\":\"here\"}}",
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_int_equal(policy_from_json((struct nt_bytes){ bad[i], strlen(bad[i]) }, &back, &e),
+                         -1);
+        assert_int_equal(e.code, ENFORCE_E_CAP_FILE);
+    }
+    /* A cut file is never half a policy. */
+    for (size_t size = 0; size < strlen(text); size += 97)
+        assert_int_equal(policy_from_json((struct nt_bytes){ text, size }, &back, &e), -1);
+    free(text);
+}
+
 static void a_manifest_is_a_policy(void **state)
 {
     (void)state;
@@ -549,6 +603,7 @@ int main(void)
         cmocka_unit_test(an_upstream_proxy_and_its_bypass),
         cmocka_unit_test(secrets_for_variables),
         cmocka_unit_test(registries_come_from_the_package_managers),
+        cmocka_unit_test(a_policy_goes_through_its_file),
         cmocka_unit_test(a_manifest_is_a_policy),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -74,10 +74,13 @@ bool host_is_loopback(const char *name)
     uint32_t v4;
     struct in6_addr v6;
     if (is_ipv4(name, &v4))
-        return v4 >> 24 == 127;
+        return v4 >> 24 == 127 || v4 >> 24 == 0; /* 0.0.0.0 leads here, too */
     if (is_ipv6(name, &v6))
-        return IN6_IS_ADDR_LOOPBACK(&v6) || (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == 127);
-    return strcmp(name, "localhost") == 0;
+        return IN6_IS_ADDR_LOOPBACK(&v6) || IN6_IS_ADDR_UNSPECIFIED(&v6)
+               || (IN6_IS_ADDR_V4MAPPED(&v6) && (v6.s6_addr[12] == 127 || v6.s6_addr[12] == 0));
+    size_t size = strlen(name);
+    return strcmp(name, "localhost") == 0
+           || (size > 10 && strcmp(name + size - 10, ".localhost") == 0); /* RFC 6761 */
 }
 
 static bool is_metadata_ipv4(uint32_t address)

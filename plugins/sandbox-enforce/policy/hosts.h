@@ -13,7 +13,7 @@ bool host_plain(const char *host, char ret[HOST_MAX]);
 bool host_pattern(const char *text, char ret[HOST_MAX]);
 /* NAME (plain) is PATTERN, or lies below "*.suffix" with at least one label. */
 bool host_matches(const char *pattern, const char *name);
-/* localhost, 127.0.0.0/8, ::1. */
+/* This machine: localhost and below, 127.0.0.0/8, 0.0.0.0/8, ::1, ::, the former within IPv6. */
 bool host_is_loopback(const char *name);
 
 #endif

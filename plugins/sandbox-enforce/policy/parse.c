@@ -81,27 +81,6 @@ void parse_texts(struct parser *p, const char *path, const json_t *value, struct
 
 /* --- the table ------------------------------------------------------------------------------- */
 
-enum key_type {
-    KEY_LIST,     /* texts; target: enum profile_list */
-    KEY_TEXT,     /* one of `choices`, or any; target: enum profile_text */
-    KEY_NULLABLE, /* the same, null clears */
-    KEY_FLAG,     /* target: enum profile_flag */
-    KEY_PORTS,    /* target: enum profile_list */
-    KEY_META,     /* target: which member */
-    KEY_FREE,     /* known, without effect on Linux or in this version: not looked at */
-    KEY_REFUSED,  /* it would restrict or hand out what this version cannot: never ignored */
-    KEY_OWN,      /* `read` */
-};
-
-struct key {
-    const char *section, *name; /* section "": of the profile itself */
-    enum key_type type;
-    uint32_t target;
-    const char *choices;   /* "a|b|c"; KEY_REFUSED: why */
-    const char *canonical; /* the key's name of today: this one is a legacy key */
-    void (*read)(struct parser *, const char *, const json_t *);
-};
-
 static void read_extends(struct parser *p, const char *path, const json_t *value)
 {
     const char *one = json_is_string(value) ? parse_text(p, path, value) : NULL;
@@ -214,6 +193,11 @@ static const struct key keys[] = {
 };
 /* clang-format on */
 #define KEYS (sizeof(keys) / sizeof(keys[0]))
+
+const struct key *parse_key_at(size_t index)
+{
+    return index < KEYS ? &keys[index] : NULL;
+}
 
 static bool is_choice(const char *choices, const char *text)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* parse.h - what the readers of profiles and manifests share: values of the expected type, and a
- * line for each that is not. */
+/* parse.h - the table of keys, which the schema and `profile show` are made of, too; and what the
+ * readers of profiles and manifests share: values of the expected type, a line for each other one.
+ */
 #ifndef NT_ENFORCE_POLICY_PARSE_H
 #define NT_ENFORCE_POLICY_PARSE_H
 
@@ -10,11 +11,37 @@
 
 #define PARSE_ERRORS_MAX 64u
 
+struct parser;
+
+enum key_type {
+    KEY_LIST,     /* texts; target: enum profile_list */
+    KEY_TEXT,     /* one of `choices`, or any; target: enum profile_text */
+    KEY_NULLABLE, /* the same, null clears */
+    KEY_FLAG,     /* target: enum profile_flag */
+    KEY_PORTS,    /* target: enum profile_list */
+    KEY_META,     /* target: which member */
+    KEY_FREE,     /* known, without effect on Linux or in this version: not looked at */
+    KEY_REFUSED,  /* it would restrict or hand out what this version cannot: never ignored */
+    KEY_OWN,      /* `read` */
+};
+
+struct key {
+    const char *section, *name; /* section "": of the profile itself */
+    enum key_type type;
+    uint32_t target;
+    const char *choices;   /* "a|b|c"; KEY_REFUSED: why */
+    const char *canonical; /* the key's name of today: this one is a legacy key */
+    void (*read)(struct parser *, const char *, const json_t *);
+};
+
 struct parser {
     struct memory *m;
     struct profile *profile;
     struct policy_texts *errors;
 };
+
+/* The index-th key; NULL: no more. Sections stand together. */
+const struct key *parse_key_at(size_t index);
 
 /* "PATH: text". More than PARSE_ERRORS_MAX are dropped. */
 void parse_error(struct parser *p, const char *path, const char *format, ...)

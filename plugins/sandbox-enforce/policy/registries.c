@@ -131,6 +131,18 @@ static bool has_key(const char *keys, const char *line, size_t size)
     return false;
 }
 
+/* Blanks out XML comments: settings.xml comes with examples in them. */
+static void drop_comments(char *text)
+{
+    for (char *start = text; (start = strstr(start, "<!--"));) {
+        char *end = strstr(start, "-->");
+        size_t size = end ? (size_t)(end + 3 - start) : strlen(start);
+        for (size_t i = 0; i < size; i++)
+            start[i] = start[i] == '\n' ? '\n' : ' ';
+        start += size;
+    }
+}
+
 static void add_of_lines(struct finder *f, const char *text, const char *keys, const char *origin)
 {
     bool goes_on = false;
@@ -171,6 +183,8 @@ static void add_of_files(struct finder *f)
             size_t size = 0;
             nt_autofree char *text = read_file(found.gl_pathv[j], &size);
             const char *sumdb = text ? strstr(text, "GOSUMDB=") : NULL;
+            if (text && strstr(files[i].path, ".xml"))
+                drop_comments(text);
             if (text)
                 add_of_lines(f, text, files[i].keys, found.gl_pathv[j]);
             if (sumdb && files[i].keys && strstr(files[i].keys, "GOSUMDB"))

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* commands_init.c - profile init, schema, guide: for those who write profiles. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "plugins/sandbox-enforce/errors.h"
+#include "plugins/sandbox-enforce/policy/commands.h"
+#include "plugins/sandbox-enforce/policy/find.h"
+#include "plugins/sandbox-enforce/policy/groups.h"
+#include "plugins/sandbox-enforce/policy/guide.h"
+#include "plugins/sandbox-enforce/policy/show.h"
+#include "sdk/cleanup.h"
+#include "sdk/error.h"
+#include "sdk/io.h"
+#include "sdk/json.h"
+
+/* --- init ------------------------------------------------------------------------------------ */
+
+/* All sections, to be filled in; what stands here is what holds without it. */
+static void add_all_sections(json_t *object)
+{
+    json_object_set_new(object, "security",
+                        json_pack("{s:s, s:s, s:b}", "signal_mode", "isolated", "ipc_mode",
+                                  "shared_memory_only", "capability_elevation", 0));
+    json_object_set_new(json_object_get(object, "groups"), "exclude", json_array());
+    json_t *filesystem = json_object_get(object, "filesystem");
+    static const char *const lists[] = {
+        "write",       "allow_file",       "read_file",       "write_file",
+        "unix_socket", "unix_socket_bind", "unix_socket_dir", "unix_socket_dir_bind",
+        "deny",        "bypass_protection"
+    };
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+        json_object_set_new(filesystem, lists[i], json_array());
+    json_object_set_new(object, "commands", json_pack("{s:[], s:[]}", "allow", "deny"));
+    json_object_set_new(object, "network",
+                        json_pack("{s:b, s:n, s:[], s:[], s:{}, s:[], s:[], s:n, s:[]}", "block", 0,
+                                  "network_profile", "allow_domain", "credentials",
+                                  "custom_credentials", "open_port", "listen_port",
+                                  "upstream_proxy", "upstream_bypass"));
+    json_object_set_new(object, "env_credentials", json_object());
+    json_object_set_new(object, "environment", json_pack("{s:[], s:{}}", "deny_vars", "set_vars"));
+}
+
+static json_t *skeleton(struct nt_call *call, const char *name)
+{
+    const struct nt_host *host = call->host;
+    const char *extends = host->text(call, "extends"), *about = host->text(call, "description");
+    json_t *object = json_object(), *include = json_array();
+    if (extends)
+        json_object_set_new(object, "extends", json_string(extends));
+    json_object_set_new(object, "meta",
+                        json_pack("{s:s, s:s, s:s}", "name", name, "version", "1.0.0",
+                                  "description", about ? about : "What it is for"));
+    for (uint32_t i = 0; i < host->count(call, "groups"); i++)
+        json_array_append_new(include, json_string(host->text_at(call, "groups", i)));
+    json_object_set_new(object, "groups", json_pack("{s:o}", "include", include));
+    json_object_set_new(object, "workdir", json_pack("{s:s}", "access", "readwrite"));
+    json_object_set_new(object, "filesystem", json_pack("{s:[], s:[]}", "allow", "read"));
+    if (host->number(call, "full"))
+        add_all_sections(object);
+    return object;
+}
+
+static int check_names(struct nt_call *call, struct memory *m, const struct places *places,
+                       const char *name, struct nt_error *reterr)
+{
+    const struct nt_host *host = call->host;
+    const char *extends = host->text(call, "extends");
+    struct profile parent;
+    if (!profile_is_name(name))
+        return nt_fail(reterr, NT_E_USAGE,
+                       "\"%s\" cannot be the name of a profile: letters, digits, _ . - only", name);
+    if (extends && profile_resolve(m, places, extends, &parent, reterr) < 0)
+        return nt_wrap(reterr, "--extends");
+    for (uint32_t i = 0; i < host->count(call, "groups"); i++)
+        if (!group_find(host->text_at(call, "groups", i)))
+            return nt_fail(reterr, ENFORCE_E_PROFILE, "--groups: there is no group %s",
+                           host->text_at(call, "groups", i));
+    return 0;
+}
+
+static void make_folders(char *path)
+{
+    for (char *slash = path + 1; (slash = strchr(slash, '/')); slash++) {
+        *slash = '\0';
+        (void)!mkdir(path, 0700); /* what is missing in the end, open says */
+        *slash = '/';
+    }
+}
+
+/* A new file, or with FORCE in the place of the old one at once: nobody reads half a profile. */
+static int write_profile(const char *path, const char *text, bool force, struct nt_error *reterr)
+{
+    nt_autofree char *draft = NULL;
+    if (asprintf(&draft, "%s.XXXXXX", path) < 0)
+        return nt_fail(reterr, NT_E_MEMORY, "out of memory");
+    nt_autoclose int fd = mkostemp(draft, O_CLOEXEC);
+    if (fd < 0)
+        return nt_fail_sys(reterr, errno, "cannot write beside %s", path);
+    bool is_written = nt_write_all(fd, text, strlen(text)) == 0 && fchmod(fd, 0600) == 0;
+    int failed = is_written ? 0 : errno;
+    if (is_written && (force ? rename(draft, path) : link(draft, path)) < 0)
+        failed = errno;
+    if (failed || !force)
+        unlink(draft);
+    if (failed == EEXIST) {
+        nt_fail(reterr, NT_E_CONFLICT, "%s is there already", path);
+        return nt_hint(reterr, "--force replaces it");
+    }
+    return failed ? nt_fail_sys(reterr, failed, "cannot write %s", path) : 0;
+}
+
+static int init(struct nt_call *call, struct memory *m, struct nt_error *reterr)
+{
+    const struct nt_host *host = call->host;
+    const char *name = host->text(call, "name"), *output = host->text(call, "output");
+    struct places places;
+    name = name ? name : "my-profile";
+    if (profile_places(m, &places, reterr) < 0 || check_names(call, m, &places, name, reterr) < 0)
+        return -1;
+    nt_auto_json json_t *object = skeleton(call, name);
+    if (output && strcmp(output, "-") == 0)
+        return profile_print_json(call, nt_take(object), reterr);
+    nt_autofree char *text = json_dumps(object, JSON_INDENT(2));
+    const char *folder = profile_folder(m, &places, call->personality == NT_AS_NONO ? 1 : 0);
+    char *path = output   ? memory_text(m, output)
+                 : folder ? memory_format(m, "%s/%s.json", folder, name)
+                          : NULL;
+    const char *whole = text ? memory_format(m, "%s\n", text) : NULL;
+    if (!path || !whole)
+        return memory_fail(m, reterr);
+    if (!output)
+        make_folders(path);
+    if (write_profile(path, whole, host->number(call, "force") != 0, reterr) < 0)
+        return -1;
+    if (!(call->flags & NT_CALL_JSON)) {
+        const char *line = memory_format(m, "Profile %s written to %s", name, path);
+        host->message(call, NT_SAY_DONE, line ? line : path);
+        return 0;
+    }
+    return profile_emit(call, json_pack("{s:s, s:s}", "name", name, "file", path), reterr);
+}
+
+int profile_run_init(struct nt_call *call, struct nt_error *reterr)
+{
+    nt_auto(memory_done) struct memory m = { 0 };
+    return init(call, &m, reterr);
+}
+
+/* --- for readers ----------------------------------------------------------------------------- */
+
+int profile_run_schema(struct nt_call *call, struct nt_error *reterr)
+{
+    return profile_print_json(call, profile_schema(), reterr);
+}
+
+int profile_run_guide(struct nt_call *call, struct nt_error *reterr)
+{
+    for (const char *const *line = profile_guide; *line; line++)
+        if (profile_print(call, *line, reterr) < 0)
+            return -1;
+    return 0;
+}

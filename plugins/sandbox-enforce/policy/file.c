@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* file.c - a policy as JSON, for the program that lives under it, and back. No secret and no
+ * reference to one is written; what is read is taken for what a stranger wrote. */
+#include "plugins/sandbox-enforce/policy/make.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "plugins/sandbox-enforce/errors.h"
+#include "sdk/cleanup.h"
+#include "sdk/error.h"
+#include "sdk/json.h"
+
+#define FILE_MAX ((size_t)1024 * 1024)
+#define ROWS_MAX 8192u
+#define TEXT_MAX 8192u
+
+static const char *const access_names[] = { "none", "read", "write", "readwrite" };
+static const char *const network_names[] = { "open", "blocked", "filtered" };
+
+/* --- writing --------------------------------------------------------------------------------- */
+
+/* Paths are bytes; JSON is not: what is no UTF-8 is left out rather than changed. */
+static json_t *text_of(const char *text)
+{
+    return json_string(text ? text : "");
+}
+
+static json_t *texts_of(const struct policy_texts *texts)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < texts->count; i++)
+        json_array_append_new(array, text_of(texts->at[i]));
+    return array;
+}
+
+static json_t *ports_of(const uint16_t *ports, size_t count)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(array, json_integer(ports[i]));
+    return array;
+}
+
+static json_t *endpoints_of(const struct policy_endpoint *rows, size_t count)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(
+            array, json_pack("{s:s, s:s}", "method", rows[i].method, "path", rows[i].path));
+    return array;
+}
+
+static json_t *grants_of(const struct policy *p)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < p->grant_count; i++) {
+        const struct policy_grant *row = &p->grants[i];
+        json_array_append_new(array, json_pack("{s:o, s:o, s:s, s:b, s:s}", "original",
+                                               text_of(row->original), "path", text_of(row->path),
+                                               "access", access_names[row->access & POLICY_BOTH],
+                                               "is_file", row->is_file, "source", row->source));
+    }
+    return array;
+}
+
+static json_t *denies_of(const struct policy *p)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < p->deny_count; i++) {
+        const struct policy_deny *row = &p->denies[i];
+        json_array_append_new(array, json_pack("{s:o, s:s, s:s, s:b}", "path", text_of(row->path),
+                                               "source", row->source, "about", row->about,
+                                               "is_absolute", row->is_absolute));
+    }
+    return array;
+}
+
+static json_t *unix_of(const struct policy *p)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < p->unix_count; i++)
+        json_array_append_new(
+            array, json_pack("{s:o, s:b, s:b}", "path", text_of(p->unix_grants[i].path), "may_bind",
+                             p->unix_grants[i].may_bind, "is_folder", p->unix_grants[i].is_folder));
+    return array;
+}
+
+static json_t *hosts_of(const struct policy *p)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < p->host_count; i++)
+        json_array_append_new(
+            array, json_pack("{s:s, s:s, s:o}", "name", p->hosts[i].name, "source",
+                             p->hosts[i].source, "endpoints",
+                             endpoints_of(p->hosts[i].endpoints, p->hosts[i].endpoint_count)));
+    return array;
+}
+
+/* As nono has them: names alone, and endpoints by name. */
+static void add_domains(json_t *object, const struct policy *p)
+{
+    json_t *names = json_array(), *endpoints = json_object();
+    for (size_t i = 0; i < p->host_count; i++) {
+        json_array_append_new(names, json_string(p->hosts[i].name));
+        if (p->hosts[i].endpoint_count)
+            json_object_set_new(endpoints, p->hosts[i].name,
+                                endpoints_of(p->hosts[i].endpoints, p->hosts[i].endpoint_count));
+    }
+    json_object_set_new(object, "allowed_domains", names);
+    json_object_set_new(object, "domain_endpoints", endpoints);
+}
+
+static json_t *routes_of(const struct policy *p)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < p->route_count; i++)
+        json_array_append_new(array, json_pack("{s:s, s:s}", "name", p->routes[i].name, "upstream",
+                                               p->routes[i].upstream));
+    return array;
+}
+
+int policy_to_json(const struct policy *policy, char **ret, struct nt_error *reterr)
+{
+    nt_auto_json json_t *object = json_object();
+    json_t *own = json_object(), *patterns = json_array();
+    for (size_t i = 0; i < policy->pattern_count; i++)
+        json_array_append_new(patterns, text_of(policy->patterns[i].text));
+    json_object_set_new(object, "fs", grants_of(policy));
+    json_object_set_new(object, "net_blocked", json_boolean(policy->network != POLICY_NET_OPEN));
+    json_object_set_new(object, "allowed_commands", texts_of(&policy->allowed_commands));
+    json_object_set_new(object, "blocked_commands", texts_of(&policy->blocked_commands));
+    json_object_set_new(object, "bypass_protection_paths", texts_of(&policy->bypasses));
+    add_domains(object, policy);
+    json_object_set_new(own, "version", json_integer(1));
+    json_object_set_new(own, "network", json_string(network_names[policy->network]));
+    json_object_set_new(own, "denies", denies_of(policy));
+    json_object_set_new(own, "patterns", patterns);
+    json_object_set_new(own, "sockets", unix_of(policy));
+    json_object_set_new(own, "hosts", hosts_of(policy));
+    json_object_set_new(own, "routes", routes_of(policy));
+    json_object_set_new(own, "open_ports", ports_of(policy->open_ports, policy->open_port_count));
+    json_object_set_new(own, "listen_ports",
+                        ports_of(policy->listen_ports, policy->listen_port_count));
+    json_object_set_new(own, "workdir", text_of(policy->workdir));
+    json_object_set_new(own, "profile", policy->profile ? text_of(policy->profile) : json_null());
+    json_object_set_new(object, "nanoterm", own);
+    nt_autofree char *text = json_dumps(object, JSON_COMPACT);
+    if (!text)
+        return nt_fail(reterr, NT_E_MEMORY, "out of memory");
+    if (strlen(text) > FILE_MAX)
+        return nt_fail(reterr, NT_E_LIMIT, "the policy is too large for its file");
+    *ret = nt_take(text);
+    return 0;
+}
+
+/* --- reading --------------------------------------------------------------------------------- */
+
+struct reader {
+    struct owned *owned;
+    bool is_bad;
+};
+
+/* A copy; NULL marks the whole as bad. */
+static const char *take_text(struct reader *r, const json_t *object, const char *key)
+{
+    const char *text = nt_json_text(object, key);
+    if (!text || strlen(text) > TEXT_MAX) {
+        r->is_bad = true;
+        return NULL;
+    }
+    return memory_text(&r->owned->memory, text);
+}
+
+static const char *take_path(struct reader *r, const json_t *object)
+{
+    const char *path = take_text(r, object, "path");
+    if (path && path[0] != '/')
+        r->is_bad = true;
+    return path;
+}
+
+static bool take_bool(const json_t *object, const char *key)
+{
+    return json_is_true(json_object_get(object, key));
+}
+
+/* The rows of an array that may be missing; room for all of them. */
+static void *take_rows(struct reader *r, const json_t *array, size_t size, size_t *ret_count)
+{
+    size_t count = json_array_size(array);
+    *ret_count = 0;
+    if (array && (!json_is_array(array) || count > ROWS_MAX)) {
+        r->is_bad = true;
+        return NULL;
+    }
+    void *rows = memory_room(&r->owned->memory, (count + 1) * size);
+    *ret_count = rows ? count : 0;
+    return rows;
+}
+
+static void take_grants(struct reader *r, const json_t *array)
+{
+    struct policy *p = &r->owned->policy;
+    p->grants = take_rows(r, array, sizeof(*p->grants), &p->grant_count);
+    for (size_t i = 0; i < p->grant_count; i++) {
+        const json_t *item = json_array_get(array, i);
+        struct policy_grant *row = &p->grants[i];
+        const char *access = nt_json_text(item, "access");
+        row->fd = -1;
+        row->original = take_text(r, item, "original");
+        row->path = take_path(r, item);
+        row->source = take_text(r, item, "source");
+        row->is_file = take_bool(item, "is_file");
+        for (uint32_t j = POLICY_READ; j <= POLICY_BOTH; j++)
+            if (access && strcmp(access, access_names[j]) == 0)
+                row->access = j;
+        r->is_bad |= !row->access;
+    }
+}
+
+static void take_denies(struct reader *r, const json_t *array)
+{
+    struct policy *p = &r->owned->policy;
+    p->denies = take_rows(r, array, sizeof(*p->denies), &p->deny_count);
+    for (size_t i = 0; i < p->deny_count; i++) {
+        const json_t *item = json_array_get(array, i);
+        struct policy_deny *row = &p->denies[i];
+        row->original = row->path = take_path(r, item);
+        row->source = take_text(r, item, "source");
+        row->about = take_text(r, item, "about");
+        row->is_absolute = take_bool(item, "is_absolute");
+    }
+}
+
+static void take_sockets(struct reader *r, const json_t *array)
+{
+    struct policy *p = &r->owned->policy;
+    p->unix_grants = take_rows(r, array, sizeof(*p->unix_grants), &p->unix_count);
+    for (size_t i = 0; i < p->unix_count; i++) {
+        const json_t *item = json_array_get(array, i);
+        p->unix_grants[i] = (struct policy_unix){ .path = take_path(r, item),
+                                                  .may_bind = take_bool(item, "may_bind"),
+                                                  .is_folder = take_bool(item, "is_folder"),
+                                                  .parent_fd = -1 };
+    }
+}
+
+static void take_hosts(struct reader *r, const json_t *array)
+{
+    struct policy *p = &r->owned->policy;
+    p->hosts = take_rows(r, array, sizeof(*p->hosts), &p->host_count);
+    for (size_t i = 0; i < p->host_count; i++) {
+        const json_t *item = json_array_get(array, i), *endpoints;
+        struct policy_host *row = &p->hosts[i];
+        row->name = take_text(r, item, "name");
+        row->source = take_text(r, item, "source");
+        endpoints = json_object_get(item, "endpoints");
+        row->endpoints = take_rows(r, endpoints, sizeof(*row->endpoints), &row->endpoint_count);
+        for (size_t j = 0; j < row->endpoint_count; j++) {
+            row->endpoints[j].method = take_text(r, json_array_get(endpoints, j), "method");
+            row->endpoints[j].path = take_text(r, json_array_get(endpoints, j), "path");
+        }
+    }
+}
+
+static void take_routes(struct reader *r, const json_t *array)
+{
+    struct policy *p = &r->owned->policy;
+    p->routes = take_rows(r, array, sizeof(*p->routes), &p->route_count);
+    for (size_t i = 0; i < p->route_count; i++) {
+        p->routes[i].name = take_text(r, json_array_get(array, i), "name");
+        p->routes[i].upstream = take_text(r, json_array_get(array, i), "upstream");
+    }
+}
+
+static uint16_t *take_ports(struct reader *r, const json_t *array, size_t *ret_count)
+{
+    uint16_t *ports = take_rows(r, array, sizeof(*ports), ret_count);
+    for (size_t i = 0; i < *ret_count; i++) {
+        json_int_t port = json_integer_value(json_array_get(array, i));
+        r->is_bad |= port < 1 || port > 65535;
+        ports[i] = (uint16_t)port;
+    }
+    return ports;
+}
+
+static void take_texts(struct reader *r, const json_t *array, struct policy_texts *ret)
+{
+    size_t i;
+    json_t *item;
+    if (array && (!json_is_array(array) || json_array_size(array) > ROWS_MAX)) {
+        r->is_bad = true;
+        return;
+    }
+    json_array_foreach((json_t *)(uintptr_t)array, i, item)
+    {
+        const char *text = json_string_value(item);
+        r->is_bad |= !text || strlen(text) > TEXT_MAX;
+        if (!r->is_bad)
+            texts_add(&r->owned->memory, ret, memory_text(&r->owned->memory, text));
+    }
+}
+
+static void take_patterns(struct reader *r, const json_t *array)
+{
+    struct policy *p = &r->owned->policy;
+    struct policy_texts texts = { 0 };
+    take_texts(r, array, &texts);
+    p->patterns = take_rows(r, array, sizeof(*p->patterns), &p->pattern_count);
+    p->pattern_count = p->patterns ? texts.count : 0;
+    for (size_t i = 0; i < p->pattern_count; i++)
+        p->patterns[i] = (struct policy_pattern){ texts.at[i], "profile" };
+}
+
+static void take_network(struct reader *r, const json_t *own)
+{
+    const char *network = nt_json_text(own, "network");
+    bool is_known = false;
+    for (size_t i = 0; network && i < 3; i++)
+        if (strcmp(network, network_names[i]) == 0) {
+            r->owned->policy.network = (enum policy_network)i;
+            is_known = true;
+        }
+    r->is_bad |= !is_known;
+}
+
+static void policy_freep(struct policy **policy)
+{
+    policy_free(*policy);
+}
+
+int policy_from_json(struct nt_bytes json, struct policy **ret, struct nt_error *reterr)
+{
+    nt_auto_json json_t *object =
+        json.size <= FILE_MAX ? json_loadb(json.data, json.size, JSON_REJECT_DUPLICATES, NULL)
+                              : NULL;
+    const json_t *own = json_object_get(object, "nanoterm");
+    if (!json_is_object(own) || !json_is_array(json_object_get(object, "fs")))
+        return nt_fail(reterr, ENFORCE_E_CAP_FILE, "the file is not one that nanoterm wrote");
+    struct owned *o = calloc(1, sizeof(*o));
+    if (!o)
+        return nt_fail(reterr, NT_E_MEMORY, "out of memory");
+    nt_auto(policy_freep) struct policy *policy = &o->policy;
+    policy->workdir_fd = -1;
+    struct reader r = { .owned = o };
+    take_grants(&r, json_object_get(object, "fs"));
+    take_texts(&r, json_object_get(object, "allowed_commands"), &policy->allowed_commands);
+    take_texts(&r, json_object_get(object, "blocked_commands"), &policy->blocked_commands);
+    take_texts(&r, json_object_get(object, "bypass_protection_paths"), &policy->bypasses);
+    take_network(&r, own);
+    take_denies(&r, json_object_get(own, "denies"));
+    take_patterns(&r, json_object_get(own, "patterns"));
+    take_sockets(&r, json_object_get(own, "sockets"));
+    take_hosts(&r, json_object_get(own, "hosts"));
+    take_routes(&r, json_object_get(own, "routes"));
+    policy->open_ports =
+        take_ports(&r, json_object_get(own, "open_ports"), &policy->open_port_count);
+    policy->listen_ports =
+        take_ports(&r, json_object_get(own, "listen_ports"), &policy->listen_port_count);
+    policy->workdir = take_text(&r, own, "workdir");
+    if (policy->workdir && policy->workdir[0] != '/')
+        r.is_bad = true;
+    if (json_is_string(json_object_get(own, "profile")))
+        policy->profile = take_text(&r, own, "profile");
+    if (r.is_bad)
+        return nt_fail(reterr, ENFORCE_E_CAP_FILE, "the file is not one that nanoterm wrote");
+    if (o->memory.failed)
+        return memory_fail(&o->memory, reterr);
+    *ret = nt_take(policy);
+    return 0;
+}

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* show.c - what a profile says, as JSON. */
+#include "plugins/sandbox-enforce/policy/show.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "plugins/sandbox-enforce/policy/parse.h"
+#include "sdk/cleanup.h"
+#include "sdk/json.h"
+#include "sdk/parse.h"
+
+static json_t *text_or_null(const char *text)
+{
+    return text && *text ? json_string(text) : json_null();
+}
+
+static json_t *texts_of(const struct policy_texts *texts)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < texts->count; i++)
+        json_array_append_new(array, json_string(texts->at[i]));
+    return array;
+}
+
+static json_int_t port_of(const char *text)
+{
+    struct nt_error ignored = NT_ERROR_INIT;
+    uint64_t port = 0;
+    nt_parse_u64(text, 0, 65535, &port, &ignored);
+    return (json_int_t)port;
+}
+
+static json_t *ports_of(const struct policy_texts *texts)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < texts->count; i++)
+        json_array_append_new(array, json_integer(port_of(texts->at[i])));
+    return array;
+}
+
+static json_t *endpoints_of(const struct policy_endpoint *rows, size_t count)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(
+            array, json_pack("{s:s, s:s}", "method", rows[i].method, "path", rows[i].path));
+    return array;
+}
+
+static json_t *domains_of(const struct profile *p)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < p->domain_count; i++) {
+        const struct profile_domain *row = &p->domains[i];
+        json_array_append_new(array, row->endpoint_count ? json_pack(
+                                         "{s:s, s:o}", "domain", row->name, "endpoints",
+                                         endpoints_of(row->endpoints, row->endpoint_count))
+                                                         : json_string(row->name));
+    }
+    return array;
+}
+
+static json_t *services_of(const struct profile *p)
+{
+    static const char *const modes[] = { "header", "url_path", "query_param", "basic_auth" };
+    json_t *object = json_object();
+    for (size_t i = 0; i < p->service_count; i++) {
+        const struct policy_route *row = &p->services[i];
+        json_t *item = json_pack("{s:s, s:s, s:s, s:s, s:s}", "upstream", row->upstream,
+                                 "credential_key", row->key, "inject_mode", modes[row->inject],
+                                 "inject_header", row->header, "credential_format", row->format);
+        const struct {
+            const char *key, *text;
+        } more[] = { { "env_var", row->variable },
+                     { "path_pattern", row->path_pattern },
+                     { "path_replacement", row->path_replacement },
+                     { "query_param_name", row->query_name },
+                     { "tls_ca", row->tls_ca } };
+        for (size_t j = 0; j < sizeof(more) / sizeof(more[0]); j++)
+            if (more[j].text)
+                json_object_set_new(item, more[j].key, json_string(more[j].text));
+        if (row->endpoint_count)
+            json_object_set_new(item, "endpoint_rules",
+                                endpoints_of(row->endpoints, row->endpoint_count));
+        json_object_set_new(object, row->name, item);
+    }
+    return object;
+}
+
+static json_t *env_credentials_of(const struct profile *p)
+{
+    json_t *object = json_object();
+    for (size_t i = 0; i < p->env_credential_count; i++)
+        json_object_set_new(object, p->env_credentials[i].reference,
+                            json_string(p->env_credentials[i].variable));
+    return object;
+}
+
+static json_t *vars_of(const struct policy_texts *texts)
+{
+    json_t *object = json_object();
+    for (size_t i = 0; i < texts->count; i++) {
+        const char *value = strchr(texts->at[i], '=');
+        nt_autofree char *name = strndup(texts->at[i], (size_t)(value - texts->at[i]));
+        if (name)
+            json_object_set_new(object, name, json_string(value + 1));
+    }
+    return object;
+}
+
+/* Which of the keys with a reader of their own. */
+static json_t *own_value(const struct profile *p, const char *name)
+{
+    if (strcmp(name, "extends") == 0)
+        return texts_of(&p->lists[PROFILE_EXTENDS]);
+    if (strcmp(name, "allow_domain") == 0)
+        return domains_of(p);
+    if (strcmp(name, "credentials") == 0)
+        return texts_of(&p->lists[PROFILE_CREDENTIALS]);
+    if (strcmp(name, "custom_credentials") == 0)
+        return services_of(p);
+    if (strcmp(name, "env_credentials") == 0)
+        return env_credentials_of(p);
+    if (strcmp(name, "set_vars") == 0)
+        return vars_of(&p->lists[PROFILE_SET_VARS]);
+    if (strcmp(name, "allow_vars") == 0)
+        return p->flags & PROFILE_HAS_ALLOW_VARS ? texts_of(&p->lists[PROFILE_ALLOW_VARS])
+                                                 : json_null();
+    return NULL; /* another spelling */
+}
+
+static json_t *value_of(const struct profile *p, const struct key *key)
+{
+    const char *meta[] = { p->name, p->version, p->description, p->author };
+    if (key->canonical || key->type == KEY_FREE || key->type == KEY_REFUSED)
+        return NULL;
+    switch (key->type) {
+    case KEY_LIST:
+        return texts_of(&p->lists[key->target]);
+    case KEY_TEXT:
+        return text_or_null(p->texts[key->target]);
+    case KEY_NULLABLE: /* each has two spellings */
+        return strncmp(key->name, "external", 8) ? text_or_null(p->texts[key->target]) : NULL;
+    case KEY_FLAG:
+        return json_boolean(p->flags & key->target);
+    case KEY_PORTS: /* the names without "_port" in the middle are older */
+        return strcmp(key->name, "open_port") && strcmp(key->name, "listen_port")
+                   ? NULL
+                   : ports_of(&p->lists[key->target]);
+    case KEY_META:
+        return text_or_null(meta[key->target]);
+    case KEY_OWN:
+        return own_value(p, key->name);
+    default:
+        return NULL;
+    }
+}
+
+json_t *profile_to_json(const struct profile *profile)
+{
+    json_t *object = json_object();
+    const struct key *key;
+    for (size_t i = 0; (key = parse_key_at(i)); i++) {
+        json_t *value = value_of(profile, key), *section = object;
+        if (!value)
+            continue;
+        if (*key->section) {
+            section = json_object_get(object, key->section);
+            if (!section) {
+                section = json_object();
+                json_object_set_new(object, key->section, section);
+            }
+        }
+        json_object_set_new(section, key->name, value);
+    }
+    return object;
+}
+
+static bool is_empty(const json_t *value)
+{
+    return json_is_null(value) || json_is_false(value)
+           || (json_is_array(value) && json_array_size(value) == 0)
+           || (json_is_object(value) && json_object_size(value) == 0);
+}
+
+json_t *profile_to_text(const struct profile *profile)
+{
+    json_t *object = profile_to_json(profile), *value, *inner;
+    const char *name, *key;
+    void *next, *after;
+    json_object_foreach_safe(object, next, name, value)
+    {
+        if (json_is_object(value) && strcmp(name, "env_credentials") != 0)
+            json_object_foreach_safe(value, after, key, inner) if (is_empty(inner))
+                json_object_del(value, key);
+        if (is_empty(value))
+            json_object_del(object, name);
+    }
+    return object;
+}
+
+/* --- differences ----------------------------------------------------------------------------- */
+
+static bool holds(const json_t *array, const json_t *item)
+{
+    size_t i;
+    json_t *other;
+    json_array_foreach((json_t *)(uintptr_t)array, i,
+                       other) if (json_equal(other, item)) return true;
+    return false;
+}
+
+/* The items of A that B does not have. */
+static json_t *without(const json_t *a, const json_t *b)
+{
+    json_t *ret = json_array();
+    size_t i;
+    json_t *item;
+    json_array_foreach((json_t *)(uintptr_t)a, i, item) if (!holds(b, item))
+        json_array_append(ret, item);
+    return ret;
+}
+
+static json_t *difference(const json_t *a, const json_t *b)
+{
+    if (json_is_array(a) && json_is_array(b))
+        return json_pack("{s:o, s:o}", "added", without(b, a), "removed", without(a, b));
+    return json_pack("{s:O?, s:O?}", "from", a, "to", b);
+}
+
+json_t *profile_compare(const json_t *a, const json_t *b)
+{
+    json_t *ret = json_object(), *value, *inner;
+    const char *section, *name;
+    json_object_foreach((json_t *)(uintptr_t)a, section, value)
+    {
+        const json_t *other = json_object_get(b, section);
+        if (strcmp(section, "meta") == 0 || json_equal(value, other))
+            continue;
+        if (!json_is_object(value) || strcmp(section, "env_credentials") == 0) {
+            json_object_set_new(ret, section, difference(value, other));
+            continue;
+        }
+        json_t *keys = json_object();
+        json_object_foreach(value, name, inner)
+        {
+            const json_t *other_inner = json_object_get(other, name);
+            if (!json_equal(inner, other_inner))
+                json_object_set_new(keys, name, difference(inner, other_inner));
+        }
+        json_object_set_new(ret, section, keys);
+    }
+    return ret;
+}
+
+/* --- schema ---------------------------------------------------------------------------------- */
+
+static json_t *texts_schema(void)
+{
+    return json_pack("{s:s, s:{s:s, s:i}}", "type", "array", "items", "type", "string", "minLength",
+                     1);
+}
+
+static json_t *choices_schema(const char *choices)
+{
+    json_t *array = json_array();
+    for (const char *at = choices; at; at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL)
+        json_array_append_new(array, json_stringn(at, strcspn(at, "|")));
+    return json_pack("{s:o}", "enum", array);
+}
+
+static json_t *endpoints_schema(void)
+{
+    return json_pack("{s:s, s:{s:s, s:b, s:[s], s:{s:{s:s}, s:{s:s, s:s}}}}", "type", "array",
+                     "items", "type", "object", "additionalProperties", 0, "required", "path",
+                     "properties", "method", "type", "string", "path", "type", "string", "pattern",
+                     "^/");
+}
+
+static json_t *service_schema(void)
+{
+    static const char *const texts[] = { "upstream",         "credential_key",    "env_var",
+                                         "inject_header",    "credential_format", "path_pattern",
+                                         "path_replacement", "query_param_name",  "tls_ca" };
+    json_t *properties = json_object();
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        json_object_set_new(properties, texts[i], json_pack("{s:s}", "type", "string"));
+    json_object_set_new(properties, "inject_mode",
+                        choices_schema("header|url_path|query_param|basic_auth"));
+    json_object_set_new(properties, "endpoint_rules", endpoints_schema());
+    return json_pack("{s:s, s:b, s:[s,s], s:o}", "type", "object", "additionalProperties", 0,
+                     "required", "upstream", "credential_key", "properties", properties);
+}
+
+static json_t *own_schema(const char *name)
+{
+    if (strcmp(name, "extends") == 0)
+        return json_pack("{s:[{s:s}, o]}", "anyOf", "type", "string", texts_schema());
+    if (strstr(name, "allow_domain") || strstr(name, "proxy_allow") || strstr(name, "allow_proxy"))
+        return json_pack("{s:s, s:{s:[{s:s}, {s:s, s:b, s:[s], s:{s:{s:s}, s:o}}]}}", "type",
+                         "array", "items", "anyOf", "type", "string", "type", "object",
+                         "additionalProperties", 0, "required", "domain", "properties", "domain",
+                         "type", "string", "endpoints", endpoints_schema());
+    if (strcmp(name, "custom_credentials") == 0)
+        return json_pack("{s:s, s:o}", "type", "object", "additionalProperties", service_schema());
+    if (strcmp(name, "env_credentials") == 0 || strcmp(name, "secrets") == 0
+        || strcmp(name, "set_vars") == 0)
+        return json_pack("{s:s, s:{s:s}}", "type", "object", "additionalProperties", "type",
+                         "string");
+    return texts_schema();
+}
+
+static json_t *key_schema(const struct key *key)
+{
+    switch (key->type) {
+    case KEY_LIST:
+        return texts_schema();
+    case KEY_TEXT:
+        return key->choices ? choices_schema(key->choices) : json_pack("{s:s}", "type", "string");
+    case KEY_NULLABLE:
+        return json_pack("{s:[s,s]}", "type", "string", "null");
+    case KEY_FLAG:
+        return json_pack("{s:s}", "type", "boolean");
+    case KEY_PORTS:
+        return json_pack("{s:s, s:{s:s, s:i, s:i}}", "type", "array", "items", "type", "integer",
+                         "minimum", 1, "maximum", 65535);
+    case KEY_META:
+        return json_pack("{s:s}", "type", "string");
+    case KEY_OWN:
+        return own_schema(key->name);
+    case KEY_REFUSED: /* only where it says nothing */
+        return json_pack("{s:[n, b, [], {}]}", "enum", 0);
+    default:
+        return json_object();
+    }
+}
+
+json_t *profile_schema(void)
+{
+    json_t *properties = json_object();
+    const struct key *key;
+    for (size_t i = 0; (key = parse_key_at(i)); i++) {
+        json_t *schema = key_schema(key), *into = properties;
+        if (key->canonical)
+            json_object_set_new(schema, "deprecated", json_true());
+        if (*key->section) {
+            json_t *section = json_object_get(properties, key->section);
+            if (!section) {
+                section = json_pack("{s:s, s:b, s:{}}", "type", "object", "additionalProperties", 0,
+                                    "properties");
+                json_object_set_new(properties, key->section, section);
+            }
+            into = json_object_get(section, "properties");
+        }
+        json_object_set_new(into, key->name, schema);
+    }
+    json_t *meta = json_object_get(properties, "meta");
+    json_object_set_new(meta, "required", json_pack("[s]", "name"));
+    return json_pack("{s:s, s:s, s:s, s:b, s:[s], s:o}", "$schema",
+                     "https://json-schema.org/draft/2020-12/schema", "title", "nanoterm profile",
+                     "type", "object", "additionalProperties", 0, "required", "meta", "properties",
+                     properties);
+}
