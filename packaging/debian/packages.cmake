@@ -33,7 +33,7 @@ Linux environments that start in milliseconds, without a daemon to install.
 This package is the program itself. Its command groups are plugins, each in a
 package of its own; a command that is not there names the one to install."
   PROVIDES ${abi}
-  RECOMMENDS "ca-certificates, libcurl4 | libcurl4t64, libsodium23, nanoterm-plugin-doctor, nanoterm-plugin-files, nanoterm-plugin-ws, nanoterm-server"
+  RECOMMENDS "ca-certificates, libcurl4 | libcurl4t64, libsodium23, nanoterm-plugin-doctor, nanoterm-plugin-files, nanoterm-plugin-sandbox-enforce, nanoterm-plugin-ws, nanoterm-server"
   SUGGESTS "nanoterm-plugin-keys, nanoterm-plugin-proxy, nanoterm-plugin-quickstart")
 
 foreach(line IN LISTS CPACK_NT_PLUGINS)
@@ -56,6 +56,8 @@ ${about}"
 endforeach()
 set(CPACK_DEBIAN_NANOTERM-PLUGIN-WS_PACKAGE_RECOMMENDS "git, nanoterm-server")
 set(CPACK_DEBIAN_NANOTERM-PLUGIN-QUICKSTART_PACKAGE_RECOMMENDS "git, nanoterm-plugin-files, nanoterm-plugin-ws, nanoterm-server")
+set(CPACK_DEBIAN_NANOTERM-PLUGIN-SANDBOX-ENFORCE_PACKAGE_RECOMMENDS "ca-certificates, libcurl4 | libcurl4t64")
+set(CPACK_DEBIAN_NANOTERM-PLUGIN-SANDBOX-ENFORCE_PACKAGE_SUGGESTS "libsecret-1-0, strace")
 foreach(plugin FILES KEYS PROXY)
   set(CPACK_DEBIAN_NANOTERM-PLUGIN-${plugin}_PACKAGE_RECOMMENDS nanoterm-server)
 endforeach()
@@ -76,9 +78,10 @@ library of small helpers, a host for unit tests, a CMake package and a
 pkg-config file, and the template that 'nanoterm plugin new' fills in."
   SECTION libdevel DEPENDS "nanoterm ${same}")
 
+set(commands_of_nono ", nanoterm-plugin-sandbox-enforce")
 foreach(tool nono nullspace)
   package(nanoterm-as-${tool} "nanoterm under the name ${tool}"
     "A link that calls nanoterm by the name ${tool}: it then shows the commands of
 that tool, and reads its settings. Not together with the tool itself."
-    ARCHITECTURE all DEPENDS nanoterm CONFLICTS "${tool}, ${tool}-cli" SHLIBDEPS OFF)
+    ARCHITECTURE all DEPENDS "nanoterm${commands_of_${tool}}" CONFLICTS "${tool}, ${tool}-cli" SHLIBDEPS OFF)
 endforeach()

@@ -118,7 +118,7 @@ static const struct nt_column run_columns[] = {
 
 static const struct nt_example run_examples[] = {
     { "enforce run --allow-cwd -- ls", "A program that may read this folder and nothing of yours" },
-    { "enforce run --allow . --block-net -- make", "A build without a network" },
+    { "enforce run --allow . --block-net -- make test", "Tests that get no network" },
     { "enforce run --allow-cwd --network-profile developer --dry-run -- bash",
       "What a shell with the developer's hosts would get" },
 };

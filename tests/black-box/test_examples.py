@@ -18,7 +18,7 @@ EXAMPLES = [(command["path"], example["command"]) for command in CATALOG if comm
             for example in command["examples"]]
 
 # They do not end, or need what a test must not touch; each has a test of its own elsewhere.
-ELSEWHERE = {"auth login", "serve", "proxy", "enforce run", "enforce shell", "enforce wrap"}
+ELSEWHERE = {"auth login", "serve", "proxy"}
 
 
 @pytest.fixture
