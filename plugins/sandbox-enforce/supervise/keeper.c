@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -32,34 +31,10 @@ static bool is_first(const struct keeper *k)
 
 /* --- the end ------------------------------------------------------------------------------- */
 
-/* Kills every child there is; true while there are some. */
-static bool kill_children(void)
-{
-    char text[4096];
-    int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
-    ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-    if (fd >= 0)
-        close(fd);
-    if (size <= 0)
-        return false;
-    text[size] = '\0';
-    for (char *at = text, *end; *at; at = end) {
-        long pid = strtol(at, &end, 10);
-        if (end == at || (*end == '\0' && size == (ssize_t)sizeof(text) - 1))
-            break; /* a number that was cut */
-        if (pid > 0)
-            kill((pid_t)pid, SIGKILL);
-        end += *end == ' ';
-    }
-    return true;
-}
-
 static _Noreturn void end(const struct keeper *k)
 {
-    /* What a killed child leaves behind comes to us: again until nobody is left. */
-    while (!is_first(k) && kill_children())
-        if (waitpid(-1, NULL, __WALL) < 0 && errno == ECHILD)
-            break;
+    if (!is_first(k))
+        inside_kill_children();
     _exit(0);
 }
 

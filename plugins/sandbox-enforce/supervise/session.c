@@ -228,10 +228,13 @@ static int on_message(struct session *session, struct nt_error *reterr)
         close(fd);
     if (r == 1)
         return 0;
-    if (r < 0) {
+    if (r < 0 && session->has_failed) {
         session->is_ended = true;
         return 0;
     }
+    if (r < 0)
+        return nt_fail(reterr, NT_E_SYSTEM,
+                       "the sandbox's first process was killed, and all in it with it");
     switch (message.kind) {
     case INSIDE_LISTENER:
         session->program = pid;
@@ -294,6 +297,9 @@ static void end_keeper(struct session *session)
     while (waitpid(session->keeper, NULL, 0) < 0 && errno == EINTR) {
     }
     session->keeper = 0;
+    /* A keeper that was killed from outside has left its children to us. */
+    if (!(session->s->spaces & ENFORCE_SPACE_PID))
+        inside_kill_children();
 }
 
 static void done(struct session *session)

@@ -130,7 +130,7 @@ const struct supervise_row *supervise_rows(struct supervise *s, size_t *ret_coun
 
 static int get_ready(struct supervise *s, struct nt_error *reterr)
 {
-    if (prctl(PR_SET_DUMPABLE, 0) < 0)
+    if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
         return nt_fail_sys(reterr, errno, "becoming not dumpable");
     if (s->proxy_port && way_out_open(s, reterr) < 0)
         return -1;
