@@ -119,6 +119,13 @@ def higher(folder):
     return folder
 
 
+def servers(machine):
+    """The processes of the server of the whole machine, the first one first: names of folders sort 1000 before 999."""
+    found = machine.ok("sh", "-c", 'for p in /proc/[0-9]*; do tr "\\0" " " <$p/cmdline 2>/dev/null | '
+                       'grep -q "^/usr/bin/nanoterm serve --listen" && echo ${p#/proc/}; done; true')
+    return sorted(found.split(), key=int)
+
+
 class Api:
     """`nanoterm` against the server of the whole machine, which is started as its unit says, without systemd."""
 
@@ -147,8 +154,7 @@ class Api:
         return self.machine.run("nanoterm", "--api", "unix:/run/nanoterm/api.sock", *words, env={"NANOTERM_API_KEY": key})
 
     def end(self):
-        inside = self.machine.ok("sh", "-c", 'for p in /proc/[0-9]*; do tr "\\0" " " <$p/cmdline 2>/dev/null | '
-                                 'grep -q "^/usr/bin/nanoterm serve --listen" && echo ${p#/proc/}; done; true').split()
+        inside = servers(self.machine)
         assert inside
         self.machine.ok("sh", "-c", f"kill -TERM {inside[0]}")
         self.server.wait(60)
@@ -205,9 +211,10 @@ def test_an_upgrade_keeps_every_process_of_every_workspace(machine, tmp_path):
 def test_removing_the_server_ends_its_workspaces_and_purging_everything_leaves_nothing(machine):
     guest = guest_of("/var/lib/nanoterm")
     names = [deb.name.split("_")[0] for deb in everything()]
-    # dpkg ends no server that no systemd runs: as the unit would be stopped before the package goes.
-    machine.ok("sh", "-c", 'for p in /proc/[0-9]*; do tr "\\0" " " <$p/cmdline 2>/dev/null | '
-               'grep -q "^/usr/bin/nanoterm serve --listen" && kill -TERM ${p#/proc/}; done; true')
+    # dpkg ends no server that no systemd runs: as the unit would be stopped, and have ended, before the package goes.
+    inside = servers(machine)
+    machine.ok("sh", "-c", f"kill -TERM {inside[0]}")
+    poll(lambda: not servers(machine))
     machine.ok("dpkg", "--remove", "nanoterm-server")
     poll(lambda: not is_alive(machine, guest))
     assert (ROOT / "var/lib/nanoterm").exists()  # until it is purged
