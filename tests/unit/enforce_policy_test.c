@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -13,9 +14,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -262,6 +265,47 @@ static void a_grant_above_marks_what_must_be_hidden(void **state)
     assert_false(may(p, at(".ssh/id_ed25519"), POLICY_READ));
     assert_true(may(p, at("project/README"), POLICY_READ));
     policy_free(p);
+}
+
+/* A second mount of the home folder, in namespaces of a child's own. */
+static void another_mount_shows_no_denied_path(void **state)
+{
+    (void)state;
+    make_folder("second");
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        uid_t uid = getuid();
+        char map[64];
+        if (unshare(CLONE_NEWNS) < 0) {
+            if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+                _exit(77);
+            int fd = open("/proc/self/uid_map", O_WRONLY | O_CLOEXEC);
+            int size = snprintf(map, sizeof(map), "%u %u 1", uid, uid);
+            if (fd < 0 || write(fd, map, (size_t)size) != size)
+                _exit(77);
+        }
+        if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0
+            || mount(home, at("second"), NULL, MS_BIND, NULL) < 0)
+            _exit(77);
+        const struct policy_request request = { .read = TEXTS(at("second")) };
+        struct policy *p = NULL;
+        struct nt_error e = NT_ERROR_INIT;
+        if (policy_make(&request, &p, &e) < 0)
+            _exit(1);
+        const struct policy_deny *deny = deny_at(p, at("second/.ssh"));
+        bool is_closed = deny && deny->is_there && deny->is_inside
+                         && !may(p, at("second/.ssh/id_ed25519"), POLICY_READ)
+                         && may(p, at("second/project/README"), POLICY_READ);
+        policy_free(p);
+        _exit(is_closed ? 0 : 2);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77)
+        skip();
+    assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 static void own_state_stays_closed(void **state)
@@ -571,6 +615,7 @@ int main(void)
         cmocka_unit_test(a_link_or_another_name_of_a_denied_path_is_not_granted),
         cmocka_unit_test(a_denied_path_that_is_a_link_is_denied_in_both_places),
         cmocka_unit_test(a_grant_above_marks_what_must_be_hidden),
+        cmocka_unit_test(another_mount_shows_no_denied_path),
         cmocka_unit_test(own_state_stays_closed),
         cmocka_unit_test(a_bypass_opens_one_path_and_needs_a_grant),
         cmocka_unit_test(names_that_change_later_change_nothing),

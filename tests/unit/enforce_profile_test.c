@@ -360,6 +360,17 @@ static void patterns_deny_what_is_not_there_yet(void **state)
     assert_false(answer.is_allowed);
     assert_ptr_equal(answer.pattern, &p->patterns[0]);
     assert_string_equal(answer.flag, "");
+    /* What a matching folder holds is closed with it. */
+    assert_false(may(p, at("project/.env/deep/file"), POLICY_READ));
+    policy_free(p);
+    put("project/.env", "", 0600);
+    const struct policy_request named = { .profile = "pattern", .read_file = TEXTS(".env") };
+    assert_int_equal(refused(&named, "pattern **/.env"), ENFORCE_E_PROTECTED);
+    const struct policy_request opened = { .profile = "pattern",
+                                           .read_file = TEXTS(".env"),
+                                           .bypass = TEXTS(".env") };
+    p = make(&opened);
+    assert_true(may(p, at("project/.env"), POLICY_READ));
     policy_free(p);
 }
 

@@ -33,7 +33,7 @@ static bool is_denied(const struct policy *p, const char *path, struct policy_an
             return true;
         }
     for (size_t i = 0; i < p->pattern_count && !bypassed; i++)
-        if (path_matches(p->patterns[i].text, path)) {
+        if (path_is_matched(p->patterns[i].text, path)) {
             ret->pattern = &p->patterns[i];
             return true;
         }

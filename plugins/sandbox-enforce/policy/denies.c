@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "plugins/sandbox-enforce/errors.h"
@@ -318,9 +319,56 @@ const struct policy_deny *deny_of(const struct owned *o, const char *path, const
     return NULL;
 }
 
+const struct policy_pattern *pattern_of(const struct policy *p, const char *path)
+{
+    for (size_t i = 0; i < p->bypasses.count; i++)
+        if (path_is_below(path, p->bypasses.at[i]))
+            return NULL;
+    for (size_t i = 0; i < p->pattern_count; i++)
+        if (path_is_matched(p->patterns[i].text, path))
+            return &p->patterns[i];
+    return NULL;
+}
+
+/* A folder that somebody granted may show a denied one under another name: where /home is mounted a
+ * second time, say. The ends of the denied path are looked for there, and what is the same becomes
+ * a deny of its own. */
+static int find_other_names(struct owned *o, const struct policy_grant *grant,
+                            struct nt_error *reterr)
+{
+    struct policy *p = &o->policy;
+    size_t count = p->deny_count; /* without those that are found here */
+    for (size_t i = 0; i < count; i++) {
+        const struct file_id id = o->deny_ids[i];
+        struct stat st;
+        if (!id.ino || path_is_below(p->denies[i].path, grant->path))
+            continue;
+        for (const char *end = p->denies[i].path; end; end = strchr(end + 1, '/')) {
+            if (!end[1] || fstatat(grant->fd, end + 1, &st, AT_SYMLINK_NOFOLLOW) < 0
+                || st.st_ino != id.ino || st.st_dev != id.dev)
+                continue;
+            struct policy_deny row = p->denies[i];
+            row.path =
+                memory_format(&o->memory, "%s%s", strcmp(grant->path, "/") ? grant->path : "", end);
+            if (!row.path)
+                return memory_fail(&o->memory, reterr);
+            if (add_row(o, &row, &id, reterr) < 0)
+                return -1;
+            break;
+        }
+    }
+    return 0;
+}
+
 int mark_inside(struct owned *o, struct nt_error *reterr)
 {
     struct policy *p = &o->policy;
+    for (size_t i = 0; i < p->grant_count; i++) {
+        const struct policy_grant *grant = &p->grants[i];
+        bool is_named = !strcmp(grant->source, "user") || !strcmp(grant->source, "profile");
+        if (is_named && !grant->is_file && grant->fd >= 0 && find_other_names(o, grant, reterr) < 0)
+            return -1;
+    }
     for (size_t i = 0; i < p->deny_count; i++) {
         struct policy_deny *deny = &p->denies[i];
         const struct policy_grant *above = NULL, *below = NULL;

@@ -113,6 +113,14 @@ int add_grant(struct owned *o, int base, const char *original, const char *path,
     const struct policy_deny *deny = deny_of(o, found.path, &id);
     if (deny)
         return is_named(source) ? refuse(deny, original, found.path, reterr) : 0;
+    const struct policy_pattern *pattern = pattern_of(p, found.path);
+    if (pattern && is_named(source)) {
+        nt_fail(reterr, ENFORCE_E_PROTECTED, "%s is denied by the pattern %s (%s)", original,
+                pattern->text, pattern->source);
+        return nt_hint(reterr, "if it must be open, add --bypass-protection %s", found.path);
+    }
+    if (pattern)
+        return 0;
 
     for (size_t i = 0; i < p->grant_count; i++) {
         struct policy_grant *same = &p->grants[i];

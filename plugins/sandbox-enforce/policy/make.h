@@ -45,7 +45,7 @@ int make_denies(struct maker *k, struct nt_error *reterr);
 int make_bypasses(struct maker *k, struct nt_error *reterr);
 /* Each bypass must have a grant. After grants. */
 int check_bypasses(struct maker *k, struct nt_error *reterr);
-/* Marks what lies inside grants. */
+/* Marks what lies inside grants, and finds other names of it there. */
 int mark_inside(struct owned *o, struct nt_error *reterr);
 /* sockets.c */
 int make_sockets(struct maker *k, struct nt_error *reterr);
@@ -64,6 +64,8 @@ int add_grant(struct owned *o, int base, const char *original, const char *path,
 /* The deny that closes PATH, or ID wherever it is. NULL: none does. */
 const struct policy_deny *deny_of(const struct owned *o, const char *path,
                                   const struct file_id *id);
+/* The same for the patterns. */
+const struct policy_pattern *pattern_of(const struct policy *p, const char *path);
 
 void warn(struct owned *o, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

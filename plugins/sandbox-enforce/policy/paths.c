@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "sdk/cleanup.h"
@@ -25,15 +27,48 @@ static int name_of(int fd, char ret[PATH_MAX])
     return ret[0] == '/' ? 0 : EINVAL; /* a pipe, a socket, out of reach */
 }
 
+/* "/a/b": no part is empty, "." or "..". */
+static bool is_plain(const char *path, size_t size)
+{
+    if (path[0] != '/' || size < 2 || size >= PATH_MAX || path[size - 1] == '/')
+        return false;
+    for (const char *slash = path; slash; slash = strchr(slash + 1, '/')) {
+        size_t part = strcspn(slash + 1, "/");
+        if (!part || (part == 1 && slash[1] == '.') || (part == 2 && !memcmp(slash + 1, "..", 2)))
+            return false;
+    }
+    return true;
+}
+
+/* A plain path that opens without any link on the way is its own canonical form, which saves the
+ * question for it: most paths of the groups. *ret_is_canonical says so. */
+static int open_path(int base, const char *path, size_t size, bool *ret_is_canonical)
+{
+    const struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS };
+    int fd = -1;
+    *ret_is_canonical = false;
+    if (is_plain(path, size)) {
+        fd = (int)syscall(SYS_openat2, base, path, &how, sizeof(how));
+        *ret_is_canonical = fd >= 0;
+        if (fd >= 0 || errno == ENOENT)
+            return fd;
+    }
+    return openat(base, path, O_PATH | O_CLOEXEC);
+}
+
 int path_find(int base, const char *path, struct found *ret)
 {
-    nt_autoclose int fd = openat(base, path, O_PATH | O_CLOEXEC);
+    size_t size = strlen(path);
+    bool is_canonical;
+    nt_autoclose int fd = open_path(base, path, size, &is_canonical);
     struct stat st;
     if (fd < 0 || fstat(fd, &st) < 0)
         return errno;
-    int failed = name_of(fd, ret->path);
+    int failed = is_canonical ? 0 : name_of(fd, ret->path);
     if (failed)
         return failed;
+    if (is_canonical)
+        memcpy(ret->path, path, size + 1);
     if (st.st_nlink == 0)
         return ENOENT; /* its name would be "… (deleted)" */
     ret->is_file = !S_ISDIR(st.st_mode);
@@ -171,4 +206,22 @@ bool path_matches(const char *pattern, const char *path)
     char anywhere[PATH_MAX];
     int size = snprintf(anywhere, sizeof(anywhere), "**/%s", pattern);
     return size > 0 && (size_t)size < sizeof(anywhere) && parts_match(anywhere, path);
+}
+
+bool path_is_matched(const char *pattern, const char *path)
+{
+    char above[PATH_MAX];
+    size_t size = strlen(path);
+    if (size >= sizeof(above))
+        return true; /* longer than any path: closed */
+    memcpy(above, path, size + 1);
+    while (size > 1) {
+        if (path_matches(pattern, above))
+            return true;
+        while (size > 1 && above[size - 1] != '/')
+            size--;
+        size -= size > 1;
+        above[size] = '\0';
+    }
+    return false;
 }

@@ -34,5 +34,7 @@ bool path_is_below(const char *path, const char *folder);
 /* A glob over a whole path: "**" any number of folders, "*" and "?" within a name. A pattern
  * without a leading "/" matches at any depth. */
 bool path_matches(const char *pattern, const char *path);
+/* The same for PATH or any folder that it lies in. */
+bool path_is_matched(const char *pattern, const char *path);
 
 #endif
