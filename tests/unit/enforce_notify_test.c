@@ -145,7 +145,7 @@ static void a_blocked_network_is_closed_at_once_and_noted(void **state)
     assert_int_equal(stage_run(s, is_kept_in, NULL), 0);
     snprintf(target, sizeof(target), "127.0.0.1:%u", port);
     snprintf(grant, sizeof(grant), "--open-port %u", port);
-    assert_int_equal(stage_denied(s, "connect", target, grant), 3);
+    assert_int_equal(stage_denied(s, "connect", target, grant), 3); /* one is a datagram's */
     snprintf(target, sizeof(target), "[::ffff:127.0.0.1]:%u", port);
     assert_int_equal(stage_denied(s, "connect", target, grant), 1);
     assert_int_equal(stage_denied(s, "connect", "192.0.2.7:443", "--allow-net"), 1);
@@ -716,6 +716,46 @@ static void rules_that_would_not_hold_are_refused(void **state)
     assert_int_equal(result, 0);
 }
 
+static int sends_on_what_it_inherited(struct stage *s)
+{
+    (void)s;
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port) };
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK(fails((int)sendto(STDIN_FILENO, "x", 1, 0, (struct sockaddr *)&to, sizeof(to)), EACCES));
+    struct iovec part = { .iov_base = "x", .iov_len = 1 };
+    struct mmsghdr head = {
+        .msg_hdr = { .msg_name = &to, .msg_namelen = sizeof(to), .msg_iov = &part, .msg_iovlen = 1 }
+    };
+    CHECK(fails((int)sendmsg(STDIN_FILENO, &head.msg_hdr, 0), EACCES));
+    CHECK(fails(sendmmsg(STDIN_FILENO, &head, 1, 0), EACCES));
+    return 0;
+}
+
+/* Without a connect that could be asked about, past every namespace. */
+static void an_inherited_socket_of_datagrams_leads_nowhere(void **state)
+{
+    struct stage *s = stage_of(state);
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t size = sizeof(at);
+    int kept = dup(STDIN_FILENO), outside = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+    assert_int_equal(bind(outside, (struct sockaddr *)&at, sizeof(at)), 0);
+    assert_int_equal(getsockname(outside, (struct sockaddr *)&at, &size), 0);
+    port = ntohs(at.sin_port);
+    int handed = socket(AF_INET, SOCK_DGRAM, 0);
+    dup2(handed, STDIN_FILENO);
+    int result = stage_run(s, sends_on_what_it_inherited, NULL);
+    dup2(kept, STDIN_FILENO);
+    char byte;
+    bool is_empty = fails((int)recv(outside, &byte, 1, 0), EAGAIN);
+    close(kept);
+    close(handed);
+    close(outside);
+    assert_int_equal(result, 0);
+    assert_true(is_empty);
+    snprintf(text, sizeof(text), "127.0.0.1:%u", port);
+    assert_int_equal(stage_denied(s, "send", text, ""), 3);
+}
+
 /* --- the end ------------------------------------------------------------------------------- */
 
 static int ends_badly(struct stage *s)
@@ -790,6 +830,7 @@ int main(void)
         TEST(with_an_open_network_writing_there_is_enough),
         TEST(sockets_are_made_in_granted_folders_only),
         TEST(datagrams_go_to_granted_sockets_only),
+        TEST(an_inherited_socket_of_datagrams_leads_nowhere),
         TEST(rules_that_would_not_hold_are_refused),
         TEST(the_supervisor_ends_while_programs_wait),
         TEST(many_connections_are_answered),

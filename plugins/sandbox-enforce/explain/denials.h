@@ -13,7 +13,7 @@ enum denial_source { DENIAL_NOTIFIED, DENIAL_KERNEL, DENIAL_TRACED, DENIAL_INFER
 
 struct denial {
     enum denial_source source;
-    const char *act;    /* "read", "write", "connect", "bind", "unix-connect", "unix-bind",
+    const char *act;    /* "read", "write", "connect", "bind", "send", "unix-connect", "unix-bind",
                          * "request", "dns" */
     const char *target; /* canonical path, host:port, unix:PATH, METHOD URL */
     const char *layer;  /* as in struct supervise_row */

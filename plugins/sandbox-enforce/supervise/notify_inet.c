@@ -151,12 +151,13 @@ static int64_t deny_endpoint(const struct notify_ask *ask, const char *act,
     const struct policy *policy = notify_options_of(ask->n)->policy;
     struct policy_answer answer = { 0 };
     char grant[32] = "";
-    bool is_bind = ask->call != SYS_connect;
-    if (is_bind && to->port)
+    bool is_bind = ask->call == SYS_bind || ask->call == SYS_listen;
+    bool is_here = to->is_loopback || to->is_any;
+    if (is_bind && is_tcp(ask) && to->port)
         snprintf(grant, sizeof(grant), "--listen-port %u", to->port);
-    else if (!is_bind && (to->is_loopback || to->is_any))
+    else if (ask->call == SYS_connect && is_tcp(ask) && is_here)
         snprintf(grant, sizeof(grant), "--open-port %u", to->port);
-    else if (!is_bind)
+    else if (ask->call == SYS_connect && is_tcp(ask))
         policy_ask_host(policy, to->host, to->port, &answer);
     return notify_deny(ask->n, act, to->text, rule, grant[0] ? grant : answer.flag);
 }
