@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -136,6 +137,40 @@ static void datagrams_are_refused_and_streams_are_not(void **state)
     ATTACKED(no_datagrams, datagram_high);
     assert_int_equal(run(no_datagrams, streams), 0);
     assert_int_equal(run(no_datagrams, inet), 0);
+}
+
+/* --- limits of other processes ------------------------------------------------------------------
+ */
+
+static void no_limits(struct enforce *e)
+{
+    e->calls = ENFORCE_CALLS_LIMITS;
+}
+
+static int limit_parent(void)
+{
+    struct rlimit old;
+    return syscall(SYS_prlimit64, getppid(), RLIMIT_CPU, NULL, &old) < 0;
+}
+
+static int slow_parent(void)
+{
+    return setpriority(PRIO_PROCESS, (id_t)getppid(), getpriority(PRIO_PROCESS, 0)) < 0;
+}
+
+static int limits_itself(void)
+{
+    struct rlimit old;
+    return getrlimit(RLIMIT_NOFILE, &old) < 0 || setrlimit(RLIMIT_NOFILE, &old) < 0
+           || setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0)) < 0;
+}
+
+static void limits_are_set_for_oneself_only(void **state)
+{
+    (void)state;
+    ATTACKED(no_limits, limit_parent);
+    ATTACKED(no_limits, slow_parent);
+    assert_int_equal(run(no_limits, limits_itself), 0);
 }
 
 /* --- 32-bit programs ------------------------------------------------------------------------- */
@@ -418,6 +453,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(datagrams_are_refused_and_streams_are_not),
+        cmocka_unit_test(limits_are_set_for_oneself_only),
         cmocka_unit_test(the_other_architecture_is_refused_or_filtered_alike),
         cmocka_unit_test(the_listener_goes_to_whoever_answers),
         cmocka_unit_test(where_somebody_listens_already_it_is_told),

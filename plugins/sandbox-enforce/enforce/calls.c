@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -111,6 +112,8 @@ int calls_verify(struct enforce *e)
         held &= fails_with(syscall(SYS_shmget, 0, 0, 0), EPERM);
     if (calls & ENFORCE_CALLS_SIGNALS)
         held &= fails_with(kill(0, 0), EPERM) && kill(getpid(), 0) == 0;
+    if (calls & ENFORCE_CALLS_LIMITS)
+        held &= fails_with(syscall(SYS_prlimit64, getpid(), RLIMIT_CORE, NULL, NULL), EPERM);
     if (calls & ENFORCE_CALLS_LISTEN)
         held &= fails_with(listen(-1, 1), EPERM);
     if (calls & ENFORCE_CALLS_FAMILIES)

@@ -66,6 +66,9 @@ enum enforce_network {
 /* Datagram sockets of the local machine, also in pairs: each of their messages can go to another
  * path, so no rule about connecting holds them. */
 #define ENFORCE_CALLS_DATAGRAMS 8192u
+/* Limits, priorities and schedules of other processes, by whatever number but 0: for those without
+ * a PID namespace. A limit of processor time ends a process that signals do not reach. */
+#define ENFORCE_CALLS_LIMITS 16384u
 
 /* In the order in which they are set. */
 enum enforce_layer {

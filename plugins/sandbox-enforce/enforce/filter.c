@@ -280,6 +280,15 @@ static const struct {
 static const long signal_calls[] = { SYS_tkill, SYS_pidfd_send_signal, SYS_setpriority,
                                      SYS_ioprio_set };
 
+/* The same without a number of their own: who runs other programs cannot know theirs. */
+static const struct {
+    long number;
+    unsigned process; /* argument */
+} limit_calls[] = {
+    { SYS_prlimit64, 0 },          { SYS_setpriority, 1 },    { SYS_ioprio_set, 1 },
+    { SYS_sched_setscheduler, 0 }, { SYS_sched_setparam, 0 }, { SYS_sched_setattr, 0 },
+};
+
 /* Requests of ioctl that are refused: typing into a terminal; and a signal by the arrival of
  * bytes, for whoever is called the owner of a descriptor. */
 static void write_ioctl(struct enforce *e, long number)
@@ -296,6 +305,17 @@ static void write_ioctl(struct enforce *e, long number)
     }
     answer(e, 0);
     close_block(e, start);
+}
+
+static void write_limits(struct enforce *e)
+{
+    for (size_t i = 0; i < sizeof(limit_calls) / sizeof(limit_calls[0]); i++) {
+        size_t start = open_block(e, limit_calls[i].number);
+        load_argument(e, limit_calls[i].process);
+        answer_if(e, false, 0, 0);
+        answer(e, EPERM);
+        close_block(e, start);
+    }
 }
 
 static void write_signals(struct enforce *e)
@@ -466,6 +486,8 @@ static void write_arguments(struct enforce *e)
         write_clone(e, e->calls & ENFORCE_CALLS_NAMESPACES, e->calls & ENFORCE_CALLS_PROGRAMS);
     if (e->calls & ENFORCE_CALLS_SIGNALS)
         write_signals(e);
+    else if (e->calls & ENFORCE_CALLS_LIMITS)
+        write_limits(e);
 }
 
 static void write_refusals(struct enforce *e)

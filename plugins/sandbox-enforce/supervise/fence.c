@@ -109,6 +109,12 @@ static uint32_t calls_of(const struct supervise *s)
     const struct policy *policy = s->options.policy;
     uint32_t calls = ENFORCE_CALLS_KERNEL | ENFORCE_CALLS_TERMINAL | ENFORCE_CALLS_URING
                      | ENFORCE_CALLS_NAMESPACES;
+    /* What namespaces keep apart where they are to be had; until that is known, they are. */
+    uint32_t spaces = s->has_spaces ? s->spaces : s->wanted;
+    if (!(spaces & ENFORCE_SPACE_PID) && !policy->signals_leave)
+        calls |= ENFORCE_CALLS_LIMITS;
+    if (!(spaces & ENFORCE_SPACE_IPC) && !policy->abstract_sockets)
+        calls |= ENFORCE_CALLS_IPC;
     /* Without somebody who looks at each path, no local socket can be told from another. */
     if (!is_notified(s))
         return calls | ENFORCE_CALLS_UNIX;
@@ -313,6 +319,14 @@ void fence_describe(struct supervise *s)
             : has_scopes                  ? "landlock"
                                           : "none",
             s->spaces & ENFORCE_SPACE_PID ? "processes outside have no number" : "scopes");
+    if (!policy->signals_leave)
+        row(s, "limit a process outside", s->spaces & ENFORCE_SPACE_PID ? "namespace" : "seccomp",
+            s->spaces & ENFORCE_SPACE_PID ? "processes outside have no number"
+                                          : "refused for other processes");
+    if (!policy->abstract_sockets)
+        row(s, "share memory with a process outside",
+            s->spaces & ENFORCE_SPACE_IPC ? "namespace" : "seccomp",
+            s->spaces & ENFORCE_SPACE_IPC ? "numbers of its own" : "refused calls");
     if (!policy->abstract_sockets)
         row(s, "connect to an abstract socket", has_scopes || is_notified(s) ? "landlock" : "none",
             "scopes");

@@ -101,19 +101,23 @@ static _Noreturn void become_keeper(struct session *session, int socket, int go)
     keeper_run(&in);
 }
 
-/* Without a network namespace the proxy listens in ours, where a port may be taken: what was made
- * with the port is made again. */
-static int listen_here(struct session *session, struct nt_error *reterr)
+/* The proxy listens in our network, where a port may be taken: what was made with the port is made
+ * again. */
+static int listen_here(struct supervise *s, struct nt_error *reterr)
 {
-    struct supervise *s = session->s;
-    if (!s->proxy_port)
-        return 0;
     s->proxy_port = s->options.policy->proxy_port;
     int sys = enforce_spaces_listen(&s->proxy_port, &s->proxy_listener);
     if (sys)
         return nt_fail_sys(reterr, sys, "a port for the proxy");
     environment_free(s);
-    if (environment_make(s, reterr) < 0)
+    return environment_make(s, reterr);
+}
+
+/* Without namespaces: more calls are refused, and the ports are those of this network. */
+static int go_without(struct session *session, struct nt_error *reterr)
+{
+    struct supervise *s = session->s;
+    if (fence_check_spaces(s, reterr) < 0 || (s->proxy_port && listen_here(s, reterr) < 0))
         return -1;
     enforce_done(&session->layers);
     return fence_prepare(s, &session->layers, reterr);
@@ -141,7 +145,7 @@ static int start_keeper(struct session *session, struct nt_error *reterr)
         /* All or nothing: what is left without them is told, or refused. */
         s->spaces = 0;
         s->has_spaces = true;
-        if (fence_check_spaces(s, reterr) < 0 || listen_here(session, reterr) < 0)
+        if (go_without(session, reterr) < 0)
             return -1;
         sys = enforce_spaces_fork(0, &session->keeper, &session->pidfd, &s->why);
     }
