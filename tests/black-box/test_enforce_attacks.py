@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ways out of a sandbox, tried by nt-attack (tests/attacks): each is refused, or the program never ran. On the machine as it is, and
+on simulated ones that have less: no user namespaces, no Landlock, neither, and in a container.
+
+Every attack is also run without a sandbox. One that fails there proves nothing and is counted as such; those that must not are
+named below. Nothing here changes the machine."""
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import uuid
+from pathlib import Path
+
+import pytest
+
+BIN = os.environ["NANOTERM_BIN"]
+PROGRAMS = Path(os.environ.get("NANOTERM_ATTACKS", "/nonexistent"))
+ATTACK, HOST = PROGRAMS / "nt-attack", PROGRAMS / "nt-host"
+pytestmark = pytest.mark.skipif(not ATTACK.exists(), reason="the programs of tests/attacks were not built")
+
+HOSTS = {
+    "all": [],
+    "no namespaces": ["--no-namespaces"],
+    "no Landlock": ["--landlock", "enosys"],
+    "Landlock off": ["--landlock", "eopnotsupp"],
+    "neither": ["--no-namespaces", "--landlock", "enosys"],
+}
+THROUGH, REFUSED = 0, 1
+# Without a sandbox these go through on every machine and for every user: else the others prove nothing either.
+CERTAIN = {
+    "read-outside", "write-outside", "cut-outside", "remove-outside", "make-folder-outside", "list-outside", "symlink", "dots",
+    "write-by-symlink", "hard-link", "link-out", "dots-by-descriptor", "proc-self-root", "rename-grant", "rename-out", "rename-in",
+    "exchange", "inherited-folder", "inherited-file", "input-is-a-folder", "hidden", "uncover", "repointed-symlink", "kill-outsider",
+    "signal-by-pidfd", "environ-of-outsider", "environ-of-parent", "maps-of-outsider", "limits-of-outsider",
+    "priority-of-outsider", "write-about-outsider", "shared-memory", "tcp", "tcp-mapped", "fast-open", "udp", "listen", "abstract",
+    "pathname", "pathname-by-link", "datagram", "datagram-of-a-pair", "bind-outside", "typing", "typing-high", "selecting",
+    "selecting-high",
+}
+NEED_A_DENY = {"hidden", "uncover", "input-is-a-folder"}
+
+
+class Outside:
+    """What stands outside: listeners of every kind, and folders that are made anew for each attack."""
+
+    def __init__(self):
+        # Not in /tmp, which every sandbox may write to.
+        self.base = Path(tempfile.mkdtemp(prefix="nt-attacks-", dir="/var/tmp"))
+        self.abstract = f"nt-attacks-{uuid.uuid4().hex}"
+        self.local = str(self.base / "s")
+        self.closing = False
+        self.sockets = []
+        for port in range(5):  # TCP of both families and UDP under one number
+            try:
+                tcp = self.listen(socket.AF_INET, ("127.0.0.1", 0))
+                self.port = tcp.getsockname()[1]
+                udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                udp.bind(("127.0.0.1", self.port))
+                break
+            except OSError:
+                if port == 4:
+                    raise
+        self.serve(tcp)
+        try:
+            self.serve(self.listen(socket.AF_INET6, ("::1", self.port)))
+        except OSError:
+            pass  # a machine without IPv6: the attack fails without a sandbox, too
+        self.serve(self.listen(socket.AF_UNIX, "\0" + self.abstract))
+        self.serve(self.listen(socket.AF_UNIX, self.local))
+        self.sockets.append(udp)
+        threading.Thread(target=self.echo, args=(udp,), daemon=True).start()
+        self.datagram = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.datagram.bind(self.local + ".datagram")
+        self.sockets.append(self.datagram)
+        self.memory = make_shared_memory(0x6E740000 | self.port)
+
+    @staticmethod
+    def listen(family, address):
+        s = socket.socket(family, socket.SOCK_STREAM)
+        s.bind(address)
+        s.listen(64)
+        return s
+
+    def serve(self, s):
+        self.sockets.append(s)
+
+        def loop():
+            while True:
+                try:
+                    peer, _ = s.accept()
+                except OSError:
+                    return
+                with peer:
+                    try:
+                        peer.sendall(b"!")
+                    except OSError:
+                        pass
+
+        threading.Thread(target=loop, daemon=True).start()
+
+    def echo(self, udp):
+        while True:
+            try:
+                data, peer = udp.recvfrom(64)
+            except OSError:
+                return
+            if peer is None:  # it is being closed
+                return
+            udp.sendto(data, peer)
+
+    def close(self):
+        for s in self.sockets:
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            s.close()
+        remove_shared_memory(self.memory)
+        shutil.rmtree(self.base, ignore_errors=True)
+
+
+def make_shared_memory(key):
+    import ctypes
+    return ctypes.CDLL(None, use_errno=True).shmget(ctypes.c_int(key), ctypes.c_size_t(4096), 0o1600)
+
+
+def remove_shared_memory(number):
+    import ctypes
+    if number >= 0:
+        ctypes.CDLL(None).shmctl(number, 0, None)
+
+
+@pytest.fixture(scope="module")
+def outside():
+    o = Outside()
+    yield o
+    o.close()
+
+
+def names(group=None):
+    done = subprocess.run([ATTACK, "--list"], capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+class Attack:
+    """One attack with its own folders and its own process to be attacked."""
+
+    def __init__(self, outside, name):
+        self.outside, self.name = outside, name
+        self.place = Path(tempfile.mkdtemp(dir=outside.base))
+        self.inside, self.other, self.home = (self.place / n for n in ("inside", "outside", "home"))
+        for folder in (self.inside / "hidden", self.other, self.home, self.place / "first"):
+            folder.mkdir(parents=True)
+        for file in (self.inside / "hidden/secret", self.other / "secret", self.other / "spare"):
+            file.write_text("secret")
+        (self.place / "granted-link").symlink_to("first")
+        self.env = {"PATH": "/usr/bin:/bin", "HOME": str(self.home), "ATTACK_INSIDE": str(self.inside), "ATTACK_OUTSIDE": str(self.other),
+                    "ATTACK_PORT": str(outside.port), "ATTACK_ABSTRACT": outside.abstract, "ATTACK_LOCAL": outside.local,
+                    "ATTACK_SECRET": "secret", "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "")}
+
+    def profile(self):
+        path = self.place / "profile.json"
+        path.write_text(json.dumps({"meta": {"name": "attacked"}, "filesystem": {
+            "allow": [str(self.inside)], "deny": [str(self.inside / "hidden")]}}))
+        return path
+
+    def sandbox(self, extra):
+        grant = ["--profile", str(self.profile())] if self.name in NEED_A_DENY else ["--allow", str(self.inside)]
+        return [BIN, "--json", "enforce", "run", "--silent", "--allow-cwd", *grant, "--read", str(self.place / "granted-link"),
+                "--read-file", str(ATTACK), "--block-net", *extra, "--"]
+
+    def run(self, prefix):
+        """Status and output of the attack behind PREFIX. The outsider is this user's, and has a secret in its environment."""
+        outsider = subprocess.Popen(["sleep", "300"], env=self.env, start_new_session=True)
+        try:
+            env = self.env | {"ATTACK_PID": str(outsider.pid)}
+            source = self.inside if self.name == "input-is-a-folder" else "/dev/null"
+            script = f'exec 9<"$ATTACK_OUTSIDE" 8<"$ATTACK_OUTSIDE/secret" 0<"{source}"; exec "$@"'
+            p = subprocess.Popen(["sh", "-c", script, "sh", *prefix, str(ATTACK), self.name], env=env, cwd=self.inside, text=True,
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            if self.name == "listen":
+                out = self.knock(p)
+                err = p.communicate(timeout=60)[1]
+            else:
+                out, err = p.communicate(timeout=60)
+            return p.returncode, out, err
+        finally:
+            outsider.kill()
+            outsider.wait()
+
+    def knock(self, p):
+        """Comes to the port that the program says it listens on."""
+        heard = ""
+        for line in p.stdout:  # until it ends
+            heard += line
+            if line.startswith("listening "):
+                try:
+                    socket.create_connection(("127.0.0.1", int(line.split()[1])), timeout=5).close()
+                except OSError:
+                    pass
+        return heard
+
+    def close(self):
+        shutil.rmtree(self.place, ignore_errors=True)
+
+
+def attempt(outside, name, prefix_of):
+    a = Attack(outside, name)
+    try:
+        prefix = prefix_of(a)
+        if name == "repointed-symlink":  # granted as it was; then it leads elsewhere
+            return repointed(a, prefix)
+        return a.run(prefix)
+    finally:
+        a.close()
+
+
+def repointed(a, prefix):
+    """The link is changed when the program runs: it says so, and waits."""
+    link = a.place / "granted-link"
+    script = 'echo ready; read line; exec "$@"'
+    wrapped = [*prefix, "sh", "-c", script, "sh", str(ATTACK), a.name]
+    p = subprocess.Popen(wrapped, env=a.env, cwd=a.inside, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE)
+    first = p.stdout.readline()
+    link.unlink()
+    link.symlink_to("outside")
+    try:
+        out, err = p.communicate("go\n", timeout=60)
+    except BrokenPipeError:
+        out, err = "", p.stderr.read()
+        p.wait()
+    return p.returncode, first + out, err
+
+
+@pytest.fixture(scope="module")
+def unconfined(outside):
+    """How each attack goes without a sandbox."""
+    parent = ["sh", "-c", '"$@"; exit $?', "sh"]  # with the secret in its environment, as a supervisor
+    return {name: attempt(outside, name, lambda a: parent)[0] for name in names()}
+
+
+def host(words):
+    """What runs a program as on that machine; skips where this one cannot be made less."""
+    if not words:
+        return []
+    done = subprocess.run([HOST, *words, "true"], capture_output=True, text=True)
+    if done.returncode == 77:
+        pytest.skip(f"no such machine can be made here: {done.stderr.strip()}")
+    return [str(HOST), *words]
+
+
+def verdict(status, out, err):
+    """"refused" by the kernel, "unavailable" or "usage" when nothing ran, or what went wrong."""
+    if "begun" in out:
+        return "refused" if status == REFUSED else f"status {status}: {out!r} {err[-300:]!r}"
+    for line in err.splitlines():
+        code = json.loads(line).get("code") if line.startswith("{") else None
+        if code in ("enforce.sandbox_unavailable", "usage"):
+            return code.split("_")[-1]
+    return f"status {status}, not begun: {err[-400:]!r}"
+
+
+def all_attacks(outside, words, extra=()):
+    start = host(words)
+    return {name: verdict(*attempt(outside, name, lambda a: [*start, *a.sandbox(extra)])) for name in names()}
+
+
+def test_the_attacks_work_without_a_sandbox(unconfined):
+    weak = {name: unconfined.get(name) for name in CERTAIN if unconfined.get(name) != THROUGH}
+    assert not weak
+
+
+@pytest.mark.parametrize("machine", HOSTS)
+def test_every_attack_is_refused(outside, machine):
+    verdicts = all_attacks(outside, HOSTS[machine])
+    assert verdicts.pop("input-is-a-folder") in ("usage", "unavailable")  # no sandbox takes a folder in
+    assert {n: v for n, v in verdicts.items() if v not in ("refused", "unavailable")} == {}
+    ran = {n for n, v in verdicts.items() if v == "refused"}
+    if machine == "all":
+        assert ran == set(verdicts)  # nothing is missing, so nothing may refuse to start
+    elif machine == "no namespaces":
+        assert set(verdicts) - ran == {"hidden", "uncover"}  # a path that is hidden needs them
+    else:
+        assert ran == set()
+
+
+def test_weaker_means_that_layer_only(outside, unconfined):
+    """Files are not held without Landlock when the user says so; everything else still is."""
+    weaker = ["--accept-weaker", "files", "--accept-weaker", "scopes", "--accept-weaker", "tcp"]
+    verdicts = all_attacks(outside, HOSTS["no Landlock"], weaker)
+    went = {n for n, v in verdicts.items() if v != "refused"}
+    files = {"read-outside", "write-outside", "symlink", "dots"}
+    assert files <= went
+    held = {"kill-outsider", "signal-by-pidfd", "trace-outsider", "memory-of-outsider", "environ-of-outsider",
+            "tcp", "tcp-mapped", "tcp-v6", "udp", "fast-open", "raw", "ping", "abstract", "pathname", "datagram", "typing-high",
+            "io-uring", "user-namespace", "mount", "inherited-folder", "inherited-file", "hidden", "uncover", "shared-memory"}
+    assert {n: verdicts[n] for n in held if n in verdicts and verdicts[n] != "refused"} == {}
