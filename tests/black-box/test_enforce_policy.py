@@ -9,7 +9,7 @@ import pytest
 REQUIRED = {"deny_credentials", "deny_keychains_linux", "deny_browser_data_linux", "deny_shell_history",
             "deny_shell_configs"}
 BUILT_IN = {"default", "linux-host-compat", "python-dev", "node-dev", "go-dev", "java-dev", "rust-dev", "openclaw",
-            "swival", "claude-code", "codex", "opencode"}
+            "swival", "claude-code", "codex", "opencode", "developer"}
 
 
 @pytest.fixture

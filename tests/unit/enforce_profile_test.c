@@ -359,7 +359,10 @@ static void patterns_deny_what_is_not_there_yet(void **state)
     policy_ask_path(p, at("project/sub/.env"), POLICY_READ, &answer);
     assert_false(answer.is_allowed);
     assert_ptr_equal(answer.pattern, &p->patterns[0]);
-    assert_string_equal(answer.flag, "");
+    char flag[256];
+    snprintf(flag, sizeof(flag), "--bypass-protection %s --read %s", at("project/sub/.env"),
+             at("project"));
+    assert_string_equal(answer.flag, flag);
     /* What a matching folder holds is closed with it. */
     assert_false(may(p, at("project/.env/deep/file"), POLICY_READ));
     policy_free(p);
@@ -518,6 +521,12 @@ static void registries_come_from_the_package_managers(void **state)
     struct stat st;
     assert_int_equal(stat(at("asked"), &st), 0);
     assert_int_equal(st.st_size, strlen("once\n")); /* the second time from the cache */
+    /* A cache that others may have written is not read. */
+    assert_int_equal(chmod(at(".cache/nanoterm/registries"), 0666), 0);
+    struct policy *again = make(&request);
+    policy_free(again);
+    assert_int_equal(stat(at("asked"), &st), 0);
+    assert_int_equal(st.st_size, 2 * strlen("once\n"));
     setenv("PATH", at("bin"), 1);
     unlink(at("bin/go"));
 }

@@ -106,12 +106,12 @@ static void suggest(const char *path, uint32_t access, struct policy_answer *ret
     nt_auto(nt_buf_done) struct nt_buf b = NT_BUF(sizeof(ret->flag) - 1);
     char real[PATH_MAX];
     struct stat st;
-    if (ret->pattern || (ret->deny && ret->deny->is_absolute))
+    if (ret->deny && ret->deny->is_absolute)
         return; /* no option opens it */
     if (snprintf(real, sizeof(real), "%s", path) >= (int)sizeof(real))
         return;
     bool is_there = lstat(real, &st) == 0;
-    if (ret->deny) {
+    if (ret->deny || ret->pattern) {
         nt_buf_add(&b, "--bypass-protection ");
         add_word(&b, path);
         nt_buf_add_char(&b, ' ');

@@ -172,6 +172,22 @@ static void finish(struct asked *asked)
     }
 }
 
+/* Only the lines with a certain word, for outputs with more than the answer. */
+static void keep_lines(struct nt_buf *said, const char *only)
+{
+    nt_auto(nt_buf_done) struct nt_buf kept = NT_BUF(OUTPUT_MAX);
+    for (const char *line = nt_buf_text(said); only && *line;) {
+        size_t size = strcspn(line, "\n");
+        if (memmem(line, size, only, strlen(only)))
+            nt_buf_add_bytes(&kept, line, size + (line[size] == '\n'));
+        line += size + (line[size] == '\n');
+    }
+    if (!only)
+        return;
+    nt_buf_reset(said);
+    nt_buf_add(said, nt_buf_text(&kept));
+}
+
 /* --- the cache ------------------------------------------------------------------------------- */
 
 /* What was found, when: another program, or one that was replaced, is asked again. */
@@ -244,25 +260,6 @@ static void write_cache(const char *above, const char *folder, const char *path,
 
 /* --- all together ---------------------------------------------------------------------------- */
 
-/* Only the lines with a certain word, for outputs with more than the answer. */
-static void tell(const struct manager *manager, const char *said,
-                 void (*fn)(void *, const char *, const char *), void *data)
-{
-    if (!manager->only) {
-        fn(data, said, manager->origin);
-        return;
-    }
-    nt_auto(nt_buf_done) struct nt_buf b = NT_BUF(OUTPUT_MAX);
-    for (const char *line = said; *line;) {
-        size_t size = strcspn(line, "\n");
-        if (memmem(line, size, manager->only, strlen(manager->only)))
-            nt_buf_add_bytes(&b, line, size + (line[size] == '\n'));
-        line += size + (line[size] == '\n');
-    }
-    if (nt_buf_ok(&b))
-        fn(data, nt_buf_text(&b), manager->origin);
-}
-
 void managers_ask(struct memory *m, const struct places *places,
                   void (*fn)(void *, const char *, const char *), void *data)
 {
@@ -286,10 +283,12 @@ void managers_ask(struct memory *m, const struct places *places,
             if (asked[i].path)
                 start(m, places, &managers[i], &asked[i]);
         finish(asked);
+        for (size_t i = 0; i < MANAGERS; i++)
+            keep_lines(&asked[i].said, managers[i].only);
         write_cache(places->cache, folder, path, nt_buf_text(&key), asked);
     }
     for (size_t i = 0; i < MANAGERS; i++) {
-        tell(&managers[i], nt_buf_text(&asked[i].said), fn, data);
+        fn(data, nt_buf_text(&asked[i].said), managers[i].origin);
         nt_buf_done(&asked[i].said);
     }
 }

@@ -141,6 +141,24 @@ static const struct nt_example profile_guide_examples[] = {
     { "enforce profile guide", "How to write one" },
 };
 static const uint32_t profile_errors[] = { ENFORCE_E_PROFILE, NT_E_CONFLICT, NT_E_SYSTEM };
+/* For the man page; the command itself prints all of it. */
+#define PROFILE_GUIDE                                                                              \
+    "A profile is a file NAME.json in ~/.config/nanoterm/profiles or ~/.config/nono/profiles, or " \
+    "any file that is named by its path: JSON, with comments where they help. It is laid over "    \
+    "what it extends, and over the profile `default`, which every program gets: programs and "     \
+    "libraries to read, temporary files to write, keys and passwords closed.\n\n"                  \
+    "meta.name is needed. groups.include names groups of paths (`enforce profile groups`). "       \
+    "filesystem has lists of paths: allow, read and write for folders, allow_file, read_file and " \
+    "write_file for files, deny for what stays closed, bypass_protection for what a group denies " \
+    "and is granted all the same; unix_socket, unix_socket_bind, unix_socket_dir and "             \
+    "unix_socket_dir_bind for local sockets. ~, $HOME, $WORKDIR, $TMPDIR, $UID and $XDG_... are "  \
+    "put in. workdir.access says what sharing the current folder means.\n\n"                       \
+    "network.block closes the network; network.network_profile, allow_domain, credentials and "    \
+    "upstream_proxy filter it; open_port and listen_port open ports of this machine. "             \
+    "env_credentials puts secrets into variables, environment.allow_vars, deny_vars and set_vars " \
+    "choose what the program sees.\n\n"                                                            \
+    "A key that is not known is an error; `enforce profile validate FILE` lists all of them."
+
 #define PROFILE_ALIAS(name_)                                                                       \
     static const struct nt_alias profile_alias_##name_[]                                           \
         = { { "sandbox-enforce profile " #name_, NT_HIDDEN, 0 } }
@@ -180,7 +198,7 @@ PROFILE_ALIAS(guide);
     { PROFILE_ROW(schema, "Print the JSON Schema of profiles", NT_IDEMPOTENT),                     \
       .opts = NT_TABLE(profile_opts) },                                                            \
     { PROFILE_ROW(guide, "Print how to write a profile", NT_IDEMPOTENT),                           \
-      .opts = NT_TABLE(profile_opts) }
+      .description = PROFILE_GUIDE, .opts = NT_TABLE(profile_opts) }
 /* clang-format on */
 
 #endif
