@@ -370,6 +370,32 @@ static int listen_unbound(void)
     return r < 0;
 }
 
+/* The first hop is where packets go, whatever address was allowed. */
+static int route_away(void)
+{
+    unsigned char route[8] = { 1, 131, 7, 4, 192, 0, 2, 7 };
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int r = setsockopt(fd, IPPROTO_IP, IP_OPTIONS, route, sizeof(route));
+    close(fd);
+    return r < 0;
+}
+
+static int route_away_v6(void)
+{
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int r = setsockopt(fd, IPPROTO_IPV6, IPV6_RTHDR, NULL, 0);
+    close(fd);
+    return r < 0;
+}
+
+static int time_to_live(void)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), hops = 9;
+    int r = setsockopt(fd, IPPROTO_IP, IP_TTL, &hops, sizeof(hops));
+    close(fd);
+    return r < 0;
+}
+
 static void no_listening(struct enforce *e)
 {
     e->network = ENFORCE_NET_PORTS;
@@ -409,6 +435,10 @@ static void the_network_is_what_was_named(void **state)
         ATTACKED(kinds[i], high_bits);
         assert_int_equal(run(kinds[i], local_socket), 0);
     }
+    if (geteuid() == 0) /* others may not in any case */
+        ATTACKED(no_ports, route_away);
+    ATTACKED(no_ports, route_away_v6);
+    assert_int_equal(run(no_ports, time_to_live), 0);
     ATTACKED(no_listening, listen_unbound);
     ATTACKED(no_unix, local_socket);
     assert_int_equal(run(no_unix, pair), 0);

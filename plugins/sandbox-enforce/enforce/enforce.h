@@ -39,7 +39,7 @@
 enum enforce_network {
     ENFORCE_NET_OPEN,  /* no rule */
     ENFORCE_NET_PORTS, /* TCP to and on the ports that enforce_port names, at any address; no UDP,
-                        * no raw sockets, no other protocol */
+                        * no raw sockets, no other protocol, no source routes */
     ENFORCE_NET_NONE,  /* no new socket but those of the local machine */
 };
 

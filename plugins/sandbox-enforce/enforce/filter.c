@@ -40,6 +40,7 @@
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
 #endif
+#define OLD_IPV6_OPTIONS 6 /* IPV6_2292PKTOPTIONS, of linux/in6.h */
 #define X32_BIT 0x40000000u
 #define CLONE_NEWTIME_BIT 0x80u
 #define NEW_NAMESPACES                                                                             \
@@ -443,6 +444,26 @@ static void write_fast_open(struct enforce *e)
     }
 }
 
+/* A source route makes a connection to a port of this machine go to another one: its first hop
+ * becomes the address on the packet. */
+static void write_source_routes(struct enforce *e)
+{
+    static const struct {
+        uint32_t level, option;
+    } options[] = { { IPPROTO_IP, IP_OPTIONS },
+                    { IPPROTO_IPV6, IPV6_RTHDR },
+                    { IPPROTO_IPV6, OLD_IPV6_OPTIONS } };
+    size_t start = open_block(e, SYS_setsockopt);
+    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+        load_argument(e, 1);
+        emit(e, BPF_JMP | BPF_JEQ | BPF_K, 0, 3, options[i].level);
+        load_argument(e, 2);
+        answer_if(e, false, options[i].option, EPERM);
+    }
+    answer(e, 0);
+    close_block(e, start);
+}
+
 /* All of it, for what comes in as a 32-bit program's call. */
 static void write_other(struct enforce *e)
 {
@@ -482,6 +503,8 @@ static void write_arguments(struct enforce *e)
         write_sockets(e);
     if (e->network == ENFORCE_NET_PORTS || e->calls & ENFORCE_CALLS_CONNECT || e->front_count)
         write_fast_open(e);
+    if (e->network == ENFORCE_NET_PORTS)
+        write_source_routes(e);
     if (e->calls & (ENFORCE_CALLS_NAMESPACES | ENFORCE_CALLS_PROGRAMS))
         write_clone(e, e->calls & ENFORCE_CALLS_NAMESPACES, e->calls & ENFORCE_CALLS_PROGRAMS);
     if (e->calls & ENFORCE_CALLS_SIGNALS)

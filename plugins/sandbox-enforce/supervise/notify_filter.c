@@ -2,7 +2,6 @@
 /* notify_filter.c - which calls of the program wait for an answer: connect, bind, and what belongs
  * to them. A filter sees numbers only, never what a pointer points to; so all of a kind wait. */
 #include <errno.h>
-#include <netinet/in.h>
 #include <stddef.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -10,8 +9,6 @@
 #include <linux/seccomp.h>
 
 #include "notify.h"
-
-#define OLD_IPV6_OPTIONS 6 /* IPV6_2292PKTOPTIONS, of linux/in6.h */
 
 struct writer {
     struct sock_filter *at;
@@ -96,26 +93,6 @@ static void write_sends(struct writer *w, bool are_asked)
     }
 }
 
-/* A source route makes a connection to an allowed address go to another machine: its first hop
- * becomes the address on the packet, and that can be on another machine. */
-static void write_source_routes(struct writer *w)
-{
-    static const struct {
-        uint32_t level, option;
-    } options[] = { { IPPROTO_IP, IP_OPTIONS },
-                    { IPPROTO_IPV6, IPV6_RTHDR },
-                    { IPPROTO_IPV6, OLD_IPV6_OPTIONS } };
-    size_t start = open_block(w, SYS_setsockopt);
-    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
-        load_argument(w, 1, false);
-        emit(w, BPF_JMP | BPF_JEQ | BPF_K, 0, 3, options[i].level);
-        load_argument(w, 2, false);
-        emit(w, BPF_JMP | BPF_JEQ | BPF_K, 0, 1, options[i].option);
-        answer(w, SECCOMP_RET_ERRNO | EPERM);
-    }
-    close_block(w, start);
-}
-
 /* A socket of datagrams that the program inherits sends to any address, without connect. */
 static bool inherits_datagrams(void)
 {
@@ -138,10 +115,8 @@ int notify_filter(const struct policy *policy, struct sock_filter *ret, size_t m
     ask_for(&w, SYS_bind);
     ask_for(&w, SYS_getsockname);
     ask_for(&w, SYS_landlock_create_ruleset);
-    if (policy->network != POLICY_NET_OPEN) {
+    if (policy->network != POLICY_NET_OPEN)
         ask_for(&w, SYS_listen); /* it binds when nothing else has */
-        write_source_routes(&w);
-    }
     write_sends(&w, policy->unix_count || inherits_datagrams());
     if (w.size > max)
         return ENOSPC;
