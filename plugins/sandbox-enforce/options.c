@@ -321,8 +321,7 @@ static int check_built(struct reader *r, struct nt_error *reterr)
                                          "rollback",         "rollback-all",
                                          "rollback-exclude", "rollback-include",
                                          "audit-integrity",  "no-audit-integrity",
-                                         "audit-sign-key",   "capability-elevation",
-                                         "diagnose" };
+                                         "audit-sign-key",   "capability-elevation" };
     bool elevation;
     if (read_flag(r, "capability-elevation", NULL, "NONO_CAPABILITY_ELEVATION", NULL, &elevation,
                   reterr)

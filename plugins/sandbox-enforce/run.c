@@ -6,6 +6,7 @@
 
 #include "plugins/sandbox-enforce/commands.h"
 #include "plugins/sandbox-enforce/errors.h"
+#include "plugins/sandbox-enforce/explain/footer.h"
 #include "plugins/sandbox-enforce/options.h"
 #include "plugins/sandbox-enforce/summary.h"
 #include "sdk/buf.h"
@@ -41,6 +42,11 @@ static void say(const struct start *start, uint32_t level, const char *text)
 {
     if (!start->options.is_silent)
         start->call->host->message(start->call, level, text);
+}
+
+static bool explains(const struct start *start)
+{
+    return !start->is_wrap && !start->options.is_silent && !start->options.no_diagnostics;
 }
 
 /* --- the program --------------------------------------------------------------------------- */
@@ -168,8 +174,11 @@ static int run_program(struct start *start, struct nt_error *reterr)
     if (supervise_run(start->supervise, start->denials, &status, reterr) < 0)
         return -1;
     start->call->host->set_status(start->call, (uint32_t)status, NT_BY_PROGRAM);
-    if (!has_flag(start, NT_CALL_JSON))
+    if (!has_flag(start, NT_CALL_JSON)) {
+        if (explains(start))
+            footer_print(start->call, start->denials, status);
         return 0;
+    }
     const struct supervise_row *rows = supervise_rows(start->supervise, &count);
     return summary_end((uint32_t)status, rows, count, start->denials, reterr);
 }
@@ -187,6 +196,8 @@ static int begin(struct nt_call *call, bool is_wrap, bool is_shell, struct nt_er
                                                .weaker_count = start.options.weaker.count,
                                                .is_wrap = is_wrap,
                                                .is_shell = is_shell,
+                                               .is_diagnosed = start.options.is_diagnosed,
+                                               .is_explained = explains(&start),
                                                .is_trial = start.options.is_dry_run };
     if (supervise_plan(&options, &start.supervise, reterr) < 0)
         return -1;

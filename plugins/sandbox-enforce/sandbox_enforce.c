@@ -3,9 +3,11 @@
 #include "nanoterm/plugin.h"
 #include "plugins/sandbox-enforce/commands.h"
 #include "plugins/sandbox-enforce/errors.h"
+#include "plugins/sandbox-enforce/explain/rows.h"
 #include "plugins/sandbox-enforce/later.h"
 #include "plugins/sandbox-enforce/options.h"
 #include "plugins/sandbox-enforce/policy/rows.h"
+#include "plugins/sandbox-enforce/setup.h"
 
 static const struct nt_error_row errors[] = {
     { .number = ENFORCE_E_UNAVAILABLE,
@@ -184,6 +186,8 @@ static const struct nt_command commands[] = {
       .result = NT_RESULT_ONE,
       .timeout_ms = -1 },
     PROFILE_COMMANDS,
+    EXPLAIN_COMMANDS,
+    SETUP_COMMAND,
     LATER_COMMANDS,
 };
 

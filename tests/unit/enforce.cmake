@@ -21,3 +21,4 @@ add_dependencies(enforce_secret_test enforce_secret_fake)
 nt_add_unit_test(enforce_notify_race SOURCES enforce_notify_stage.c LIBRARIES nt_notify)
 set_tests_properties(unit.enforce_notify_race PROPERTIES TIMEOUT 180) # seven races of five seconds
 nt_add_unit_test(enforce_profile LIBRARIES nt_policy)
+nt_add_unit_test(enforce_kernel_audit LIBRARIES nt_explain)

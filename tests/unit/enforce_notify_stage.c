@@ -124,6 +124,10 @@ static int enter_filter(const struct stage *s)
     size_t count = 0;
     if (notify_filter(&s->policy, rules, RULES_MAX - 1, &count) != 0)
         return -1;
+    size_t more = 0;
+    if (s->is_diagnosed && notify_file_filter(rules + count, RULES_MAX - 1 - count, &more) != 0)
+        return -1;
+    count += more;
     rules[count++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
     struct sock_fprog program = { .len = (unsigned short)count, .filter = rules };
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

@@ -30,6 +30,7 @@ struct stage {
     uint16_t open_ports[4], listen_ports[4];
     uint16_t proxy_port;
     bool own_network;
+    bool is_diagnosed; /* calls on files are asked about, too */
 
     struct denials *denials; /* of the last program */
     char folder[64];         /* an empty one */

@@ -805,6 +805,41 @@ static void many_connections_are_answered(void **state)
     close(listener);
 }
 
+/* --- files, for a diagnosis ---------------------------------------------------------------- */
+
+/* Nothing but the stage's folder is granted; without Landlock, all of it goes well or fails for
+ * reasons of its own. */
+static int touches_files(struct stage *s)
+{
+    char name[108];
+    CHECK(open("/etc/passwd", O_RDONLY | O_CLOEXEC) >= 0);
+    int folder = open("/etc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    CHECK(openat(folder, "passwd", O_RDONLY | O_CLOEXEC) >= 0);
+    CHECK(open("/etc/there-is-no-such-file", O_RDWR | O_CLOEXEC) < 0 && errno == ENOENT);
+    CHECK(mkdir("/etc", 0700) < 0 && errno == EEXIST);
+    CHECK(unlink("/etc/there-is-no-such-file") < 0 && errno == ENOENT);
+    CHECK(open(stage_path(s, "made", name), O_WRONLY | O_CREAT | O_CLOEXEC, 0600) >= 0);
+    CHECK(unlink(name) == 0);
+    CHECK(access("/etc/shadow", F_OK) == 0); /* looking at names needs no grant */
+    return 0;
+}
+
+static void calls_on_files_are_noted_and_made(void **state)
+{
+    struct stage *s = stage_of(state);
+    s->is_diagnosed = true;
+    stage_grant_write(s, s->folder);
+    assert_int_equal(stage_run(s, touches_files, NULL), 0);
+    const struct denial *only = denials_at(s->denials, 0);
+    assert_non_null(only);
+    assert_null(denials_at(s->denials, 1));
+    assert_int_equal(only->source, DENIAL_TRACED);
+    assert_string_equal(only->act, "read");
+    assert_string_equal(only->target, "/etc/passwd");
+    assert_string_equal(only->grant, "--read-file /etc/passwd");
+    assert_int_equal(only->count, 2);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, stage_setup, stage_teardown)
 
 int main(void)
@@ -827,6 +862,7 @@ int main(void)
         TEST(rules_that_would_not_hold_are_refused),
         TEST(the_supervisor_ends_while_programs_wait),
         TEST(many_connections_are_answered),
+        TEST(calls_on_files_are_noted_and_made),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

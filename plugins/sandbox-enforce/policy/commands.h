@@ -4,6 +4,7 @@
 #define NT_ENFORCE_POLICY_COMMANDS_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 #include "nanoterm/host.h"
 #include "plugins/sandbox-enforce/policy/expand.h"
@@ -19,6 +20,10 @@ int profile_run_groups(struct nt_call *call, struct nt_error *reterr);
 int profile_run_init(struct nt_call *call, struct nt_error *reterr);
 int profile_run_schema(struct nt_call *call, struct nt_error *reterr);
 int profile_run_guide(struct nt_call *call, struct nt_error *reterr);
+
+/* commands_init.c: a new file with missing folders, or with FORCE in the place of the old one at
+ * once. NT_E_CONFLICT: it is there. */
+int profile_write(char *path, const char *text, bool force, struct nt_error *reterr);
 
 /* One result, taken. */
 int profile_emit(struct nt_call *call, json_t *object, struct nt_error *reterr);

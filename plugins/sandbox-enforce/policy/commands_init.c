@@ -93,9 +93,10 @@ static void make_folders(char *path)
     }
 }
 
-/* A new file, or with FORCE in the place of the old one at once: nobody reads half a profile. */
-static int write_profile(const char *path, const char *text, bool force, struct nt_error *reterr)
+/* Nobody reads half a profile. */
+int profile_write(char *path, const char *text, bool force, struct nt_error *reterr)
 {
+    make_folders(path);
     nt_autofree char *draft = NULL;
     if (asprintf(&draft, "%s.XXXXXX", path) < 0)
         return nt_fail(reterr, NT_E_MEMORY, "out of memory");
@@ -134,9 +135,7 @@ static int init(struct nt_call *call, struct memory *m, struct nt_error *reterr)
     const char *whole = text ? memory_format(m, "%s\n", text) : NULL;
     if (!path || !whole)
         return memory_fail(m, reterr);
-    if (!output)
-        make_folders(path);
-    if (write_profile(path, whole, host->number(call, "force") != 0, reterr) < 0)
+    if (profile_write(path, whole, host->number(call, "force") != 0, reterr) < 0)
         return -1;
     if (!(call->flags & NT_CALL_JSON)) {
         const char *line = memory_format(m, "Profile %s written to %s", name, path);

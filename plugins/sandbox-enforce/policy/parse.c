@@ -166,6 +166,8 @@ static const struct key keys[] = {
     { "network", "upstream_bypass", KEY_LIST, PROFILE_UPSTREAM_BYPASS, NULL, NULL, NULL },
     { "network", "tls_intercept", KEY_REFUSED, 0, LATER, NULL, NULL },
     { "network", "allow_http2", KEY_FREE, 0, NULL, NULL, NULL },
+    { "network", "outbound", KEY_FREE, 0, NULL, NULL, NULL }, /* as `learn` writes them: for people */
+    { "network", "listening", KEY_FREE, 0, NULL, NULL, NULL },
     { "", "env_credentials", KEY_OWN, 0, NULL, NULL, parse_env_credentials },
     { "", "secrets", KEY_OWN, 0, NULL, NULL, parse_env_credentials },
     { "environment", "allow_vars", KEY_OWN, 0, NULL, NULL, read_allow_vars },

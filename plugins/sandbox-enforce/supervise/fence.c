@@ -238,11 +238,16 @@ int fence_prepare(struct supervise *s, struct enforce *e, struct nt_error *reter
     e->audit = true;
     e->weaker = weaker_of(s);
     if (is_notified(s)) {
+        size_t more = 0;
+        int full = notify_filter(policy, front, FRONT_MAX, &e->front_count);
+        if (!full && s->options.is_diagnosed)
+            full = notify_file_filter(front + e->front_count, FRONT_MAX - e->front_count, &more);
         /* Every connect, bind and listen is answered by the supervisor, by the same rules and the
          * host besides; Landlock's are a second line where there are some. */
         e->weaker |= 1u << ENFORCE_TCP;
-        if (notify_filter(policy, front, FRONT_MAX, &e->front_count) != 0)
+        if (full)
             return nt_fail(reterr, NT_E_INTERNAL, "the filter of notifications is too long");
+        e->front_count += more;
         e->front = front;
         e->notify = true;
     }

@@ -224,6 +224,8 @@ static int64_t decide(struct notify *n)
     ask.pidfd = pidfd;
     if (!notify_is_valid(n, ask.id))
         return NOTIFY_NOBODY;
+    if (files_is_call(ask.call))
+        return files_answer(&ask);
     if (pidfd < 0)
         return -EACCES;
     return ask.call == SYS_landlock_create_ruleset ? answer_ruleset(&ask) : answer_socket(&ask);

@@ -9,6 +9,7 @@
 #include <linux/seccomp.h>
 
 #include "notify.h"
+#include "notify_inner.h"
 
 struct writer {
     struct sock_filter *at;
@@ -118,6 +119,17 @@ int notify_filter(const struct policy *policy, struct sock_filter *ret, size_t m
     if (policy->network != POLICY_NET_OPEN)
         ask_for(&w, SYS_listen); /* it binds when nothing else has */
     write_sends(&w, policy->unix_count || inherits_datagrams());
+    if (w.size > max)
+        return ENOSPC;
+    *ret_count = w.size;
+    return 0;
+}
+
+int notify_file_filter(struct sock_filter *ret, size_t max, size_t *ret_count)
+{
+    struct writer w = { .at = ret, .max = max };
+    for (size_t i = 0; files_call(i) >= 0; i++)
+        ask_for(&w, files_call(i));
     if (w.size > max)
         return ENOSPC;
     *ret_count = w.size;

@@ -97,6 +97,13 @@ struct notify_names *notify_names_of(const struct notify *n);
 void names_add(struct notify_names *names, int socket, const char *short_name, const char *path);
 int64_t names_answer(const struct notify_ask *ask); /* getsockname */
 
+/* --- notify_files.c: calls on files, with --diagnose ---------------------------------------- */
+
+/* The calls that are looked at; one may come twice. -1: no more. */
+long files_call(size_t index);
+bool files_is_call(int call);
+int64_t files_answer(const struct notify_ask *ask); /* NOTIFY_NATIVE */
+
 /* --- notify_send.c ------------------------------------------------------------------------- */
 
 int64_t send_answer(const struct notify_ask *ask); /* sendto, sendmsg, sendmmsg */

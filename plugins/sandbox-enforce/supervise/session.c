@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "plugins/sandbox-enforce/errors.h"
+#include "plugins/sandbox-enforce/explain/footer.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
@@ -242,6 +243,8 @@ static int on_message(struct session *session, struct nt_error *reterr)
     switch (message.kind) {
     case INSIDE_LISTENER:
         session->program = pid;
+        if (session->audit)
+            kernel_audit_of(session->audit, pid);
         if (take_listener(session, message.value, reterr) < 0)
             return -1;
         while (write(session->go, "", 1) < 0 && errno == EINTR) {
@@ -268,18 +271,22 @@ static int wait_for_end(struct session *session, struct nt_error *reterr)
 {
     struct nt_call *call = session->s->options.call;
     struct pollfd fds[] = { { .fd = session->socket, .events = POLLIN },
-                            { .fd = session->signals, .events = POLLIN } };
+                            { .fd = session->signals, .events = POLLIN },
+                            { .fd = session->audit ? kernel_audit_fd(session->audit) : -1,
+                              .events = POLLIN } };
     while (!session->is_ended) {
         int64_t left = call->host->left_ms(call);
         if (left == 0) {
             session->is_late = true;
             return nt_fail(reterr, NT_E_TIMEOUT, "the program did not end in time");
         }
-        int ready = poll(fds, 2, left < 0 || left > 3600000 ? -1 : (int)left);
+        int ready = poll(fds, 3, left < 0 || left > 3600000 ? -1 : (int)left);
         if (ready < 0 && errno != EINTR)
             return nt_fail_sys(reterr, errno, "waiting for the program");
         if (ready > 0 && fds[1].revents)
             session_on_signals(session);
+        if (ready > 0 && fds[2].revents)
+            kernel_audit_read(session->audit, session->denials);
         if (ready > 0 && fds[0].revents && on_message(session, reterr) < 0)
             return -1;
     }
@@ -306,6 +313,21 @@ static void end_keeper(struct session *session)
         inside_kill_children();
 }
 
+/* What is known only now: who has ended can say nothing more. */
+static void explain(struct session *session)
+{
+    const char *text;
+    size_t size = last_words_end(session->words, &text);
+    bool is_well =
+        session->is_ended && WIFEXITED(session->status) && WEXITSTATUS(session->status) == 0;
+    if (session->audit && !is_well)
+        kernel_audit_finish(session->audit, session->denials);
+    if (!is_well)
+        footer_infer(session->s->options.policy, text, size, session->denials);
+    last_words_free(session->words);
+    kernel_audit_close(session->audit);
+}
+
 static void done(struct session *session)
 {
     struct supervise *s = session->s;
@@ -313,6 +335,7 @@ static void done(struct session *session)
     end_keeper(session);
     session_take_terminal(session, was_killed || session->is_late);
     notify_free(session->notify);
+    explain(session);
     if (session->proxy)
         s->proxy_ops->stop(session->proxy);
     enforce_done(&session->layers);
@@ -363,8 +386,14 @@ int session_run(struct supervise *s, struct denials *denials, int *ret_status, b
     int result = fence_prepare(s, &session.layers, reterr);
     if (result == 0)
         result = session_block_signals(&session, reterr);
+    if (result == 0 && s->options.is_explained) {
+        session.words = last_words_begin();
+        session.audit = kernel_audit_open();
+    }
     if (result == 0)
         result = start_keeper(&session, reterr);
+    if (result == 0)
+        last_words_listen(session.words);
     if (result == 0)
         result = await_keeper(&session, reterr);
     if (result == 0)

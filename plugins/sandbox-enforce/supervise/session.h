@@ -5,6 +5,8 @@
 #define NT_ENFORCE_SESSION_H
 
 #include "inner.h"
+#include "plugins/sandbox-enforce/explain/kernel_audit.h"
+#include "plugins/sandbox-enforce/supervise/last_words.h"
 
 struct session {
     struct supervise *s;
@@ -25,6 +27,8 @@ struct session {
     bool has_modes;
 
     struct notify *notify;
+    struct last_words *words;   /* NULL: stderr is not listened to */
+    struct kernel_audit *audit; /* NULL: the kernel tells nothing */
     struct proxy *proxy;
 
     bool is_ended;

@@ -42,6 +42,8 @@ struct supervise_options {
     const char *const *weaker; /* names of --accept-weaker */
     size_t weaker_count;
     bool is_wrap, is_shell;
+    bool is_diagnosed; /* calls on files are looked at, too */
+    bool is_explained; /* what the program says last is searched for denials */
     bool is_trial; /* nothing will be started: what is missing is found by trying, not by a start */
 };
 

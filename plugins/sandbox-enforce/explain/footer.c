@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* footer.c - tells what was denied; see footer.h. */
+#include "footer.h"
+
+#include <ctype.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "sdk/buf.h"
+#include "sdk/cleanup.h"
+
+#define TEXT_MAX (256u * 1024u)
+
+static const char *const sources[] = { "notified", "kernel", "traced", "inferred" };
+
+/* --- what a program says itself ------------------------------------------------------------- */
+
+/* Where a line speaks of EACCES or EPERM, as the C library and its kin say it; NULL: it does not.
+ */
+static const char *find_refusal(const char *line, size_t size)
+{
+    static const char *const words[] = { "ermission denied", "EACCES", "EPERM",
+                                         "peration not permitted", "ccess denied" };
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        const char *at = memmem(line, size, words[i], strlen(words[i]));
+        if (at)
+            return at;
+    }
+    return NULL;
+}
+
+static bool is_about_writing(const char *line, size_t size)
+{
+    static const char *const words[] = { "creat", "writ",  "remov", "renam", "delet", "mov",
+                                         "touch", "mkdir", "sav",   "link",  "mknod" };
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (memmem(line, size, words[i], strlen(words[i])))
+            return true;
+    return false;
+}
+
+/* It is known already, by a source that does not guess. */
+static bool is_known(const struct denials *denials, const char *canonical)
+{
+    const struct denial *d;
+    for (size_t i = 0; (d = denials_at(denials, i)); i++)
+        if (d->source != DENIAL_INFERRED && strcmp(d->target, canonical) == 0)
+            return true;
+    return false;
+}
+
+/* PATH was refused: what would the policy say? What does not exist yet is asked for by its folder.
+ */
+static void infer(const struct policy *policy, const char *path, bool is_writing,
+                  struct denials *denials)
+{
+    struct policy_answer answer;
+    char name[PATH_MAX], canonical[PATH_MAX];
+    struct stat st;
+    snprintf(name, sizeof(name), "%s", path);
+    if (lstat(name, &st) < 0) {
+        char *slash = strrchr(name, '/');
+        if (!is_writing || !slash || slash == name)
+            return;
+        *slash = '\0';
+    }
+    if (!realpath(name, canonical))
+        return;
+    const char *act = "read";
+    policy_ask_path(policy, name, POLICY_READ, &answer);
+    if (answer.is_allowed && is_writing) {
+        act = "write";
+        policy_ask_path(policy, name, POLICY_WRITE, &answer);
+    }
+    if (answer.is_allowed || is_known(denials, canonical))
+        return;
+    denials_add(denials, &(struct denial){ .source = DENIAL_INFERRED,
+                                           .act = act,
+                                           .target = canonical,
+                                           .layer = "landlock",
+                                           .rule = answer.reason,
+                                           .grant = answer.flag });
+}
+
+static bool is_path(const char *word, size_t size)
+{
+    return size > 1 && size < PATH_MAX && !memchr(word, '\0', size)
+           && (word[0] == '/' || memcmp(word, "./", 2) == 0
+               || (size > 2 && memcmp(word, "../", 3) == 0));
+}
+
+/* The path that LINE is about: "prog: cannot open 'PATH': Permission denied", "sh: 1: PATH:
+ * Permission denied", "Permission denied: 'PATH'": the first one behind the refusal, else the last
+ * one before. Between quotes it may be relative and hold spaces. */
+static bool find_path(const char *line, size_t size, const char *refusal, char ret[PATH_MAX])
+{
+    bool is_found = false;
+    for (size_t i = 0; i < size;) {
+        bool is_quoted = line[i] == '\'' || line[i] == '"' || line[i] == '`';
+        const char *begin = line + i + is_quoted;
+        size_t left = size - i - is_quoted, length = 0;
+        while (length < left
+               && (is_quoted ? !strchr("'\"", begin[length])
+                             : !isspace((unsigned char)begin[length]) && begin[length] != ':'
+                                   && !strchr("'\"`,;()", begin[length])))
+            length++;
+        if ((is_quoted && length > 0 && length < PATH_MAX && length < left)
+            || is_path(begin, length)) {
+            snprintf(ret, PATH_MAX, "%.*s", (int)length, begin);
+            is_found = true;
+            if (begin > refusal)
+                break;
+        }
+        i += length + (is_quoted ? 2 : 1);
+    }
+    return is_found;
+}
+
+void footer_infer(const struct policy *policy, const char *text, size_t size,
+                  struct denials *denials)
+{
+    char path[PATH_MAX];
+    while (size > 0) {
+        const char *end = memchr(text, '\n', size);
+        size_t length = end ? (size_t)(end - text) : size;
+        const char *refusal = find_refusal(text, length);
+        if (refusal && find_path(text, length, refusal, path))
+            infer(policy, path, is_about_writing(text, length), denials);
+        text += length + (end != NULL);
+        size -= length + (end != NULL);
+    }
+}
+
+/* --- printing ------------------------------------------------------------------------------ */
+
+static void add_meaning(struct nt_buf *b, int status)
+{
+    nt_buf_addf(b, "The program ended with status %d", status);
+    if (status == 126)
+        nt_buf_add(b, ": it could not be executed");
+    else if (status == 127)
+        nt_buf_add(b, ": a program was not found");
+    else if (status > 128 && status < 128 + NSIG && sigabbrev_np(status - 128))
+        nt_buf_addf(b, ": SIG%s", sigabbrev_np(status - 128));
+    nt_buf_add(b, ".\n");
+}
+
+static bool is_guess(const struct denial *d)
+{
+    return d->source == DENIAL_INFERRED;
+}
+
+static size_t add_list(struct nt_buf *b, const struct denials *denials, bool guesses,
+                       const char *title)
+{
+    size_t count = 0;
+    const struct denial *d;
+    for (size_t i = 0; (d = denials_at(denials, i)); i++) {
+        if (is_guess(d) != guesses)
+            continue;
+        if (count++ == 0)
+            nt_buf_addf(b, "%s\n", title);
+        nt_buf_addf(b, "  %s ", d->act);
+        nt_buf_add_printable(b, d->target, false);
+        if (d->count > 1)
+            nt_buf_addf(b, " (%u times)", d->count);
+        nt_buf_addf(b, "  [%s: ", d->layer);
+        nt_buf_add_printable(b, d->rule, false);
+        nt_buf_addf(b, "; %s]", sources[d->source]);
+        if (d->grant && *d->grant) {
+            nt_buf_add(b, "  allow: ");
+            nt_buf_add_printable(b, d->grant, false);
+        }
+        nt_buf_add_char(b, '\n');
+    }
+    return count;
+}
+
+void footer_print(struct nt_call *call, const struct denials *denials, int status)
+{
+    if (status == 0)
+        return;
+    nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(TEXT_MAX);
+    add_meaning(&text, status);
+    size_t known = add_list(&text, denials, false, "Denied by the sandbox:");
+    size_t guessed = add_list(&text, denials, true, "Probably denied, going by what it said last:");
+    if (denials_dropped(denials))
+        nt_buf_addf(&text, "  and %llu more\n", (unsigned long long)denials_dropped(denials));
+    if (known + guessed == 0)
+        nt_buf_add(&text, "No denial was seen: the cause may have nothing to do with the sandbox. "
+                          "Files are watched with --diagnose.\n");
+    else
+        nt_buf_add(&text,
+                   "`why --path PATH --op read|write` and `why --host HOST` explain more.\n");
+    if (!nt_buf_ok(&text))
+        return;
+    /* One message a line: the core puts its own mark before each. */
+    char *rest = (char *)text.data;
+    for (char *line; (line = strsep(&rest, "\n")) && (*line || rest);)
+        if (*line)
+            call->host->message(call, NT_SAY_WARN, line);
+}

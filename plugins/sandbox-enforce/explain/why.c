@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* why.c - `why`: would this path or this host be allowed, and by which rule? Asks the policy that
+ * the same options would make, or (--self) the one that this very process lives under. */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nanoterm/host.h"
+#include "plugins/sandbox-enforce/commands.h"
+#include "plugins/sandbox-enforce/errors.h"
+#include "plugins/sandbox-enforce/explain/cap_file.h"
+#include "plugins/sandbox-enforce/options.h"
+#include "sdk/buf.h"
+#include "sdk/cleanup.h"
+#include "sdk/error.h"
+#include "sdk/json.h"
+
+static void policy_freep(struct policy **policy)
+{
+    policy_free(*policy);
+}
+
+static const char *access_name(uint32_t access)
+{
+    return access == POLICY_BOTH ? "read+write" : access == POLICY_WRITE ? "write" : "read";
+}
+
+static int emit(struct nt_call *call, json_t *object, struct nt_error *reterr)
+{
+    nt_autofree char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+    if (!text)
+        return nt_fail(reterr, NT_E_MEMORY, "no memory");
+    return call->host->emit_json(call, (struct nt_bytes){ text, strlen(text) }, reterr);
+}
+
+/* A key with a text; left out when there is none. */
+static void put(json_t *object, const char *key, const char *text)
+{
+    if (text && *text)
+        json_object_set_new(object, key, json_string(text));
+}
+
+static json_t *answer_of(const struct policy_answer *a, const char *target, const char *message)
+{
+    json_t *object = json_pack("{s:s, s:s, s:s}", "status", a->is_allowed ? "allowed" : "denied",
+                               "reason", a->reason, "target", target);
+    if (!object)
+        return NULL;
+    put(object, "message", message);
+    if (a->deny) {
+        put(object, "category", a->deny->about);
+        put(object, "policy_source", a->deny->source);
+        put(object, "details", a->deny->path);
+    }
+    if (a->host)
+        put(object, "policy_source", a->host->source);
+    if (a->grant) {
+        const char *access = access_name(a->grant->access);
+        put(object, "granted_path", a->grant->path);
+        put(object, "access", access);
+        put(object, "source", a->grant->source);
+        json_object_set_new(object, "matching_capability",
+                            json_pack("{s:s, s:s, s:s}", "path", a->grant->path, "access", access,
+                                      "source", a->grant->source));
+    }
+    put(object, "suggested_flag", a->is_allowed ? NULL : a->flag);
+    return object;
+}
+
+/* What a person reads. */
+static void message_of(const struct policy_answer *a, const char *act, const char *target,
+                       struct nt_buf *ret)
+{
+    nt_buf_addf(ret, "%s %s is %s", act, target, a->is_allowed ? "allowed" : "denied");
+    if (a->is_allowed && a->grant)
+        nt_buf_addf(ret, " by the grant of %s (%s)", a->grant->path, a->grant->source);
+    else if (a->is_allowed && a->host)
+        nt_buf_addf(ret, " by %s (%s)", a->host->name, a->host->source);
+    else if (a->deny)
+        nt_buf_addf(ret, ": %s (%s)", a->deny->about ? a->deny->about : a->deny->path,
+                    a->deny->source);
+    else if (a->grant)
+        nt_buf_addf(ret, ": the grant of %s is for %s only", a->grant->path,
+                    access_name(a->grant->access));
+    else if (!a->is_allowed && strcmp(a->reason, "network_blocked") == 0)
+        nt_buf_add(ret, ": the network is blocked");
+    else if (!a->is_allowed && strcmp(a->reason, "proxy_filtered") == 0)
+        nt_buf_add(ret, ": it is not on the list of hosts");
+    else if (!a->is_allowed)
+        nt_buf_add(ret, ": no grant covers it");
+}
+
+static int ask(struct nt_call *call, const struct policy *policy, struct nt_error *reterr)
+{
+    const char *path = call->host->text(call, "path"), *host = call->host->text(call, "host");
+    const char *op = call->host->text(call, "op");
+    uint16_t port = (uint16_t)call->host->number(call, "port");
+    nt_auto(nt_buf_done) struct nt_buf target = NT_BUF(8192), message = NT_BUF(32768);
+    struct policy_answer answer;
+    if (path) {
+        uint32_t access = strcmp(op, "read") == 0    ? POLICY_READ
+                          : strcmp(op, "write") == 0 ? POLICY_WRITE
+                                                     : POLICY_BOTH;
+        nt_buf_add(&target, path);
+        policy_ask_path(policy, path, access, &answer);
+    } else {
+        nt_buf_addf(&target, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port);
+        policy_ask_host(policy, host, port, &answer);
+    }
+    message_of(&answer, path ? op : "connecting to", nt_buf_text(&target), &message);
+    nt_auto_json json_t *object = answer_of(&answer, nt_buf_text(&target), nt_buf_text(&message));
+    return emit(call, object, reterr);
+}
+
+/* The policy itself refuses a grant of something denied: which is an answer, too. */
+static int answer_protected(struct nt_call *call, const struct nt_error *error,
+                            struct nt_error *reterr)
+{
+    const char *path = call->host->text(call, "path"), *host = call->host->text(call, "host");
+    nt_auto_json json_t *object =
+        json_pack("{s:s, s:s, s:s, s:s}", "status", "denied", "reason", "sensitive_path", "target",
+                  path ? path : host, "message", error->message);
+    return emit(call, object, reterr);
+}
+
+static int ask_self(struct nt_call *call, struct nt_error *reterr)
+{
+    nt_auto(policy_freep) struct policy *policy = NULL;
+    bool is_sandboxed;
+    if (cap_file_read(&is_sandboxed, &policy, reterr) < 0)
+        return -1;
+    if (is_sandboxed)
+        return ask(call, policy, reterr);
+    nt_auto_json json_t *object =
+        json_pack("{s:s, s:s, s:s}", "status", "not_sandboxed", "reason", "not_sandboxed",
+                  "message", "this process is not in a sandbox of nanoterm");
+    return emit(call, object, reterr);
+}
+
+int why_run(struct nt_call *call, struct nt_error *reterr)
+{
+    bool has_path = call->host->text(call, "path") != NULL;
+    bool has_host = call->host->text(call, "host") != NULL;
+    if (has_path == has_host)
+        return nt_fail(reterr, NT_E_USAGE, "give one of --path and --host");
+    if (call->host->number(call, "self"))
+        return ask_self(call, reterr);
+    struct options options;
+    struct nt_error error = NT_ERROR_INIT;
+    nt_auto(policy_freep) struct policy *policy = NULL;
+    if (options_read(call, &options, reterr) < 0)
+        return -1;
+    int status = policy_make(&options.request, &policy, &error);
+    if (status == 0)
+        status = ask(call, policy, reterr);
+    else if (error.code == ENFORCE_E_PROTECTED)
+        status = answer_protected(call, &error, reterr);
+    else
+        *reterr = error;
+    options_done(&options);
+    return status;
+}

@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`enforce why` and `enforce learn`: what would be allowed, by which rule, and what a program needs."""
+import json
+import os
+import shlex
+import shutil
+
+import pexpect
+import pytest
+
+from conftest import Nanoterm, wait_until
+
+NEEDS_STRACE = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+
+
+@pytest.fixture
+def cli(tmp_path):
+    """No server is needed: a home of its own, with a project and things that nobody may read."""
+    home = tmp_path / "home"
+    (home / "project/src").mkdir(parents=True)
+    (home / ".ssh").mkdir(mode=0o700)
+    (home / ".ssh/id_rsa").write_text("secret key\n")
+    (home / ".aws").mkdir()
+    (home / ".bashrc").write_text("\n")
+    return Nanoterm(home)
+
+
+def why(cli, *words, **how):
+    return cli.ok("enforce", "why", "--json", *words, cwd=cli.home / "project", **how).json
+
+
+@pytest.mark.parametrize("words, status, reason", [
+    (["--path", "../../home/.ssh/id_rsa"], "denied", "sensitive_path"),
+    (["--path", "../.ssh/id_rsa"], "denied", "sensitive_path"),
+    (["--path", "../.ssh/id_rsa", "--read", "~/.ssh"], "denied", "sensitive_path"),
+    (["--path", "../.ssh/id_rsa", "--read", "~/.ssh", "--bypass-protection", "~/.ssh"], "allowed", "granted_path"),
+    (["--path", "/etc/hosts"], "allowed", "granted_path"),
+    (["--path", "/etc/hosts", "--op", "write"], "denied", "insufficient_access"),
+    (["--path", "/etc/shadow"], "denied", "path_not_granted"),
+    (["--path", "src", "--op", "write"], "denied", "path_not_granted"),
+    (["--path", "src", "--op", "write", "--allow", "."], "allowed", "granted_path"),
+    (["--path", "src", "--op", "readwrite", "--read", "."], "denied", "insufficient_access"),
+    (["--path", "src", "--op", "readwrite", "--read", ".", "--write", "src"], "allowed", "granted_path"),
+    (["--host", "example.com"], "allowed", "network_allowed"),
+    (["--host", "example.com", "--block-net"], "denied", "network_blocked"),
+    (["--host", "a.example.com", "--allow-domain", "*.example.com"], "allowed", "proxy_allowed"),
+    (["--host", "example.com", "--allow-domain", "*.example.com"], "denied", "proxy_filtered"),
+    (["--host", "169.254.169.254", "--network-profile", "developer"], "denied", "proxy_filtered"),
+])
+def test_why(cli, words, status, reason):
+    answer = why(cli, *words)
+    assert (answer["status"], answer["reason"]) == (status, reason), answer
+
+
+def test_the_suggestion_is_enough(cli):
+    """What `why` suggests, given to `why`, allows it."""
+    file = cli.home / "project/data.txt"
+    file.write_text("x")
+    other = cli.home / "other dir"
+    other.mkdir()
+    for path, op in ((file, "read"), (file, "write"), (file, "readwrite"), (other, "read"), (other, "readwrite")):
+        answer = why(cli, "--path", path, "--op", op)
+        assert answer["status"] == "denied"
+        flag, value = shlex.split(answer["suggested_flag"])
+        assert why(cli, "--path", path, "--op", op, flag, value)["status"] == "allowed", answer
+
+
+def test_it_says_by_which_rule(cli):
+    answer = why(cli, "--path", "../.ssh/id_rsa")
+    assert answer["policy_source"] == "group:deny_credentials" and answer["details"] == str(cli.home / ".ssh")
+    answer = why(cli, "--path", "src", "--allow", ".")
+    assert answer["matching_capability"] == {"path": str(cli.home / "project"), "access": "read+write", "source": "user"}
+
+
+def test_a_link_leads_where_it_leads(cli):
+    (cli.home / "project/innocent").symlink_to(cli.home / ".ssh")
+    assert why(cli, "--path", "innocent/id_rsa", "--allow", ".")["reason"] == "sensitive_path"
+    assert why(cli, "--path", "innocent/../.aws/credentials", "--allow", ".")["reason"] == "sensitive_path"
+
+
+@pytest.mark.parametrize("words", [[], ["--path", "/x", "--host", "y"], ["--path", "/x", "--op", "execute"],
+                                   ["--host", "y", "--port", "70000"], ["--host", "y", "--block-net", "--allow-net"]])
+def test_an_impossible_question(cli, words):
+    done = cli("enforce", "why", "--json", *words)
+    assert done.status == 2 and done.stdout == b"" and done.error["kind"] == "usage"
+
+
+def test_outside_a_sandbox_there_is_no_self(cli):
+    assert why(cli, "--self", "--path", "/tmp")["status"] == "not_sandboxed"
+
+
+CAP = '{"fs":[{"original":"/","path":"/","access":"readwrite","is_file":false,"source":"user"}],"net_blocked":false}'
+
+
+@pytest.mark.parametrize("forge", ["name", "folder", "link", "writable", "large", "relative", "folder-itself", "pipe", "hard link",
+                                   "nonsense"])
+def test_a_forged_cap_file_is_refused(cli, tmp_path, forge):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    file = temporary / ".nono-0123456789abcdef.json"
+    file.write_text(CAP)
+    file.chmod(0o600)
+    if forge == "name":
+        file = file.rename(temporary / ".nono-0123456789abcdeg.json")
+    elif forge == "folder":
+        (tmp_path / "elsewhere").mkdir()
+        file = file.rename(tmp_path / "elsewhere" / file.name)
+    elif forge == "link":
+        file.rename(temporary / "real")
+        file.symlink_to(temporary / "real")
+    elif forge == "writable":
+        file.chmod(0o666)
+    elif forge == "large":
+        file.write_text(CAP + " " * (1 << 20))
+    elif forge == "relative":
+        file = file.relative_to(tmp_path)
+    elif forge == "folder-itself":
+        file.unlink()
+        file.mkdir()
+    elif forge == "pipe":
+        file.unlink()
+        os.mkfifo(file, 0o600)
+    elif forge == "hard link":
+        os.link(file, temporary / "second")
+    elif forge == "nonsense":
+        file.write_text("{")
+    env = cli.env | {"NONO_CAP_FILE": str(file), "TMPDIR": str(temporary)}
+    done = cli("enforce", "why", "--json", "--self", "--path", "/etc/shadow", env=env, cwd=tmp_path)
+    assert done.status == 1 and done.stdout == b""
+    assert done.error["code"] == "enforce.cap_file" and "not to be trusted" in done.error["message"]
+
+
+# --- learn -----------------------------------------------------------------------------------
+
+
+def learn(cli, *words, **how):
+    return cli.ok("enforce", "learn", "-s", "--json", *words, cwd=cli.home / "project", timeout=120, **how).json
+
+
+@NEEDS_STRACE
+def test_learn_finds_what_a_build_needs_and_no_more(cli, tmp_path):
+    project = cli.home / "project"
+    (project / "hello.c").write_text('#include <stdio.h>\nint main(void) { puts("hello"); return 0; }\n')
+    (project / "Makefile").write_text("hello: hello.c\n\tcc -O -o build/hello hello.c\n")
+    (project / "build").mkdir()
+    outside = tmp_path / "outside.txt"
+    outside.write_text("canary")
+    learnt = learn(cli, "--", "make")
+    files = learnt["filesystem"]
+    assert (project / "build/hello").exists() and learnt["meta"]["name"] == "make"
+    assert learnt["network"] == {"outbound": [], "listening": []}
+    granted = [path.replace("~", str(cli.home), 1) for paths in files.values() for path in paths]
+    assert str(project) in granted and any(path.startswith("/usr/include") for path in granted)
+    for canary in (cli.home / ".ssh/id_rsa", cli.home / ".aws/credentials", cli.home / ".bashrc", outside, "/etc/shadow"):
+        assert not any(os.path.commonpath([path, canary]) == path for path in granted), (canary, granted)
+
+
+@NEEDS_STRACE
+def test_learn_never_grants_what_is_denied(cli):
+    done = cli.ok("enforce", "learn", "--json", "--", "cat", cli.home / ".ssh/id_rsa", cwd=cli.home / "project")
+    assert b"secret key" in done.stderr  # with --json the program's output goes there
+    assert b".ssh" not in done.stdout
+    assert b"UNCONFINED" in done.stderr.upper() or b"without a sandbox" in done.stderr
+    assert b"not granted: " + os.fsencode(cli.home) + b"/.ssh/id_rsa" in done.stderr
+
+
+@NEEDS_STRACE
+def test_learn_reads_odd_names(cli):
+    odd = cli.home / "project" / 'a "b", <c> (d)\n<unfinished ...>'
+    odd.mkdir()
+    (odd / "f").write_text("x")
+    answer = cli.ok("enforce", "learn", "-s", "--json", "--", "touch", cli.home / "other", cwd=odd).json
+    assert answer["filesystem"]["allow"] == [] and str(cli.home) not in answer["filesystem"]["write"]
+    answer = cli.ok("enforce", "learn", "-s", "--json", "--", "cp", odd / "f", odd / "g", cwd=cli.home).json
+    assert answer["filesystem"]["allow" if answer["filesystem"]["allow"] else "write"] == [f"~/project/{odd.name}"]
+
+
+@NEEDS_STRACE
+def test_learn_sees_the_network(cli):
+    program = ("import socket\ns = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen()\n"
+               "c = socket.create_connection(s.getsockname()); print(s.getsockname()[1], file=open('port', 'w'))")
+    answer = learn(cli, "--", "/usr/bin/python3", "-c", program)
+    port = int((cli.home / "project/port").read_text())
+    assert {"addr": "127.0.0.1", "port": port, "count": 1} in answer["network"]["outbound"]
+    assert answer["network"]["listening"][0]["addr"] == "127.0.0.1"
+
+
+@NEEDS_STRACE
+def test_learn_ends_the_whole_tree_when_its_time_is_over(cli):
+    mark = cli.home / "project/pids"
+    program = f"setsid sleep 1000 & echo $! > {mark}; sleep 1000 & wait"
+    done = cli.ok("enforce", "learn", "--timeout", "2", "--json", "--", "sh", "-c", program, cwd=cli.home / "project")
+    assert b"was ended" in done.stderr and json.loads(done.stdout.splitlines()[-1])
+    pid = int(mark.read_text())
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}") or b"sleep" not in open(f"/proc/{pid}/cmdline", "rb").read(), 20,
+               "the program to end")
+
+
+@NEEDS_STRACE
+def test_learn_asks_on_a_terminal(cli):
+    for answer, runs in (("n", False), ("y", True)):
+        terminal = pexpect.spawn(cli.program, ["enforce", "learn", "--", "touch", "ran"], cwd=cli.home / "project", env=cli.env,
+                                 timeout=60)
+        terminal.expect_exact("Run it? [y/N]")
+        terminal.sendline(answer)
+        terminal.expect(pexpect.EOF)
+        terminal.close()
+        assert terminal.exitstatus == 0
+        assert (cli.home / "project/ran").exists() == runs
+
+
+def test_learn_without_strace_says_what_to_install(cli):
+    if any(os.path.exists(f"{folder}/strace") for folder in ("/usr/local/bin", "/usr/bin", "/bin")):
+        pytest.skip("strace is installed")
+    done = cli("enforce", "learn", "-s", "--json", "--", "true")
+    assert done.error["code"] == "enforce.trace" and "apt install strace" in done.error["hint"]
+
+
+@NEEDS_STRACE
+def test_a_learnt_profile_is_enough_and_not_more(cli, tmp_path):
+    project = cli.home / "project"
+    (project / "hello.c").write_text('#include <stdio.h>\nint main(void) { puts("hello"); return 0; }\n')
+    (project / "Makefile").write_text("build/hello: hello.c\n\tmkdir -p build && cc -O -o build/hello hello.c && build/hello\n")
+    outside = tmp_path / "outside.txt"
+    outside.write_text("canary")
+    # The home of a test lies in /tmp, which is too much to grant then; the compiler has its files elsewhere.
+    (tmp_path / "temporary").mkdir()
+    env = cli.env | {"TMPDIR": str(tmp_path / "temporary")}
+    profile = cli.home / "make.json"
+    profile.write_text(json.dumps(learn(cli, "--", "make", env=env)))
+    shutil.rmtree(project / "build")
+    run = ["enforce", "run", "-s", "--allow-cwd", "--profile", profile, "--"]
+    done = cli.ok(*run, "make", cwd=project, timeout=120, env=env)
+    assert done.stdout.endswith(b"hello\n") and (project / "build/hello").exists()
+    for canary in (cli.home / ".ssh/id_rsa", cli.home / ".bashrc", outside, "/etc/shadow", profile):
+        assert cli(*run, "cat", canary, cwd=project).status == 1, canary
+
+
+# --- the lines after a program that failed ---------------------------------------------------
+
+
+def footer(cli, *words, program, **how):
+    done = cli("enforce", "run", "--allow", cli.home / "project", *words, "--", "/bin/sh", "-c", program,
+               cwd=cli.home / "project", **how)
+    lines = done.stderr.decode().split("The program ended", 1)
+    return done, lines[1] if len(lines) > 1 else ""
+
+
+def test_the_footer_tells_what_the_network_denied(cli):
+    connect = "import socket; socket.create_connection(('127.0.0.1', 9))"
+    done, lines = footer(cli, "--block-net", program=f'/usr/bin/python3 -c "{connect}"')
+    assert done.status == 1 and "Permission denied" in done.stderr.decode()
+    assert "with status 1." in lines and "connect 127.0.0.1:9" in lines
+    assert "notified" in lines and "allow: --open-port 9" in lines
+
+
+@pytest.mark.parametrize("program", [
+    "cat missing; false", "chmod 000 f && cat f; false", "echo x > /proc/self/comm/x; false", "exit 3",
+    "echo 'some: Permission denied'; false", "echo \"cat: '/etc/hosts': Permission denied\" >&2; false",
+    "echo \"cat: '/does/not/exist': Permission denied\" >&2; false",
+])
+def test_the_footer_claims_nothing_that_is_allowed(cli, program):
+    (cli.home / "project/f").write_text("x")
+    for words in ([], ["--diagnose"]):
+        done, lines = footer(cli, *words, program=program)
+        assert done.status != 0 and "Probably" not in lines, (done, lines)
+        assert str(cli.home / "project") not in lines and "/etc/hosts" not in lines, lines
+
+
+def test_a_guess_is_called_one(cli):
+    _, lines = footer(cli, program="cat ../.bashrc")
+    assert "Probably denied" in lines and "inferred" in lines and "--bypass-protection" in lines
+    assert "Denied by the sandbox" not in lines
+    _, lines = footer(cli, program=": > ../made")
+    assert f"write {cli.home} " in lines or f"read {cli.home} " in lines
+    assert "/bin/sh" not in lines and "dash" not in lines
+
+
+def test_with_diagnose_files_are_exact(cli):
+    _, lines = footer(cli, "--diagnose", program="exec 2>/dev/null; cat ../.bashrc missing; touch ../made; mkdir ../folder; false")
+    assert f"read {cli.home}/.bashrc" in lines and "traced" in lines and "missing" not in lines
+    assert f"write {cli.home} (2 times)" in lines and f"allow: --write {cli.home}" in lines
+
+
+@pytest.mark.parametrize("words", [["-s"], ["--no-diagnostics"]])
+def test_the_footer_can_be_switched_off(cli, words):
+    _, lines = footer(cli, *words, "--allow-cwd", program="cat ../.bashrc")
+    assert lines == ""
+
+
+def test_with_json_the_denials_are_one_line(cli):
+    done, _ = footer(cli, "--json", "--block-net", program="exec 2>/dev/null; bash -c 'exec 3<>/dev/tcp/127.0.0.1/9'")
+    report = json.loads(done.stderr.splitlines()[-1])
+    assert report["status"] == done.status == 1
+    [denial] = [d for d in report["denials"] if d["act"] == "connect"]
+    assert (denial["target"], denial["source"], denial["grant"]) == ("127.0.0.1:9", "notified", "--open-port 9")
+
+
+def test_names_of_the_program_are_no_orders_to_the_terminal(cli):
+    odd = cli.home / "x\x1b]0;owned\x07"
+    odd.write_text("x")
+    done, lines = footer(cli, "--diagnose", program=f"cat '../{odd.name}' 2>/dev/null; false")
+    assert "owned" in lines and "\x1b" not in done.stderr.decode() and "\x07" not in done.stderr.decode()
+
+
+def test_stderr_arrives_whole_and_in_order(cli):
+    program = "i=0; while [ $i -lt 3000 ]; do echo line $i >&2; i=$((i+1)); done; false"
+    done, _ = footer(cli, program=program)
+    lines = [line for line in done.stderr.decode().splitlines() if line.startswith("line ")]
+    assert lines == [f"line {i}" for i in range(3000)]
