@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -372,6 +374,49 @@ static void names_that_change_later_change_nothing(void **state)
     unlink(at("project/current"));
 }
 
+/* Somebody puts a link to ~/.ssh in the place of a folder, and back, while policies are made. */
+static void a_link_that_changes_all_the_time_opens_nothing(void **state)
+{
+    (void)state;
+    make_folder("project/safe");
+    assert_int_equal(symlink("safe", at("project/moving")), 0);
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || chdir(at("project")) < 0)
+            _exit(1);
+        for (;;) {
+            (void)!symlink(at(".ssh"), "new");
+            (void)!rename("new", "moving");
+            (void)!symlink("safe", "new");
+            (void)!rename("new", "moving");
+        }
+    }
+    unsigned granted = 0, denied = 0;
+    for (unsigned i = 0; i < 20000 && (granted < 50 || denied < 50); i++) {
+        const struct policy_request request = { .read = TEXTS("moving") };
+        struct nt_error e = NT_ERROR_INIT;
+        struct policy *p = NULL;
+        struct stat held, safe;
+        if (policy_make(&request, &p, &e) < 0) {
+            assert_int_equal(e.code, ENFORCE_E_PROTECTED);
+            denied++;
+            continue;
+        }
+        assert_string_equal(p->grants[0].path, at("project/safe"));
+        assert_int_equal(fstat(p->grants[0].fd, &held), 0);
+        assert_int_equal(stat(at("project/safe"), &safe), 0);
+        assert_int_equal(held.st_ino, safe.st_ino);
+        policy_free(p);
+        granted++;
+    }
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    unlink(at("project/moving"));
+    unlink(at("project/new"));
+    assert_true(granted && denied); /* both were seen */
+}
+
 static void the_working_folder_is_shared_when_asked(void **state)
 {
     (void)state;
@@ -619,6 +664,7 @@ int main(void)
         cmocka_unit_test(own_state_stays_closed),
         cmocka_unit_test(a_bypass_opens_one_path_and_needs_a_grant),
         cmocka_unit_test(names_that_change_later_change_nothing),
+        cmocka_unit_test(a_link_that_changes_all_the_time_opens_nothing),
         cmocka_unit_test(the_working_folder_is_shared_when_asked),
         cmocka_unit_test(temporary_files_are_not_granted_where_they_hold_the_home_folder),
         cmocka_unit_test(a_stream_of_the_caller_is_no_way_into_a_folder),
