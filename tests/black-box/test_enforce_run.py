@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -194,6 +195,41 @@ def test_the_environment_is_cleaned(cli, run):
         got = dict(entry.split("=", 1) for entry in done.text.split("\0") if "=" in entry)
         assert got["KEPT"] == "kept" and "secret-of-mine" not in done.text
         assert set(got) & set(unsafe) == set()
+
+
+def test_the_program_is_told_its_rights(cli, folder, tmp_path_factory):
+    temp = tmp_path_factory.mktemp("temp")
+    temp.chmod(0o700)
+    env = {**cli.env, "TMPDIR": str(temp)}
+    script = "stat -c '%a %n' $NONO_CAP_FILE; cat $NONO_CAP_FILE; echo x > $NONO_CAP_FILE"
+    done = cli("enforce", "run", "-s", "--allow-cwd", "--block-net", "--", "sh", "-c", script, cwd=folder, env=env)
+    mode, _, rest = done.text.partition(" ")
+    name, _, text = rest.partition("\n")
+    assert mode == "600" and re.fullmatch(rf"{re.escape(str(temp))}/\.nono-[0-9a-f]{{16}}\.json", name)
+    rights = json.loads(text)
+    assert rights["net_blocked"] is True
+    assert {"path": str(folder), "access": "read"}.items() <= [row for row in rights["fs"] if row["path"] == str(folder)][0].items()
+    assert list(temp.iterdir()) == []  # removed at the end
+
+
+def test_the_file_of_an_owner_that_is_gone_is_removed(cli, folder, tmp_path_factory):
+    temp = tmp_path_factory.mktemp("temp")
+    env = {**cli.env, "TMPDIR": str(temp)}
+    words = ["enforce", "run", "-s", "--allow-cwd", "--", "sh", "-c", "echo ready; exec sleep 1000"]
+    lost, kept = (cli.start(*words, cwd=folder, env=env) for _ in range(2))
+    for process in (lost, kept):
+        assert process.stdout.readline() == b"ready\n"
+    assert len(list(temp.iterdir())) == 2
+    lost.kill()
+    lost.communicate()
+    others = [temp / ".nono-0123456789abcdef.json", temp / ".nono-x.json", temp / "other.json"]
+    for path in others:
+        path.write_text("{}\n")  # not written by us: stays
+    cli("enforce", "run", "-s", "--allow-cwd", "--", "true", cwd=folder, env=env)
+    assert len(set(temp.iterdir()) - set(others)) == 1 and all(path.exists() for path in others)
+    kept.terminate()
+    kept.communicate()
+    assert set(temp.iterdir()) == set(others)
 
 
 def test_it_starts_in_a_shared_folder_or_in_the_root(run, folder):

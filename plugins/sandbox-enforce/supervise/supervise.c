@@ -29,6 +29,7 @@ void supervise_free(struct supervise *s)
     if (!s)
         return;
     environment_free(s);
+    cap_file_remove(s);
     hidden_free(s);
     if (s->proxy_listener >= 0)
         close(s->proxy_listener);
@@ -132,7 +133,7 @@ static int get_ready(struct supervise *s, struct nt_error *reterr)
 {
     if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
         return nt_fail_sys(reterr, errno, "becoming not dumpable");
-    if (s->proxy_port && way_out_open(s, reterr) < 0)
+    if (cap_file_write(s, reterr) < 0 || (s->proxy_port && way_out_open(s, reterr) < 0))
         return -1;
     return environment_make(s, reterr) < 0 ? -1 : command_find(s, reterr);
 }
@@ -165,7 +166,8 @@ int supervise_wrap(struct supervise *s, struct nt_error *reterr)
 {
     struct enforce e;
     enum enforce_layer layer = ENFORCE_PRIVILEGES;
-    if (environment_make(s, reterr) < 0 || command_find(s, reterr) < 0)
+    if (cap_file_write(s, reterr) < 0 || environment_make(s, reterr) < 0
+        || command_find(s, reterr) < 0)
         return -1;
     const struct policy *policy = s->options.policy;
     int result = fence_prepare(s, &e, reterr);
