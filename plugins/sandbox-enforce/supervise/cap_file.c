@@ -77,8 +77,14 @@ static void sweep_one(int folder, const char *name)
         unlinkat(folder, name, 0);
 }
 
-static void sweep(const char *path)
+void cap_file_sweep(const struct supervise *s)
 {
+    char path[PATH_MAX];
+    memcpy(path, s->cap_file, sizeof(path));
+    char *slash = strrchr(path, '/');
+    if (!slash)
+        return;
+    *slash = '\0';
     DIR *folder = opendir(path);
     const struct dirent *entry;
     for (unsigned i = 0; folder && i < SWEEP_MAX && (entry = readdir(folder)); i++)
@@ -88,43 +94,54 @@ static void sweep(const char *path)
         closedir(folder);
 }
 
-int cap_file_write(struct supervise *s, struct nt_error *reterr)
+/* The folder for temporary files, links followed. */
+static int find_folder(char ret[PATH_MAX], struct nt_error *reterr)
 {
     const char *folder = getenv("TMPDIR");
-    uint64_t random;
-    nt_autofree char *json = NULL;
     if (!folder || folder[0] != '/')
         folder = "/tmp";
-    char real[PATH_MAX];
-    if (!realpath(folder, real))
-        return nt_fail_sys(reterr, errno, "the folder for temporary files, %.200s", folder);
-    sweep(real);
-    if (policy_to_json(s->options.policy, &json, reterr) < 0)
+    return realpath(folder, ret)
+               ? 0
+               : nt_fail_sys(reterr, errno, "the folder for temporary files, %.200s", folder);
+}
+
+int cap_file_make(struct supervise *s, struct nt_error *reterr)
+{
+    uint64_t random;
+    char folder[PATH_MAX];
+    if (find_folder(folder, reterr) < 0)
         return -1;
     if (getrandom(&random, sizeof(random), 0) != sizeof(random))
         return nt_fail_sys(reterr, errno, "random bytes");
-    int n =
-        snprintf(s->cap_file, sizeof(s->cap_file), "%s/" PREFIX "%016" PRIx64 SUFFIX, real, random);
+    int n = snprintf(s->cap_file, sizeof(s->cap_file), "%s/" PREFIX "%016" PRIx64 SUFFIX, folder,
+                     random);
     if (n < 0 || (size_t)n >= sizeof(s->cap_file)) {
         s->cap_file[0] = '\0';
         return nt_fail(reterr, NT_E_LIMIT,
                        "the path of the folder for temporary files is too long");
     }
+    s->cap_fd = open(s->cap_file, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (s->cap_fd < 0) {
+        int sys = errno;
+        s->cap_file[0] = '\0';
+        return nt_fail_sys(reterr, sys, "a file in %.200s", folder);
+    }
+    return 0;
+}
+
+int cap_file_fill(struct supervise *s, struct nt_error *reterr)
+{
+    nt_autofree char *json = NULL;
     nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(1024 * 1024);
+    if (policy_to_json(s->options.policy, &json, reterr) < 0)
+        return -1;
     nt_buf_addf(&text, OWNER, (int)getpid(), start_of((int)getpid()), space());
     nt_buf_add(&text, json[0] == '{' ? json + 1 : json);
     if (!nt_buf_ok(&text))
         return nt_fail(reterr, NT_E_LIMIT, "too many grants for one file");
-    int fd = open(s->cap_file, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        int sys = errno;
-        s->cap_file[0] = '\0';
-        return nt_fail_sys(reterr, sys, "a file in %.200s", real);
-    }
-    s->cap_fd = fd;
     const char *data = nt_buf_text(&text);
     for (size_t done = 0; done < text.size;) {
-        ssize_t wrote = write(fd, data + done, text.size - done);
+        ssize_t wrote = pwrite(s->cap_fd, data + done, text.size - done, (off_t)done);
         if (wrote < 0 && errno != EINTR)
             return nt_fail_sys(reterr, errno, "writing %.200s", s->cap_file);
         done += wrote > 0 ? (size_t)wrote : 0;

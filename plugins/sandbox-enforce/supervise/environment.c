@@ -13,6 +13,7 @@
 #include "sdk/error.h"
 
 #define ENTRIES_MAX 8192u
+#define OWN_MAX 64u /* that the sandbox adds, and what the proxy tells the tools there are */
 
 extern char **environ;
 
@@ -55,7 +56,7 @@ static bool is_kept(const struct policy *policy, const struct policy_texts *secr
 /* Takes TEXT, which replaces an entry of the same name. */
 static int put(struct supervise *s, char *text, struct nt_error *reterr)
 {
-    if (!text || s->environment_count >= ENTRIES_MAX) {
+    if (!text || s->environment_count >= s->environment_max) {
         free(text);
         return nt_fail(reterr, text ? NT_E_LIMIT : NT_E_MEMORY, "too many variables");
     }
@@ -122,7 +123,12 @@ int environment_make(struct supervise *s, struct nt_error *reterr)
 {
     const struct policy *policy = s->options.policy;
     struct policy_texts secrets = { NULL, 0 };
-    s->environment = calloc(ENTRIES_MAX + 1, sizeof(*s->environment));
+    size_t count = 0;
+    while (environ[count] && count < ENTRIES_MAX)
+        count++;
+    s->environment_max = count + policy->set_vars.count + policy->env_credential_count
+                         + policy->route_count * 2 + OWN_MAX;
+    s->environment = calloc(s->environment_max + 1, sizeof(*s->environment));
     if (!s->environment)
         return nt_fail(reterr, NT_E_MEMORY, "out of memory");
     if (proxy_secret_names(policy, &secrets, reterr) < 0)

@@ -36,7 +36,7 @@ struct supervise {
 
     char program[PATH_MAX]; /* what is executed, absolute */
     char **environment;     /* malloc'ed, each entry too */
-    size_t environment_count;
+    size_t environment_count, environment_max;
     char cap_file[PATH_MAX]; /* empty: none yet */
     int cap_fd;
 
@@ -84,8 +84,12 @@ int command_find(struct supervise *s, struct nt_error *reterr);
 
 /* --- cap_file.c ---------------------------------------------------------------------------- */
 
-/* Removes files of owners that are gone, and writes a new one. */
-int cap_file_write(struct supervise *s, struct nt_error *reterr);
+/* An empty one, then what it says: only this takes time, and another process can do something else
+ * meanwhile. */
+int cap_file_make(struct supervise *s, struct nt_error *reterr);
+int cap_file_fill(struct supervise *s, struct nt_error *reterr);
+/* Removes those of owners that are gone. */
+void cap_file_sweep(const struct supervise *s);
 void cap_file_remove(struct supervise *s);
 
 /* --- way_out.c: the proxy's module -------------------------------------------------------------

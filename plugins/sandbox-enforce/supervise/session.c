@@ -187,6 +187,9 @@ static int await_keeper(struct session *session, struct nt_error *reterr)
 {
     struct inside_message message;
     int listener;
+    /* It sets up meanwhile. */
+    if (cap_file_fill(session->s, reterr) < 0)
+        return -1;
     if (await(session->socket, &message, &listener) < 0)
         return nt_fail(reterr, NT_E_SYSTEM, "the sandbox's first process ended at once");
     if (message.kind != INSIDE_READY)
@@ -195,6 +198,7 @@ static int await_keeper(struct session *session, struct nt_error *reterr)
     if (start_proxy(session, listener, reterr) < 0)
         return -1;
     session_tell(session, INSIDE_GO, 0);
+    cap_file_sweep(session->s);
     return 0;
 }
 

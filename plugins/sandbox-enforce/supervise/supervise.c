@@ -18,6 +18,8 @@
 /* Where programs do not choose ports by themselves: below the range of the kernel. */
 #define PROXY_PORT_FIRST 20000u
 #define PROXY_PORTS 10000u
+/* wrap leaves its file behind, and nobody waits who could look for others meanwhile. */
+#define WRAPS_PER_SWEEP 8
 
 static void supervise_freep(struct supervise **s)
 {
@@ -133,7 +135,7 @@ static int get_ready(struct supervise *s, struct nt_error *reterr)
 {
     if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
         return nt_fail_sys(reterr, errno, "becoming not dumpable");
-    if (cap_file_write(s, reterr) < 0 || (s->proxy_port && way_out_open(s, reterr) < 0))
+    if (cap_file_make(s, reterr) < 0 || (s->proxy_port && way_out_open(s, reterr) < 0))
         return -1;
     return environment_make(s, reterr) < 0 ? -1 : command_find(s, reterr);
 }
@@ -166,9 +168,11 @@ int supervise_wrap(struct supervise *s, struct nt_error *reterr)
 {
     struct enforce e;
     enum enforce_layer layer = ENFORCE_PRIVILEGES;
-    if (cap_file_write(s, reterr) < 0 || environment_make(s, reterr) < 0
-        || command_find(s, reterr) < 0)
+    if (cap_file_make(s, reterr) < 0 || cap_file_fill(s, reterr) < 0
+        || environment_make(s, reterr) < 0 || command_find(s, reterr) < 0)
         return -1;
+    if (getpid() % WRAPS_PER_SWEEP == 0)
+        cap_file_sweep(s);
     const struct policy *policy = s->options.policy;
     int result = fence_prepare(s, &e, reterr);
     int sys = 0;
