@@ -19,7 +19,7 @@ def peers_of(env):
     """Those that are installed: name -> words before the program; and the names of those that are not."""
     words = {
         "bwrap --unshare-all": ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"],
-        "landlock-restrict": ["landlock-restrict", "-ro", "/", "-rw", "/dev/null", "--"],
+        "landlock-restrict": ["landlock-restrict", "-ro", "/", "--"],
         "firejail": ["firejail", "--quiet", "--noprofile"],
         "srt": ["srt"],
         "codex": ["codex", "sandbox", "linux"],
@@ -30,7 +30,7 @@ def peers_of(env):
         path = shutil.which(line[0])
         # Our own program under that name is no peer.
         ours = path and name == "nono" and b"nanoterm" in subprocess.run([path, "--version"], capture_output=True).stdout
-        if path and not ours and works([path, *line[1:], "true"], env):
+        if path and not ours and works([path, *line[1:], shutil.which("true")], env):
             found[name] = [path, *line[1:]]
         else:
             missing.append(name)

@@ -153,8 +153,8 @@ static void note_grant(struct enforce *e, const struct stat *st, uint32_t access
     struct stat root;
     if (access & ENFORCE_WRITE && S_ISDIR(st->st_mode))
         e->anywhere_writable = true;
-    if (access & ENFORCE_READ && stat("/", &root) == 0 && root.st_dev == st->st_dev
-        && root.st_ino == st->st_ino)
+    if (access & ENFORCE_READ && S_ISDIR(st->st_mode) && stat("/", &root) == 0
+        && root.st_dev == st->st_dev && root.st_ino == st->st_ino)
         e->root_readable = true;
 }
 

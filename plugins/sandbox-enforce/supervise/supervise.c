@@ -110,13 +110,15 @@ int supervise_plan(const struct supervise_options *options, struct supervise **r
     fence_want(s);
     if (options->policy->network == POLICY_NET_FILTERED && make_token(s, reterr) < 0)
         return -1;
-    if (options->is_trial || s->is_wrap) {
+    if (options->is_trial) {
         struct enforce e;
         int result = fence_prepare(s, &e, reterr);
         enforce_done(&e);
-        if (result < 0 || try_spaces(s, reterr) < 0)
+        if (result < 0)
             return -1;
     }
+    if ((options->is_trial || s->is_wrap) && try_spaces(s, reterr) < 0)
+        return -1;
     *ret = nt_take(s);
     return 0;
 }
