@@ -3,10 +3,12 @@
 #include "summary.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "plugins/sandbox-enforce/theme.h"
 #include "sdk/buf.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
@@ -45,10 +47,14 @@ static bool is_of_person(const struct policy_grant *grant)
     return strcmp(grant->source, "user") == 0 || strcmp(grant->source, "profile") == 0;
 }
 
-static void add_grant(struct nt_buf *b, const struct policy_grant *grant, bool with_source)
+static void add_grant(struct nt_buf *b, const struct theme *theme, const struct policy_grant *grant,
+                      bool with_source)
 {
-    nt_buf_addf(b, "  [%c%c] ", grant->access & POLICY_READ ? 'r' : '-',
-                grant->access & POLICY_WRITE ? 'w' : '-');
+    const char letters[] = { '[', grant->access & POLICY_READ ? 'r' : '-',
+                             grant->access & POLICY_WRITE ? 'w' : '-', ']', '\0' };
+    nt_buf_add(b, "  ");
+    theme_add(b, theme, THEME_GRANT, letters);
+    nt_buf_add_char(b, ' ');
     nt_buf_add_printable(b, grant->path, false);
     nt_buf_add(b, grant->is_file ? " (file)" : " (dir)");
     if (with_source)
@@ -62,9 +68,11 @@ static void add_ports(struct nt_buf *b, const char *what, const uint16_t *ports,
         nt_buf_addf(b, "%s%u", i ? "," : what, ports[i]);
 }
 
-static void add_network(struct nt_buf *b, const struct policy *policy)
+static void add_network(struct nt_buf *b, const struct theme *theme, const struct policy *policy)
 {
-    nt_buf_addf(b, "  [net] %s", summary_network(policy));
+    nt_buf_add(b, "  ");
+    theme_add(b, theme, THEME_NETWORK, "[net]");
+    nt_buf_addf(b, " %s", summary_network(policy));
     if (policy->network == POLICY_NET_FILTERED && policy->host_count)
         nt_buf_addf(b, ", %zu hosts", policy->host_count);
     if (policy->network == POLICY_NET_FILTERED && !policy->host_count)
@@ -83,25 +91,32 @@ static void add_network(struct nt_buf *b, const struct policy *policy)
         nt_buf_addf(b, "  [credential] %s\n", policy->routes[i].name);
 }
 
-static void add_all(struct nt_buf *b, const struct policy *policy, bool is_verbose)
+static void add_all(struct nt_buf *b, const struct theme *theme, const struct policy *policy,
+                    bool is_verbose)
 {
     size_t others = 0;
     for (size_t i = 0; i < policy->grant_count; i++) {
         bool is_shown = is_verbose || is_of_person(&policy->grants[i]);
         others += !is_shown;
         if (is_shown)
-            add_grant(b, &policy->grants[i], is_verbose);
+            add_grant(b, theme, &policy->grants[i], is_verbose);
     }
-    if (others)
-        nt_buf_addf(b, "  + %zu paths of the system (-v lists them)\n", others);
-    add_network(b, policy);
+    if (others) {
+        char line[80];
+        snprintf(line, sizeof(line), "  + %zu paths of the system (-v lists them)", others);
+        theme_add(b, theme, THEME_DIM, line);
+        nt_buf_add_char(b, '\n');
+    }
+    add_network(b, theme, policy);
 }
 
 void summary_print(const struct policy *policy, const struct options *options)
 {
     nt_auto(nt_buf_done) struct nt_buf b = NT_BUF(TEXT_MAX);
-    nt_buf_add(&b, "Sandbox:\n");
-    add_all(&b, policy, options->verbosity > 0);
+    const struct theme *theme = theme_of(options->theme);
+    theme_add(&b, theme, THEME_TITLE, "Sandbox:");
+    nt_buf_add_char(&b, '\n');
+    add_all(&b, theme, policy, options->verbosity > 0);
     print(&b);
 }
 
@@ -109,12 +124,17 @@ void summary_print_trial(const struct policy *policy, const struct options *opti
                          const struct supervise_row *rows, size_t count, char *const *argv)
 {
     nt_auto(nt_buf_done) struct nt_buf b = NT_BUF(TEXT_MAX);
-    nt_buf_add(&b, "Capabilities that would be granted:\n");
-    add_all(&b, policy, options->verbosity > 0);
-    nt_buf_add(&b, "\nWhat would be forbidden, and by what:\n");
+    const struct theme *theme = theme_of(options->theme);
+    theme_add(&b, theme, THEME_TITLE, "Capabilities that would be granted:");
+    nt_buf_add_char(&b, '\n');
+    add_all(&b, theme, policy, options->verbosity > 0);
+    nt_buf_add_char(&b, '\n');
+    theme_add(&b, theme, THEME_TITLE, "What would be forbidden, and by what:");
+    nt_buf_add_char(&b, '\n');
     for (size_t i = 0; i < count; i++)
         nt_buf_addf(&b, "  %-38s %-12s %s\n", rows[i].act, rows[i].layer, rows[i].rule);
-    nt_buf_add(&b, "\nWould execute:");
+    nt_buf_add_char(&b, '\n');
+    theme_add(&b, theme, THEME_TITLE, "Would execute:");
     for (size_t i = 0; argv[i]; i++) {
         nt_buf_add_char(&b, ' ');
         nt_buf_add_printable(&b, argv[i], false);

@@ -2,6 +2,7 @@
 """`enforce why` and `enforce learn`: what would be allowed, by which rule, and what a program needs."""
 import json
 import os
+import re
 import shlex
 import shutil
 
@@ -308,3 +309,53 @@ def test_stderr_arrives_whole_and_in_order(cli):
     done, _ = footer(cli, program=program)
     lines = [line for line in done.stderr.decode().splitlines() if line.startswith("line ")]
     assert lines == [f"line {i}" for i in range(3000)]
+
+
+# --- setup and colours -----------------------------------------------------------------------
+
+
+def test_setup_says_what_this_machine_can_do(cli):
+    report = cli.ok("enforce", "setup", "--check-only", "--profiles", "--json").json
+    assert report["usable"] is True and report["landlock"] >= 1 and report["profiles"] == []
+    assert {check["available"] for check in report["checks"] if check["required"]} == {True}
+    assert all(check["available"] or check["remedy"] for check in report["checks"])
+    assert not (cli.home / ".config").exists()
+    text = cli.ok("enforce", "setup", "--shell-integration").text
+    assert all(f"[{i}/4]" in text for i in range(1, 5)) and "alias " in text
+
+
+def test_setup_writes_profiles_that_work_and_are_kept(cli):
+    files = cli.ok("enforce", "setup", "--profiles", "--json").json["profiles"]
+    assert len(files) == 3
+    for file in files:
+        cli.ok("enforce", "profile", "validate", file)
+    cli.ok("enforce", "run", "-s", "--allow-cwd", "--profile", "offline-build", "--", "true", cwd=cli.home / "project")
+    with open(files[0], "a") as file:
+        file.write("// mine\n")
+    cli.ok("enforce", "setup", "--profiles")
+    with open(files[0]) as file:
+        assert file.read().endswith("// mine\n")
+
+
+def told(cli, *words, **env):
+    terminal = pexpect.spawn(cli.program, ["enforce", "run", *words, "--allow-cwd", "--", "true"], cwd=cli.home / "project",
+                             env=cli.env | {"TERM": "xterm"} | env, timeout=60)
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    return terminal.before.decode()
+
+
+def test_themes_change_colours_and_never_the_text(cli, tmp_path):
+    plain = told(cli, NO_COLOR="1")
+    assert "\x1b" not in plain and plain.startswith("Sandbox:")
+    seen = {name: told(cli, "--theme", name) for name in ("mocha", "latte", "frappe", "macchiato", "tokyo-night", "minimal")}
+    assert len(set(seen.values())) == 6 and {re.sub(r"\x1b\[[0-9;]*m", "", text) for text in seen.values()} == {plain}
+    assert told(cli) == told(cli, "--theme", "nonsense") == seen["mocha"] and told(cli, TERM="dumb") == plain
+    settings = cli.home / ".config/nono/config.toml"
+    settings.parent.mkdir(parents=True)
+    for text in ("[ui]\ntheme = \"latte\"\n", "# x\n[other]\ntheme = 'mocha'\n[ui] # y\n  theme = 'latte' # z\n", "ui.theme='latte'\n"):
+        settings.write_text(text)
+        assert told(cli) == seen["latte"] and told(cli, "--theme", "frappe") == seen["frappe"], text
+    settings.unlink()
+    os.mkfifo(settings)
+    assert told(cli) == seen["mocha"]

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <linux/audit.h>
@@ -121,9 +122,11 @@ static void tell(const struct kernel_record *r, struct denials *denials)
     snprintf(target, sizeof(target), "%s", r->path);
     if (is_connect || is_bind)
         snprintf(target, sizeof(target), "port %u", r->port);
+    struct stat st;
+    bool is_folder = is_file && stat(r->path, &st) == 0 && S_ISDIR(st.st_mode);
     if (is_file && r->path[0] == '/')
-        snprintf(grant, sizeof(grant), "--%s %s", is_reading(r->blockers) ? "read" : "allow",
-                 r->path);
+        snprintf(grant, sizeof(grant), "--%s%s %s", is_reading(r->blockers) ? "read" : "write",
+                 is_folder ? "" : "-file", r->path);
     else if (is_connect || is_bind)
         snprintf(grant, sizeof(grant), "--%s-port %u", is_bind ? "listen" : "open", r->port);
     denials_add(denials,
