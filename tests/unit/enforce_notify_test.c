@@ -52,6 +52,10 @@ static int stream(void)
 
 static int connects_in_every_way(struct stage *s)
 {
+    char first_port[16] = "1024"; /* that anybody may bind: 0 in some containers */
+    int setting = open("/proc/sys/net/ipv4/ip_unprivileged_port_start", O_RDONLY | O_CLOEXEC);
+    (void)!read(setting, first_port, sizeof(first_port));
+    close(setting);
     (void)s;
     CHECK(stage_connect_tcp(tcp(), "127.0.0.1", port) == 0);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -78,7 +82,8 @@ static int connects_in_every_way(struct stage *s)
     to = (struct sockaddr_in){ .sin_family = AF_INET };
     CHECK(bind(fd, (struct sockaddr *)&to, sizeof(to)) == 0 && listen(fd, 1) == 0);
     to.sin_port = htons(1); /* root may, but not for somebody who might not */
-    CHECK(fails(bind(tcp(), (struct sockaddr *)&to, sizeof(to)), EACCES));
+    if (*first_port != '0')
+        CHECK(fails(bind(tcp(), (struct sockaddr *)&to, sizeof(to)), EACCES));
     fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0); /* the resolver asks for addresses */
     struct sockaddr any = { .sa_family = AF_NETLINK };
     char name[12] = { 0 };
@@ -107,10 +112,12 @@ static int is_kept_in(struct stage *s)
     CHECK(fails(stage_connect_tcp(tcp(), "192.0.2.7", 443), EACCES));
     int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
-    inet_pton(AF_INET6, "::ffff:127.0.0.1", &six.sin6_addr);
-    CHECK(fails(connect(fd, (struct sockaddr *)&six, sizeof(six)), EACCES));
-    inet_pton(AF_INET6, "2001:db8::7", &six.sin6_addr);
-    CHECK(fails(connect(fd, (struct sockaddr *)&six, sizeof(six)), EACCES));
+    if (fd >= 0) {
+        inet_pton(AF_INET6, "::ffff:127.0.0.1", &six.sin6_addr);
+        CHECK(fails(connect(fd, (struct sockaddr *)&six, sizeof(six)), EACCES));
+        inet_pton(AF_INET6, "2001:db8::7", &six.sin6_addr);
+        CHECK(fails(connect(fd, (struct sockaddr *)&six, sizeof(six)), EACCES));
+    }
     struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(18081) };
     CHECK(fails(bind(tcp(), (struct sockaddr *)&at, sizeof(at)), EACCES));
     at.sin_family = AF_UNSPEC; /* the kernel takes it for AF_INET */
@@ -139,11 +146,15 @@ static void a_blocked_network_is_closed_at_once_and_noted(void **state)
     snprintf(target, sizeof(target), "127.0.0.1:%u", port);
     snprintf(grant, sizeof(grant), "--open-port %u", port);
     assert_int_equal(stage_denied(s, "connect", target, grant), 3); /* one is a datagram's */
-    snprintf(target, sizeof(target), "[::ffff:127.0.0.1]:%u", port);
-    assert_int_equal(stage_denied(s, "connect", target, grant), 1);
     assert_int_equal(stage_denied(s, "connect", "192.0.2.7:443", "--allow-net"), 1);
-    snprintf(target, sizeof(target), "[2001:db8::7]:%u", port);
-    assert_int_equal(stage_denied(s, "connect", target, "--allow-net"), 1);
+    int six = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (six >= 0) {
+        snprintf(target, sizeof(target), "[::ffff:127.0.0.1]:%u", port);
+        assert_int_equal(stage_denied(s, "connect", target, grant), 1);
+        snprintf(target, sizeof(target), "[2001:db8::7]:%u", port);
+        assert_int_equal(stage_denied(s, "connect", target, "--allow-net"), 1);
+        close(six);
+    }
     assert_int_equal(stage_denied(s, "bind", "0.0.0.0:18081", "--listen-port 18081"), 2);
     assert_int_equal(fcntl(listener, F_SETFL, O_NONBLOCK), 0);
     assert_true(fails(accept(listener, NULL, NULL), EAGAIN));
@@ -864,5 +875,7 @@ int main(void)
         TEST(many_connections_are_answered),
         TEST(calls_on_files_are_noted_and_made),
     };
+    if (!stage_is_possible())
+        return 77;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
