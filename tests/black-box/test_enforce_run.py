@@ -212,6 +212,12 @@ def test_the_program_is_told_its_rights(cli, folder, tmp_path_factory):
     assert list(temp.iterdir()) == []  # removed at the end
 
 
+def test_without_a_place_for_that_file_it_starts_all_the_same(cli, folder):
+    env = {**cli.env, "TMPDIR": str(folder / "nothing")}
+    done = cli("enforce", "run", "-s", "--allow-cwd", "--", "sh", "-c", "echo ${NONO_CAP_FILE-none}", cwd=folder, env=env)
+    assert done.text == "none\n"
+
+
 def test_the_file_of_an_owner_that_is_gone_is_removed(cli, folder, tmp_path_factory):
     temp = tmp_path_factory.mktemp("temp")
     env = {**cli.env, "TMPDIR": str(temp)}

@@ -94,45 +94,29 @@ void cap_file_sweep(const struct supervise *s)
         closedir(folder);
 }
 
-/* The folder for temporary files, links followed. */
-static int find_folder(char ret[PATH_MAX], struct nt_error *reterr)
+void cap_file_make(struct supervise *s)
 {
+    uint64_t random;
+    char real[PATH_MAX];
     const char *folder = getenv("TMPDIR");
     if (!folder || folder[0] != '/')
         folder = "/tmp";
-    return realpath(folder, ret)
-               ? 0
-               : nt_fail_sys(reterr, errno, "the folder for temporary files, %.200s", folder);
-}
-
-int cap_file_make(struct supervise *s, struct nt_error *reterr)
-{
-    uint64_t random;
-    char folder[PATH_MAX];
-    if (find_folder(folder, reterr) < 0)
-        return -1;
-    if (getrandom(&random, sizeof(random), 0) != sizeof(random))
-        return nt_fail_sys(reterr, errno, "random bytes");
-    int n = snprintf(s->cap_file, sizeof(s->cap_file), "%s/" PREFIX "%016" PRIx64 SUFFIX, folder,
-                     random);
-    if (n < 0 || (size_t)n >= sizeof(s->cap_file)) {
+    if (!realpath(folder, real) || getrandom(&random, sizeof(random), 0) != sizeof(random))
+        return;
+    int n =
+        snprintf(s->cap_file, sizeof(s->cap_file), "%s/" PREFIX "%016" PRIx64 SUFFIX, real, random);
+    if (n > 0 && (size_t)n < sizeof(s->cap_file))
+        s->cap_fd = open(s->cap_file, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (s->cap_fd < 0)
         s->cap_file[0] = '\0';
-        return nt_fail(reterr, NT_E_LIMIT,
-                       "the path of the folder for temporary files is too long");
-    }
-    s->cap_fd = open(s->cap_file, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (s->cap_fd < 0) {
-        int sys = errno;
-        s->cap_file[0] = '\0';
-        return nt_fail_sys(reterr, sys, "a file in %.200s", folder);
-    }
-    return 0;
 }
 
 int cap_file_fill(struct supervise *s, struct nt_error *reterr)
 {
     nt_autofree char *json = NULL;
     nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(1024 * 1024);
+    if (s->cap_fd < 0)
+        return 0;
     if (policy_to_json(s->options.policy, &json, reterr) < 0)
         return -1;
     nt_buf_addf(&text, OWNER, (int)getpid(), start_of((int)getpid()), space());

@@ -85,8 +85,9 @@ int command_find(struct supervise *s, struct nt_error *reterr);
 /* --- cap_file.c ---------------------------------------------------------------------------- */
 
 /* An empty one, then what it says: only this takes time, and another process can do something else
- * meanwhile. */
-int cap_file_make(struct supervise *s, struct nt_error *reterr);
+ * meanwhile. Where there is no place for it (in a sandbox that may not write to /tmp) the program
+ * is not told. */
+void cap_file_make(struct supervise *s);
 int cap_file_fill(struct supervise *s, struct nt_error *reterr);
 /* Removes those of owners that are gone. */
 void cap_file_sweep(const struct supervise *s);

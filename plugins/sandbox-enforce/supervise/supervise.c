@@ -137,7 +137,8 @@ static int get_ready(struct supervise *s, struct nt_error *reterr)
 {
     if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
         return nt_fail_sys(reterr, errno, "becoming not dumpable");
-    if (cap_file_make(s, reterr) < 0 || (s->proxy_port && way_out_open(s, reterr) < 0))
+    cap_file_make(s);
+    if (s->proxy_port && way_out_open(s, reterr) < 0)
         return -1;
     return environment_make(s, reterr) < 0 ? -1 : command_find(s, reterr);
 }
@@ -170,8 +171,9 @@ int supervise_wrap(struct supervise *s, struct nt_error *reterr)
 {
     struct enforce e;
     enum enforce_layer layer = ENFORCE_PRIVILEGES;
-    if (cap_file_make(s, reterr) < 0 || cap_file_fill(s, reterr) < 0
-        || environment_make(s, reterr) < 0 || command_find(s, reterr) < 0)
+    cap_file_make(s);
+    if (cap_file_fill(s, reterr) < 0 || environment_make(s, reterr) < 0
+        || command_find(s, reterr) < 0)
         return -1;
     if (getpid() % WRAPS_PER_SWEEP == 0)
         cap_file_sweep(s);
