@@ -298,3 +298,105 @@ def test_weaker_means_that_layer_only(outside, unconfined):
             "tcp", "tcp-mapped", "tcp-v6", "udp", "fast-open", "raw", "ping", "abstract", "pathname", "datagram", "typing-high",
             "io-uring", "user-namespace", "mount", "inherited-folder", "inherited-file", "hidden", "uncover", "shared-memory"}
     assert {n: verdicts[n] for n in held if n in verdicts and verdicts[n] != "refused"} == {}
+
+
+def test_what_is_replaced_outside_is_hidden_again(outside):
+    """Editors save by renaming a new file over the old one, which takes the cover away in the sandbox, too."""
+    a = Attack(outside, "hidden")
+    secret = a.inside / "hidden/.env"
+    secret.write_text("old secret")
+    script = 'cat hidden/.env; echo ready; read line; while cat hidden/.env >/dev/null 2>&1; do :; done; echo covered'
+    words = [w for w in a.sandbox([]) if w != str(a.profile())]
+    words.insert(words.index("--profile") + 1, str(a.place / "denied.json"))
+    (a.place / "denied.json").write_text(json.dumps({"meta": {"name": "attacked"}, "filesystem": {
+        "allow": [str(a.inside)], "deny": [str(secret)]}}))
+    p = subprocess.Popen([*words, "sh", "-c", script], env=a.env, cwd=a.inside, text=True, stdin=subprocess.PIPE,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        assert p.stdout.readline() == "ready\n"
+        (a.other / "new").write_text("new secret")
+        os.rename(a.other / "new", secret)
+        out, _ = p.communicate("go\n", timeout=60)
+        assert out == "covered\n" and p.returncode == 0
+    finally:
+        p.kill()
+        p.wait()
+        a.close()
+
+
+def test_our_own_folders_are_closed_to_every_sandbox(outside):
+    """Configuration, state and sockets of nanoterm: a grant of the home does not open them, and none does that names them."""
+    a = Attack(outside, "read-outside")
+    runtime = a.home / "run"
+    for path in (a.home / ".nanoterm/own", a.home / ".nanoterm/server/owner.key", runtime / "nanoterm/server.sock"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("secret")
+    (a.home / "readable").write_text("public")
+    env = a.env | {"XDG_RUNTIME_DIR": str(runtime)}
+    enforce = [BIN, "--json", "enforce", "run", "--silent", "--allow-cwd"]
+    script = "cat readable; cat .nanoterm/own; cat .nanoterm/server/owner.key; cat run/nanoterm/server.sock; ls .nanoterm"
+    try:
+        done = subprocess.run([*enforce, "--allow", a.home, "--", "sh", "-c", script], env=env, cwd=a.home, capture_output=True, text=True)
+        assert "secret" not in done.stdout and "owner" not in done.stdout
+        if done.stdout:
+            assert done.stdout == "public"
+        else:
+            assert json.loads(done.stderr.splitlines()[-1])["code"] in ("enforce.protected", "enforce.sandbox_unavailable")
+        for grant in (".nanoterm", ".nanoterm/server", "run/nanoterm"):
+            done = subprocess.run([*enforce, "--read", a.home / grant, "--", "cat", a.home / grant / "owner.key"], env=env, cwd="/",
+                                  capture_output=True, text=True)
+            assert done.returncode != 0 and done.stdout == ""
+            assert json.loads(done.stderr.splitlines()[-1])["code"] == "enforce.protected"
+    finally:
+        a.close()
+
+
+@pytest.fixture(scope="module")
+def container(outside):
+    """Runs a program in an unprivileged container, whose root is empty but for the system's programs and a copy of ours: what
+    belongs to the machine's root is nobody's in there, and nobody's plugins are not opened."""
+    if not shutil.which("podman") or not shutil.which("runc"):
+        pytest.skip("podman and runc are not installed")
+    root = outside.base / "root"
+    for name in ("usr", "proc", "sys", "dev", "tmp", "etc", "run", "var/tmp"):
+        (root / name).mkdir(parents=True)
+    for name in ("bin", "sbin", "lib", "lib64"):
+        (root / name).symlink_to(f"usr/{name}")
+    installed, tree = Path(BIN).resolve().parent.parent, outside.base / "tree"
+    for part in ("bin/nanoterm", "lib/nanoterm", "libexec/nanoterm"):
+        copy = shutil.copytree if (installed / part).is_dir() else shutil.copy
+        (tree / part).parent.mkdir(parents=True, exist_ok=True)
+        copy(installed / part, tree / part)
+    words = ["podman", "--runtime", "runc", "--cgroup-manager=cgroupfs", "run", "--rm", "--network", "none", "-v", "/usr:/usr:ro", "-v",
+             f"{outside.base}:{outside.base}", "-v", f"{PROGRAMS}:{PROGRAMS}:ro"]
+    env = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]}
+    if os.environ.get("XDG_RUNTIME_DIR"):
+        env["XDG_RUNTIME_DIR"] = os.environ["XDG_RUNTIME_DIR"]
+
+    def run(variables, *command):
+        words_env = [w for k, v in variables.items() for w in ("-e", f"{k}={v}")]
+        return subprocess.run([*words, *words_env, "--rootfs", str(root), *command], env=env, capture_output=True, text=True, timeout=300)
+
+    done = run({}, "true")
+    if done.returncode:
+        pytest.skip(f"no container can be run here: {done.stderr.strip()[-200:]}")
+    return run, str(tree / "bin/nanoterm")
+
+
+def test_in_a_container_every_attack_is_refused(outside, container):
+    a = Attack(outside, "all")
+    run, program = container
+    try:
+        sandbox = [program, *a.sandbox([])[1:]]
+        script = ('exec 9<"$ATTACK_OUTSIDE" 8<"$ATTACK_OUTSIDE/secret"; cd "$ATTACK_INSIDE"; sleep 300 & export ATTACK_PID=$!\n'
+                  'for name in $NAMES; do out=$("$@" "$name" 2>"$HOME/err"); echo "$name $? $(echo "$out" | head -n 1) $(tail -n 1 "$HOME/err")"; '
+                  'done\nkill $ATTACK_PID')
+        skipped = NEED_A_DENY | {"listen", "repointed-symlink"}
+        tried = [n for n in names() if n not in skipped]
+        done = run(a.env | {"NAMES": " ".join(tried)}, "sh", "-c", script, "sh", *sandbox, str(ATTACK))
+        lines = {line.split()[0]: line.split(maxsplit=3)[1:] for line in done.stdout.splitlines()}
+        assert set(lines) == set(tried), done.stderr[-500:]
+        bad = {n: v for n, v in lines.items() if v[:2] != ["1", "begun"] and "enforce.sandbox_unavailable" not in " ".join(v)}
+        assert bad == {}
+    finally:
+        a.close()

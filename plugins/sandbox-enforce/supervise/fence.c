@@ -311,8 +311,9 @@ void fence_describe(struct supervise *s)
     }
     if (s->hidden_count)
         row(s, "open a denied path in a grant", s->spaces & ENFORCE_SPACE_MOUNT ? "mount" : "none",
-            s->spaces & ENFORCE_SPACE_MOUNT ? "covered in an own mount namespace"
-                                            : "accepted: --accept-weaker namespaces");
+            s->spaces & ENFORCE_SPACE_MOUNT
+                ? "covered in an own mount namespace; again when replaced outside"
+                : "accepted: --accept-weaker namespaces");
     describe_network(s, &e);
     if (policy->pattern_count)
         row(s, "open a file to come that a pattern denies", "none",

@@ -21,6 +21,7 @@
 struct keeper {
     struct inside *in;
     int signals; /* signalfd: SIGCHLD, and SIGTERM for the end of the supervisor */
+    int watch;   /* readable: something that was hidden may be bare again; -1: nothing is hidden */
     pid_t program;
 };
 
@@ -47,15 +48,28 @@ static _Noreturn void fail(const struct keeper *k, enum inside_step step, int va
 
 /* --- the beginning ------------------------------------------------------------------------- */
 
-static void hide(const struct keeper *k)
+static void hide(struct keeper *k)
 {
     const struct supervise *s = k->in->s;
+    const char *const *hidden = (const char *const *)s->hidden;
     size_t failed = 0;
     if (!(s->spaces & ENFORCE_SPACE_MOUNT) || !s->hidden_count)
         return;
-    int sys = enforce_spaces_hide((const char *const *)s->hidden, s->hidden_count, &failed);
+    int sys = enforce_spaces_watch(hidden, s->hidden_count, &k->watch);
+    if (!sys)
+        sys = enforce_spaces_hide(hidden, s->hidden_count, &failed);
     if (sys)
         fail(k, STEP_HIDE, (int)failed, sys);
+}
+
+/* Somebody outside has made a name anew where we hide one. What cannot be hidden again ends it. */
+static void hide_again(const struct keeper *k)
+{
+    const struct supervise *s = k->in->s;
+    size_t again;
+    if (enforce_spaces_hide_again(k->watch, (const char *const *)s->hidden, s->hidden_count, &again)
+        != 0)
+        end(k);
 }
 
 static void set_up(struct keeper *k)
@@ -104,14 +118,22 @@ static void await_go(const struct keeper *k)
 }
 
 /* Of what came by the fork - folders that are granted, the rules - nothing is needed any more. */
-static void keep_open(int a, int b)
+static void close_rest(const struct keeper *k)
 {
-    unsigned low = (unsigned)(a < b ? a : b), high = (unsigned)(a < b ? b : a);
-    if (low > 3)
-        syscall(SYS_close_range, 3u, low - 1, 0u);
-    if (high > low + 1)
-        syscall(SYS_close_range, low + 1, high - 1, 0u);
-    syscall(SYS_close_range, high + 1, ~0u, 0u);
+    int kept[] = { k->in->socket, k->signals, k->watch };
+    unsigned first = 3;
+    for (;;) {
+        int next = -1;
+        for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+            if (kept[i] >= (int)first && (next < 0 || kept[i] < next))
+                next = kept[i];
+        if (next < 0)
+            break;
+        if ((unsigned)next > first)
+            syscall(SYS_close_range, first, (unsigned)next - 1, 0u);
+        first = (unsigned)next + 1;
+    }
+    syscall(SYS_close_range, first, ~0u, 0u);
 }
 
 static void start(struct keeper *k)
@@ -126,7 +148,7 @@ static void start(struct keeper *k)
     /* Also here: signals for the group must find it. EACCES: it has executed already. */
     setpgid(k->program, k->program);
     enforce_done(k->in->e);
-    keep_open(k->in->socket, k->signals);
+    close_rest(k);
     /* Nothing secret stays in a process that is inside. */
     environment_free(k->in->s);
     environment_wipe_own();
@@ -185,7 +207,7 @@ static void note_signals(struct keeper *k)
 
 void keeper_run(struct inside *in)
 {
-    struct keeper k = { .in = in };
+    struct keeper k = { .in = in, .watch = -1 };
     sigset_t wanted;
     sigemptyset(&wanted);
     sigaddset(&wanted, SIGCHLD);
@@ -196,11 +218,14 @@ void keeper_run(struct inside *in)
     set_up(&k);
     await_go(&k);
     start(&k);
-    struct pollfd fds[2] = { { .fd = in->socket, .events = POLLIN },
-                             { .fd = k.signals, .events = POLLIN } };
+    struct pollfd fds[] = { { .fd = in->socket, .events = POLLIN },
+                            { .fd = k.signals, .events = POLLIN },
+                            { .fd = k.watch, .events = POLLIN } };
     for (;;) {
-        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+        if (poll(fds, 3, -1) < 0 && errno != EINTR)
             end(&k);
+        if (fds[2].revents)
+            hide_again(&k);
         if (fds[1].revents)
             note_signals(&k);
         reap(&k);
