@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The way out of a filtered sandbox: what gets through its proxy, and that a credential is nowhere inside."""
 import base64
+import hashlib
 import http.server
 import json
 import pathlib
@@ -126,6 +127,143 @@ def test_a_service_gets_the_credential_and_the_program_does_not(cli, tmp_path, s
     assert headers["Authorization"] == f"Bearer {SECRET}" and headers["Host"] == f"localhost:{secure.port}"
     done = run.python(ASK % ("large", None))
     assert done.stdout == b"10240000\n", done
+
+
+def serve_raw(serve, context=None):
+    """A listener whose connections are served by SERVE(socket), each in a thread; its port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def one(connection):
+        try:
+            with context.wrap_socket(connection, server_side=True) if context else connection as c:
+                serve(c)
+        except OSError:
+            pass
+
+    def accept():
+        while True:
+            try:
+                connection = listener.accept()[0]
+            except OSError:
+                return
+            threading.Thread(target=one, args=(connection,), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    return listener
+
+
+def head_of(c):
+    data = b""
+    while b"\r\n\r\n" not in data:
+        more = c.recv(65536)
+        if not more:
+            raise OSError("the end")
+        data += more
+    return data.split(b"\r\n\r\n", 1)
+
+
+def test_websockets_and_events_over_tls(cli, tmp_path, authority):
+    """An upstream that speaks frames: an echo without a mask; and one that tells events one by one."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.sign("sockets"))
+    heads = []
+
+    def serve(c):
+        head, rest = head_of(c)
+        heads.append(head.decode())
+        if b"/events" in head:
+            c.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: one\n\n")
+            while b"go" not in told:
+                ready.wait(20)
+            c.sendall(b"data: two\n\n")
+            return
+        key = next(line.split(": ", 1)[1] for line in head.decode().split("\r\n") if line.lower().startswith("sec-websocket-key"))
+        accept = base64.b64encode(hashlib.sha1(key.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()).decode()
+        c.sendall(f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                  f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode())
+        while len(rest) < 11:
+            rest += c.recv(4096)
+        mask, text = rest[2:6], rest[6:11]
+        c.sendall(b"\x81\x05" + bytes(x ^ mask[i % 4] for i, x in enumerate(text)))
+        c.recv(1)
+
+    told, ready = [], threading.Event()
+
+    def release(c):
+        told.append(c.recv(2))
+        ready.set()
+
+    with serve_raw(serve, context) as upstream, serve_raw(release) as gate:
+        run = Filtered(cli, tmp_path, {"upstream": f"https://localhost:{upstream.getsockname()[1]}", "env_var": "SVC_KEY",
+                                       "credential_key": "env://SVC_SECRET", "tls_ca": str(authority.file)})
+        done = run.python(f"""
+import base64, os, socket, urllib.parse
+url = urllib.parse.urlsplit(os.environ["SVC_BASE_URL"])
+def connect(): return socket.create_connection((url.hostname, url.port), 20)
+key = "Authorization: Bearer " + os.environ["SVC_KEY"] + "\\r\\n"
+def until(c, text):
+    data = b""
+    while text not in data:
+        more = c.recv(4096)
+        assert more, data
+        data += more
+    return data
+c = connect()
+c.sendall(("GET /svc/talk HTTP/1.1\\r\\nHost: x\\r\\nUpgrade: websocket\\r\\nConnection: Upgrade\\r\\n"
+           "Sec-WebSocket-Version: 13\\r\\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\\r\\n" + key + "\\r\\n").encode())
+assert b" 101 " in until(c, b"\\r\\n\\r\\n")
+c.sendall(bytes.fromhex("818537fa213d7f9f4d5158"))
+assert until(c, b"Hello").endswith(b"\\x81\\x05Hello")
+c.close()
+c = connect()
+c.sendall(("GET /svc/events HTTP/1.1\\r\\nHost: x\\r\\n" + key + "\\r\\n").encode())
+assert b"two" not in until(c, b"data: one")
+# Only now the upstream may go on: asked for by the one way out that there is.
+proxy = urllib.parse.urlsplit(os.environ["HTTP_PROXY"])
+auth = base64.b64encode(("nono:" + proxy.password).encode()).decode()
+gate = connect()
+gate.sendall(("CONNECT 127.0.0.1:{gate.getsockname()[1]} HTTP/1.1\\r\\nHost: x\\r\\nProxy-Authorization: Basic " + auth
+              + "\\r\\n\\r\\n").encode())
+assert b" 200 " in until(gate, b"\\r\\n\\r\\n")
+gate.sendall(b"go")
+until(c, b"data: two")
+print("done")
+""", options=("--allow-domain", "127.0.0.1"))
+    assert done.status == 0 and done.stdout == b"done\n", done
+    assert all(f"Authorization: Bearer {SECRET}" in head for head in heads) and len(heads) == 2
+
+
+def test_services_go_through_the_upstream_proxy(cli, tmp_path, secure, authority):
+    asked = []
+
+    def serve(c):
+        head, rest = head_of(c)
+        asked.append(head.split(b"\r\n")[0])
+        with socket.create_connection(("127.0.0.1", secure.port), 20) as there:
+            c.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            back = threading.Thread(target=pump, args=(there, c), daemon=True)
+            back.start()
+            pump(c, there)
+            back.join(20)
+
+    def pump(a, b):
+        try:
+            while data := a.recv(65536):
+                b.sendall(data)
+            b.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    # A name that only that proxy knows.
+    far = {"upstream": "https://box.example/v1", "credential_key": "env://SVC_SECRET", "env_var": "SVC_KEY",
+           "tls_ca": str(authority.file)}
+    with serve_raw(serve) as proxy:
+        run = Filtered(cli, tmp_path, far)
+        secure.seen.clear()
+        done = run.python(ASK % ("chat", None), options=("--upstream-proxy", f"127.0.0.1:{proxy.getsockname()[1]}"))
+    assert done.status == 0 and done.stdout == b"4\n", done
+    assert asked == [b"CONNECT box.example:443 HTTP/1.1"]
+    assert secure.seen[0][2]["Authorization"] == f"Bearer {SECRET}"
 
 
 def test_an_upstream_with_another_certificate_gets_nothing(cli, tmp_path, secure, authority):
