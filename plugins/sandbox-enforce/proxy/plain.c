@@ -8,21 +8,6 @@
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
-static void on_failed(void *data, struct net_request *req, const struct nt_error *reason)
-{
-    struct visit *v = data;
-    v->is_answered = false;
-    visit_fail(v, reason);
-}
-
-static void on_forwarded(void *data, uint32_t answered)
-{
-    struct visit *v = data;
-    v->forward = NULL;
-    v->req = NULL;
-    visit_settle(v);
-}
-
 static void forward(struct visit *v, const struct net_address *to, const char *target)
 {
     struct net_header headers[VISIT_HEADERS_MAX + 1];
@@ -37,8 +22,8 @@ static void forward(struct visit *v, const struct net_address *to, const char *t
         .headers = headers,
         .count = count,
         .body_max = VISIT_BODY_MAX,
-        .failed = on_failed,
-        .done = on_forwarded,
+        .failed = visit_on_failed,
+        .done = visit_on_forwarded,
         .data = v,
     };
     if (net_forward_new(&v->proxy->uv, v->req, &options, &v->forward, &error) < 0)

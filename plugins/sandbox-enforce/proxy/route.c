@@ -8,21 +8,6 @@
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
-static void on_failed(void *data, struct net_request *req, const struct nt_error *reason)
-{
-    struct visit *v = data;
-    v->is_answered = false;
-    visit_fail(v, reason);
-}
-
-static void on_forwarded(void *data, uint32_t answered)
-{
-    struct visit *v = data;
-    v->forward = NULL;
-    v->req = NULL;
-    visit_settle(v);
-}
-
 static void on_bridge_failed(void *data, struct net_request *req, uint32_t status,
                              const struct nt_error *reason)
 {
@@ -74,7 +59,7 @@ static void carry(struct visit *v, const struct net_address *to)
                                           .done = on_bridged,
                                           .data = v };
         if (bridge_new(&v->proxy->uv, v->req, &options, &v->bridge, &error) < 0)
-            on_failed(v, v->req, &error);
+            visit_on_failed(v, v->req, &error);
         return;
     }
     struct net_forward_options options = {
@@ -86,12 +71,12 @@ static void carry(struct visit *v, const struct net_address *to)
         .count = count,
         .body_max = VISIT_BODY_MAX,
         .header = scrub,
-        .failed = on_failed,
-        .done = on_forwarded,
+        .failed = visit_on_failed,
+        .done = visit_on_forwarded,
         .data = v,
     };
     if (net_forward_new(&v->proxy->uv, v->req, &options, &v->forward, &error) < 0)
-        on_failed(v, v->req, &error);
+        visit_on_failed(v, v->req, &error);
 }
 
 static void on_found(struct visit *v, const struct sockaddr_storage *addresses, uint32_t count)

@@ -266,3 +266,20 @@ void visit_begin(struct proxy *proxy, struct net_request *req)
     net_request_handle(req, visit_events(), v);
     begin(v);
 }
+
+/* --- for what carries a request on ---------------------------------------------------------- */
+
+void visit_on_failed(void *data, struct net_request *req, const struct nt_error *reason)
+{
+    struct visit *v = data;
+    v->is_answered = false;
+    visit_fail(v, reason);
+}
+
+void visit_on_forwarded(void *data, uint32_t answered)
+{
+    struct visit *v = data;
+    v->forward = NULL;
+    v->req = NULL;
+    visit_settle(v);
+}

@@ -90,6 +90,10 @@ void visit_answer(struct visit *v, uint32_t status, const char *text);
 void visit_refuse(struct visit *v, uint32_t status, const char *rule, const char *grant);
 /* 502 */
 void visit_fail(struct visit *v, const struct nt_error *reason);
+/* Callbacks of what carries a request on, with the visit as data: it could not be carried; it was,
+ * to its end. */
+void visit_on_failed(void *data, struct net_request *req, const struct nt_error *reason);
+void visit_on_forwarded(void *data, uint32_t answered);
 /* target.c: "host[:port]" into authority and `to`; false: it is none. */
 bool visit_target(struct visit *v, const char *text, size_t size, bool needs_port);
 /* Looks `to` up; calls found with addresses that may be connected to, or answers. */
