@@ -17,9 +17,13 @@ int privileges_enter(struct enforce *e)
     if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return errno;
     /* Without CAP_SETPCAP the bounding set stays: under no_new_privs nothing comes out of it. */
-    for (int cap = 0; cap < 64 && prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EPERM)
+    for (int cap = 0; cap < 64; cap++) {
+        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0)
+            continue;
+        if (errno != EPERM && (errno != EINVAL || cap == 0)) /* EINVAL: behind the last one */
             return errno;
+        break;
+    }
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
         return errno;
     struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
