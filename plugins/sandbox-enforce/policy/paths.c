@@ -140,10 +140,12 @@ const char *path_resolve(struct memory *m, const char *path)
 
 bool path_is_below(const char *path, const char *folder)
 {
-    size_t size = strlen(folder);
-    if (size == 1)
+    if (!folder[1])
         return true; /* "/" */
-    return strncmp(path, folder, size) == 0 && (path[size] == '/' || !path[size]);
+    /* Asked for each pair of a grant and a deny, which mostly differ at once: no call is made. */
+    while (*folder && *folder == *path)
+        folder++, path++;
+    return !*folder && (*path == '/' || !*path);
 }
 
 /* One part against one part: "*" and "?". Linear: only the last star is gone back to. */
