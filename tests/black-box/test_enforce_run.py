@@ -297,6 +297,19 @@ def test_a_signal_to_the_supervisor_reaches_the_program(cli, folder, number):
     assert out == b"got\n" and process.returncode == 7
 
 
+@pytest.mark.parametrize("weaker", [[], ["--accept-weaker", "namespaces"]], ids=["namespaces", "weaker"])
+def test_a_signal_to_the_whole_group_lets_the_program_end_by_itself(cli, folder, weaker):
+    """As of timeout(1): nobody inside but the program gets it, and the program takes its time."""
+    script = "trap 'echo got; read line; exit 7' TERM; echo ready; while :; do sleep 0.05; done"
+    process = cli.start("enforce", "run", "-s", "--allow-cwd", *weaker, "--", "sh", "-c", script, cwd=folder,
+                        stdin=subprocess.PIPE, start_new_session=True)
+    assert process.stdout.readline() == b"ready\n"
+    os.killpg(process.pid, signal.SIGTERM)
+    assert process.stdout.readline() == b"got\n"
+    process.communicate(b"on\n", timeout=60)
+    assert process.returncode == 7
+
+
 def test_what_the_program_leaves_ends_with_it(cli, folder):
     mark = f"{random.randrange(10**9, 10**10)}"
     script = f"sleep {mark} & (setsid sleep {mark} &) ; echo ready; exit 5"

@@ -213,7 +213,9 @@ void keeper_run(struct inside *in)
     sigaddset(&wanted, SIGCHLD);
     sigaddset(&wanted, SIGTERM);
     k.signals = signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (k.signals < 0)
+    /* A group of its own: what is sent to that of the supervisor - by timeout(1), say - is for the
+     * program, and the supervisor passes it on. */
+    if (k.signals < 0 || setpgid(0, 0) < 0)
         fail(&k, STEP_SPACE, 0, errno);
     set_up(&k);
     await_go(&k);
