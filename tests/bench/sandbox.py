@@ -1,9 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rows of `enforce`: a program that does nothing, in the sandboxes there are; and the memory that stays beside it."""
+"""The rows of `enforce`: a program that does nothing, in the sandboxes there are; what stays in memory beside a program
+that waits; and jobs with many files, as a ratio to the same without a sandbox."""
 import os
 import pathlib
 import shutil
 import subprocess
+import tarfile
+import time
+
+FILES = 5_000
+FOUND = 20_000
+SOURCES = 20
+PEERS = {  # the words before the program
+    "landlock-restrict": ["landlock-restrict", "-ro", "/", "-rwfiles", "/dev/null", "--"],
+    "bwrap --unshare-all": ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"],
+    "firejail": ["firejail", "--quiet", "--noprofile"],
+    "srt": ["srt"],
+    "codex": ["codex", "sandbox"],
+    "nono wrap": ["nono", "wrap", "-s", "--allow-cwd", "--"],
+    "nono run": ["nono", "run", "-s", "--no-audit", "--allow-cwd", "--"],
+    "nono run, with its proxy": ["nono", "run", "-s", "--no-audit", "--allow-cwd", "--allow-domain", "a.example", "--"],
+}
 
 
 def works(words, env):
@@ -15,46 +32,64 @@ def works(words, env):
         return False
 
 
+def is_ours(path):
+    """Our own program under that name is no peer."""
+    return b"nanoterm" in subprocess.run([path, "--version"], capture_output=True).stdout
+
+
 def peers_of(env):
-    """Those that are installed: name -> words before the program; and the names of those that are not."""
-    words = {
-        "bwrap --unshare-all": ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"],
-        "landlock-restrict": ["landlock-restrict", "-ro", "/", "--"],
-        "firejail": ["firejail", "--quiet", "--noprofile"],
-        "srt": ["srt"],
-        "codex": ["codex", "sandbox", "linux"],
-        "nono": ["nono", "run", "-s", "--allow-cwd", "--"],
-    }
+    """Those that are in PATH and work: name -> words before the program; and the names of those that do not."""
     found, missing = {}, []
-    for name, line in words.items():
+    for name, line in PEERS.items():
         path = shutil.which(line[0])
-        # Our own program under that name is no peer.
-        ours = path and name == "nono" and b"nanoterm" in subprocess.run([path, "--version"], capture_output=True).stdout
-        if path and not ours and works([path, *line[1:], shutil.which("true")], env):
-            found[name] = [path, *line[1:]]
-        else:
+        if not path:
             missing.append(name)
+        elif line[0] == "nono" and is_ours(path):
+            missing.append(f"{name} (the one in PATH is ours)")
+        elif not works([path, *line[1:], shutil.which("true")], env):
+            missing.append(f"{name} (installed, but does not work here)")
+        else:
+            found[name] = [path, *line[1:]]
     return found, missing
 
 
-def rows(table, tool, env, run, folder, runs):
-    """Times; the names of the peers that are not there."""
-    found, missing = peers_of(env)
-    shared = ["-s", "--allow-cwd", "--workdir", str(folder)]
+class Sandboxes:
+    """Ours, in a temporary home, and the peers', in the caller's: some refuse one in /tmp."""
+
+    def __init__(self, tool, env, folder):
+        self.tool, self.env, self.folder = tool, env, folder
+        self.found, self.missing = peers_of(os.environ)
+
+    def env_of(self, words):
+        return self.env if words[0] == self.tool else os.environ
+
+    def ours(self, verb, *flags):
+        audit = ["--no-audit"] if verb == "run" else []
+        return [self.tool, "enforce", verb, "-s", "--allow-cwd", "--workdir", str(self.folder), *audit, *flags, "--"]
+
+    def peers(self, *names):
+        return {name: self.found[name] for name in names if name in self.found}
+
+
+KINDS = [("files", []), ("no network", ["--block-net"]), ("a filtered network", ["--allow-domain", "a.example"])]
+
+
+def starts(table, boxes, run, runs):
     true = shutil.which("true")
 
-    def row(what, words, names, target):
-        peers = {name: [*found[name], true] for name in names if name in found}
-        table.row(what, run, [tool, "enforce", *words, "--", true], {**peers, "the program alone": [true]}, runs,
-                  target=target)
+    def row(what, words, peers, target):
+        lines = {name: [*line, true] for name, line in boxes.peers(*peers).items()}
+        table.row(what, run, [*words, true], {**lines, "the program alone": [true]}, runs, target=target)
 
-    row("enforce wrap: files", ["wrap", *shared], ["landlock-restrict"], "below landlock-restrict")
-    others = ["bwrap --unshare-all", "firejail", "srt", "codex", "nono"]
-    row("enforce run: files", ["run", *shared, "--no-audit"], others, "under 1.3× of bwrap")
-    row("enforce run: no network", ["run", *shared, "--no-audit", "--block-net"], others[:1], "under 1.3× of bwrap")
-    row("enforce run: a filtered network", ["run", *shared, "--no-audit", "--allow-domain", "a.example"], others[:1],
-        "under 1.6× of bwrap")
-    return missing
+    slow = ["firejail", "codex", "srt"]  # once: with each row the bench would take minutes
+    row("enforce wrap: files", boxes.ours("wrap"), ["landlock-restrict", "nono wrap"], "below landlock-restrict")
+    row("enforce run: files", boxes.ours("run"), ["bwrap --unshare-all", "nono run", *slow], "under 1.3× of bwrap")
+    row("enforce run: no network", boxes.ours("run", *KINDS[1][1]), ["bwrap --unshare-all"], "under 1.3× of bwrap")
+    row("enforce run: a filtered network", boxes.ours("run", *KINDS[2][1]),
+        ["bwrap --unshare-all", "nono run, with its proxy"], "under 1.6× of bwrap")
+
+
+# --- memory --------------------------------------------------------------------------------------
 
 
 def tree_of(pid):
@@ -66,22 +101,87 @@ def tree_of(pid):
     return found
 
 
-def memory_of(pid):
-    """KiB of proportional memory of a process tree, without the program itself: its last process."""
-    total = 0
-    for each in tree_of(pid)[:-1]:
-        rollup = pathlib.Path(f"/proc/{each}/smaps_rollup").read_text()
-        total += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
-    return total
+def sleeping(pid, program):
+    """The tree of a sandbox in which the program has begun, without the program."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        try:
+            tree = tree_of(pid)
+            inside = [each for each in tree if pathlib.Path(f"/proc/{each}/cmdline").read_bytes() == program]
+        except OSError:
+            continue  # somebody of the tree has just ended
+        if inside:
+            return [each for each in tree if each not in inside]
+        time.sleep(0.01)
+    raise SystemExit(f"{program} did not begin beneath {pid}")
 
 
-def memory(tool, env, folder):
-    """Prints what stays beside a program that waits for its input."""
-    for what, flags in (("files", []), ("no network", ["--block-net"]), ("a filtered network", ["--allow-domain", "a.example"])):
-        words = [tool, "enforce", "run", "-s", "--allow-cwd", "--workdir", str(folder), *flags, "--", "sh", "-c",
-                 "echo ready; read a"]
-        process = subprocess.Popen(words, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        if process.stdout.readline() != b"ready\n":
-            raise SystemExit(f"{words} did not start")
-        print(f"memory beside a program, {what}: {memory_of(process.pid) / 1024:.2f} MiB (to reach: below 4)")
-        process.communicate(b"\n")
+def pss(pid):
+    rollup = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) / 1024
+
+
+def memory(boxes):
+    """Prints what is in memory besides a program that sleeps."""
+    words = [shutil.which("sleep"), "1000"]
+    program = b"".join(word.encode() + b"\0" for word in words)
+    lines = {f"nanoterm enforce run, {what}": boxes.ours("run", *flags) for what, flags in KINDS}
+    print("| memory beside a program that sleeps (Pss) | processes | MiB | to reach |\n|---|---|---|---|")
+    for name, line in {**lines, **{n: l for n, l in boxes.found.items() if n not in ("landlock-restrict", "nono wrap")}}.items():
+        process = subprocess.Popen([*line, *words], env=boxes.env_of(line), cwd=boxes.folder, stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        tree = sleeping(process.pid, program)
+        print(f"| {name} | {len(tree)} | {sum(map(pss, tree)):.2f} | {'below 4' if name in lines else ''} |")
+        process.terminate()
+        process.wait()
+    print()
+
+
+# --- jobs with many files ------------------------------------------------------------------------
+
+
+def make_jobs(folder):
+    """name -> what a shell does in the folder."""
+    source = folder / "from"
+    for i in range(FILES):
+        file = source / str(i // 100) / f"file-{i}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(bytes([i % 251]) * (i % 4096))
+    with tarfile.open(folder / "files.tar", "w") as archive:
+        archive.add(source, "to")
+    shutil.rmtree(source)
+    for i in range(FOUND):
+        file = folder / "many" / str(i // 200) / f"f{i}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    for i in range(SOURCES):
+        body = "\n".join(f"int f{i}_{j}(int x) {{ return x * {j} + printf(\"%d\\n\", x); }}" for j in range(40))
+        (folder / f"part{i}.c").write_text(f"#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n{body}\n")
+    (folder / "part.c").write_text("int main(void) { return 0; }\n")
+    return {
+        f"untar {FILES} files, and remove them": "tar -xf files.tar && rm -r to",
+        f"find over {FOUND} files": "find many -size +1 > found",
+        f"a C build of {SOURCES + 1} files": "cc -O1 -o program part*.c",
+    }
+
+
+def jobs(table, boxes, run, runs):
+    """Ours as a ratio to the same without a sandbox."""
+    work = make_jobs(boxes.folder)
+    shell = [shutil.which("sh"), "-c"]
+    for name, script in work.items():
+        script = f"cd {boxes.folder} && export TMPDIR={boxes.folder} && {script}"
+        plain = [*shell, script]
+        for what, flags in (KINDS[0], KINDS[1]):
+            line = [*boxes.ours("run", "--allow", str(boxes.folder), "--read", "/usr", *flags), *plain]
+            table.row(f"{name}: run, {what}", run, line, {"without a sandbox": plain}, runs, target="within 3 %")
+
+
+def measure(table, tool, env, spawned, folder, runs):
+    """Everything; the names of the peers that are not there."""
+    boxes = Sandboxes(tool, env, folder)
+    run = lambda words: spawned(words, boxes.env_of(words))
+    starts(table, boxes, run, max(runs * 4, 20))
+    jobs(table, boxes, run, max(runs // 3, 3))
+    memory(boxes)
+    return boxes.missing
