@@ -238,6 +238,16 @@ def test_the_file_of_an_owner_that_is_gone_is_removed(cli, folder, tmp_path_fact
     assert set(temp.iterdir()) == set(others)
 
 
+def test_a_file_that_nobody_came_to_write_is_removed_when_it_is_old(cli, folder, tmp_path_factory):
+    temp = tmp_path_factory.mktemp("temp")
+    old, young = temp / ".nono-0123456789abcdef.json", temp / ".nono-0123456789abcdee.json"
+    for path in (old, young):
+        path.touch()
+    os.utime(old, (1_000_000_000, 1_000_000_000))
+    assert cli("enforce", "run", "-s", "--allow-cwd", "--", "true", cwd=folder, env={**cli.env, "TMPDIR": str(temp)}).status == 0
+    assert list(temp.iterdir()) == [young]
+
+
 def test_it_starts_in_a_shared_folder_or_in_the_root(run, folder):
     assert run("pwd").text == f"{folder}\n"
     done = run("pwd", options=["--read", "/usr/share"], stdin=subprocess.DEVNULL)

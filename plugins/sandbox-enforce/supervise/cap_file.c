@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "inner.h"
@@ -22,6 +23,7 @@
 #define HEX 16u
 #define OWNER "{\"owner\":{\"pid\":%d,\"start\":%" PRIu64 ",\"space\":%" PRIu64 "},"
 #define SWEEP_MAX 4096u /* entries of the folder that are looked at */
+#define EMPTY_S 60      /* a start takes less */
 
 /* When process PID began, in ticks; 0: it is not there. */
 static uint64_t start_of(int pid)
@@ -66,6 +68,9 @@ static void sweep_one(int folder, const char *name)
     ssize_t size = read(fd, text, sizeof(text) - 1);
     int pid;
     uint64_t start, where;
+    /* Nobody wrote to it: its owner was killed at once, or has only just made it. */
+    if (size == 0 && time(NULL) - st.st_mtime > EMPTY_S)
+        unlinkat(folder, name, 0);
     if (size <= 0)
         return;
     text[size] = '\0';
