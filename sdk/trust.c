@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "sdk/buf.h"
@@ -17,10 +18,40 @@
 #include "sdk/error.h"
 
 #define LINKS_MAX 16u
+#define OVERFLOW_UID 65534u /* user_namespaces(7): unmapped users */
+
+/* In a user namespace without root, such as a sandbox of this very program makes, files of root
+ * show as belonging to nobody, and so does "/": then who owns "/" is root. Others that are not
+ * mapped look the same there; what only they can write is reached by a path that the user gives. */
+static bool is_root_hidden(void)
+{
+    static int known = -1;
+    struct stat st;
+    unsigned first;
+    if (known >= 0)
+        return known;
+    known = 0;
+    if (stat("/", &st) < 0 || st.st_uid != OVERFLOW_UID)
+        return false;
+    FILE *map = fopen("/proc/self/uid_map", "re");
+    if (!map)
+        return false;
+    known = 1;
+    while (fscanf(map, "%u %*u %*u", &first) == 1)
+        if (first == 0)
+            known = 0;
+    fclose(map);
+    return known;
+}
+
+static bool is_of_root(const struct stat *st)
+{
+    return st->st_uid == 0 || (st->st_uid == OVERFLOW_UID && is_root_hidden());
+}
 
 static bool is_ours(const struct stat *st)
 {
-    return st->st_uid == 0 || st->st_uid == geteuid();
+    return is_of_root(st) || st->st_uid == geteuid();
 }
 
 static bool is_open_to_others(const struct stat *st)
@@ -31,7 +62,7 @@ static bool is_open_to_others(const struct stat *st)
 /* In a sticky folder of root others can add, but not rename or remove what is not theirs. */
 static bool is_sticky_of_root(const struct stat *st)
 {
-    return st->st_uid == 0 && (st->st_mode & S_ISVTX);
+    return is_of_root(st) && (st->st_mode & S_ISVTX);
 }
 
 static int judge(const struct stat *st, const char *path, struct nt_error *reterr)

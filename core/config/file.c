@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
@@ -143,7 +144,9 @@ int config_file_read(const char *folder, json_t **ret_root, bool *ret_is_shared,
         return read_at(folder_fd, folder, ret_root, ret_is_shared, reterr);
     if (errno != ENOENT && errno != ENOTDIR && errno != EACCES && errno != ELOOP)
         return nt_fail_sys(reterr, errno, "cannot open %s", folder);
-    if (errno != ENOENT)
+    /* A sandbox of ours closes this folder to all inside: there are no settings there. */
+    bool is_inside = errno == EACCES && getenv("NONO_CAP_FILE");
+    if (errno != ENOENT && !is_inside)
         return nt_fail(reterr, NT_E_CONFIG, "%s is not a folder of yours that can be opened",
                        folder);
     *ret_is_shared = false;

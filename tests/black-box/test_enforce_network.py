@@ -330,8 +330,6 @@ def test_a_sandbox_inside_goes_on_without_a_listener_or_says_what_needs_one(run,
     inner = [BIN, "enforce", "run", "-s", "--json", "--allow-cwd"]
     outer = ["--read", program, "--allow", folder]
     done = run(outer, *inner, "--", "/bin/echo", "inner")
-    if b"belongs to user 65534" in done.stderr:
-        pytest.skip("in a user namespace root is nobody, whose plugins nanoterm does not load")
     assert done.status == 0 and done.stdout == b"inner\n", done
     (folder / "sock").touch()
     refused = run(outer, *inner, "--block-net", "--allow-unix-socket-dir", folder, "--", "/bin/echo", "never")

@@ -306,6 +306,10 @@ void fence_describe(struct supervise *s)
         row(s, "read outside the grants", "landlock", "rules for files");
         row(s, "write outside the grants", "landlock", "rules for files");
         row(s, "execute outside the grants", "landlock", "rules for files");
+        /* Landlock has no right for these, and a filter that refused them would break every copy.
+         */
+        row(s, "change modes, times and attributes outside", "none",
+            "only the permissions of the file protect it");
     } else {
         row(s, "read and write outside the grants", "none", "accepted: --accept-weaker files");
     }
