@@ -81,12 +81,17 @@ class Server:
         self.process.wait(30)
         self._reader.join(30)
 
-    def stop(self):
-        _, left = self.json("GET", "/v1/sandboxes")
+    def _remove_all(self):
+        """Ids of the workspaces that a test has left; they go."""
+        status, left = self.json("GET", "/v1/sandboxes")
+        assert status == 200, f"the server does not list what is left: {status} {left}"
         rows = left["items"] if isinstance(left, dict) else left
-        names = [row["id"] for row in rows or [] if row["status"] != "destroyed"]
+        names = [row["id"] for row in rows if row["status"] != "destroyed"]
         for name in names:
             self.request("DELETE", f"/v1/sandboxes/{name}")
+        return names
+
+    def _end(self):
         self.process.send_signal(signal.SIGTERM)
         try:
             status = self.process.wait(30)
@@ -94,7 +99,15 @@ class Server:
             self.process.kill()
             self.process.wait()
             raise
-        self._reader.join(10)
+        finally:
+            self._reader.join(10)
+        return status
+
+    def stop(self):
+        try:
+            names = self._remove_all()
+        finally:  # it ends whatever it answers
+            status = self._end()
         assert names == [], f"a test left {names} behind"
         assert status == 0, f"the server ended with {status}:\n" + "".join(self.log[-40:])
         for line in self.log:
