@@ -307,8 +307,9 @@ class Chromium:
 
         words = [CHROMIUM, "--headless=new", "--remote-debugging-pipe", f"--user-data-dir={folder}", "--no-first-run",
                  "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--no-sandbox", "about:blank"]
+        said = tempfile.TemporaryFile(dir=folder)
         self.process = subprocess.Popen(words, preexec_fn=arrange, close_fds=False, stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+                                        stdout=subprocess.DEVNULL, stderr=said, start_new_session=True,
                                         env={"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8"})
         os.close(theirs_in)
         os.close(theirs_out)
@@ -318,7 +319,10 @@ class Chromium:
             self.ask("Browser.getVersion")
         except (AssertionError, OSError):
             self.end()
-            pytest.skip("chromium does not start here")
+            said.seek(0)
+            pytest.skip(f"chromium does not start here ({self.process.returncode}): {said.read()[-400:].decode(errors='replace')}")
+        finally:
+            said.close()
 
     def ask(self, method, session=None, **params):
         self.number += 1
@@ -361,10 +365,10 @@ class Chromium:
 @pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed")
 def test_a_login_in_a_browser(fresh, server):
     nanoterm = fresh()
-    login = Login(nanoterm, server, "--no-browser")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         browser = Chromium(folder)
         try:
+            login = Login(nanoterm, server, "--no-browser")
             page = browser.open(login.url)
 
             def shows(text):
