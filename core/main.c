@@ -408,12 +408,18 @@ static int print_completion(int argc, char **argv, struct nt_error *reterr)
 /* `--internal-generate FOLDER PACKAGES`: for the build. */
 static int write_generated(const char *folder, const char *packages, struct nt_error *reterr)
 {
-    struct plugins_options options = { .host = &call_host, .built_in = built_in };
-    struct plugins *plugins = NULL;
-    int result = plugins_open(&options, &plugins, reterr);
-    if (result == 0)
-        result = generate(plugins, folder, packages, reterr);
-    plugins_free(plugins);
+    const struct personality *self;
+    int result = 0;
+    for (size_t i = 0; result == 0 && (self = personality_at(i)); i++) {
+        struct plugins_options options = {
+            .host = &call_host, .built_in = built_in, .view = self->view, .called = self->program
+        };
+        struct plugins *plugins = NULL;
+        result = plugins_open(&options, &plugins, reterr);
+        if (result == 0)
+            result = generate(plugins, folder, packages, reterr);
+        plugins_free(plugins);
+    }
     return result;
 }
 

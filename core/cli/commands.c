@@ -122,19 +122,10 @@ static int run_help(struct nt_call *call, struct nt_error *reterr)
 static int run_completion(struct nt_call *call, struct nt_error *reterr)
 {
     const char *shell = call->host->text(call, "shell");
-    const char *script = complete_script(shell);
-    if (!script) {
+    nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(64 * 1024);
+    if (!complete_add_script(&text, shell, plugins_called(call_plugins(call)))) {
         nt_fail(reterr, NT_E_USAGE, "there is no completion for '%.40s'", shell);
         return nt_hint(reterr, "bash, zsh and fish have one");
-    }
-    /* The script asks the program under the name that it completes. */
-    nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(64 * 1024);
-    static const char name[] = "nanoterm";
-    for (const char *at = script, *next; at; at = next) {
-        next = strstr(at, name);
-        nt_buf_add_bytes(&text, at, next ? (size_t)(next - at) : strlen(at));
-        nt_buf_add(&text, next ? plugins_called(call_plugins(call)) : "");
-        next = next ? next + sizeof(name) - 1 : NULL;
     }
     if (!nt_buf_ok(&text))
         return nt_fail(reterr, NT_E_LIMIT, "the script is too long");

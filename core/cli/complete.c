@@ -333,10 +333,24 @@ static const char fish[] =
     "end\n"
     "complete -c nanoterm -f -a '(__nanoterm_complete)'\n";
 
-const char *complete_script(const char *shell)
+static const char *script_of(const char *shell)
 {
     return strcmp(shell, "bash") == 0   ? bash
            : strcmp(shell, "zsh") == 0  ? zsh
            : strcmp(shell, "fish") == 0 ? fish
                                         : NULL;
+}
+
+bool complete_add_script(struct nt_buf *b, const char *shell, const char *program)
+{
+    static const char name[] = "nanoterm"; /* as the scripts above are written */
+    const char *at = script_of(shell), *next;
+    if (!at)
+        return false;
+    for (; (next = strstr(at, name)); at = next + sizeof(name) - 1) {
+        nt_buf_add_bytes(b, at, (size_t)(next - at));
+        nt_buf_add(b, program);
+    }
+    nt_buf_add(b, at);
+    return true;
 }

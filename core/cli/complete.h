@@ -34,7 +34,8 @@ void complete_add(struct nt_buf *b, const struct tree *tree, int count, char *co
  * freed by the caller. -1: out of memory. */
 int complete_split(const char *line, char ***ret, char **ret_text);
 
-/* The script of a shell ("bash", "zsh", "fish"); NULL: not one of these. */
-const char *complete_script(const char *shell);
+/* Adds the script of a shell ("bash", "zsh", "fish"), which completes `program` and asks it under
+ * that name. False: not one of these. */
+bool complete_add_script(struct nt_buf *b, const char *shell, const char *program);
 
 #endif

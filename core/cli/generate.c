@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -17,14 +18,16 @@
 #include "sdk/error.h"
 
 #define PAGE_MAX (1024u * 1024)
-#define CORE "nanoterm" /* the package of the program */
+#define CORE "nanoterm" /* the program, and its package */
 
-static const struct {
-    const char *below, *name, *shell;
-} scripts[] = {
-    { CORE "/bash-completion/completions", "nanoterm", "bash" },
-    { CORE "/zsh/site-functions", "_nanoterm", "zsh" },
-    { CORE "/fish/vendor_completions.d", "nanoterm.fish", "fish" },
+/* What is written: the tables as they are under one name of the program. */
+struct work {
+    const struct plugins *plugins;
+    const struct tree *tree;
+    const char *folder, *packages;
+    const char *program;
+    char package[64]; /* of the program and its scripts under that name */
+    bool is_own;      /* the name is nanoterm: a plugin's pages are in the plugin's package */
 };
 
 /* Opens folder/below, which is made with those above it. */
@@ -54,48 +57,55 @@ static int write_page(int folder, const char *name, const struct nt_buf *page,
     return files_write(folder, nt_buf_text(&file), nt_buf_text(page), page->size, reterr);
 }
 
-/* The package that documents a command: that of its plugin. False: a plugin of this machine that is
- * none of ours. */
-static bool package_of(const struct plugins *plugins, const char *packages,
-                       const struct nt_command *command, struct stock *ret)
+/* The package that documents a command: that of its plugin, or that of another name of the program.
+ * False: a plugin of this machine that is none of ours. */
+static bool package_of(const struct work *work, const struct nt_command *command, struct stock *ret)
 {
     struct plugin_info info = { .name = NULL };
-    plugins_info_of(plugins, plugins_owner(plugins, command), &info);
-    nt_copy_text(ret->package, sizeof(ret->package), CORE);
+    plugins_info_of(work->plugins, plugins_owner(work->plugins, command), &info);
+    nt_copy_text(ret->package, sizeof(ret->package), work->package);
     nt_copy_text(ret->plugin, sizeof(ret->plugin), info.name);
-    return !info.file || stock_find(packages, info.name, ret);
+    struct stock found;
+    if (!info.file)
+        return true;
+    if (!stock_find(work->packages, info.name, &found))
+        return false;
+    if (work->is_own)
+        *ret = found;
+    return true;
 }
 
-static int write_command(const struct plugins *plugins, const struct nt_command *command,
-                         const char *folder, const struct stock *stock, struct nt_error *reterr)
+static int write_command(const struct work *work, const struct nt_command *command,
+                         const struct stock *stock, struct nt_error *reterr)
 {
     nt_autoclose int fd = -1;
     nt_auto(nt_buf_done) struct nt_buf page = NT_BUF(PAGE_MAX);
     nt_auto(nt_buf_done) struct nt_buf name = NT_BUF(256);
     nt_auto(nt_buf_done) struct nt_buf below = NT_BUF(256);
-    struct catalog_source source = known_source(plugins);
+    struct catalog_source source = known_source(work->plugins);
     nt_buf_addf(&below, "%s/man/man1", stock->package);
-    man_add_name(&name, command);
+    man_add_name(&name, work->program, command);
     man_add_command(&page, command, &source.errors, NT_VERSION);
-    return open_below(folder, nt_buf_text(&below), &fd, reterr) < 0
+    return open_below(work->folder, nt_buf_text(&below), &fd, reterr) < 0
                ? -1
                : write_page(fd, nt_buf_text(&name), &page, reterr);
 }
 
-static int write_pages(const struct plugins *plugins, const struct tree *tree, const char *folder,
-                       const char *packages, struct nt_error *reterr)
+static int write_pages(const struct work *work, struct nt_error *reterr)
 {
     nt_autoclose int fd = -1;
     nt_auto(nt_buf_done) struct nt_buf page = NT_BUF(PAGE_MAX);
+    nt_auto(nt_buf_done) struct nt_buf below = NT_BUF(256);
+    const struct tree *tree = work->tree;
     struct stock stock;
-    if (open_below(folder, CORE "/man/man1", &fd, reterr) < 0)
+    nt_buf_addf(&below, "%s/man/man1", work->package);
+    if (open_below(work->folder, nt_buf_text(&below), &fd, reterr) < 0)
         return -1;
     man_add_program(&page, tree, NT_VERSION);
-    int result = write_page(fd, "nanoterm", &page, reterr);
+    int result = write_page(fd, work->program, &page, reterr);
     for (uint32_t i = 0; result == 0 && i < tree->count; i++)
-        if (!(tree->commands[i]->flags & NT_HIDDEN)
-            && package_of(plugins, packages, tree->commands[i], &stock))
-            result = write_command(plugins, tree->commands[i], folder, &stock, reterr);
+        if (!(tree->commands[i]->flags & NT_HIDDEN) && package_of(work, tree->commands[i], &stock))
+            result = write_command(work, tree->commands[i], &stock, reterr);
     return result;
 }
 
@@ -111,16 +121,15 @@ static void add_word(struct nt_buf *b, const char *path, const struct stock *sto
 }
 
 /* Adds a line for each word that commands and aliases of our plugins begin with. */
-static int write_stock(const struct plugins *plugins, const struct tree *tree, const char *folder,
-                       const char *packages, struct nt_error *reterr)
+static int write_stock(const struct work *work, struct nt_error *reterr)
 {
     nt_autoclose int fd = -1;
     nt_auto(nt_buf_done) struct nt_buf lines = NT_BUF(PAGE_MAX);
-    nt_buf_add(&lines, packages);
-    for (uint32_t i = 0; i < tree->count; i++) {
-        const struct nt_command *command = tree->commands[i];
+    nt_buf_add(&lines, work->packages);
+    for (uint32_t i = 0; i < work->tree->count; i++) {
+        const struct nt_command *command = work->tree->commands[i];
         struct stock stock;
-        if (!package_of(plugins, packages, command, &stock) || strcmp(stock.package, CORE) == 0)
+        if (!package_of(work, command, &stock) || strcmp(stock.package, CORE) == 0)
             continue;
         add_word(&lines, command->path, &stock);
         const struct nt_alias *alias;
@@ -129,19 +138,34 @@ static int write_stock(const struct plugins *plugins, const struct tree *tree, c
     }
     if (!nt_buf_ok(&lines))
         return nt_fail(reterr, NT_E_LIMIT, "the list of packages is too long");
-    return open_below(folder, CORE "/nanoterm", &fd, reterr) < 0
+    return open_below(work->folder, CORE "/nanoterm", &fd, reterr) < 0
                ? -1
                : files_write(fd, "stock", nt_buf_text(&lines), lines.size, reterr);
 }
 
-static int write_script(const char *folder, const char *below, const char *name, const char *shell,
-                        struct nt_error *reterr)
+/* The scripts of the shells, each where its shell looks for it. */
+static int write_scripts(const struct work *work, struct nt_error *reterr)
 {
-    nt_autoclose int fd = -1;
-    const char *text = complete_script(shell);
-    return open_below(folder, below, &fd, reterr) < 0
-               ? -1
-               : files_write(fd, name, text, strlen(text), reterr);
+    static const struct {
+        const char *shell, *below, *before, *after;
+    } scripts[] = {
+        { "bash", "bash-completion/completions", "", "" },
+        { "zsh", "zsh/site-functions", "_", "" },
+        { "fish", "fish/vendor_completions.d", "", ".fish" },
+    };
+    for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++) {
+        nt_autoclose int fd = -1;
+        nt_auto(nt_buf_done) struct nt_buf below = NT_BUF(256);
+        nt_auto(nt_buf_done) struct nt_buf name = NT_BUF(NAME_MAX);
+        nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(PAGE_MAX);
+        nt_buf_addf(&below, "%s/%s", work->package, scripts[i].below);
+        nt_buf_addf(&name, "%s%s%s", scripts[i].before, work->program, scripts[i].after);
+        complete_add_script(&text, scripts[i].shell, work->program);
+        if (open_below(work->folder, nt_buf_text(&below), &fd, reterr) < 0
+            || files_write(fd, nt_buf_text(&name), nt_buf_text(&text), text.size, reterr) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 int generate(const struct plugins *plugins, const char *folder, const char *packages_file,
@@ -152,12 +176,19 @@ int generate(const struct plugins *plugins, const char *folder, const char *pack
     stock_read(packages_file, &packages);
     if (packages.size == 0)
         return nt_fail(reterr, NT_E_CONFIG, "cannot read %s", packages_file);
-    if (known_tree(plugins, &tree, reterr) < 0
-        || write_pages(plugins, &tree, folder, nt_buf_text(&packages), reterr) < 0
-        || write_stock(plugins, &tree, folder, nt_buf_text(&packages), reterr) < 0)
+    if (known_tree(plugins, &tree, reterr) < 0)
         return -1;
-    for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++)
-        if (write_script(folder, scripts[i].below, scripts[i].name, scripts[i].shell, reterr) < 0)
-            return -1;
-    return 0;
+    struct work work = {
+        .plugins = plugins,
+        .tree = &tree,
+        .folder = folder,
+        .packages = nt_buf_text(&packages),
+        .program = tree_program(&tree),
+    };
+    work.is_own = strcmp(work.program, CORE) == 0;
+    snprintf(work.package, sizeof(work.package), CORE "%s%s", work.is_own ? "" : "-as-",
+             work.is_own ? "" : work.program);
+    if (write_pages(&work, reterr) < 0 || write_scripts(&work, reterr) < 0)
+        return -1;
+    return work.is_own ? write_stock(&work, reterr) : 0;
 }

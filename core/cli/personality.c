@@ -17,13 +17,19 @@ static const struct view nono_view = {
 };
 
 static const struct personality all[] = {
-    { NT_AS_NANOTERM, "nanoterm",
+    { NT_AS_NANOTERM, "nanoterm", "a safe place to run things",
       "nanoterm gives a person or a coding agent a safe place to run things.", NULL, false },
-    { NT_AS_NULLSPACE, "nullspace", "nullspace, by nanoterm: workspaces and agents.", NULL, false },
-    { NT_AS_NONO, "nono", "nono, by nanoterm: a sandbox of the kernel around one program.",
-      &nono_view, true },
+    { NT_AS_NULLSPACE, "nullspace", "workspaces and agents, by nanoterm",
+      "nullspace, by nanoterm: workspaces and agents.", NULL, false },
+    { NT_AS_NONO, "nono", "a sandbox of the kernel around one program, by nanoterm",
+      "nono, by nanoterm: a sandbox of the kernel around one program.", &nono_view, true },
 };
 #define COUNT (sizeof(all) / sizeof(all[0]))
+
+const struct personality *personality_at(size_t index)
+{
+    return index < COUNT ? &all[index] : NULL;
+}
 
 const struct personality *personality_called(const char *program)
 {

@@ -5,12 +5,15 @@
 #define NT_CORE_PERSONALITY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "core/plugin/view.h"
 
 struct personality {
     uint32_t id; /* NT_AS_* */
-    const char *program, *about;
+    const char *program;
+    const char *summary; /* what it is, behind its name */
+    const char *about;   /* the first line of its help */
     /* The commands that it has; NULL: all. */
     const struct view *view;
     /* Every failure ends with 1, but for usage. */
@@ -20,6 +23,8 @@ struct personality {
 /* By the path that it was called by; an unknown name is the first. */
 const struct personality *personality_of(const char *argv0);
 const struct personality *personality_called(const char *program);
+/* The index-th; NULL: no more. */
+const struct personality *personality_at(size_t index);
 /* The exit status of an error whose row says STATUS. */
 uint32_t personality_status(const struct personality *p, uint32_t code, uint32_t status);
 

@@ -82,6 +82,7 @@ set(commands_of_nono ", nanoterm-plugin-sandbox-enforce")
 foreach(tool nono nullspace)
   package(nanoterm-as-${tool} "nanoterm under the name ${tool}"
     "A link that calls nanoterm by the name ${tool}: it then shows the commands of
-that tool, and reads its settings. Not together with the tool itself."
+that tool, and reads its settings. With the manual pages and the completion
+that it has under that name. Not together with the tool itself."
     ARCHITECTURE all DEPENDS "nanoterm${commands_of_${tool}}" CONFLICTS "${tool}, ${tool}-cli" SHLIBDEPS OFF)
 endforeach()

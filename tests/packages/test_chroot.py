@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The packages in a clean system: the program alone, a package more, all of them, an upgrade under running workspaces, and
 nothing left behind. The tests build on each other, in this order; `run chroot` makes the system."""
+import gzip
 import json
 import os
 import re
@@ -96,9 +97,24 @@ def test_with_all_of_them_a_workspace_works(machine):
     machine.ok("nanoterm", "ws", "create", "--name", "first", "--no-internet")
     assert machine.ok("nanoterm", "exec", "first", "--", "echo", "hello") == "hello\n"
     machine.ok("nanoterm", "ws", "rm", "first")
-    for name in ("nono", "nullspace"):
-        assert os.readlink(ROOT / "usr/bin" / name) == "nanoterm"
-        assert machine.run(name, "--version").returncode == 0
+
+
+@pytest.mark.parametrize("name", ["nono", "nullspace"])
+def test_the_other_names_have_pages_and_completion_of_their_own(machine, name):
+    assert os.readlink(ROOT / "usr/bin" / name) == "nanoterm"
+    assert machine.ok(name, "--version").startswith(name)
+    catalog = json.loads(machine.ok(name, "commands"))
+    wanted = {name} | {f"{name}-{one['path'].replace(' ', '-')}" for one in catalog if not one["hidden"]}
+    pages = {path.name.removesuffix(".1.gz"): path for path in (ROOT / "usr/share/man/man1").glob(f"{name}*.1.gz")}
+    assert pages.keys() == wanted
+    for title, page in pages.items():
+        text = gzip.decompress(page.read_bytes()).decode()
+        assert f"\n.B {name}" in text and "\n.B nanoterm" not in text and f'.TH "{title}" ' in text
+    for script in (f"bash-completion/completions/{name}", f"zsh/site-functions/_{name}", f"fish/vendor_completions.d/{name}.fish"):
+        text = (ROOT / "usr/share" / script).read_text()
+        assert name in text and "nanoterm" not in text
+        shell = script.split("-")[0].split("/")[0]
+        assert text == machine.ok(name, "completion", shell)
 
 
 def test_what_a_package_says_of_its_plugin_holds_after_unpacking(machine):
