@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* listen.c - listeners of --listen: Unix sockets and TCP. */
+/* listen.c - listeners of --listen, made here or inherited: Unix sockets and TCP. */
 #include "listen.h"
 
 #include <arpa/inet.h>
@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "plugins/serve/inherited.h"
 #include "plugins/serve/server.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
@@ -71,20 +72,23 @@ static int remove_stale(const char *path, struct nt_error *reterr)
                : nt_fail_sys(reterr, errno, "cannot remove %s", path);
 }
 
-static int bind_unix(const char *path, struct listener *ret_like, struct nt_error *reterr)
+static int bind_unix(const char *path, const struct server_options *options,
+                     struct listener *ret_like, struct nt_error *reterr)
 {
     *ret_like = (struct listener){ .is_unix = true };
     if (path[0] != '/')
         return nt_fail(reterr, NT_E_USAGE, "--listen unix:PATH needs an absolute path");
-    if (remove_stale(path, reterr) < 0)
-        return -1;
     snprintf(ret_like->text, sizeof(ret_like->text), "unix:%s", path);
-    return net_unix_listen(path, reterr);
+    int fd = inherited_get(options->inherited, ret_like->text);
+    if (fd >= 0)
+        return fd;
+    return remove_stale(path, reterr) < 0 ? -1 : net_unix_listen(path, reterr);
 }
 
 struct tcp_address {
     union {
         struct sockaddr any;
+        struct sockaddr_storage storage;
         struct sockaddr_in v4;
         struct sockaddr_in6 v6;
     } u;
@@ -128,8 +132,16 @@ static int parse_tcp(const char *where, struct tcp_address *ret, struct nt_error
                    where);
 }
 
-static int bind_tcp(const struct tcp_address *address, const char *where, struct nt_error *reterr)
+/* A socket of ours at this address: inherited, or a new one. */
+static int bind_tcp(const struct tcp_address *address, const char *where,
+                    struct inherited *inherited, struct nt_error *reterr)
 {
+    char same[INHERITED_WHERE_MAX];
+    int given = inherited_where(&address->u.storage, address->size, same) == 0
+                    ? inherited_get(inherited, same)
+                    : -1;
+    if (given >= 0)
+        return given;
     nt_autoclose int fd =
         socket(address->u.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int one = 1;
@@ -156,7 +168,7 @@ static int bind_checked(const char *where, const struct server_options *options,
                        "or say --insecure-listen");
     }
     *ret_like = (struct listener){ .is_loopback = address.is_loopback, .tls = tls };
-    nt_autoclose int fd = bind_tcp(&address, where, reterr);
+    nt_autoclose int fd = bind_tcp(&address, where, options->inherited, reterr);
     if (fd < 0)
         return -1;
     socklen_t size = sizeof(address.u);
@@ -169,10 +181,22 @@ static int bind_checked(const char *where, const struct server_options *options,
     return nt_take_fd(fd);
 }
 
+bool listen_is_at(const char *where, const char *place)
+{
+    struct tcp_address address;
+    struct nt_error error = NT_ERROR_INIT;
+    char same[INHERITED_WHERE_MAX];
+    if (strncmp(where, "unix:", 5) == 0)
+        return strcmp(where, place) == 0;
+    return parse_tcp(where, &address, &error) == 0
+           && inherited_where(&address.u.storage, address.size, same) == 0
+           && strcmp(same, place) == 0;
+}
+
 int listen_bind(const char *where, const struct server_options *options, struct listener *ret_like,
                 struct nt_error *reterr)
 {
     if (strncmp(where, "unix:", 5) == 0)
-        return bind_unix(where + 5, ret_like, reterr);
+        return bind_unix(where + 5, options, ret_like, reterr);
     return bind_checked(where, options, ret_like, reterr);
 }

@@ -8,10 +8,13 @@
 
 struct server_options; /* server.h */
 
-/* Binds one --listen value and says what it is. Beyond loopback is NT_E_FORBIDDEN without a
- * certificate, unless it was asked for. A listening descriptor, or -1. */
+/* Binds one --listen value, or takes the inherited socket at that place, and says what it is.
+ * Beyond loopback is NT_E_FORBIDDEN without a certificate, unless it was asked for. A listening
+ * descriptor, or -1. */
 int listen_bind(const char *where, const struct server_options *options, struct listener *ret_like,
                 struct nt_error *reterr);
+/* True when a --listen value means the place of an inherited socket. */
+bool listen_is_at(const char *where, const char *place);
 /* Serves a listening descriptor (takes it). */
 int listen_serve(struct server *server, int fd, const struct listener *like,
                  struct nt_error *reterr);

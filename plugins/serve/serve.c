@@ -7,6 +7,8 @@
 #include "nanoterm/engine.h"
 #include "nanoterm/host.h"
 #include "nanoterm/plugin.h"
+#include "plugins/serve/inherited.h"
+#include "plugins/serve/listen.h"
 #include "plugins/serve/monitor/api_process.h"
 #include "plugins/serve/monitor/supervise.h"
 #include "plugins/serve/server.h"
@@ -102,7 +104,9 @@ static const struct nt_command commands[] = {
                      "itself when it needs "
                      "one, only in the foreground. With --listen it serves clients that have an "
                      "API key; the first start "
-                     "on a data folder writes the owner's key to owner.key in it.",
+                     "on a data folder writes the owner's key to owner.key in it. Sockets that it "
+                     "is started with (LISTEN_PID and LISTEN_FDS, as a socket unit of systemd "
+                     "passes them) are served as if --listen named them.",
       .examples = NT_TABLE(serve_examples),
       .errors = NT_TABLE(serve_errors),
       .effects = NT_LOCAL | NT_RUNS,
@@ -159,8 +163,8 @@ static int absolute(const char *path, char **ret, struct nt_error *reterr)
 }
 
 /* Certificate and key, both or none. */
-static int find_tls(struct nt_call *call, char **ret_certificates, char **ret_key,
-                    struct nt_error *reterr)
+static int find_tls(struct nt_call *call, uint32_t listen_count, char **ret_certificates,
+                    char **ret_key, struct nt_error *reterr)
 {
     const char *certificates = call->host->text(call, "tls-cert");
     const char *key = call->host->text(call, "tls-key");
@@ -168,7 +172,7 @@ static int find_tls(struct nt_call *call, char **ret_certificates, char **ret_ke
         return nt_fail(reterr, NT_E_USAGE, "--tls-cert and --tls-key belong together");
     if (!certificates)
         return 0;
-    if (call->host->count(call, "listen") == 0)
+    if (listen_count == 0)
         return nt_fail(reterr, NT_E_USAGE, "--tls-cert is for --listen HOST:PORT");
     return absolute(certificates, ret_certificates, reterr) < 0
                    || absolute(key, ret_key, reterr) < 0
@@ -221,17 +225,43 @@ static bool is_version(const char *text)
     return true;
 }
 
+/* The places of --listen, then those of inherited sockets that it does not name. */
+static int find_listens(struct nt_call *call, const struct inherited *inherited,
+                        const char *ret[LISTEN_MAX + INHERITED_MAX], uint32_t *ret_count,
+                        struct nt_error *reterr)
+{
+    uint32_t count = call->host->count(call, "listen");
+    if (count > LISTEN_MAX)
+        return nt_fail(reterr, NT_E_USAGE, "--listen can be given %u times", LISTEN_MAX);
+    for (uint32_t i = 0; i < count; i++)
+        ret[i] = call->host->text_at(call, "listen", i);
+    uint32_t asked = count;
+    for (uint32_t i = 0; i < inherited->count; i++) {
+        uint32_t j = 0;
+        while (j < asked && !listen_is_at(ret[j], inherited->where[i]))
+            j++;
+        if (j == asked)
+            ret[count++] = inherited->where[i];
+    }
+    if (count > LISTEN_MAX)
+        return nt_fail(reterr, NT_E_USAGE, "--listen and LISTEN_FDS can name %u places",
+                       LISTEN_MAX);
+    *ret_count = count;
+    return 0;
+}
+
 static int serve_run(struct nt_call *call, struct nt_error *reterr)
 {
     const struct nt_host *host = call->host;
     if (host->number(call, "api-process"))
         return api_process_run(debug, call, reterr);
-    const char *listens[LISTEN_MAX];
-    uint32_t listen_count = host->count(call, "listen");
-    if (listen_count > LISTEN_MAX)
-        return nt_fail(reterr, NT_E_USAGE, "--listen can be given %u times", LISTEN_MAX);
-    for (uint32_t i = 0; i < listen_count; i++)
-        listens[i] = host->text_at(call, "listen", i);
+    const char *listens[LISTEN_MAX + INHERITED_MAX];
+    uint32_t listen_count = 0;
+    nt_auto(inherited_done) struct inherited inherited = { .count = 0 };
+    if (!host->number(call, "embedded") && inherited_take(&inherited, reterr) < 0)
+        return -1;
+    if (find_listens(call, &inherited, listens, &listen_count, reterr) < 0)
+        return -1;
 
     struct server_options options = {
         .engine_name = host->text(call, "engine"),
@@ -239,6 +269,7 @@ static int serve_run(struct nt_call *call, struct nt_error *reterr)
         .libexec_dir = host->path(call, NT_PATH_LIBEXEC),
         .listens = listens,
         .listen_count = listen_count,
+        .inherited = &inherited,
         .min_client = host->text(call, "min-client"),
         .insecure_listen = host->number(call, "insecure-listen") != 0,
         .embedded = host->number(call, "embedded") != 0,
@@ -262,7 +293,8 @@ static int serve_run(struct nt_call *call, struct nt_error *reterr)
     nt_autofree char *data_dir = NULL;
     nt_autofree char *certificates = NULL;
     nt_autofree char *key = NULL;
-    if (absolute(data, &data_dir, reterr) < 0 || find_tls(call, &certificates, &key, reterr) < 0
+    if (absolute(data, &data_dir, reterr) < 0
+        || find_tls(call, listen_count, &certificates, &key, reterr) < 0
         || find_names(call, names, &options.host_name_count, reterr) < 0
         || idle_of(call, options.embedded, &options.idle_ms, reterr) < 0)
         return -1;

@@ -15,6 +15,7 @@
 #include "plugins/serve/http/exchange.h"
 
 struct cli_auth;
+struct inherited;
 struct store;
 struct tls_files;
 struct uploads;
@@ -96,7 +97,8 @@ struct server_options {
     /* "unix:PATH", "HOST:PORT"; none: the socket of the runtime folder */
     const char *const *listens;
     uint32_t listen_count;
-    bool insecure_listen; /* beyond loopback is fine without TLS */
+    struct inherited *inherited; /* sockets for some of them that are there already; NULL: none */
+    bool insecure_listen;        /* beyond loopback is fine without TLS */
     /* Absolute paths; NULL: no TLS. Without them but with `given`: the process beside has read
      * them. */
     const char *tls_certificates, *tls_key;
