@@ -97,6 +97,10 @@ def test_with_all_of_them_a_workspace_works(machine):
     machine.ok("nanoterm", "ws", "create", "--name", "first", "--no-internet")
     assert machine.ok("nanoterm", "exec", "first", "--", "echo", "hello") == "hello\n"
     machine.ok("nanoterm", "ws", "rm", "first")
+    socket = (UNIT.parent / "nanoterm-server.socket").read_text()
+    place = re.search(r"^ListenStream=(.*)$", socket, re.M)[1]
+    assert f" --listen unix:{place} " in UNIT.read_text()  # so the server takes it, and makes none of its own beside it
+    assert "\nRuntimeDirectoryPreserve=yes\n" in UNIT.read_text()  # or it would go with the server
 
 
 @pytest.mark.parametrize("name", ["nono", "nullspace"])
