@@ -296,8 +296,32 @@ static const struct nt_example *first_example(const struct tree *tree, const cha
     return NULL;
 }
 
+/* The group that GROUP is another name of, going by the aliases of its commands: of "long run" for
+ * "short run" it is "short". GROUP itself where there is none. */
+static const char *real_group(const struct tree *tree, const char *group, char ret[TREE_PATH_MAX])
+{
+    for (uint32_t i = 0; i < tree->count; i++) {
+        const struct nt_command *command = tree->commands[i];
+        const struct nt_alias *alias;
+        for (uint32_t j = 0; (alias = tree_row(&command->aliases, j)); j++) {
+            const char *rest = is_in_group(alias->path, group) ? alias->path + strlen(group) : "";
+            size_t length = strlen(command->path), tail = strlen(rest);
+            if (!tail || length <= tail || length - tail >= TREE_PATH_MAX
+                || strcmp(command->path + length - tail, rest) != 0)
+                continue;
+            memcpy(ret, command->path, length - tail);
+            ret[length - tail] = '\0';
+            return ret;
+        }
+    }
+    return group;
+}
+
 void help_add_group(struct nt_buf *b, const struct tree *tree, const char *path)
 {
+    char real[TREE_PATH_MAX];
+    if (!has_members(tree, path))
+        path = real_group(tree, path, real);
     const struct nt_group *group = tree_group(tree, path);
     if (group && group->summary)
         nt_buf_addf(b, "%s\n\n", group->summary);
