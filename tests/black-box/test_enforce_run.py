@@ -61,12 +61,12 @@ def run(cli, folder):
     return run
 
 
-@pytest.mark.parametrize("path", FLAGS)
 def test_the_long_name_of_the_group_is_the_same_group():
     texts = {subprocess.run([BIN, name, "--help"], capture_output=True, check=True).stdout for name in ("enforce", "sandbox-enforce")}
     assert len(texts) == 1 and b"enforce run " in texts.pop()
 
 
+@pytest.mark.parametrize("path", FLAGS)
 def test_every_flag_of_the_reference_is_there(path):
     options = CATALOG[f"enforce {path}"]["options"]
     known = {f"--{o['name']}" for o in options} | {f"-{o['letter']}" for o in options if o.get("letter")}
