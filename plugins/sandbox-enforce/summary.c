@@ -224,7 +224,7 @@ int summary_end(uint32_t status, const struct supervise_row *rows, size_t count,
                 const struct denials *denials, struct nt_error *reterr)
 {
     nt_auto_json json_t *all =
-        json_pack("{s:i, s:o, s:o}", "status", (int)status, "enforcement",
+        json_pack("{s:s, s:i, s:o, s:o}", "level", "end", "status", (int)status, "enforcement",
                   rows_to_json(rows, count), "denials", denials_to_json(denials));
     nt_autofree char *line = all ? json_dumps(all, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
     nt_auto(nt_buf_done) struct nt_buf b = NT_BUF(TEXT_MAX);

@@ -22,7 +22,7 @@ void summary_print_trial(const struct policy *policy, const struct options *opti
 int summary_emit(struct nt_call *call, const struct policy *policy,
                  const struct supervise_row *rows, size_t count, char *const *argv,
                  struct nt_error *reterr);
-/* One line on stderr, at the end of a program: {status, enforcement, denials}. */
+/* One line on stderr, at the end of a program: {level "end", status, enforcement, denials}. */
 int summary_end(uint32_t status, const struct supervise_row *rows, size_t count,
                 const struct denials *denials, struct nt_error *reterr);
 

@@ -292,7 +292,7 @@ def test_json_is_told_on_stderr_at_the_end(cli, folder):
     done = cli("--json", "enforce", "run", "--allow-cwd", "--", "sh", "-c", "echo out; exit 3", cwd=folder)
     assert done.status == 3 and done.stdout == b"out\n"
     end = json.loads(done.stderr)
-    assert end["status"] == 3 and end["denials"] == [] and end["enforcement"]
+    assert end["level"] == "end" and end["status"] == 3 and end["denials"] == [] and end["enforcement"]
 
 
 # --- signals and the terminal ------------------------------------------------------------------
