@@ -19,6 +19,5 @@ nt_add_unit_test(enforce_secret LIBRARIES nt_enforce_proxy nt_proxy_env)
 target_compile_definitions(enforce_secret_test PRIVATE FAKE_FOLDER="${CMAKE_CURRENT_BINARY_DIR}/enforce_secret_fake")
 add_dependencies(enforce_secret_test enforce_secret_fake)
 nt_add_unit_test(enforce_notify_race SOURCES enforce_notify_stage.c LIBRARIES nt_notify)
-set_tests_properties(unit.enforce_notify_race PROPERTIES TIMEOUT 180) # seven races of five seconds
 nt_add_unit_test(enforce_profile LIBRARIES nt_policy)
 nt_add_unit_test(enforce_kernel_audit LIBRARIES nt_explain)
