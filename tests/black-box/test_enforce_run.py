@@ -346,18 +346,24 @@ def with_mark(mark):
     return found
 
 
+def mounts_here(folder):
+    """What is mounted, but for what other tests do in folders of theirs meanwhile."""
+    lines = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
+    return [line for line in lines if str(folder) in line or not line.split()[4].startswith(("/tmp/", "/var/tmp/"))]
+
+
 @pytest.mark.parametrize("options", [[], ["--block-net"]], ids=["open", "blocked"])
 def test_killing_the_supervisor_leaves_nothing(cli, folder, options):
     mark = f"{random.randrange(10**9, 10**10)}"
     script = f"sleep {mark} & (setsid sleep {mark} &) ; exec sleep {mark}"
-    mounts = pathlib.Path("/proc/self/mountinfo").read_text()
+    mounts = mounts_here(folder)
     for _ in range(25):
         process = cli.start("enforce", "run", "-s", "--allow-cwd", *options, "--", "sh", "-c", script, cwd=folder)
         time.sleep(random.uniform(0, 0.06))  # the moment is what is tried
         process.kill()
         process.communicate()
     wait_until(lambda: with_mark(mark) == [], 30, "every process to end")
-    assert pathlib.Path("/proc/self/mountinfo").read_text() == mounts
+    assert mounts_here(folder) == mounts
     assert list(folder.iterdir()) == []
 
 
