@@ -14,6 +14,7 @@
 #include "plugins/sandbox-enforce/policy/groups.h"
 #include "plugins/sandbox-enforce/policy/guide.h"
 #include "plugins/sandbox-enforce/policy/show.h"
+#include "sdk/buf.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 #include "sdk/io.h"
@@ -155,13 +156,18 @@ int profile_run_init(struct nt_call *call, struct nt_error *reterr)
 
 int profile_run_schema(struct nt_call *call, struct nt_error *reterr)
 {
-    return profile_print_json(call, profile_schema(), reterr);
+    return call->flags & NT_CALL_JSON ? profile_emit(call, profile_schema(), reterr)
+                                      : profile_print_json(call, profile_schema(), reterr);
 }
 
 int profile_run_guide(struct nt_call *call, struct nt_error *reterr)
 {
+    nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(1 << 20);
     for (const char *const *line = profile_guide; *line; line++)
-        if (profile_print(call, *line, reterr) < 0)
-            return -1;
-    return 0;
+        nt_buf_add(&text, *line);
+    if (!nt_buf_ok(&text))
+        return nt_fail(reterr, NT_E_MEMORY, "out of memory");
+    if (call->flags & NT_CALL_JSON)
+        return profile_emit(call, json_pack("{s:s}", "text", nt_buf_text(&text)), reterr);
+    return profile_print(call, nt_buf_text(&text), reterr);
 }

@@ -134,6 +134,14 @@ static const struct nt_example profile_groups_examples[] = {
     { "enforce profile groups", "All groups" },
     { "enforce profile groups deny_credentials", "One, with the paths on this machine" },
 };
+static const struct nt_column profile_schema_columns[] = {
+    { .name = "title", .help = "What it describes", .type = NT_TEXT },
+    { .name = "type", .help = "Always object", .type = NT_TEXT },
+    PROFILE_OBJECT("properties", "The keys of a profile"),
+};
+static const struct nt_column profile_guide_columns[] = {
+    { .name = "text", .help = "The guide", .type = NT_TEXT },
+};
 static const struct nt_example profile_schema_examples[] = {
     { "enforce profile schema", "For an editor" },
 };
@@ -196,9 +204,11 @@ PROFILE_ALIAS(guide);
       .args = NT_TABLE(profile_groups_args), .opts = NT_TABLE(profile_opts),                       \
       .columns = NT_TABLE(profile_groups_columns), .result = NT_RESULT_LIST },                     \
     { PROFILE_ROW(schema, "Print the JSON Schema of profiles", NT_IDEMPOTENT),                     \
-      .opts = NT_TABLE(profile_opts) },                                                            \
+      .opts = NT_TABLE(profile_opts), .columns = NT_TABLE(profile_schema_columns),                 \
+      .result = NT_RESULT_ONE },                                                                   \
     { PROFILE_ROW(guide, "Print how to write a profile", NT_IDEMPOTENT),                           \
-      .description = PROFILE_GUIDE, .opts = NT_TABLE(profile_opts) }
+      .description = PROFILE_GUIDE, .opts = NT_TABLE(profile_opts),                                \
+      .columns = NT_TABLE(profile_guide_columns), .result = NT_RESULT_ONE }
 /* clang-format on */
 
 #endif
