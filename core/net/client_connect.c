@@ -28,6 +28,8 @@ struct connect_job {
     bool has_poll, poll_closed, is_busy, timer_closed; /* busy: a request of libuv runs */
     int fd;
     struct addrinfo *first, *next;
+    struct addrinfo pins[NET_ADDRESSES_MAX]; /* of pinned addresses */
+    struct sockaddr_storage pinned_at[NET_ADDRESSES_MAX];
     struct curl_link *link;
     struct nt_error error;
 };
@@ -217,6 +219,41 @@ static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *list
     try_next(job);
 }
 
+/* The addresses of a pinned name, in a list like that of a lookup; false: there are none. */
+static bool read_pins(struct connect_job *job)
+{
+    uint32_t count = 0;
+    for (const char *at = job->pinned; *at && count < NET_ADDRESSES_MAX;) {
+        size_t size = strcspn(at, ",");
+        char text[INET6_ADDRSTRLEN] = "";
+        struct addrinfo *pin = &job->pins[count];
+        struct sockaddr_storage *to = &job->pinned_at[count];
+        if (size < sizeof(text))
+            memcpy(text, at, size);
+        at += size + (at[size] == ',');
+        bool is_six = strchr(text, ':') != NULL;
+        if ((is_six ? uv_ip6_addr(text, job->address.port, (struct sockaddr_in6 *)to)
+                    : uv_ip4_addr(text, job->address.port, (struct sockaddr_in *)to))
+            < 0)
+            return false;
+        *pin = (struct addrinfo){ .ai_family = to->ss_family,
+                                  .ai_addr = (struct sockaddr *)to,
+                                  .ai_addrlen = is_six ? sizeof(struct sockaddr_in6)
+                                                       : sizeof(struct sockaddr_in) };
+        if (count++)
+            job->pins[count - 2].ai_next = pin;
+    }
+    job->next = count ? &job->pins[0] : NULL;
+    return count > 0;
+}
+
+static void on_pinned(uv_timer_t *timer)
+{
+    struct connect_job *job = timer->data;
+    if (job->events)
+        try_next(job);
+}
+
 static void on_unix(uv_timer_t *timer)
 {
     struct connect_job *job = timer->data;
@@ -294,6 +331,15 @@ struct connect_job *connect_start(uv_loop_t *uv, const struct net_address *addre
     int rc = 0;
     if (address->kind == NET_UNIX) {
         uv_timer_start(&job->timer, on_unix, 0, 0);
+        return job;
+    }
+    if (address->kind == NET_TCP && address->pinned) {
+        if (!read_pins(job)) {
+            nt_fail(reterr, NT_E_CONNECT, "not the addresses of %s", job->host);
+            wind_up(job);
+            return NULL;
+        }
+        uv_timer_start(&job->timer, on_pinned, 0, 0);
         return job;
     }
     if (address->kind == NET_TCP) {

@@ -135,3 +135,17 @@ void net_lookup_cancel(struct net_lookup *l)
     uv_cancel((uv_req_t *)&l->work); /* on_looked comes all the same */
     settle(l);
 }
+
+bool net_pinned_text(const struct sockaddr_storage *addresses, uint32_t count,
+                     char ret[NET_PINNED_MAX])
+{
+    size_t at = 0;
+    for (uint32_t i = 0; i < count && i < NET_ADDRESSES_MAX; i++) {
+        if (i)
+            ret[at++] = ',';
+        if (uv_ip_name((const struct sockaddr *)&addresses[i], ret + at, NET_PINNED_MAX - at) < 0)
+            return false;
+        at += strlen(ret + at);
+    }
+    return at > 0;
+}

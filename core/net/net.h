@@ -223,8 +223,9 @@ struct net_address {
     /* https: PEM file of the authorities; borrowed for the call. NULL: SSL_CERT_FILE, or libcurl's
      * own */
     const char *authorities;
-    /* https: the numeric address that is connected to, whatever the name's are; the certificate is
-     * still checked for host. Borrowed. NULL: host is looked up */
+    /* http and https: the numeric addresses that are connected to, whatever the name's are, with
+     * commas between them: the first that answers. A certificate is still checked for host.
+     * Borrowed. NULL: host is looked up */
     const char *pinned;
     /* https: "host:port" of a proxy that is asked by CONNECT; "" none. Borrowed. NULL: as libcurl's
      * own variables say */
@@ -320,6 +321,10 @@ struct net_lookup_options {
                  uint32_t refused, const struct nt_error *error);
     void *data;
 };
+/* Those addresses as net_address.pinned; false: not enough room. */
+#define NET_PINNED_MAX (NET_ADDRESSES_MAX * 48u)
+bool net_pinned_text(const struct sockaddr_storage *addresses, uint32_t count,
+                     char ret[NET_PINNED_MAX]);
 int net_lookup_new(uv_loop_t *uv, const struct net_lookup_options *options, struct net_lookup **ret,
                    struct nt_error *reterr);
 /* Nobody is told any more. NULL is nothing. */

@@ -59,7 +59,7 @@ static void open_library(void)
 struct curl_link {
     CURL *curl;
     char *url;
-    struct curl_slist *connect_to; /* of a pinned address */
+    struct curl_slist *connect_to, *resolve; /* of pinned addresses */
     /* borrowed until it is connected */
     const char *authorities, *proxy;
     char error[CURL_ERROR_SIZE];
@@ -73,20 +73,34 @@ void curl_link_free(struct curl_link *link)
         lib.easy_cleanup(link->curl);
     if (link->connect_to)
         lib.slist_free_all(link->connect_to);
+    if (link->resolve)
+        lib.slist_free_all(link->resolve);
     free(link->url);
     free(link);
 }
 
-/* "::ADDRESS:": any name and port go to that address, the port stays. */
-static bool pin(struct curl_link *link, const char *address)
+/* Any name and port go to a name that there never is (RFC 6761), which has those addresses here;
+ * the port stays. CURLOPT_CONNECT_TO alone takes one address only. */
+static bool pin(struct curl_link *link, const char *addresses, uint16_t port)
 {
-    struct nt_buf text = NT_BUF(128);
-    nt_buf_addf(&text, strchr(address, ':') ? "::[%s]:" : "::%s:", address);
+    struct nt_buf text = NT_BUF(1024);
+    nt_buf_addf(&text, "pinned.invalid:%u:", (unsigned)port);
+    for (const char *at = addresses; *at;) {
+        size_t size = strcspn(at, ",");
+        bool is_six = memchr(at, ':', size) != NULL;
+        nt_buf_add(&text, is_six ? "[" : "");
+        nt_buf_add_bytes(&text, at, size);
+        nt_buf_add(&text, is_six ? "]" : "");
+        nt_buf_add(&text, at[size] ? "," : "");
+        at += size + (at[size] == ',');
+    }
+    link->connect_to = lib.slist_append(NULL, "::pinned.invalid:");
     if (nt_buf_ok(&text))
-        link->connect_to = lib.slist_append(NULL, nt_buf_text(&text));
+        link->resolve = lib.slist_append(NULL, nt_buf_text(&text));
     nt_buf_done(&text);
-    return link->connect_to
-           && lib.easy_setopt(link->curl, CURLOPT_CONNECT_TO, link->connect_to) == CURLE_OK;
+    return link->connect_to && link->resolve
+           && lib.easy_setopt(link->curl, CURLOPT_CONNECT_TO, link->connect_to) == CURLE_OK
+           && lib.easy_setopt(link->curl, CURLOPT_RESOLVE, link->resolve) == CURLE_OK;
 }
 
 struct curl_link *curl_link_new(const struct net_address *address, struct nt_error *reterr)
@@ -112,7 +126,7 @@ struct curl_link *curl_link_new(const struct net_address *address, struct nt_err
     link->url = text;
     link->authorities = address->authorities ? address->authorities : getenv("SSL_CERT_FILE");
     link->proxy = address->proxy;
-    if (address->pinned && !pin(link, address->pinned)) {
+    if (address->pinned && !pin(link, address->pinned, address->port)) {
         curl_link_free(link);
         nt_fail(reterr, NT_E_CONNECT, "libcurl refused an address");
         return NULL;

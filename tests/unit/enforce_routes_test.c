@@ -31,7 +31,8 @@ int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo
 
 static atomic_uint lookups;
 
-/* "once.test" is this machine the first time, and nowhere later. */
+/* "once.test" is this machine the first time, and nowhere later; "both.test" has an address where
+ * nobody listens, and then that of this machine. */
 int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
                        struct addrinfo **ret)
 {
@@ -42,6 +43,13 @@ int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo
         return before == 0 ? __real_getaddrinfo("127.0.0.1", port, &numeric, ret) : EAI_NONAME;
     if (strcmp(host, "far.test") == 0)
         return __real_getaddrinfo("192.0.2.1", port, &numeric, ret);
+    if (strcmp(host, "both.test") == 0) {
+        int failed = __real_getaddrinfo("127.0.0.2", port, &numeric, ret);
+        struct addrinfo *last = failed ? NULL : *ret;
+        while (last && last->ai_next)
+            last = last->ai_next;
+        return failed ? failed : __real_getaddrinfo("127.0.0.1", port, &numeric, &last->ai_next);
+    }
     return __real_getaddrinfo(host, port, hints, ret);
 }
 
@@ -285,6 +293,28 @@ static void an_upstream_is_looked_up_once(void **state)
     nt_buf_done(&url);
 }
 
+/* As "localhost" is, where a server has one of its addresses only. */
+static void every_address_of_a_name_is_tried(void **state)
+{
+    struct nt_buf text = NT_BUF(1024);
+    uint16_t port;
+    struct upstream *u = upstream_new(upstream_echo, NULL, &port);
+    struct one o;
+    nt_buf_addf(&text, "http://both.test:%u", (unsigned)port);
+    one_start(&o,
+              (struct policy_route){ .key = "env://TEST_SECRET", .upstream = nt_buf_text(&text) },
+              "", upstream_echo, NULL);
+    stage_ask(&o.s, &o.b,
+              "POST /svc/x HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " STAGE_TOKEN
+              "\r\nContent-Length: 4\r\n" CLOSE "body");
+    assert_has(&o.b, "HTTP/1.1 200 ");
+    assert_has(&o.b, "Host: both.test:");
+    assert_has(&o.b, "body");
+    one_stop(&o);
+    upstream_free(u);
+    nt_buf_done(&text);
+}
+
 /* --- streams ------------------------------------------------------------------------------- */
 
 static void serve_events(int fd, void *data)
@@ -454,6 +484,7 @@ int main(void)
         cmocka_unit_test(routes_are_restricted),
         cmocka_unit_test(credentials_in_clear_stay_on_this_machine),
         cmocka_unit_test(an_upstream_is_looked_up_once),
+        cmocka_unit_test(every_address_of_a_name_is_tried),
         cmocka_unit_test(events_come_when_they_are_sent),
         cmocka_unit_test(websockets_are_bridged),
     };

@@ -42,19 +42,20 @@ static const char *path_of(const struct visit *v)
 
 static void on_found(struct visit *v, const struct sockaddr_storage *addresses, uint32_t count)
 {
-    char host[INET6_ADDRSTRLEN];
+    char pinned[NET_PINNED_MAX];
     struct nt_error error = NT_ERROR_INIT;
     nt_auto(nt_buf_done) struct nt_buf target = NT_BUF(2 * VISIT_HEAD_MAX);
     const char *path = path_of(v);
     nt_buf_add(&target, path[0] == '/' ? "" : "/");
     nt_buf_add(&target, path);
-    if (!nt_buf_ok(&target)
-        || uv_ip_name((const struct sockaddr *)&addresses[0], host, sizeof(host)) < 0) {
+    if (!nt_buf_ok(&target) || !net_pinned_text(addresses, count, pinned)) {
         nt_fail(&error, NT_E_LIMIT, "the request is too long");
         visit_fail(v, &error);
         return;
     }
-    struct net_address to = { .kind = NET_TCP, .port = v->to.port, .host = host };
+    struct net_address to = {
+        .kind = NET_TCP, .port = v->to.port, .host = v->to.host, .pinned = pinned
+    };
     forward(v, &to, nt_buf_text(&target));
 }
 

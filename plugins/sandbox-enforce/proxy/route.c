@@ -81,23 +81,19 @@ static void carry(struct visit *v, const struct net_address *to)
 
 static void on_found(struct visit *v, const struct sockaddr_storage *addresses, uint32_t count)
 {
-    char host[INET6_ADDRSTRLEN];
-    const struct sockaddr *first = (const struct sockaddr *)&addresses[0];
+    char pinned[NET_PINNED_MAX];
     struct net_address to = v->route->to;
-    if (to.kind == NET_TCP && !address_is_loopback(first)) {
-        visit_refuse(v, 403, "credentials go in clear to this machine only", "");
-        return;
-    }
-    if (uv_ip_name(first, host, sizeof(host)) < 0) {
+    for (uint32_t i = 0; to.kind == NET_TCP && i < count; i++)
+        if (!address_is_loopback((const struct sockaddr *)&addresses[i])) {
+            visit_refuse(v, 403, "credentials go in clear to this machine only", "");
+            return;
+        }
+    if (!net_pinned_text(addresses, count, pinned)) {
         visit_answer(v, 502, "no address");
         return;
     }
-    if (to.kind == NET_TCP) {
-        to.host = host;
-    } else {
-        to.pinned = host;
-        to.proxy = "";
-    }
+    to.pinned = pinned;
+    to.proxy = "";
     carry(v, &to);
 }
 
