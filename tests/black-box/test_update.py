@@ -262,11 +262,11 @@ def test_the_other_personality_has_its_own_names(terminal, tmp_path):
     terminal.program.symlink_to(BIN)
     terminal.file = terminal.cli.home / ".nanoterm/update-check-nono"
     with http_peer(answers(NEW)) as url:
-        terminal("config", "list", NONO_UPDATE_URL=url, NONO_NO_UPDATE_CHECK="1")
-        terminal("config", "list", NANOTERM_UPDATE_URL=url)  # nobody is asked without a URL of its own
+        terminal("profile", "list", NONO_UPDATE_URL=url, NONO_NO_UPDATE_CHECK="1")
+        terminal("profile", "list", NANOTERM_UPDATE_URL=url)  # nobody is asked without a URL of its own
         assert url.requests == [] and not terminal.file.exists()
-        terminal("config", "list", NONO_UPDATE_URL=url)
+        terminal("profile", "list", NONO_UPDATE_URL=url)
         terminal.wait_for_version()
-        (line,) = notices(terminal("config", "list", NONO_UPDATE_URL=url))
+        (line,) = notices(terminal("profile", "list", NONO_UPDATE_URL=url))
         assert line.startswith(f"nono {NEW} is available")
         terminal.wait_for_worker()
