@@ -21,7 +21,7 @@ static void on_event(void *data, const struct trace_event *e)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct trace *t = trace_new("/work", on_event, NULL);
+    struct trace *t = trace_new("/base", on_event, NULL);
     if (!t)
         abort();
     for (size_t begin = 0; begin < size;) {

@@ -50,7 +50,7 @@ static void say(struct trace *t, const char *line)
 
 static int begin(void **state)
 {
-    *state = trace_new("/work", on_event, NULL);
+    *state = trace_new("/base", on_event, NULL);
     told[0] = '\0';
     return *state == NULL;
 }
@@ -64,20 +64,20 @@ static int end(void **state)
 static void files(void **state)
 {
     say(*state, "7  execve(\"{/bin/sh}\", [\"{sh}\"], 0x7ffc /* 35 vars */) = 0");
-    say(*state, "7  openat(AT_FDCWD<{/work}>, \"{../etc/./x}\", O_RDONLY|O_CLOEXEC) = 3<{/etc/x}>");
-    say(*state, "7  openat(AT_FDCWD<{/work}>, \"{out, \"(}\", O_WRONLY|O_CREAT|O_TRUNC, 0666) = "
-                "3<{/work/out, \"(}>");
+    say(*state, "7  openat(AT_FDCWD<{/base}>, \"{../etc/./x}\", O_RDONLY|O_CLOEXEC) = 3<{/etc/x}>");
+    say(*state, "7  openat(AT_FDCWD<{/base}>, \"{out, \"(}\", O_WRONLY|O_CREAT|O_TRUNC, 0666) = "
+                "3<{/base/out, \"(}>");
     say(*state,
-        "7  openat(4<{/work/d}>, \"{e}\", O_RDONLY|O_NONBLOCK|O_DIRECTORY) = 5<{/work/d/e}>");
-    say(*state, "7  openat(AT_FDCWD<{/work}>, \"{nope}\", O_RDWR) = -1 ENOENT (No such file or "
+        "7  openat(4<{/base/d}>, \"{e}\", O_RDONLY|O_NONBLOCK|O_DIRECTORY) = 5<{/base/d/e}>");
+    say(*state, "7  openat(AT_FDCWD<{/base}>, \"{nope}\", O_RDWR) = -1 ENOENT (No such file or "
                 "directory)");
-    say(*state, "7  openat(AT_FDCWD<{/work}>, \"{p}\", O_RDONLY|O_PATH) = 3<{/work/p}>");
-    say(*state, "7  newfstatat(AT_FDCWD<{/work}>, \"{secret}\", 0x7f, 0) = 0");
+    say(*state, "7  openat(AT_FDCWD<{/base}>, \"{p}\", O_RDONLY|O_PATH) = 3<{/base/p}>");
+    say(*state, "7  newfstatat(AT_FDCWD<{/base}>, \"{secret}\", 0x7f, 0) = 0");
     assert_string_equal(told, "execute /bin/sh:0 error=0\n"
                               "open r /etc/x:0 error=0\n"
-                              "open w made /work/out, \"(:0 error=0\n"
-                              "open r folder /work/d/e:0 error=0\n"
-                              "open r w /work/nope:0 error=2\n");
+                              "open w made /base/out, \"(:0 error=0\n"
+                              "open r folder /base/d/e:0 error=0\n"
+                              "open r w /base/nope:0 error=2\n");
 }
 
 static void working_folders(void **state)
@@ -92,10 +92,10 @@ static void working_folders(void **state)
     say(*state, "7  rmdir(\"{e}\") = -1 EACCES (Permission denied)");
     say(*state, "8  <... unlink resumed>)            = 0");
     say(*state, "8  +++ exited with 0 +++");
-    assert_string_equal(told, "change /work/sub/a:0 error=0\n"
-                              "change /work/sub/b:0 error=0\n"
-                              "change /work/c:0 error=0\n"
-                              "change /work/sub/e:0 error=13\n"
+    assert_string_equal(told, "change /base/sub/a:0 error=0\n"
+                              "change /base/sub/b:0 error=0\n"
+                              "change /base/c:0 error=0\n"
+                              "change /base/sub/e:0 error=13\n"
                               "change /other/d:0 error=0\n");
 }
 
