@@ -55,6 +55,8 @@ def original():
     path = os.environ.get("NONO_ORIGINAL") or shutil.which("nono")
     if not path:
         pytest.skip("the original is not installed (cargo install nono-cli)")
+    if b"nanoterm" in subprocess.run([path, "--version"], capture_output=True).stdout:
+        pytest.skip("the nono in PATH is ours: name the original in NONO_ORIGINAL")
     return path
 
 

@@ -242,6 +242,56 @@ static void outside_request(void *data, struct net_request *req)
     nt_buf_done(&b);
 }
 
+int __real_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+                       struct addrinfo **ret);
+int __wrap_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+                       struct addrinfo **ret);
+
+/* both.test is ::1 and then 127.0.0.1; freeaddrinfo takes such a list apart like any other. */
+int __wrap_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+                       struct addrinfo **ret)
+{
+    struct addrinfo *second;
+    if (!node || strcmp(node, "both.test") != 0)
+        return __real_getaddrinfo(node, service, hints, ret);
+    int status = __real_getaddrinfo("::1", service, hints, ret);
+    if (status == 0)
+        status = __real_getaddrinfo("127.0.0.1", service, hints, &second);
+    struct addrinfo *last = *ret;
+    while (status == 0 && last->ai_next)
+        last = last->ai_next;
+    if (status == 0)
+        last->ai_next = second;
+    return status;
+}
+
+static void every_address_of_a_name_is_tried(void **state)
+{
+    struct world w;
+    struct nt_error e = NT_ERROR_INIT;
+    struct net_server *outside;
+    uint64_t stored = 0;
+    uint16_t port;
+    world_start(&w, false);
+    struct net_server_options o = { .request = outside_request, .data = &stored };
+    assert_int_equal(net_server_new(&w.t.uv, listen_loopback(&port), &o, &outside, &e), 0);
+    struct way_out_rule *rule = way_out_allow(w.out, "ws_1", "both.test", port, true, &e);
+    assert_non_null(rule);
+    struct nt_buf r = NT_BUF(1000);
+    nt_buf_addf(&r, "GET http://both.test:%u/x HTTP/1.1\r\nHost: y\r\n\r\n", port);
+    assert_answer(&w, nt_buf_text(&r), "HTTP/1.1 200 ", "target=/x");
+    nt_buf_reset(&r);
+    nt_buf_addf(&r, "CONNECT both.test:%u HTTP/1.1\r\nHost: y\r\n\r\n", port);
+    assert_answer(&w, nt_buf_text(&r), "HTTP/1.1 200 ", "\r\n\r\n");
+    nt_buf_done(&r);
+    way_out_forget(rule);
+    bool freed = false;
+    net_server_stop(outside, false);
+    net_server_free(outside, on_freed, &freed);
+    net_run_until(&w.t.uv, &freed);
+    world_stop(&w);
+}
+
 static void requests_are_carried_to_what_was_allowed(void **state)
 {
     struct world w;
@@ -358,6 +408,7 @@ int main(void)
         cmocka_unit_test(closed_addresses_are_denied_in_every_spelling),
         cmocka_unit_test(without_permission_nothing_is_reached),
         cmocka_unit_test(requests_are_carried_to_what_was_allowed),
+        cmocka_unit_test(every_address_of_a_name_is_tried),
         cmocka_unit_test(an_open_tunnel_ends_with_the_way_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -180,9 +180,10 @@ static void on_forwarded(void *data, uint32_t answered)
     try_free(t);
 }
 
-static void begin_forward(struct trip *t, const char *path, const struct sockaddr_storage *address)
+static void begin_forward(struct trip *t, const char *path,
+                          const struct sockaddr_storage *addresses, uint32_t found)
 {
-    char host[INET6_ADDRSTRLEN];
+    char pinned[NET_PINNED_MAX];
     struct net_header headers[HEADERS_MAX + 1], h;
     uint32_t count = 0;
     const char *connection = net_request_header(t->req, "connection");
@@ -194,8 +195,8 @@ static void begin_forward(struct trip *t, const char *path, const struct sockadd
     nt_buf_add(&target, path[0] == '/' ? "" : "/");
     nt_buf_add(&target, path);
     struct net_forward_options options = {
-        /* The numeric address that was checked: nothing is resolved a second time. */
-        .to = { .kind = NET_TCP, .port = t->to.port, .host = host },
+        /* The numeric addresses that were checked: nothing is resolved a second time. */
+        .to = { .kind = NET_TCP, .port = t->to.port, .host = t->to.host, .pinned = pinned },
         .connect_ms = CONNECT_MS,
         .target = nt_buf_text(&target),
         .headers = headers,
@@ -204,7 +205,7 @@ static void begin_forward(struct trip *t, const char *path, const struct sockadd
         .done = on_forwarded,
         .data = t,
     };
-    if (!nt_buf_ok(&target) || uv_ip_name((const struct sockaddr *)address, host, sizeof(host)) < 0
+    if (!nt_buf_ok(&target) || !net_pinned_text(addresses, found, pinned)
         || net_forward_new(t->space->out->uv, t->req, &options, &t->forward, &t->error) < 0) {
         fail(t);
         return;
@@ -249,7 +250,7 @@ static void on_looked(void *data, const struct sockaddr_storage *addresses, uint
             < 0)
             fail(t);
     } else if (parse_target(t, net_request_target(t->req), &path)) {
-        begin_forward(t, path, &addresses[0]);
+        begin_forward(t, path, addresses, count);
     }
 }
 
