@@ -138,8 +138,6 @@ struct inside {
     sigset_t signals;  /* of the program */
 };
 
-/* Of a subreaper: ends all below it, and waits for them. */
-void inside_kill_children(void);
 int inside_send(int socket, const struct inside_message *message, int fd);
 _Noreturn void keeper_run(struct inside *in);
 _Noreturn void program_run(struct inside *in);

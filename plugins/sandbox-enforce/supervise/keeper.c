@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "inner.h"
+#include "plugins/sandbox-enforce/supervise/tree.h"
 
 struct keeper {
     struct inside *in;
@@ -35,7 +36,7 @@ static bool is_first(const struct keeper *k)
 static _Noreturn void end(const struct keeper *k)
 {
     if (!is_first(k))
-        inside_kill_children();
+        tree_kill();
     _exit(0);
 }
 

@@ -15,6 +15,7 @@
 
 #include "plugins/sandbox-enforce/errors.h"
 #include "plugins/sandbox-enforce/explain/footer.h"
+#include "plugins/sandbox-enforce/supervise/tree.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
@@ -314,7 +315,7 @@ static void end_keeper(struct session *session)
     session->keeper = 0;
     /* A keeper that was killed from outside has left its children to us. */
     if (!(session->s->spaces & ENFORCE_SPACE_PID))
-        inside_kill_children();
+        tree_kill();
 }
 
 /* What is known only now: who has ended can say nothing more. */

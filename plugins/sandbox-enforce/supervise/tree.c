@@ -81,9 +81,9 @@ static int kill_children(void)
 void tree_kill(void)
 {
     while (kill_children() > 0) {
-        if (waitpid(-1, NULL, 0) < 0 && errno != EINTR)
+        if (waitpid(-1, NULL, __WALL) < 0 && errno != EINTR)
             return;
-        while (waitpid(-1, NULL, WNOHANG) > 0)
+        while (waitpid(-1, NULL, WNOHANG | __WALL) > 0)
             ;
     }
 }
