@@ -108,8 +108,9 @@ static void __attribute__((noreturn)) refuse_limit(struct watch *w, int sys)
     io_fail(w->io, sys, "cannot watch it");
 }
 
-/* Watches what fd is; the wd is an old one when it was watched already (by another name). */
-static int folder_add(struct watch *w, int fd, const char *path)
+/* Watches what fd is; the wd is an old one when it was watched already: by this name (*is_known), or
+ * by another one. */
+static int folder_add(struct watch *w, int fd, const char *path, bool *is_known)
 {
     char self[40];
     snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
@@ -120,6 +121,7 @@ static int folder_add(struct watch *w, int fd, const char *path)
     struct folder *old = folder_find(w, wd);
     if (!copy)
         refuse_limit(w, ENOMEM);
+    *is_known = old && strcmp(old->path, path) == 0;
     if (old) {
         free(old->path);
         old->path = copy;
@@ -205,8 +207,10 @@ static bool seen_take(struct watch *w, int wd, const char *name)
  * a new one. */
 static int watch_tree(struct watch *w, int fd, const char *path, bool is_new, int depth)
 {
-    int wd = folder_add(w, fd, path);
-    DIR *dir = w->is_recursive ? fdopendir(fd) : NULL;
+    bool is_known;
+    int wd = folder_add(w, fd, path, &is_known);
+    /* A new folder that is known has been read with its parent, before the event of its making. */
+    DIR *dir = w->is_recursive && !(is_new && is_known) ? fdopendir(fd) : NULL;
     if (!dir) {
         close(fd);
         return wd;
