@@ -43,8 +43,8 @@ static const char *variable(const char *name)
 
 int main(int argc, char **argv)
 {
-    static const struct attack *const all[] = { file_attacks, process_attacks, network_attacks,
-                                                kernel_attacks };
+    static const struct attack *const all[] = { file_attacks, owner_attacks, process_attacks,
+                                                network_attacks, kernel_attacks };
     const struct target t = {
         .inside = variable("ATTACK_INSIDE"),
         .outside = variable("ATTACK_OUTSIDE"),

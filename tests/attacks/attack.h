@@ -28,7 +28,8 @@ struct attack {
 };
 
 /* Each ends with a row without a name. */
-extern const struct attack file_attacks[], process_attacks[], network_attacks[], kernel_attacks[];
+extern const struct attack file_attacks[], owner_attacks[], process_attacks[], network_attacks[],
+    kernel_attacks[];
 
 /* "FOLDER/NAME", in one of a few buffers that are used in turn. */
 const char *path_in(const char *folder, const char *name);

@@ -268,6 +268,113 @@ static void what_is_saved_anew_outside_is_hidden_again(void **state)
     put(".env", "secret");
 }
 
+/* --- read-only ----------------------------------------------------------------------------- */
+
+static int open_path(const char *path)
+{
+    return open(path, O_PATH | O_CLOEXEC);
+}
+
+static bool is_refused(int r)
+{
+    return r < 0 && errno == EROFS;
+}
+
+/* 0: all is read-only but the folder, one file in the other, and what lies in them. */
+static int is_readonly_but_places(void)
+{
+    struct enforce_place places[] = { { .path = in_folder("closed") },
+                                      { .path = in_folder("open") },
+                                      { .path = in_folder("moved-away") },
+                                      { .path = "/dev/null" } };
+    const size_t count = sizeof(places) / sizeof(places[0]);
+    char key[160], there[64];
+    snprintf(key, sizeof(key), "%s", in_folder("closed/key"));
+    const char *const hidden[] = { key };
+    size_t failed;
+    for (size_t i = 0; i < count; i++)
+        places[i].fd = open_path(i == 2 ? folder : places[i].path); /* something else by now */
+    if (enforce_spaces_readonly(places, count))
+        return 2;
+    if (!is_refused(chmod(in_folder(".env"), 0644)) || !is_refused(chmod(folder, 0700))
+        || !is_refused(utimensat(AT_FDCWD, in_folder(".env"), NULL, 0))
+        || !is_refused(open(in_folder("new"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600))
+        || !is_refused(rename(in_folder(".env"), in_folder("moved"))))
+        return 3;
+    if (chmod(in_folder("closed"), 0755) || chmod(in_folder("open"), 0644)
+        || open(in_folder("closed/new"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600) < 0
+        || unlink(in_folder("closed/new")) || open(in_folder("open"), O_RDWR | O_CLOEXEC) < 0)
+        return 4;
+    if (open("/dev/null", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) < 0
+        || !is_refused(chmod("/dev/null", 0666)))
+        return 5;
+    /* By a descriptor of the place that was opened before, as by that of another mount. */
+    snprintf(there, sizeof(there), "/proc/self/fd/%d", places[0].fd);
+    if (!is_refused(chmod(there, 0755)))
+        return 6;
+    /* What is hidden in a place is. */
+    if (!can_read(hidden[0]) || enforce_spaces_hide(hidden, 1, &failed) || can_read(hidden[0])
+        || !is_refused(chmod(hidden[0], 0644)))
+        return 7;
+    /* No way back for one without privilege. */
+    const struct mount_attr attr = { .attr_clr = MOUNT_ATTR_RDONLY };
+    if (privileges_dropped() || mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND, NULL) == 0
+        || syscall(SYS_mount_setattr, AT_FDCWD, "/", 0, &attr, sizeof(attr)) == 0
+        || umount2(in_folder("closed"), MNT_DETACH) == 0)
+        return 8;
+    return is_refused(chmod(in_folder(".env"), 0644)) ? 0 : 9;
+}
+
+static void all_is_read_only_but_places(void **state)
+{
+    (void)state;
+    struct stat before, after;
+    assert_true(enforce_spaces_has_readonly());
+    assert_int_equal(stat(in_folder(".env"), &before), 0);
+    assert_int_equal(within(ENFORCE_SPACE_MOUNT, is_readonly_but_places), 0);
+    assert_int_equal(stat(in_folder(".env"), &after), 0);
+    assert_int_equal(before.st_ctim.tv_nsec, after.st_ctim.tv_nsec);
+    /* Outside nothing is. */
+    assert_int_equal(chmod(in_folder(".env"), 0644), 0);
+}
+
+/* What was read-only before is not made writable by lying in a place. */
+static int keeps_what_was_readonly(void)
+{
+    if (mount("none", in_folder("closed"), "tmpfs", MS_RDONLY, NULL) < 0)
+        return 2;
+    struct enforce_place place = { .path = folder, .fd = open_path(folder) };
+    if (enforce_spaces_readonly(&place, 1))
+        return 3;
+    return is_refused(open(in_folder("closed/new"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600))
+                   && chmod(folder, 0700) == 0
+               ? 0
+               : 4;
+}
+
+static void a_mount_in_a_place_stays_what_it_was(void **state)
+{
+    (void)state;
+    assert_int_equal(within(ENFORCE_SPACE_MOUNT, keeps_what_was_readonly), 0);
+}
+
+/* Where a mount namespace is not one's own, nothing changes. */
+static int cannot_be_had(void)
+{
+    struct enforce_place place = { .path = in_folder("closed"), .fd = open_path(folder) };
+    if (privileges_dropped() || enforce_spaces_has_readonly())
+        return 2;
+    if (enforce_spaces_readonly(&place, 1) != EOPNOTSUPP)
+        return 3;
+    return chmod(in_folder("open"), 0644);
+}
+
+static void where_it_cannot_be_had_nothing_changes(void **state)
+{
+    (void)state;
+    assert_int_equal(within(0, cannot_be_had), 0);
+}
+
 /* --- network ------------------------------------------------------------------------------- */
 
 static int connect_to(uint16_t port)
@@ -393,6 +500,9 @@ int main(void)
         cmocka_unit_test(proc_shows_the_namespace_only),
         cmocka_unit_test(what_is_hidden_stays_so_inside_and_nothing_changes_outside),
         cmocka_unit_test(what_is_saved_anew_outside_is_hidden_again),
+        cmocka_unit_test(all_is_read_only_but_places),
+        cmocka_unit_test(a_mount_in_a_place_stays_what_it_was),
+        cmocka_unit_test(where_it_cannot_be_had_nothing_changes),
         cmocka_unit_test(the_loopback_is_its_own),
         cmocka_unit_test(where_none_can_be_had_the_remedy_is_named),
         cmocka_unit_test(within_another_sandbox_it_is_refused),

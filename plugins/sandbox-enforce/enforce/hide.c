@@ -15,6 +15,7 @@
 
 #include <linux/openat2.h>
 
+#include "layers.h"
 #include "namespaces.h"
 
 #define PATH_BYTES 4096
@@ -71,7 +72,7 @@ static int look(int fd, bool *ret_is_folder, bool *ret_is_mounted)
     return 0;
 }
 
-static int open_path(const char *path)
+int spaces_open_path(const char *path)
 {
     /* With links refused, nobody puts another path in its place meanwhile. */
     const struct open_how how = { .flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
@@ -87,7 +88,7 @@ static bool is_absent(int sys)
 static int cover(int blank, const char *path)
 {
     bool is_folder, is_mounted;
-    int fd = open_path(path), tree = -1;
+    int fd = spaces_open_path(path), tree = -1;
     if (fd < 0)
         return is_absent(errno) ? 0 : errno;
     int sys = look(fd, &is_folder, &is_mounted);
@@ -166,7 +167,7 @@ int enforce_spaces_watch(const char *const *paths, size_t count, int *ret_fd)
 static bool is_bare(const char *path)
 {
     bool is_folder, is_mounted;
-    int fd = open_path(path);
+    int fd = spaces_open_path(path);
     if (fd < 0)
         return false;
     int sys = look(fd, &is_folder, &is_mounted);

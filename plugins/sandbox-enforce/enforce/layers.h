@@ -22,6 +22,9 @@ int calls_prepare(struct enforce *e);
 int calls_enter(struct enforce *e);
 int calls_verify(struct enforce *e);
 
+/* hide.c: an O_PATH descriptor of a canonical path, or -1 with errno; ELOOP for symbolic links. */
+int spaces_open_path(const char *path);
+
 /* descriptors.c */
 int descriptors_enter(struct enforce *e);
 int descriptors_verify(struct enforce *e);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* namespaces.h - a process in namespaces of its own, and what is done there before the program:
- * /proc anew, paths hidden, the loopback interface, a listener for outside.
+ * all read-only but some places, /proc anew, paths hidden, the loopback interface, a listener for
+ * outside.
  *
  * With CAP_SYS_ADMIN they are made directly, else within a user namespace that maps the caller's
  * own user and group only. Where that cannot be had (sysctl, LSM, container), the call fails and
@@ -9,6 +10,7 @@
 #ifndef NT_ENFORCE_NAMESPACES_H
 #define NT_ENFORCE_NAMESPACES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -35,6 +37,26 @@ uint32_t enforce_spaces_probe(uint32_t spaces, const char **ret_why);
 /* A new /proc that shows this PID namespace only (mount and PID namespaces of its own are needed).
  * EPERM where the old one is masked (containers). Descriptors of the old /proc still lead there. */
 int enforce_spaces_proc(void);
+
+/* A file or folder that stays as it is when the rest becomes read-only. */
+struct enforce_place {
+    const char *path; /* canonical */
+    int fd;           /* any descriptor of what it was, also of outside */
+    int at, tree;     /* the library's own */
+};
+
+/* Makes all that is mounted in this mount namespace read-only but for PLACES and what lies beneath
+ * them: also modes, owners, times and attributes of files cannot be changed then. Files of devices,
+ * sockets and pipes that exist are written all the same. What is at the path of a place by now and
+ * is not what `fd` was stays read-only. It is tried: ENOTRECOVERABLE when that goes through.
+ *
+ * EOPNOTSUPP: it cannot be had here, and nothing has changed (Linux 5.12; filters of containers).
+ * Before enforce_spaces_proc and enforce_spaces_hide. Each place is a mount of its own from then
+ * on: no link and no renaming between two that do not lie in each other (EXDEV). */
+int enforce_spaces_readonly(struct enforce_place *places, size_t count);
+
+/* Whether the calls for it are there: for reports. */
+bool enforce_spaces_has_readonly(void);
 
 /* Puts something empty, read-only and inaccessible over each of PATHS, files and folders, in this
  * mount namespace. They are canonical: a symbolic link in one is ELOOP. What is not there is passed

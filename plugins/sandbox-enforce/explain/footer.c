@@ -19,19 +19,21 @@ static const char *const sources[] = { "notified", "kernel", "traced", "inferred
 
 /* --- what a program says itself ------------------------------------------------------------- */
 
-/* Where a line speaks of EACCES or EPERM, as the C library and its kin say it; NULL: it does not.
- */
-static const char *find_refusal(const char *line, size_t size)
+/* Where a line says one of WORDS, which NULL ends; NULL: it does not. */
+static const char *find_word(const char *line, size_t size, const char *const *words)
 {
-    static const char *const words[] = { "ermission denied", "EACCES", "EPERM",
-                                         "peration not permitted", "ccess denied" };
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        const char *at = memmem(line, size, words[i], strlen(words[i]));
+    for (; *words; words++) {
+        const char *at = memmem(line, size, *words, strlen(*words));
         if (at)
             return at;
     }
     return NULL;
 }
+
+/* As the C library and its kin say EACCES and EPERM, and what a read-only mount answers. */
+static const char *const refused_words[] = { "ermission denied",       "EACCES",       "EPERM",
+                                             "peration not permitted", "ccess denied", NULL };
+static const char *const readonly_words[] = { "ead-only file system", "EROFS", NULL };
 
 static bool is_about_writing(const char *line, size_t size)
 {
@@ -54,8 +56,8 @@ static bool is_known(const struct denials *denials, const char *canonical)
 }
 
 /* PATH was refused: what would the policy say? What does not exist yet is asked for by its folder.
- */
-static void infer(const struct policy *policy, const char *path, bool is_writing,
+ * A read-only mount refuses writing alone. */
+static void infer(const struct policy *policy, const char *path, bool is_writing, bool is_readonly,
                   struct denials *denials)
 {
     struct policy_answer answer;
@@ -72,7 +74,7 @@ static void infer(const struct policy *policy, const char *path, bool is_writing
         return;
     const char *act = "read";
     policy_ask_path(policy, name, POLICY_READ, &answer);
-    if (answer.is_allowed && is_writing) {
+    if (is_readonly || (answer.is_allowed && is_writing)) {
         act = "write";
         policy_ask_path(policy, name, POLICY_WRITE, &answer);
     }
@@ -81,7 +83,7 @@ static void infer(const struct policy *policy, const char *path, bool is_writing
     denials_add(denials, &(struct denial){ .source = DENIAL_INFERRED,
                                            .act = act,
                                            .target = canonical,
-                                           .layer = "landlock",
+                                           .layer = is_readonly ? "mount" : "landlock",
                                            .rule = answer.reason,
                                            .grant = answer.flag });
 }
@@ -120,16 +122,20 @@ static bool find_path(const char *line, size_t size, const char *refusal, char r
     return is_found;
 }
 
-void footer_infer(const struct policy *policy, const char *text, size_t size,
+void footer_infer(const struct policy *policy, bool has_readonly, const char *text, size_t size,
                   struct denials *denials)
 {
     char path[PATH_MAX];
     while (size > 0) {
         const char *end = memchr(text, '\n', size);
         size_t length = end ? (size_t)(end - text) : size;
-        const char *refusal = find_refusal(text, length);
+        const char *refusal = find_word(text, length, refused_words);
+        bool is_readonly = !refusal && has_readonly;
+        if (is_readonly)
+            refusal = find_word(text, length, readonly_words);
         if (refusal && find_path(text, length, refusal, path))
-            infer(policy, path, is_about_writing(text, length), denials);
+            infer(policy, path, is_readonly || is_about_writing(text, length), is_readonly,
+                  denials);
         text += length + (end != NULL);
         size -= length + (end != NULL);
     }

@@ -10,8 +10,9 @@
 
 /* Looks through the last lines that the program wrote to stderr for what was refused and is denied
  * by the policy: DENIAL_INFERRED. Only lines that speak of a refusal count, and only paths that are
- * there: a file that is missing, a folder of mode 000 or a full disk are nobody's denial. */
-void footer_infer(const struct policy *policy, const char *text, size_t size,
+ * there: a file that is missing, a folder of mode 000 or a full disk are nobody's denial. With
+ * HAS_READONLY all but what may be written is read-only inside, so that EROFS can be ours. */
+void footer_infer(const struct policy *policy, bool has_readonly, const char *text, size_t size,
                   struct denials *denials);
 
 /* To stderr, without escapes of the program's making. Nothing for status 0. */

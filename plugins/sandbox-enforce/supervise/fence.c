@@ -295,6 +295,24 @@ static void describe_network(struct supervise *s, const struct enforce *e)
         row(s, "connect to a local socket", "notification", "only paths that were granted");
 }
 
+static void describe_files(struct supervise *s, bool has_landlock)
+{
+    if (has_landlock) {
+        row(s, "read outside the grants", "landlock", "rules for files");
+        row(s, "write outside the grants", "landlock", "rules for files");
+        row(s, "execute outside the grants", "landlock", "rules for files");
+    } else if (s->is_readonly) {
+        row(s, "read outside the grants", "none", "accepted: --accept-weaker files");
+        row(s, "write outside the grants", "mount", "all else is read-only");
+    } else {
+        row(s, "read and write outside the grants", "none", "accepted: --accept-weaker files");
+    }
+    /* Landlock has no right for these, and a filter that refused them would break every copy. */
+    row(s, "change modes, times and attributes outside", s->is_readonly ? "mount" : "none",
+        s->is_readonly ? "all but what may be written is read-only"
+                       : "only the permissions of the file protect it");
+}
+
 void fence_describe(struct supervise *s)
 {
     const struct policy *policy = s->options.policy;
@@ -302,17 +320,7 @@ void fence_describe(struct supervise *s)
     struct enforce e;
     s->row_count = 0;
     bool is_ready = fence_prepare(s, &e, &unused) == 0;
-    if (is_ready && enforce_layer_is_set(&e, ENFORCE_FILES)) {
-        row(s, "read outside the grants", "landlock", "rules for files");
-        row(s, "write outside the grants", "landlock", "rules for files");
-        row(s, "execute outside the grants", "landlock", "rules for files");
-        /* Landlock has no right for these, and a filter that refused them would break every copy.
-         */
-        row(s, "change modes, times and attributes outside", "none",
-            "only the permissions of the file protect it");
-    } else {
-        row(s, "read and write outside the grants", "none", "accepted: --accept-weaker files");
-    }
+    describe_files(s, is_ready && enforce_layer_is_set(&e, ENFORCE_FILES));
     if (s->hidden_count)
         row(s, "open a denied path in a grant", s->spaces & ENFORCE_SPACE_MOUNT ? "mount" : "none",
             s->spaces & ENFORCE_SPACE_MOUNT

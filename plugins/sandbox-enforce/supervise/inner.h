@@ -31,6 +31,10 @@ struct supervise {
     const char *why; /* half a sentence: why namespaces are missing */
     char **hidden;   /* paths to be covered, malloc'ed, each too */
     size_t hidden_count;
+    struct enforce_place *writable; /* what is not made read-only; malloc'ed */
+    size_t writable_count;
+    bool is_all_writable; /* the root is granted: nothing is left to be made read-only */
+    bool is_readonly;     /* the rest is, in mounts of its own; known when has_spaces is */
     struct supervise_row rows[ROWS_MAX];
     size_t row_count;
 
@@ -66,6 +70,12 @@ void fence_describe(struct supervise *s);
 /* Fills s->hidden; refuses patterns that would not hold. */
 int hidden_find(struct supervise *s, struct nt_error *reterr);
 void hidden_free(struct supervise *s);
+
+/* --- writable.c ---------------------------------------------------------------------------- */
+
+/* Fills s->writable: grants for writing that lie in no other. */
+int writable_find(struct supervise *s, struct nt_error *reterr);
+void writable_free(struct supervise *s);
 
 /* --- environment.c ------------------------------------------------------------------------- */
 
@@ -112,8 +122,12 @@ enum inside_kind {
     INSIDE_TERMINAL,  /* to the keeper: continue the program's group; value 1: it gets the terminal
                        */
 };
+/* Bits of the value of INSIDE_READY: what the keeper found out. */
+#define READY_PROC 1
+#define READY_READONLY 2
 enum inside_step {
     STEP_SPACE,
+    STEP_READONLY,
     STEP_PROC,
     STEP_HIDE,
     STEP_NETWORK,

@@ -49,6 +49,19 @@ static _Noreturn void fail(const struct keeper *k, enum inside_step step, int va
 
 /* --- the beginning ------------------------------------------------------------------------- */
 
+/* Before /proc is mounted, which is not to be read-only, and before anything is hidden in what is
+ * put over it here. */
+static void make_readonly(struct keeper *k)
+{
+    struct supervise *s = k->in->s;
+    if (!(s->spaces & ENFORCE_SPACE_MOUNT) || s->is_all_writable)
+        return;
+    int sys = enforce_spaces_readonly(s->writable, s->writable_count);
+    if (sys && sys != EOPNOTSUPP)
+        fail(k, STEP_READONLY, 0, sys);
+    s->is_readonly = !sys;
+}
+
 static void hide(struct keeper *k)
 {
     const struct supervise *s = k->in->s;
@@ -85,6 +98,7 @@ static void set_up(struct keeper *k)
     if (prctl(PR_SET_PDEATHSIG, is_first(k) ? SIGKILL : SIGTERM) < 0
         || (!is_first(k) && prctl(PR_SET_CHILD_SUBREAPER, 1) < 0))
         fail(k, STEP_SPACE, 0, errno);
+    make_readonly(k);
     /* Masked in containers: then the old one stays, and only a part of it is granted. */
     if ((s->spaces & both) == both) {
         sys = enforce_spaces_proc();
@@ -100,7 +114,7 @@ static void set_up(struct keeper *k)
         if (sys)
             fail(k, STEP_NETWORK, 0, sys);
     }
-    ready.value = s->has_own_proc;
+    ready.value = (s->has_own_proc ? READY_PROC : 0) | (s->is_readonly ? READY_READONLY : 0);
     if (inside_send(k->in->socket, &ready, listener) != 0)
         end(k);
     if (listener >= 0)

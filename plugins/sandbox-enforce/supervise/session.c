@@ -68,6 +68,7 @@ static int fail_start(const struct inside_message *m, struct nt_error *reterr)
 {
     static const char *const steps[] = {
         [STEP_SPACE] = "setting up the sandbox",
+        [STEP_READONLY] = "making the rest read-only",
         [STEP_PROC] = "/proc",
         [STEP_HIDE] = "hiding a denied path",
         [STEP_NETWORK] = "the network inside",
@@ -195,7 +196,8 @@ static int await_keeper(struct session *session, struct nt_error *reterr)
         return nt_fail(reterr, NT_E_SYSTEM, "the sandbox's first process ended at once");
     if (message.kind != INSIDE_READY)
         return fail_start(&message, reterr);
-    session->s->has_own_proc = message.value;
+    session->s->has_own_proc = message.value & READY_PROC;
+    session->s->is_readonly = message.value & READY_READONLY;
     if (start_proxy(session, listener, reterr) < 0)
         return -1;
     session_tell(session, INSIDE_GO, 0);
@@ -328,7 +330,8 @@ static void explain(struct session *session)
     if (session->audit && !is_well)
         kernel_audit_finish(session->audit, session->denials);
     if (!is_well)
-        footer_infer(session->s->options.policy, text, size, session->denials);
+        footer_infer(session->s->options.policy, session->s->is_readonly, text, size,
+                     session->denials);
     last_words_free(session->words);
     kernel_audit_close(session->audit);
 }

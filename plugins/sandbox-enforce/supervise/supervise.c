@@ -33,6 +33,7 @@ void supervise_free(struct supervise *s)
     environment_free(s);
     cap_file_remove(s);
     hidden_free(s);
+    writable_free(s);
     if (s->proxy_listener >= 0)
         close(s->proxy_listener);
     explicit_bzero(s->proxy_token, sizeof(s->proxy_token));
@@ -90,6 +91,8 @@ static int try_spaces(struct supervise *s, struct nt_error *reterr)
     /* They are made together, or not at all. */
     if (s->spaces != s->wanted)
         s->spaces = 0;
+    s->is_readonly =
+        s->spaces & ENFORCE_SPACE_MOUNT && !s->is_all_writable && enforce_spaces_has_readonly();
     s->has_spaces = true;
     return fence_check_spaces(s, reterr);
 }
@@ -105,7 +108,7 @@ int supervise_plan(const struct supervise_options *options, struct supervise **r
     s->proxy_listener = s->cap_fd = -1;
     s->no_notification = fence_accepts(s, SUPERVISE_WEAKER_NOTIFICATION);
     if (check_options(options, reterr) < 0 || check_standard(reterr) < 0
-        || hidden_find(s, reterr) < 0)
+        || hidden_find(s, reterr) < 0 || writable_find(s, reterr) < 0)
         return -1;
     fence_want(s);
     if (options->policy->network == POLICY_NET_FILTERED && make_token(s, reterr) < 0)
