@@ -13,18 +13,23 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PIPE_BYTES (256 * 1024)
-#define ROUNDS 8          /* of one turn: then others have theirs */
-#define SMALL (16 * 1024) /* after so little, nothing more is expected at once */
+#define LARGE_BYTES (1024 * 1024)
+#define LARGE_LEAST (256 * 1024) /* where a user may not have more */
+#define LARGE_KEPT 4u
+#define BULK (64 * 1024)         /* after so much in one go, more is expected */
+#define SMALL (16 * 1024)        /* after so little, nothing more is expected at once */
+#define TURN_BYTES (1024 * 1024) /* of one turn: then others have theirs */
 
 static int take_pipe(struct nt_relay *r, struct nt_relay_way *way)
 {
     if (way->pipe[0] >= 0)
         return 0;
-    if (r->pipes->count) {
-        r->pipes->count--;
-        way->pipe[0] = r->pipes->spare[r->pipes->count][0];
-        way->pipe[1] = r->pipes->spare[r->pipes->count][1];
+    way->size = way->streak >= BULK ? NT_RELAY_LARGE : NT_RELAY_SMALL;
+    unsigned *count = &r->pipes->sizes[way->size].count;
+    if (*count) {
+        const int *spare = r->pipes->sizes[way->size].spare[--*count];
+        way->pipe[0] = spare[0];
+        way->pipe[1] = spare[1];
         return 0;
     }
     if (pipe2(way->pipe, O_CLOEXEC | O_NONBLOCK) < 0) {
@@ -32,7 +37,9 @@ static int take_pipe(struct nt_relay *r, struct nt_relay_way *way)
         return -1;
     }
     /* a wish: a user's quota of pipe memory may refuse it */
-    fcntl(way->pipe[1], F_SETPIPE_SZ, PIPE_BYTES);
+    for (int size = LARGE_BYTES; way->size == NT_RELAY_LARGE && size >= LARGE_LEAST; size /= 4)
+        if (fcntl(way->pipe[1], F_SETPIPE_SZ, size) >= 0)
+            break;
     return 0;
 }
 
@@ -41,10 +48,12 @@ static void drop_pipe(struct nt_relay *r, struct nt_relay_way *way)
 {
     if (way->pipe[0] < 0)
         return;
-    if (way->held == 0 && r->pipes->count < NT_RELAY_SPARE_PIPES) {
-        r->pipes->spare[r->pipes->count][0] = way->pipe[0];
-        r->pipes->spare[r->pipes->count][1] = way->pipe[1];
-        r->pipes->count++;
+    unsigned *count = &r->pipes->sizes[way->size].count;
+    if (way->held == 0
+        && *count < (way->size == NT_RELAY_LARGE ? LARGE_KEPT : NT_RELAY_SPARE_PIPES)) {
+        int *spare = r->pipes->sizes[way->size].spare[(*count)++];
+        spare[0] = way->pipe[0];
+        spare[1] = way->pipe[1];
     } else {
         close(way->pipe[0]);
         close(way->pipe[1]);
@@ -55,11 +64,12 @@ static void drop_pipe(struct nt_relay *r, struct nt_relay_way *way)
 
 void nt_relay_pipes_done(struct nt_relay_pipes *pipes)
 {
-    while (pipes->count) {
-        pipes->count--;
-        close(pipes->spare[pipes->count][0]);
-        close(pipes->spare[pipes->count][1]);
-    }
+    for (unsigned size = 0; size < NT_RELAY_SIZES; size++)
+        while (pipes->sizes[size].count) {
+            const int *spare = pipes->sizes[size].spare[--pipes->sizes[size].count];
+            close(spare[0]);
+            close(spare[1]);
+        }
 }
 
 void nt_relay_init(struct nt_relay *r, int a, int b, struct nt_relay_pipes *pipes)
@@ -100,23 +110,25 @@ static bool is_later(int sys)
     return sys == EAGAIN || sys == EINTR;
 }
 
-/* 1: there may be more to move, 0: not now, -1: broken. */
-static int move(struct nt_relay *r, unsigned from)
+/* How many bytes left when there may be more to move, 0: nothing more now, -1: broken. */
+static ssize_t move(struct nt_relay *r, unsigned from)
 {
     struct nt_relay_way *way = &r->ways[from];
-    bool more = false;
+    ssize_t moved = 0;
     if (way->is_over)
         return 0;
     if (way->held == 0 && !way->is_eof) {
         if (take_pipe(r, way) < 0)
             return -1;
-        ssize_t n = splice(r->fds[from], NULL, way->pipe[1], NULL, PIPE_BYTES,
+        ssize_t n = splice(r->fds[from], NULL, way->pipe[1], NULL, LARGE_BYTES,
                            SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
         if (n < 0 && !is_later(errno))
             return -1;
         if (n == 0)
             source_ended(r, from);
         way->held = n > 0 ? (size_t)n : 0;
+        if (n >= 0)
+            way->streak = n > SMALL ? way->streak + way->held : 0;
     }
     if (way->held) {
         ssize_t n = splice(way->pipe[0], NULL, r->fds[!from], NULL, way->held,
@@ -128,7 +140,7 @@ static int move(struct nt_relay *r, unsigned from)
         if (n < 0 && !is_later(errno))
             return -1;
         way->held -= n > 0 ? (size_t)n : 0;
-        more = n > SMALL;
+        moved = n > SMALL ? n : 0;
     }
     if (way->held == 0)
         drop_pipe(r, way);
@@ -136,7 +148,7 @@ static int move(struct nt_relay *r, unsigned from)
         way->is_over = true;
         shutdown(r->fds[!from], SHUT_WR);
     }
-    return more;
+    return moved;
 }
 
 int nt_relay_turn(struct nt_relay *r, uint32_t ready, uint32_t ret_wants[2])
@@ -144,10 +156,10 @@ int nt_relay_turn(struct nt_relay *r, uint32_t ready, uint32_t ret_wants[2])
     for (unsigned from = 0; from < 2; from++) {
         /* what a direction waits for: room behind it when it holds bytes, else bytes */
         unsigned end = r->ways[from].held ? !from : from;
-        int more = (int)(ready >> end & 1u);
-        for (unsigned round = 0; more > 0 && round < ROUNDS; round++)
-            more = move(r, from);
-        if (more < 0)
+        ssize_t moved = ready >> end & 1u, sum = 0;
+        for (; moved > 0 && sum < TURN_BYTES; sum += moved)
+            moved = move(r, from);
+        if (moved < 0)
             return NT_RELAY_BROKEN;
     }
     if (r->ways[0].is_over && r->ways[1].is_over)

@@ -11,20 +11,27 @@
 
 #define NT_RELAY_SPARE_PIPES 16u
 
+/* A pipe as the kernel makes it, and one that holds so much that bulk costs half the processor
+ * time. Large ones count against what a user's pipes may hold together, and few are kept. */
+enum nt_relay_size { NT_RELAY_SMALL, NT_RELAY_LARGE, NT_RELAY_SIZES };
+
 /* Pipes that no relay uses now: one is taken while bytes are under way, so that an idle connection
  * costs its two sockets and nothing else. Shared by all relays of a thread; starts zeroed. */
 struct nt_relay_pipes {
-    int spare[NT_RELAY_SPARE_PIPES][2];
-    unsigned count;
-    unsigned reserved;
+    struct {
+        int spare[NT_RELAY_SPARE_PIPES][2];
+        unsigned count;
+    } sizes[NT_RELAY_SIZES];
 };
 void nt_relay_pipes_done(struct nt_relay_pipes *pipes);
 
 /* One direction: from fds[i] to fds[!i]. */
 struct nt_relay_way {
     int pipe[2]; /* -1: none taken */
-    size_t held; /* bytes in it */
-    bool is_eof; /* the source sends no more */
+    enum nt_relay_size size;
+    size_t held;   /* bytes in it */
+    size_t streak; /* bytes since there were few at once: bulk, or none */
+    bool is_eof;   /* the source sends no more */
     bool is_over;
 };
 
