@@ -222,26 +222,16 @@ static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *list
 /* The addresses of a pinned name, in a list like that of a lookup; false: there are none. */
 static bool read_pins(struct connect_job *job)
 {
-    uint32_t count = 0;
-    for (const char *at = job->pinned; *at && count < NET_ADDRESSES_MAX;) {
-        size_t size = strcspn(at, ",");
-        char text[INET6_ADDRSTRLEN] = "";
-        struct addrinfo *pin = &job->pins[count];
-        struct sockaddr_storage *to = &job->pinned_at[count];
-        if (size < sizeof(text))
-            memcpy(text, at, size);
-        at += size + (at[size] == ',');
-        bool is_six = strchr(text, ':') != NULL;
-        if ((is_six ? uv_ip6_addr(text, job->address.port, (struct sockaddr_in6 *)to)
-                    : uv_ip4_addr(text, job->address.port, (struct sockaddr_in *)to))
-            < 0)
-            return false;
-        *pin = (struct addrinfo){ .ai_family = to->ss_family,
-                                  .ai_addr = (struct sockaddr *)to,
-                                  .ai_addrlen = is_six ? sizeof(struct sockaddr_in6)
-                                                       : sizeof(struct sockaddr_in) };
-        if (count++)
-            job->pins[count - 2].ai_next = pin;
+    uint32_t count = net_pinned_read(job->pinned, job->address.port, job->pinned_at);
+    for (uint32_t i = 0; i < count; i++) {
+        struct sockaddr *to = (struct sockaddr *)&job->pinned_at[i];
+        bool is_six = to->sa_family == AF_INET6;
+        job->pins[i] = (struct addrinfo){ .ai_family = to->sa_family,
+                                          .ai_addr = to,
+                                          .ai_addrlen = is_six ? sizeof(struct sockaddr_in6)
+                                                               : sizeof(struct sockaddr_in) };
+        if (i)
+            job->pins[i - 1].ai_next = &job->pins[i];
     }
     job->next = count ? &job->pins[0] : NULL;
     return count > 0;

@@ -174,17 +174,29 @@ static void told_already(void *data, uint32_t answered)
 {
 }
 
-/* Connections with the same key are the same to a request. */
-static char *make_key(const struct net_address *to)
+/* Connections with the same key are the same to a request. The addresses stand last. */
+static char *make_key(const struct net_address *to, const char *pinned)
 {
     struct nt_buf b = NT_BUF(16 * 1024);
-    const char *const texts[] = { to->host, to->pinned, to->authorities, to->proxy };
+    const char *const texts[] = { to->host, to->authorities, to->proxy };
     nt_buf_addf(&b, "%u %u", (unsigned)to->kind, (unsigned)to->port);
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         nt_buf_addf(&b, "\n%s", texts[i] ? texts[i] : "\n");
+    nt_buf_addf(&b, "\n%s", pinned ? pinned : "\n");
     char *ret = nt_buf_take(&b);
     nt_buf_done(&b);
     return ret;
+}
+
+uint32_t net_pool_addresses(const struct net_pool *pool, const struct net_request *req,
+                            const struct net_address *to,
+                            struct sockaddr_storage ret[NET_ADDRESSES_MAX])
+{
+    char *prefix = make_key(to, "");
+    const char *at = prefix ? pool_find(pool, net_request_connection(req), prefix) : NULL;
+    uint32_t count = at ? net_pinned_read(at, to->port, ret) : 0;
+    free(prefix);
+    return count;
 }
 
 static int find_client(uv_loop_t *uv, struct net_forward *f, struct nt_error *reterr)
@@ -197,7 +209,7 @@ static int find_client(uv_loop_t *uv, struct net_forward *f, struct nt_error *re
         .closed = on_client_closed,
     };
     if (f->options.pool) {
-        f->key = make_key(&f->options.to);
+        f->key = make_key(&f->options.to, f->options.to.pinned);
         f->client = f->key ? pool_take(f->options.pool, f->peer, f->key) : NULL;
     }
     if (!f->client)

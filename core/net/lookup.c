@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lookup.c - finds the addresses of a name once, in a worker thread, and has each judged. */
+/* lookup.c - finds the addresses of a name once, in a worker thread, and has each judged. A numeric
+ * address needs no worker, whose two wake-ups would cost more than all else of a request. */
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -19,6 +20,8 @@ struct net_lookup {
     struct nt_buf port;
     int failed; /* of getaddrinfo */
     struct addrinfo *found;
+    struct addrinfo number; /* of a numeric address; then found points to it */
+    struct sockaddr_storage number_at;
     bool is_told, is_working, has_timer;
 };
 
@@ -26,7 +29,7 @@ static void try_free(struct net_lookup *l)
 {
     if (l->is_working || l->has_timer)
         return;
-    if (l->found)
+    if (l->found && l->found != &l->number)
         freeaddrinfo(l->found);
     nt_buf_done(&l->port);
     free(l->host);
@@ -60,28 +63,17 @@ static void on_timer(uv_timer_t *timer)
 static void look(uv_work_t *work)
 {
     struct net_lookup *l = work->data;
-    struct in_addr four;
-    struct in6_addr six;
+    /* AI_ADDRCONFIG hides ::1 on a machine with loopback only. */
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
                               .ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG };
-    /* AI_ADDRCONFIG hides ::1 on a machine with loopback only; a numeric address needs no
-     * configuration. Only the plain spellings are numeric here: getaddrinfo knows more. */
-    if (uv_inet_pton(AF_INET, l->host, &four) == 0 || uv_inet_pton(AF_INET6, l->host, &six) == 0)
-        hints.ai_flags = AI_NUMERICSERV | AI_NUMERICHOST;
     l->failed = getaddrinfo(l->host, nt_buf_text(&l->port), &hints, &l->found);
 }
 
-static void on_looked(uv_work_t *work, int status)
+/* Judges what was found and says so. */
+static void tell(struct net_lookup *l, bool ok)
 {
-    struct net_lookup *l = work->data;
-    l->is_working = false;
-    if (l->is_told) {
-        try_free(l);
-        return;
-    }
     struct sockaddr_storage addresses[NET_ADDRESSES_MAX];
     uint32_t count = 0, refused = 0;
-    bool ok = status == 0 && l->failed == 0;
     for (const struct addrinfo *a = ok ? l->found : NULL; a; a = a->ai_next) {
         if (a->ai_addrlen > sizeof(addresses[0])
             || (a->ai_family != AF_INET && a->ai_family != AF_INET6))
@@ -102,6 +94,36 @@ static void on_looked(uv_work_t *work, int status)
     o.done(o.data, addresses, count, refused, ok ? NULL : &e);
 }
 
+static void on_looked(uv_work_t *work, int status)
+{
+    struct net_lookup *l = work->data;
+    l->is_working = false;
+    if (l->is_told)
+        try_free(l);
+    else
+        tell(l, status == 0 && l->failed == 0);
+}
+
+static void on_number(uv_timer_t *timer)
+{
+    tell(timer->data, true);
+}
+
+/* Only the plain spellings: getaddrinfo knows more, and scopes. */
+static bool is_number(struct net_lookup *l, uint16_t port)
+{
+    struct sockaddr_in *four = (struct sockaddr_in *)&l->number_at;
+    struct sockaddr_in6 *six = (struct sockaddr_in6 *)&l->number_at;
+    bool is_four = uv_ip4_addr(l->host, port, four) == 0;
+    if (!is_four && (strchr(l->host, '%') || uv_ip6_addr(l->host, port, six) < 0))
+        return false;
+    l->number = (struct addrinfo){ .ai_family = l->number_at.ss_family,
+                                   .ai_addr = (struct sockaddr *)&l->number_at,
+                                   .ai_addrlen = is_four ? sizeof(*four) : sizeof(*six) };
+    l->found = &l->number;
+    return true;
+}
+
 int net_lookup_new(uv_loop_t *uv, const struct net_lookup_options *options, struct net_lookup **ret,
                    struct nt_error *reterr)
 {
@@ -114,16 +136,17 @@ int net_lookup_new(uv_loop_t *uv, const struct net_lookup_options *options, stru
     nt_buf_addf(&l->port, "%u", (unsigned)options->port);
     l->work.data = l->timer.data = l;
     bool ok = l->host && nt_buf_ok(&l->port);
-    if (!ok || uv_queue_work(uv, &l->work, look, on_looked) < 0) {
+    bool is_found = ok && is_number(l, options->port);
+    if (!ok || (!is_found && uv_queue_work(uv, &l->work, look, on_looked) < 0)) {
         try_free(l);
         return nt_fail(reterr, NT_E_MEMORY, "out of memory for a name");
     }
-    l->is_working = true;
+    l->is_working = !is_found;
     uv_timer_init(uv, &l->timer);
     l->has_timer = true;
     uv_update_time(uv);
-    uv_timer_start(&l->timer, on_timer,
-                   (uint64_t)(options->timeout_ms > 0 ? options->timeout_ms : LOOKUP_MS), 0);
+    uint64_t limit = (uint64_t)(options->timeout_ms > 0 ? options->timeout_ms : LOOKUP_MS);
+    uv_timer_start(&l->timer, is_found ? on_number : on_timer, is_found ? 0 : limit, 0);
     *ret = l;
     return 0;
 }
@@ -132,7 +155,8 @@ void net_lookup_cancel(struct net_lookup *l)
 {
     if (!l || l->is_told)
         return;
-    uv_cancel((uv_req_t *)&l->work); /* on_looked comes all the same */
+    if (l->is_working)
+        uv_cancel((uv_req_t *)&l->work); /* on_looked comes all the same */
     settle(l);
 }
 
@@ -148,4 +172,22 @@ bool net_pinned_text(const struct sockaddr_storage *addresses, uint32_t count,
         at += strlen(ret + at);
     }
     return at > 0;
+}
+
+uint32_t net_pinned_read(const char *text, uint16_t port,
+                         struct sockaddr_storage ret[NET_ADDRESSES_MAX])
+{
+    uint32_t count = 0;
+    while (*text && count < NET_ADDRESSES_MAX) {
+        size_t size = strcspn(text, ",");
+        char one[INET6_ADDRSTRLEN] = "";
+        struct sockaddr_storage *to = &ret[count++];
+        if (size < sizeof(one))
+            memcpy(one, text, size);
+        text += size + (text[size] == ',');
+        if (uv_ip4_addr(one, port, (struct sockaddr_in *)to) < 0
+            && uv_ip6_addr(one, port, (struct sockaddr_in6 *)to) < 0)
+            return 0;
+    }
+    return count;
 }

@@ -325,6 +325,9 @@ struct net_lookup_options {
 #define NET_PINNED_MAX (NET_ADDRESSES_MAX * 48u)
 bool net_pinned_text(const struct sockaddr_storage *addresses, uint32_t count,
                      char ret[NET_PINNED_MAX]);
+/* Back from it, with that port: how many; 0: not such a text. */
+uint32_t net_pinned_read(const char *text, uint16_t port,
+                         struct sockaddr_storage ret[NET_ADDRESSES_MAX]);
 int net_lookup_new(uv_loop_t *uv, const struct net_lookup_options *options, struct net_lookup **ret,
                    struct nt_error *reterr);
 /* Nobody is told any more. NULL is nothing. */
@@ -353,6 +356,11 @@ struct net_pool;
 int net_pool_new(uv_loop_t *uv, struct net_pool **ret, struct nt_error *reterr);
 /* Closes them; needs the loop once more. NULL is nothing. */
 void net_pool_free(struct net_pool *pool);
+/* The pinned addresses of one that waits for this peer and this server (to->pinned is not looked
+ * at): a next request needs no lookup. Whoever uses them judges them again. How many; 0: none. */
+uint32_t net_pool_addresses(const struct net_pool *pool, const struct net_request *req,
+                            const struct net_address *to,
+                            struct sockaddr_storage ret[NET_ADDRESSES_MAX]);
 
 /* Carries a request to another server, and its answer back, both streamed. */
 struct net_forward;

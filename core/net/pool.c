@@ -117,6 +117,15 @@ bool pool_put(struct net_pool *pool, struct net_client *client, uint64_t peer, c
     return true;
 }
 
+const char *pool_find(const struct net_pool *pool, uint64_t peer, const char *prefix)
+{
+    size_t size = strlen(prefix);
+    for (const struct idle *i = pool->first; i; i = i->next)
+        if (i->peer == peer && i->until > uv_now(pool->uv) && strncmp(i->key, prefix, size) == 0)
+            return i->key + size;
+    return NULL;
+}
+
 struct net_client *pool_take(struct net_pool *pool, uint64_t peer, const char *key)
 {
     for (struct idle *i = pool->first; i; i = i->next)

@@ -13,6 +13,9 @@ bool pool_put(struct net_pool *pool, struct net_client *client, uint64_t peer, c
 /* One to the same server for the same peer, whose events are to be set next; NULL: none. */
 struct net_client *pool_take(struct net_pool *pool, uint64_t peer, const char *key);
 
+/* The rest of the key of one whose key begins with PREFIX; NULL: none. */
+const char *pool_find(const struct net_pool *pool, uint64_t peer, const char *prefix);
+
 /* client.c: others hear of it from now on. */
 void client_events(struct net_client *client, const struct net_client_events *events, void *data);
 

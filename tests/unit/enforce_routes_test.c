@@ -288,6 +288,26 @@ static void an_upstream_is_looked_up_once(void **state)
     assert_has(&o.b, "HTTP/1.1 200 ");
     assert_has(&o.b, "Host: once.test:");
     assert_int_equal(atomic_load(&lookups), 1);
+
+    /* Nor is it for the next requests of a connection, while the one to the upstream stays open. */
+    static const char kept[] = "GET /svc/kept HTTP/1.1\r\nHost: x\r\nX-Keep: 1\r\n"
+                               "Authorization: Bearer " STAGE_TOKEN "\r\n\r\n";
+    atomic_store(&lookups, 0);
+    uint32_t before = upstream_connections(u);
+    int fd = stage_connect(&o.s);
+    for (unsigned i = 0; i < 3; i++) {
+        nt_buf_reset(&o.b);
+        stage_send(fd, kept, sizeof(kept) - 1);
+        assert_true(stage_read(fd, &o.b, "X-Keep: 1\r\n"));
+        assert_has(&o.b, "HTTP/1.1 200 ");
+    }
+    close(fd);
+    assert_int_equal(atomic_load(&lookups), 1);
+    assert_int_equal(upstream_connections(u), before + 1);
+    /* Another connection of the program is another peer. */
+    stage_ask(&o.s, &o.b,
+              "GET /svc/x HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " STAGE_TOKEN "\r\n" CLOSE);
+    assert_has(&o.b, "HTTP/1.1 502 ");
     one_stop(&o);
     upstream_free(u);
     nt_buf_done(&url);

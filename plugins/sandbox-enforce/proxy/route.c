@@ -82,7 +82,7 @@ static void carry(struct visit *v, const struct net_address *to)
 static void on_found(struct visit *v, const struct sockaddr_storage *addresses, uint32_t count)
 {
     char pinned[NET_PINNED_MAX];
-    struct net_address to = v->route->to;
+    struct net_address to = v->to;
     for (uint32_t i = 0; to.kind == NET_TCP && i < count; i++)
         if (!address_is_loopback((const struct sockaddr *)&addresses[i])) {
             visit_refuse(v, 403, "credentials go in clear to this machine only", "");
@@ -93,7 +93,6 @@ static void on_found(struct visit *v, const struct sockaddr_storage *addresses, 
         return;
     }
     to.pinned = pinned;
-    to.proxy = "";
     carry(v, &to);
 }
 
@@ -167,5 +166,6 @@ void route_begin(struct visit *v)
         carry(v, &to);
         return;
     }
+    v->to.proxy = "";
     visit_look(v, on_found);
 }

@@ -167,6 +167,17 @@ static void on_looked(void *data, const struct sockaddr_storage *addresses, uint
         v->found(v, addresses, count);
 }
 
+/* Those of the connection that the last request of this peer to the same host has left open. */
+static uint32_t addresses_of_idle(struct visit *v, struct sockaddr_storage ret[NET_ADDRESSES_MAX])
+{
+    uint32_t count =
+        v->proxy->is_stopping ? 0 : net_pool_addresses(v->proxy->pool, v->req, &v->to, ret);
+    for (uint32_t i = 0; i < count; i++)
+        if (!may_go(v, (const struct sockaddr *)&ret[i]))
+            return 0;
+    return count;
+}
+
 void visit_look(struct visit *v,
                 void (*found)(struct visit *v, const struct sockaddr_storage *addresses,
                               uint32_t count))
@@ -178,8 +189,12 @@ void visit_look(struct visit *v,
                                           .may = may_go,
                                           .done = on_looked,
                                           .data = v };
+    struct sockaddr_storage addresses[NET_ADDRESSES_MAX];
     v->found = found;
-    if (net_lookup_new(&v->proxy->uv, &options, &v->lookup, &error) < 0)
+    uint32_t count = addresses_of_idle(v, addresses);
+    if (count)
+        found(v, addresses, count);
+    else if (net_lookup_new(&v->proxy->uv, &options, &v->lookup, &error) < 0)
         visit_fail(v, &error);
 }
 
