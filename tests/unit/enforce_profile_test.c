@@ -22,6 +22,7 @@
 #include "plugins/sandbox-enforce/policy/find.h"
 #include "plugins/sandbox-enforce/policy/policy.h"
 #include "plugins/sandbox-enforce/policy/references.h"
+#include "sdk/cleanup.h"
 
 static char home[64];
 
@@ -585,6 +586,64 @@ static void a_policy_goes_through_its_file(void **state)
     free(text);
 }
 
+/* What the file is for must get through whatever a name holds; what is no text is left out. */
+static void names_of_every_kind_go_through_the_file(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "/plain",
+                                         "/\"quoted\"",
+                                         "/back\\slash",
+                                         "/line\nfeed",
+                                         "/\x1b[2J\x01\x7f",
+                                         "/gr\xc3\xbc\xc3\x9f",
+                                         "/\xf0\x9f\x92\xa9",
+                                         "/no\xfftext",
+                                         "/last" };
+    enum { COUNT = sizeof(names) / sizeof(names[0]), BAD = COUNT - 2 };
+    struct policy_grant grants[COUNT] = { 0 };
+    struct policy_deny denies[COUNT] = { 0 };
+    for (size_t i = 0; i < COUNT; i++) {
+        grants[i] = (struct policy_grant){ .original = names[i],
+                                           .path = names[i],
+                                           .source = "user",
+                                           .access = POLICY_READ + (uint32_t)i % 3,
+                                           .is_file = i % 2 };
+        denies[i] = (struct policy_deny){
+            .path = names[i], .source = "group:x", .about = names[i], .is_absolute = i % 2
+        };
+    }
+    for (size_t count = 0; count <= COUNT; count++) {
+        const struct policy p = { .grants = grants,
+                                  .grant_count = count,
+                                  .denies = denies,
+                                  .deny_count = COUNT - count,
+                                  .workdir = "/" };
+        struct nt_error e = NT_ERROR_INIT;
+        nt_autofree char *text = NULL;
+        struct policy *back = NULL;
+        if (policy_to_json(&p, &text, &e) < 0
+            || policy_from_json((struct nt_bytes){ text, strlen(text) }, &back, &e) < 0)
+            fail_msg("%s", e.message);
+        assert_int_equal(back->grant_count, count - (count > BAD));
+        assert_int_equal(back->deny_count, COUNT - count - (COUNT - count > BAD));
+        for (size_t i = 0; i < back->grant_count; i++) {
+            const struct policy_grant *wanted = &grants[i < BAD ? i : i + 1];
+            assert_string_equal(back->grants[i].original, wanted->original);
+            assert_string_equal(back->grants[i].path, wanted->path);
+            assert_string_equal(back->grants[i].source, wanted->source);
+            assert_int_equal(back->grants[i].access, wanted->access);
+            assert_int_equal(back->grants[i].is_file, wanted->is_file);
+        }
+        for (size_t i = 0; i < back->deny_count; i++) {
+            const struct policy_deny *wanted = &denies[i < BAD ? i : i + 1];
+            assert_string_equal(back->denies[i].path, wanted->path);
+            assert_string_equal(back->denies[i].about, wanted->about);
+            assert_int_equal(back->denies[i].is_absolute, wanted->is_absolute);
+        }
+        policy_free(back);
+    }
+}
+
 static void a_manifest_is_a_policy(void **state)
 {
     (void)state;
@@ -624,6 +683,7 @@ int main(void)
         cmocka_unit_test(secrets_for_variables),
         cmocka_unit_test(registries_come_from_the_package_managers),
         cmocka_unit_test(a_policy_goes_through_its_file),
+        cmocka_unit_test(names_of_every_kind_go_through_the_file),
         cmocka_unit_test(a_manifest_is_a_policy),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "plugins/sandbox-enforce/errors.h"
+#include "sdk/buf.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 #include "sdk/json.h"
@@ -51,29 +52,94 @@ static json_t *endpoints_of(const struct policy_endpoint *rows, size_t count)
     return array;
 }
 
-static json_t *grants_of(const struct policy *p)
+/* A string of JSON; false: it is none, which is no UTF-8. Plain text is written as it is, whatever
+ * needs care is left to the library. */
+static bool add_string(struct nt_buf *b, const char *text)
 {
-    json_t *array = json_array();
-    for (size_t i = 0; i < p->grant_count; i++) {
-        const struct policy_grant *row = &p->grants[i];
-        json_array_append_new(array, json_pack("{s:o, s:o, s:s, s:b, s:s}", "original",
-                                               text_of(row->original), "path", text_of(row->path),
-                                               "access", access_names[row->access & POLICY_BOTH],
-                                               "is_file", row->is_file, "source", row->source));
+    size_t size = 0;
+    while (text && text[size] >= 0x20 && text[size] < 0x7f && text[size] != '"'
+           && text[size] != '\\')
+        size++;
+    if (text && !text[size]) {
+        nt_buf_add_char(b, '"');
+        nt_buf_add_bytes(b, text, size);
+        nt_buf_add_char(b, '"');
+        return true;
     }
-    return array;
+    nt_auto_json json_t *string = json_string(text);
+    nt_autofree char *escaped = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
+    nt_buf_add(b, escaped ? escaped : "");
+    return escaped;
 }
 
-static json_t *denies_of(const struct policy *p)
+/* ,"KEY":"TEXT"; `key` with all that stands before the text. */
+static bool add_member(struct nt_buf *b, const char *key, const char *text)
 {
-    json_t *array = json_array();
-    for (size_t i = 0; i < p->deny_count; i++) {
-        const struct policy_deny *row = &p->denies[i];
-        json_array_append_new(array, json_pack("{s:o, s:s, s:s, s:b}", "path", text_of(row->path),
-                                               "source", row->source, "about", row->about,
-                                               "is_absolute", row->is_absolute));
+    nt_buf_add(b, key);
+    return add_string(b, text);
+}
+
+static void add_bool(struct nt_buf *b, const char *key, bool value)
+{
+    nt_buf_add(b, key);
+    nt_buf_add(b, value ? "true" : "false");
+}
+
+static bool write_grant(struct nt_buf *b, const struct policy_grant *row)
+{
+    bool is_good = add_member(b, "{\"original\":", row->original ? row->original : "")
+                   && add_member(b, ",\"path\":", row->path ? row->path : "")
+                   && add_member(b, ",\"access\":", access_names[row->access & POLICY_BOTH])
+                   && add_member(b, ",\"source\":", row->source);
+    add_bool(b, ",\"is_file\":", row->is_file);
+    return is_good;
+}
+
+static bool write_deny(struct nt_buf *b, const struct policy_deny *row)
+{
+    bool is_good = add_member(b, "{\"path\":", row->path ? row->path : "")
+                   && add_member(b, ",\"source\":", row->source)
+                   && add_member(b, ",\"about\":", row->about);
+    add_bool(b, ",\"is_absolute\":", row->is_absolute);
+    return is_good;
+}
+
+/* Ends the row that began at `mark`, or takes it back. */
+static void end_row(struct nt_buf *b, size_t mark, bool is_good)
+{
+    if (is_good)
+        nt_buf_add(b, "},");
+    else if (nt_buf_ok(b))
+        b->size = mark;
+}
+
+static void end_rows(struct nt_buf *b)
+{
+    if (nt_buf_ok(b) && b->data[b->size - 1] == ',')
+        b->size--;
+    nt_buf_add_char(b, ']');
+}
+
+/* Every policy has dozens of grants and denies. They are written as text: as values of the library
+ * they were a quarter of the work of starting a program. */
+static void write_grants(struct nt_buf *b, const struct policy *p)
+{
+    nt_buf_add(b, "\"fs\":[");
+    for (size_t i = 0; i < p->grant_count; i++) {
+        size_t mark = b->size;
+        end_row(b, mark, write_grant(b, &p->grants[i]));
     }
-    return array;
+    end_rows(b);
+}
+
+static void write_denies(struct nt_buf *b, const struct policy *p)
+{
+    nt_buf_add(b, "\"denies\":[");
+    for (size_t i = 0; i < p->deny_count; i++) {
+        size_t mark = b->size;
+        end_row(b, mark, write_deny(b, &p->denies[i]));
+    }
+    end_rows(b);
 }
 
 static json_t *unix_of(const struct policy *p)
@@ -120,21 +186,26 @@ static json_t *routes_of(const struct policy *p)
     return array;
 }
 
-int policy_to_json(const struct policy *policy, char **ret, struct nt_error *reterr)
+/* What nono has beside the grants. */
+static json_t *rest_of(const struct policy *policy)
 {
-    nt_auto_json json_t *object = json_object();
-    json_t *own = json_object(), *patterns = json_array();
-    for (size_t i = 0; i < policy->pattern_count; i++)
-        json_array_append_new(patterns, text_of(policy->patterns[i].text));
-    json_object_set_new(object, "fs", grants_of(policy));
+    json_t *object = json_object();
     json_object_set_new(object, "net_blocked", json_boolean(policy->network != POLICY_NET_OPEN));
     json_object_set_new(object, "allowed_commands", texts_of(&policy->allowed_commands));
     json_object_set_new(object, "blocked_commands", texts_of(&policy->blocked_commands));
     json_object_set_new(object, "bypass_protection_paths", texts_of(&policy->bypasses));
     add_domains(object, policy);
+    return object;
+}
+
+/* What only nanoterm has, beside the denies. */
+static json_t *own_of(const struct policy *policy)
+{
+    json_t *own = json_object(), *patterns = json_array();
+    for (size_t i = 0; i < policy->pattern_count; i++)
+        json_array_append_new(patterns, text_of(policy->patterns[i].text));
     json_object_set_new(own, "version", json_integer(1));
     json_object_set_new(own, "network", json_string(network_names[policy->network]));
-    json_object_set_new(own, "denies", denies_of(policy));
     json_object_set_new(own, "patterns", patterns);
     json_object_set_new(own, "sockets", unix_of(policy));
     json_object_set_new(own, "hosts", hosts_of(policy));
@@ -144,14 +215,38 @@ int policy_to_json(const struct policy *policy, char **ret, struct nt_error *ret
                         ports_of(policy->listen_ports, policy->listen_port_count));
     json_object_set_new(own, "workdir", text_of(policy->workdir));
     json_object_set_new(own, "profile", policy->profile ? text_of(policy->profile) : json_null());
-    json_object_set_new(object, "nanoterm", own);
+    return own;
+}
+
+/* The members of an object, with a comma before them. */
+static bool add_members(struct nt_buf *b, json_t *object)
+{
     nt_autofree char *text = json_dumps(object, JSON_COMPACT);
     if (!text)
+        return false;
+    nt_buf_add_char(b, ',');
+    nt_buf_add_bytes(b, text + 1, strlen(text) - 2);
+    return true;
+}
+
+int policy_to_json(const struct policy *policy, char **ret, struct nt_error *reterr)
+{
+    nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(FILE_MAX);
+    nt_auto_json json_t *rest = rest_of(policy);
+    nt_auto_json json_t *own = own_of(policy);
+    nt_buf_add_char(&text, '{');
+    write_grants(&text, policy);
+    bool is_whole = add_members(&text, rest);
+    nt_buf_add(&text, ",\"nanoterm\":{");
+    write_denies(&text, policy);
+    is_whole = add_members(&text, own) && is_whole;
+    nt_buf_add(&text, "}}");
+    if (!is_whole)
         return nt_fail(reterr, NT_E_MEMORY, "out of memory");
-    if (strlen(text) > FILE_MAX)
+    if (!nt_buf_ok(&text))
         return nt_fail(reterr, NT_E_LIMIT, "the policy is too large for its file");
-    *ret = nt_take(text);
-    return 0;
+    *ret = nt_buf_take(&text);
+    return *ret ? 0 : nt_fail(reterr, NT_E_MEMORY, "out of memory");
 }
 
 /* --- reading --------------------------------------------------------------------------------- */
