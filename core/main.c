@@ -52,6 +52,7 @@ struct run {
     struct confined *confined; /* the process of a third party's command */
     struct plugin *owner;      /* of the command that runs; NULL: none yet */
     uint32_t flags;            /* NT_CALL_* */
+    bool is_odd;               /* with the names alone something was not as it should be */
 };
 
 static const struct nt_plugin *const built_in[] = { &auth_plugin,   &cli_plugin, &config_plugin,
@@ -146,18 +147,71 @@ static void on_skipped(void *data, const char *line)
     output_free(output);
 }
 
-static int find_command(struct run *run, struct nt_error *reterr)
+static void on_odd(void *data, const char *line)
+{
+    struct run *run = data;
+    (void)line; /* it is told when all is opened anew */
+    run->is_odd = true;
+}
+
+static int fill_command(void *data, const struct nt_command *command, struct nt_error *reterr)
+{
+    struct run *run = data;
+    int result = plugins_fill(run->plugins, command, reterr);
+    run->is_odd = run->is_odd || result < 0;
+    return result;
+}
+
+static int open_and_parse(struct run *run, bool names_only, struct nt_error *reterr)
 {
     struct plugins_options options = { .host = &call_host,
                                        .built_in = built_in,
-                                       .skipped = on_skipped,
+                                       .skipped = names_only ? on_odd : on_skipped,
                                        .data = run,
                                        .view = run->self->view,
+                                       .names_only = names_only,
                                        .called = run->self->program };
     if (plugins_open(&options, &run->plugins, reterr) < 0
         || known_tree(run->plugins, &run->tree, reterr) < 0)
         return -1;
+    if (names_only) {
+        run->tree.fill = fill_command;
+        run->tree.data = run;
+    }
     return parse_words(&run->tree, run->argc, run->argv, &run->parsed, reterr);
+}
+
+/* Commands about the tool itself, of the core alone. */
+static bool is_about_tool(const struct plugin_info *info)
+{
+    return !info->file && (strcmp(info->name, "cli") == 0 || strcmp(info->name, "plugin") == 0);
+}
+
+/* What was asked for speaks of commands beside the one that was named. */
+static bool needs_all_tables(const struct run *run)
+{
+    struct plugin_info info = { .name = NULL };
+    if (run->parsed.what == PARSED_HELP)
+        return !run->parsed.command && *run->parsed.path; /* a group shows an example */
+    if (!run->parsed.command)
+        return false;
+    plugins_info_of(run->plugins, plugins_owner(run->plugins, run->parsed.command), &info);
+    return is_about_tool(&info);
+}
+
+/* Names are enough to find a command and to say that there is none. Where they are not, or where
+ * anything is wrong with them, all is read as if they had not been. */
+static int find_command(struct run *run, struct nt_error *reterr)
+{
+    int result = open_and_parse(run, true, reterr);
+    if (!run->is_odd && (result < 0 || !needs_all_tables(run)))
+        return result;
+    parsed_done(&run->parsed);
+    known_tree_done(&run->tree);
+    plugins_free(run->plugins);
+    run->plugins = NULL;
+    *reterr = (struct nt_error)NT_ERROR_INIT;
+    return open_and_parse(run, false, reterr);
 }
 
 static int print_help(struct run *run, struct nt_error *reterr)
@@ -214,11 +268,9 @@ static int run_command(struct run *run, struct nt_error *reterr)
     struct plugin_info info = { .name = NULL };
     plugins_info_of(run->plugins, run->owner, &info);
     /* Commands about the tool itself work with a broken configuration, too. */
-    bool is_about_tool =
-        !info.file && (strcmp(info.name, "cli") == 0 || strcmp(info.name, "plugin") == 0);
-    bool needs_config =
-        is_confined
-        || (!is_about_tool && (command->effects & (NT_LOCAL | NT_REMOTE | NT_WRITES | NT_RUNS)));
+    bool needs_config = is_confined
+                        || (!is_about_tool(&info)
+                            && (command->effects & (NT_LOCAL | NT_REMOTE | NT_WRITES | NT_RUNS)));
     if (needs_config) {
         if (config_load(&wanted, &run->config, reterr) < 0)
             return -1;

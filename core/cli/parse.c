@@ -339,6 +339,8 @@ static int read_command(struct reader *r, struct nt_error *reterr)
         return nt_fail(reterr, NT_E_USAGE, "unknown command '%.100s'", word);
     }
     p->command = tree_command(r->tree, p->path);
+    if (p->command && r->tree->fill && r->tree->fill(r->tree->data, p->command, reterr) < 0)
+        return -1;
     if (p->command || r->is_done)
         return 0;
     if (r->at < r->argc) /* `--` without a command */

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "core/plugin/view.h"
+#include "nanoterm/error.h"
 #include "nanoterm/plugin.h"
 #include "sdk/buf.h"
 
@@ -19,7 +20,10 @@ struct tree {
     const char *stock;              /* file of the list of packages (core/plugin/stock.h); NULL: the
                                      * installation's */
     const char *program;            /* its name for a person; NULL: nanoterm */
-    const struct view *view;        /* whose options may stand before a command; NULL: none */
+    /* Reads the rest of a command of which only the names are known; NULL: all are whole. */
+    int (*fill)(void *data, const struct nt_command *command, struct nt_error *reterr);
+    void *data;
+    const struct view *view; /* whose options may stand before a command; NULL: none */
 };
 
 /* Longest command path that is looked at, in bytes. */

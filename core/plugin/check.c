@@ -283,27 +283,41 @@ static bool is_taken(const struct nt_plugin *plugin, uint32_t index, uint32_t al
     return false;
 }
 
+/* Are the path and the aliases paths? */
+static int check_spellings(const struct nt_command *command, struct nt_error *reterr)
+{
+    if (!is_path(command->path))
+        return BAD("not a path: words of [a-z0-9-] with one space between them");
+    const struct nt_alias *aliases = command->aliases.rows;
+    for (uint32_t i = 0; i < command->aliases.count; i++)
+        if (!is_path(aliases[i].path))
+            return BAD("alias '%s': not a path", aliases[i].path);
+    return 0;
+}
+
+/* Does nothing before it in the plugin have one of its names? */
+static int check_is_free(const struct nt_plugin *plugin, uint32_t index, struct nt_error *reterr)
+{
+    const struct nt_command *command = (const struct nt_command *)plugin->commands.rows + index;
+    const struct nt_alias *aliases = command->aliases.rows;
+    if (is_taken(plugin, index, UINT32_MAX, command->path))
+        return BAD("a second command or alias of this name");
+    for (uint32_t i = 0; i < command->aliases.count; i++)
+        if (is_taken(plugin, index, i, aliases[i].path))
+            return BAD("alias '%s': taken by a command or alias", aliases[i].path);
+    return 0;
+}
+
 static int check_command(const struct nt_plugin *plugin, uint32_t index, bool needs_pointers,
                          struct nt_error *reterr)
 {
     const struct nt_command *command = (const struct nt_command *)plugin->commands.rows + index;
-    if (!is_path(command->path))
-        return BAD("not a path: words of [a-z0-9-] with one space between them");
-    if (is_taken(plugin, index, UINT32_MAX, command->path))
-        return BAD("a second command or alias of this name");
     if (needs_pointers && !command->run)
         return BAD("run is NULL");
     if (command->timeout_ms < -1 || command->timeout_ms > TIMEOUT_MAX_MS)
         return BAD("timeout_ms %" PRId64 " is neither -1 nor at most a week", command->timeout_ms);
     if (command->result > NT_RESULT_STREAM)
         return BAD("result %u is not known", command->result);
-    const struct nt_alias *aliases = command->aliases.rows;
-    for (uint32_t i = 0; i < command->aliases.count; i++) {
-        if (!is_path(aliases[i].path))
-            return BAD("alias '%s': not a path", aliases[i].path);
-        if (is_taken(plugin, index, i, aliases[i].path))
-            return BAD("alias '%s': taken by a command or alias", aliases[i].path);
-    }
     const struct nt_opt *opts = command->opts.rows;
     for (uint32_t i = 0; i < command->opts.count; i++)
         if (check_opt(command, i, reterr) < 0)
@@ -380,16 +394,44 @@ static int check_services(const struct nt_plugin *plugin, bool needs_pointers,
     return 0;
 }
 
-int check_tables(const struct nt_plugin *plugin, bool needs_pointers, struct nt_error *reterr)
+/* What stands before the commands. */
+static int check_head(const struct nt_plugin *plugin, struct nt_error *reterr)
 {
     if (!plugin->name || !check_is_plugin_name(plugin->name))
         return BAD("plugin '%s': not a name: [a-z][a-z0-9-]*, at most %u bytes",
                    plugin->name ? plugin->name : "", NAME_MAX_BYTES);
-    if (check_groups(plugin, reterr) < 0 || check_errors(plugin, reterr) < 0)
+    return check_groups(plugin, reterr) < 0 || check_errors(plugin, reterr) < 0 ? -1 : 0;
+}
+
+int check_names(const struct nt_plugin *plugin, struct nt_error *reterr)
+{
+    if (check_head(plugin, reterr) < 0)
         return -1;
     const struct nt_command *commands = plugin->commands.rows;
     for (uint32_t i = 0; i < plugin->commands.count; i++)
-        if (check_command(plugin, i, needs_pointers, reterr) < 0)
+        if (check_spellings(&commands[i], reterr) < 0)
+            return nt_wrap(reterr, "command '%s'", commands[i].path);
+    if (needs_check(plugin, reterr) < 0)
+        return -1;
+    return check_services(plugin, false, reterr);
+}
+
+int check_row(const struct nt_plugin *plugin, uint32_t index, struct nt_error *reterr)
+{
+    const struct nt_command *commands = plugin->commands.rows;
+    if (check_command(plugin, index, false, reterr) < 0)
+        return nt_wrap(reterr, "command '%s'", commands[index].path);
+    return 0;
+}
+
+int check_tables(const struct nt_plugin *plugin, bool needs_pointers, struct nt_error *reterr)
+{
+    if (check_head(plugin, reterr) < 0)
+        return -1;
+    const struct nt_command *commands = plugin->commands.rows;
+    for (uint32_t i = 0; i < plugin->commands.count; i++)
+        if (check_spellings(&commands[i], reterr) < 0 || check_is_free(plugin, i, reterr) < 0
+            || check_command(plugin, i, needs_pointers, reterr) < 0)
             return nt_wrap(reterr, "command '%s'", commands[i].path);
     if (needs_check(plugin, reterr) < 0)
         return -1;

@@ -15,5 +15,10 @@ bool check_is_plugin_name(const char *name);
  * schemas be JSON (false: the tables are those of a manifest). `plugin` has rows of this build's
  * size. NT_E_PLUGIN_FAILED names command, row and reason. */
 int check_tables(const struct nt_plugin *plugin, bool needs_pointers, struct nt_error *reterr);
+/* Of tables of which only the names are read (manifest_read_names): what can be said of those. That
+ * no name is there twice is left to the build and to check_tables. */
+int check_names(const struct nt_plugin *plugin, struct nt_error *reterr);
+/* The row of one command of them, once it is read. */
+int check_row(const struct nt_plugin *plugin, uint32_t index, struct nt_error *reterr);
 
 #endif

@@ -45,16 +45,20 @@ static int no_memory(struct nt_error *reterr)
 }
 
 /* The manifest beside the file, when it is there, passes and is of a file of that size. */
-static bool read_shipped(struct plugin *plugin, int folder)
+static bool read_shipped(const struct plugins *plugins, struct plugin *plugin, int folder)
 {
     nt_auto(nt_buf_done) struct nt_buf name = NT_BUF(64);
     nt_buf_addf(&name, "%s.manifest", plugin->name);
     nt_autoclose int fd = -1;
-    struct stat st;
+    struct stat *st = &plugin->manifest_st;
     struct nt_error e = NT_ERROR_INIT;
-    if (!nt_buf_ok(&name) || nt_trust_open_file(folder, nt_buf_text(&name), &fd, &st, &e) < 0)
+    if (!nt_buf_ok(&name) || nt_trust_open_file(folder, nt_buf_text(&name), &fd, st, &e) < 0)
         return false;
-    if (manifest_read(fd, (uint64_t)st.st_size, &plugin->arena, &plugin->manifest, &e) == 0
+    /* What others claim is looked at whole: own.c asks for more than names. */
+    bool names_only = plugins->options.names_only && plugin->rank == RANK_INSTALLED;
+    int (*read)(int, uint64_t, struct arena *, struct manifest *, struct nt_error *) =
+        names_only ? manifest_read_names : manifest_read;
+    if (read(fd, (uint64_t)st->st_size, &plugin->arena, &plugin->manifest, &e) == 0
         && plugin->manifest.file_size == (uint64_t)plugin->st.st_size
         && strcmp(plugin->manifest.tables.name, plugin->name) == 0)
         return true;
@@ -118,7 +122,7 @@ static int read_plugin(struct plugins *plugins, struct plugin *plugin, int folde
     if (!check_is_plugin_name(plugin->name))
         return nt_fail(reterr, NT_E_PLUGIN_FAILED,
                        "its name is not [a-z][a-z0-9-]* of at most 32 bytes");
-    if (!read_shipped(plugin, folder) && read_cached(plugins, plugin, fd, reterr) < 0)
+    if (!read_shipped(plugins, plugin, folder) && read_cached(plugins, plugin, fd, reterr) < 0)
         return -1;
     plugin->tables = &plugin->manifest.tables;
     return 0;

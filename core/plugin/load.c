@@ -23,8 +23,8 @@ static const char *why(const char *path)
                : text;
 }
 
-int load_tables(int fd, struct arena *arena, struct nt_plugin *ret, char ret_build_id[ELF_ID_SIZE],
-                struct nt_error *reterr)
+int load_file(int fd, const struct nt_plugin **ret, char ret_build_id[ELF_ID_SIZE],
+              struct nt_error *reterr)
 {
     nt_autoclose int kept = fcntl(fd, F_DUPFD_CLOEXEC, 10);
     if (kept < 0)
@@ -42,5 +42,15 @@ int load_tables(int fd, struct arena *arena, struct nt_plugin *ret, char ret_bui
         return nt_fail(reterr, NT_E_PLUGIN_ABI, "it has no symbol nt_plugin_v1");
     const struct nt_plugin *(*get)(void);
     memcpy(&get, &symbol, sizeof(get)); /* POSIX: an object pointer of dlsym may be a function */
-    return shape_adopt(get(), arena, ret, reterr);
+    *ret = get();
+    return 0;
+}
+
+int load_tables(int fd, struct arena *arena, struct nt_plugin *ret, char ret_build_id[ELF_ID_SIZE],
+                struct nt_error *reterr)
+{
+    const struct nt_plugin *theirs;
+    if (load_file(fd, &theirs, ret_build_id, reterr) < 0)
+        return -1;
+    return shape_adopt(theirs, arena, ret, reterr);
 }

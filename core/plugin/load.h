@@ -13,5 +13,8 @@
  * constructors. Not its start. */
 int load_tables(int fd, struct arena *arena, struct nt_plugin *ret, char ret_build_id[ELF_ID_SIZE],
                 struct nt_error *reterr);
+/* The same without the copy: the plugin's own descriptor, which nobody has checked. */
+int load_file(int fd, const struct nt_plugin **ret, char ret_build_id[ELF_ID_SIZE],
+              struct nt_error *reterr);
 
 #endif

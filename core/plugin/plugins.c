@@ -208,22 +208,27 @@ struct plugin *plugins_owner(const struct plugins *plugins, const struct nt_comm
     return NULL;
 }
 
-/* Opens the file again, as it was when its manifest was read. */
-static int reopen(const struct plugin *plugin, int *ret_fd, struct nt_error *reterr)
+/* Opens BASE of its folder again, as it was when its manifest was read. */
+static int reopen_base(const struct plugin *plugin, const char *base, const struct stat *old,
+                       int *ret_fd, struct nt_error *reterr)
 {
     nt_autoclose int folder = -1;
     nt_autoclose int fd = -1;
     struct stat st;
-    const struct stat *old = &plugin->st;
     if (nt_trust_open_folder(plugin->folder, &folder, reterr) < 0
-        || nt_trust_open_file(folder, plugin->file + strlen(plugin->folder) + 1, &fd, &st, reterr)
-               < 0)
+        || nt_trust_open_file(folder, base, &fd, &st, reterr) < 0)
         return -1;
     if (st.st_dev != old->st_dev || st.st_ino != old->st_ino || st.st_size != old->st_size
         || st.st_mtim.tv_sec != old->st_mtim.tv_sec || st.st_mtim.tv_nsec != old->st_mtim.tv_nsec)
         return nt_fail(reterr, NT_E_PLUGIN_FAILED, "it was replaced just now; try again");
     *ret_fd = nt_take_fd(fd);
     return 0;
+}
+
+static int reopen(const struct plugin *plugin, int *ret_fd, struct nt_error *reterr)
+{
+    const char *base = plugin->file + strlen(plugin->folder) + 1;
+    return reopen_base(plugin, base, &plugin->st, ret_fd, reterr);
 }
 
 int registry_open(struct plugin *plugin, struct nt_error *reterr)
@@ -237,17 +242,40 @@ static int fail_manifest(struct nt_error *reterr)
     return nt_hint(reterr, "reinstall it, or remove the .manifest file beside it");
 }
 
-static int load_file(struct plugin *plugin, struct nt_error *reterr)
+/* Where only names were read, their equality says nothing of the rest of a command. */
+static int confirm(const struct plugin *plugin, const struct nt_command *command,
+                   struct nt_error *reterr)
+{
+    nt_auto(arena_done) struct arena arena = ARENA(SHAPE_PLUGIN_MAX);
+    const struct nt_command *rows = plugin->manifest.tables.commands.rows;
+    struct nt_command real;
+    if (!command || !plugin->manifest.places)
+        return 0;
+    if (shape_adopt_command(plugin->loaded, (uint32_t)(command - rows), &arena, &real, reterr) < 0)
+        return nt_wrap(reterr, "command '%s'", command->path);
+    return shape_is_equal_command(&real, command) ? 0 : fail_manifest(reterr);
+}
+
+/* command: the one that is to run; NULL: none. */
+static int load_checked(struct plugin *plugin, const struct nt_command *command,
+                        struct nt_error *reterr)
 {
     nt_autoclose int fd = nt_take_fd(plugin->opened);
     nt_auto(arena_done) struct arena arena = ARENA(SHAPE_PLUGIN_MAX);
     struct manifest real = { .file_size = 0 };
+    const bool names_only = plugin->manifest.places;
     if ((fd < 0 && reopen(plugin, &fd, reterr) < 0)
-        || load_tables(fd, &arena, &real.tables, real.build_id, reterr) < 0)
+        || load_file(fd, &plugin->loaded, real.build_id, reterr) < 0
+        || (names_only ? shape_adopt_names : shape_adopt)(plugin->loaded, &arena, &real.tables,
+                                                          reterr)
+               < 0)
         return -1;
     if (strcmp(real.build_id, plugin->manifest.build_id) != 0
-        || !shape_is_equal(&real.tables, &plugin->manifest.tables))
+        || !(names_only ? shape_has_equal_names : shape_is_equal)(&real.tables,
+                                                                  &plugin->manifest.tables))
         return fail_manifest(reterr);
+    if (confirm(plugin, command, reterr) < 0)
+        return -1;
     const struct nt_command *commands = real.tables.commands.rows;
     for (uint32_t i = 0; i < real.tables.commands.count; i++)
         if (!commands[i].run)
@@ -262,9 +290,10 @@ static int load_file(struct plugin *plugin, struct nt_error *reterr)
     return 0;
 }
 
-static int load(const struct plugins *plugins, struct plugin *plugin, struct nt_error *reterr)
+static int load(const struct plugins *plugins, struct plugin *plugin,
+                const struct nt_command *command, struct nt_error *reterr)
 {
-    if (plugin->rank != RANK_BUILT_IN && load_file(plugin, reterr) < 0)
+    if (plugin->rank != RANK_BUILT_IN && load_checked(plugin, command, reterr) < 0)
         return -1;
     if (!plugin->tables->start || plugin->tables->start(plugins->options.host, reterr) == 0)
         return 0;
@@ -283,14 +312,15 @@ static int give(const struct nt_error *error, struct nt_error *reterr)
 }
 
 /* Once: what failed stays failed, as the object cannot be unloaded. */
-static int load_once(const struct plugins *plugins, struct plugin *plugin, struct nt_error *reterr)
+static int load_once(const struct plugins *plugins, struct plugin *plugin,
+                     const struct nt_command *command, struct nt_error *reterr)
 {
     if (plugin->is_loaded)
-        return 0;
+        return confirm(plugin, command, reterr);
     if (plugin->has_failed)
         return give(&plugin->failure, reterr);
     plugin->failure = (struct nt_error)NT_ERROR_INIT;
-    if (load(plugins, plugin, &plugin->failure) == 0) {
+    if (load(plugins, plugin, command, &plugin->failure) == 0) {
         plugin->is_loaded = true;
         return 0;
     }
@@ -309,10 +339,40 @@ int plugins_load(struct plugins *plugins, const struct nt_command *command,
         return nt_fail(reterr, NT_E_INTERNAL, "the command '%s' has no owner", command->path);
     if (plugin->is_external)
         return nt_fail(reterr, NT_E_INTERNAL, "'%s' is a program", command->path);
-    if (load_once(plugins, plugin, reterr) < 0)
+    /* Its row lies in the plugin's tables, where run is set then. */
+    const struct nt_command *origin = origin_of(plugins, command);
+    if (load_once(plugins, plugin, origin, reterr) < 0)
         return -1;
-    *ret = origin_of(plugins,
-                     command); /* its row lies in the plugin's tables, where run is set by now */
+    *ret = origin;
+    return 0;
+}
+
+static int fill(struct plugin *plugin, const struct nt_command *command, struct nt_error *reterr)
+{
+    const struct nt_command *rows = plugin->manifest.tables.commands.rows;
+    uint32_t index = (uint32_t)(command - rows);
+    nt_auto(nt_buf_done) struct nt_buf name = NT_BUF(64);
+    nt_autoclose int fd = -1;
+    nt_buf_addf(&name, "%s.manifest", plugin->name);
+    if (plugin->manifest.places[index].is_read)
+        return 0;
+    if (reopen_base(plugin, nt_buf_text(&name), &plugin->manifest_st, &fd, reterr) < 0
+        || manifest_read_command(fd, index, &plugin->arena, &plugin->manifest, reterr) < 0)
+        return nt_wrap(reterr, "the manifest of %s", plugin->file);
+    return 0;
+}
+
+int plugins_fill(struct plugins *plugins, const struct nt_command *command, struct nt_error *reterr)
+{
+    struct plugin *plugin = plugins_owner(plugins, command);
+    if (!plugin || !plugin->manifest.places)
+        return 0;
+    if (fill(plugin, origin_of(plugins, command), reterr) < 0)
+        return -1;
+    for (uint32_t i = 0; plugins->view_rows && i < plugins->command_count; i++)
+        if (&plugins->view_rows[i].command == command
+            && view_renew(plugins->options.view, &plugins->view_rows[i]) < 0)
+            return nt_fail(reterr, NT_E_MEMORY, "out of memory");
     return 0;
 }
 
@@ -367,7 +427,7 @@ const void *plugins_service(struct plugins *plugins, const char *name, uint32_t 
             continue;
         bool is_known = plugin->is_loaded || plugin->has_failed;
         struct nt_error why = NT_ERROR_INIT;
-        if (load_once(plugins, plugin, &why) < 0) {
+        if (load_once(plugins, plugin, NULL, &why) < 0) {
             if (!is_known && plugins->options.skipped)
                 plugins->options.skipped(plugins->options.data, why.message);
             continue;

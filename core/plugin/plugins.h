@@ -25,7 +25,10 @@ struct plugins_options {
     void (*skipped)(void *data, const char *line);
     void *data;
     const struct view *view; /* the commands that there are; NULL: all */
-    const char *called;      /* the program's name for a person; NULL: nanoterm */
+    /* Of the installation's plugins only names are read from their manifests: of a command no more
+     * than path, summary, aliases and flags, until plugins_fill. Those of others are read whole. */
+    bool names_only;
+    const char *called; /* the program's name for a person; NULL: nanoterm */
     /* For tests; zero: as said below. */
     /* folder of the installation's plugins; NULL: found from the program's own place */
     const char *installation;
@@ -50,10 +53,15 @@ const struct nt_command *plugins_command_at(const struct plugins *plugins, uint3
 const struct nt_group *plugins_group_at(const struct plugins *plugins, uint32_t index);
 /* The plugin that owns a command; never NULL for one that came from here, of a view or not. */
 struct plugin *plugins_owner(const struct plugins *plugins, const struct nt_command *command);
-/* Loads the plugin (once) and returns the command with run set: the tables must equal the manifest.
+/* Loads the plugin (once) and returns the command with run set: the tables must equal the manifest;
+ * where only names were read, the names and this command, which is filled.
  * Errors: NT_E_PLUGIN_ABI, NT_E_PLUGIN_FAILED, with the file and the reason. */
 int plugins_load(struct plugins *plugins, const struct nt_command *command,
                  const struct nt_command **ret, struct nt_error *reterr);
+/* Reads the rest of a command into its row. -1: its manifest is not a good one, or was replaced;
+ * opening all anew without names_only finds out what there is instead. */
+int plugins_fill(struct plugins *plugins, const struct nt_command *command,
+                 struct nt_error *reterr);
 /* The row of an error code: of the core (code < NT_E_PLUGIN_FIRST) or of that plugin; false:
  * none. */
 bool plugins_error_row(const struct plugins *plugins, const struct plugin *plugin, uint32_t code,

@@ -37,7 +37,9 @@ struct plugin {
     char *file;   /* folder/NAME.so; the folder alone when that was skipped */
     char *reason; /* why it was skipped */
     struct stat st;
-    int opened; /* the file, for loading; -1: it is opened then */
+    struct stat manifest_st;        /* of the file that `manifest` was read from, beside it */
+    const struct nt_plugin *loaded; /* the plugin's own descriptor; NULL: it is not loaded */
+    int opened;                     /* the file, for loading; -1: it is opened then */
     struct nt_error failure;
 };
 

@@ -112,8 +112,19 @@ static const struct shape_field command_fields[] = {
     NUMBER(struct nt_command, flags, SHAPE_U32),
     NUMBER(struct nt_command, timeout_ms, SHAPE_I64),
 };
-static const struct shape shape_command =
+const struct shape shape_command =
     SHAPE("command", struct nt_command, NT_COMMAND_SIZE_1_0, command_fields);
+
+/* The same row, of which no more is known than finding it and its group's help need. */
+static const struct shape_field name_fields[] = {
+    NEEDED(struct nt_command, path),
+    NEEDED(struct nt_command, summary),
+    POINTER(struct nt_command, run),
+    TABLE(struct nt_command, aliases, &shape_alias, 32),
+    NUMBER(struct nt_command, flags, SHAPE_U32),
+};
+static const struct shape shape_name =
+    SHAPE("command", struct nt_command, NT_COMMAND_SIZE_1_0, name_fields);
 
 static const struct shape_field group_fields[] = {
     NEEDED(struct nt_group, name),
@@ -146,20 +157,22 @@ static const struct shape_field need_fields[] = {
 };
 static const struct shape shape_need = SHAPE("need", struct nt_need, 24, need_fields);
 
-static const struct shape_field plugin_fields[] = {
-    NEEDED(struct nt_plugin, name),
-    NEEDED(struct nt_plugin, version),
-    NEEDED(struct nt_plugin, summary),
-    TEXT(struct nt_plugin, vendor),
-    TABLE(struct nt_plugin, groups, &shape_group, 64),
-    TABLE(struct nt_plugin, commands, &shape_command, 512),
-    TABLE(struct nt_plugin, errors, &shape_error, 512),
-    TABLE(struct nt_plugin, services, &shape_service, 64),
-    POINTER(struct nt_plugin, start),
-    TABLE(struct nt_plugin, needs, &shape_need, 64),
-};
+#define PLUGIN_FIELDS(command)                                                                     \
+    NEEDED(struct nt_plugin, name), NEEDED(struct nt_plugin, version),                             \
+        NEEDED(struct nt_plugin, summary), TEXT(struct nt_plugin, vendor),                         \
+        TABLE(struct nt_plugin, groups, &shape_group, 64),                                         \
+        TABLE(struct nt_plugin, commands, command, 512),                                           \
+        TABLE(struct nt_plugin, errors, &shape_error, 512),                                        \
+        TABLE(struct nt_plugin, services, &shape_service, 64), POINTER(struct nt_plugin, start),   \
+        TABLE(struct nt_plugin, needs, &shape_need, 64)
+
+static const struct shape_field plugin_fields[] = { PLUGIN_FIELDS(&shape_command) };
 const struct shape shape_plugin =
     SHAPE("plugin", struct nt_plugin, NT_PLUGIN_SIZE_1_0, plugin_fields);
+
+static const struct shape_field names_fields[] = { PLUGIN_FIELDS(&shape_name) };
+const struct shape shape_names =
+    SHAPE("plugin", struct nt_plugin, NT_PLUGIN_SIZE_1_0, names_fields);
 
 const char *shape_row_name(const struct shape *shape, const void *row)
 {
@@ -310,8 +323,9 @@ static int adopt_row(const struct shape *shape, const void *theirs, struct arena
     return 0;
 }
 
-int shape_adopt(const struct nt_plugin *theirs, struct arena *arena, struct nt_plugin *ret,
-                struct nt_error *reterr)
+/* Takes as much of a descriptor as `shape` says. */
+static int adopt_plugin(const struct shape *shape, const struct nt_plugin *theirs,
+                        struct arena *arena, struct nt_plugin *ret, struct nt_error *reterr)
 {
     if (!theirs)
         return nt_fail(reterr, NT_E_PLUGIN_ABI, "nt_plugin_v1 gave no descriptor");
@@ -326,7 +340,32 @@ int shape_adopt(const struct nt_plugin *theirs, struct arena *arena, struct nt_p
     struct nt_plugin whole = { .size = 0 };
     memcpy(&whole, theirs, head[0] < sizeof(whole) ? head[0] : sizeof(whole));
     *ret = (struct nt_plugin){ NT_PLUGIN_HEAD };
-    return adopt_row(&shape_plugin, &whole, arena, ret, reterr);
+    return adopt_row(shape, &whole, arena, ret, reterr);
+}
+
+int shape_adopt(const struct nt_plugin *theirs, struct arena *arena, struct nt_plugin *ret,
+                struct nt_error *reterr)
+{
+    return adopt_plugin(&shape_plugin, theirs, arena, ret, reterr);
+}
+
+int shape_adopt_names(const struct nt_plugin *theirs, struct arena *arena, struct nt_plugin *ret,
+                      struct nt_error *reterr)
+{
+    return adopt_plugin(&shape_names, theirs, arena, ret, reterr);
+}
+
+int shape_adopt_command(const struct nt_plugin *theirs, uint32_t index, struct arena *arena,
+                        struct nt_command *ret, struct nt_error *reterr)
+{
+    const struct nt_table *table = &theirs->commands;
+    struct nt_command whole = { .path = NULL };
+    if (index >= table->count)
+        return nt_fail(reterr, NT_E_PLUGIN_ABI, "it has no command %u", index);
+    memcpy(&whole, (const char *)table->rows + (size_t)index * table->stride,
+           table->stride < sizeof(whole) ? table->stride : sizeof(whole));
+    *ret = (struct nt_command){ .path = NULL };
+    return adopt_row(&shape_command, &whole, arena, ret, reterr);
 }
 
 static bool is_row_equal(const struct shape *shape, const void *a, const void *b);
@@ -373,6 +412,21 @@ static bool is_row_equal(const struct shape *shape, const void *a, const void *b
 bool shape_is_equal(const struct nt_plugin *a, const struct nt_plugin *b)
 {
     return is_row_equal(&shape_plugin, a, b);
+}
+
+bool shape_has_equal_names(const struct nt_plugin *a, const struct nt_plugin *b)
+{
+    return is_row_equal(&shape_names, a, b);
+}
+
+bool shape_is_equal_command(const struct nt_command *a, const struct nt_command *b)
+{
+    return is_row_equal(&shape_command, a, b);
+}
+
+bool shape_is_equal_name(const struct nt_command *a, const struct nt_command *b)
+{
+    return is_row_equal(&shape_name, a, b);
 }
 
 /* Writes a pointer into a row of a table whose rows lie in an arena. */

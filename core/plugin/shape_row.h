@@ -40,8 +40,10 @@ struct shape {
     const struct shape_field *fields;
 };
 
-/* struct nt_plugin, without the head (size, abi). */
-extern const struct shape shape_plugin;
+/* struct nt_plugin, without the head (size, abi); and the same with commands of which only the
+ * names are known: path, summary, aliases, flags. */
+extern const struct shape shape_plugin, shape_names;
+extern const struct shape shape_command;
 
 /* Members are read and written by bytes: the struct behind `row` may be a foreign one, at any
  * alignment. */

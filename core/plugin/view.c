@@ -74,6 +74,13 @@ static bool take_command(const struct view *view, const struct nt_command *comma
     return take_aliases(view, row) && take_examples(view, row);
 }
 
+int view_renew(const struct view *view, struct view_row *row)
+{
+    free(row->aliases);
+    free(row->examples);
+    return take_command(view, row->origin, row) ? 0 : -1;
+}
+
 void view_free(struct view_row *rows, uint32_t count, struct nt_group *groups)
 {
     for (uint32_t i = 0; rows && i < count; i++) {

@@ -36,6 +36,8 @@ struct view_row {
 int view_apply(const struct view *view, const struct nt_command **commands, uint32_t *count,
                const struct nt_group **groups, uint32_t *group_count, struct view_row **ret_rows,
                struct nt_group **ret_groups);
+/* Takes a command anew, of which there was only the name. -1: out of memory. */
+int view_renew(const struct view *view, struct view_row *row);
 void view_free(struct view_row *rows, uint32_t count, struct nt_group *groups);
 
 #endif

@@ -41,9 +41,9 @@ foreach(line IN LISTS CPACK_NT_PLUGINS)
   if(NOT line STREQUAL "${plugin} ${plugin} nanoterm-plugin-${plugin}")
     continue()
   endif()
-  # Behind the four lines of its head: name, version, summary.
+  # Behind the five lines of its head: name, version, summary.
   file(READ ${CPACK_NT_MANIFESTS}/${plugin}.manifest manifest LIMIT 4096)
-  if(NOT manifest MATCHES "^nanoterm-manifest 2\n[^\n]*\n[^\n]*\n[^\n]*\n=${plugin}\n=[^\n]*\n=([^\n]*)\n")
+  if(NOT manifest MATCHES "^nanoterm-manifest 3\n[^\n]*\n[^\n]*\n[^\n]*\n[^\n]*\n=${plugin}\n=[^\n]*\n=([^\n]*)\n")
     message(FATAL_ERROR "the manifest of ${plugin} is of another form")
   endif()
   set(about "${CMAKE_MATCH_1}")

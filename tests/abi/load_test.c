@@ -27,6 +27,7 @@ struct world {
     struct plugins *plugins;
     unsigned lines; /* that told of skipped ones */
     const char *program;
+    bool names_only;
 };
 
 static void text_at(char *ret, size_t size, const char *a, const char *b)
@@ -143,6 +144,7 @@ static void open_all(struct world *w)
                                        .data = w,
                                        .installation = w->installed,
                                        .program = w->program,
+                                       .names_only = w->names_only,
                                        .load_ms = 20000 };
     struct nt_error e = NT_ERROR_INIT;
     if (plugins_open(&options, &w->plugins, &e) < 0)
@@ -437,9 +439,10 @@ static void put_lie(const struct world *w, const char *from, const char *to)
     snprintf(path, sizeof(path), "%s/%s.manifest", w->installed, to);
     nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(1u << 20);
     read_file(path, &text);
-    char *at = strstr(text.data, from);
-    assert_non_null(at);
-    *at = *at == 'S' ? 'T' : *at == 'a' ? 'b' : 'a';
+    unsigned count = 0; /* among the names, and in the row of the command */
+    for (char *at = text.data; (at = strstr(at, from)); at++, count++)
+        *at = *at == 'S' ? 'T' : *at == 'a' ? 'b' : 'a';
+    assert_int_equal(count, 2);
     write_file(path, text.data, text.size);
     assert_int_equal(chmod(path, 0644), 0);
 }
@@ -479,7 +482,7 @@ static void a_build_id_that_differs_is_found_out(void **state)
     assert_non_null(strstr(e.message, "its manifest is not of this file"));
 }
 
-#define HEAD "nanoterm-manifest 2\nabi 1\nsize 1\nbuild \n"
+#define HEAD "nanoterm-manifest 3\nabi 1\nsize 1\nbuild \nnames 99\n"
 #define TABLES "=old\n=1\n=s\n.\n"
 
 static void broken_manifests_do_not_count(void **state)
@@ -489,11 +492,14 @@ static void broken_manifests_do_not_count(void **state)
         "",
         "\n",
         "{}",
-        "nanoterm-manifest 2",
-        "nanoterm-manifest 2\nabi 1\n",
-        "nanoterm-manifest 2\nabi 1\nsize x\nbuild \n" TABLES,
-        "nanoterm-manifest 1\nabi 1\nsize 1\nbuild \n" TABLES,
-        "nanoterm-manifest 2\nabi 2\nsize 1\nbuild \n" TABLES,
+        "nanoterm-manifest 3",
+        "nanoterm-manifest 3\nabi 1\n",
+        "nanoterm-manifest 3\nabi 1\nsize x\nbuild \nnames 13\n" TABLES,
+        "nanoterm-manifest 2\nabi 1\nsize 1\nbuild \n" TABLES,
+        "nanoterm-manifest 3\nabi 1\nsize 1\nbuild \n" TABLES,
+        "nanoterm-manifest 3\nabi 1\nsize 1\nbuild \nnames 0\n" TABLES,
+        "nanoterm-manifest 3\nabi 1\nsize 1\nbuild \nnames x\n" TABLES,
+        "nanoterm-manifest 3\nabi 2\nsize 1\nbuild \nnames 13\n" TABLES,
         HEAD "",
         HEAD "=old\n=1\n",
         HEAD "=old\n=1\n=s\n",
@@ -520,6 +526,137 @@ static void broken_manifests_do_not_count(void **state)
     assert_int_equal(chmod(path, 0666), 0);
     open_all(w);
     is_ok(w, w->others, "old");
+}
+
+/* The manifest of a plugin of the installation, for a test that changes it. */
+static void take_manifest(const struct world *w, char path[PATH_MAX], struct nt_buf *ret)
+{
+    put(w->installed, "old");
+    put_manifest(w->installed, "old");
+    text_at(path, PATH_MAX, w->installed, "old.manifest");
+    read_file(path, ret);
+}
+
+static int fill(struct world *w, const char *path, struct nt_error *ret)
+{
+    *ret = (struct nt_error)NT_ERROR_INIT;
+    const struct nt_command *known = command(w, path);
+    assert_non_null(known);
+    return plugins_fill(w->plugins, known, ret);
+}
+
+static void names_are_enough_until_a_command_runs(void **state)
+{
+    struct world *w = *state;
+    struct nt_error e;
+    put(w->installed, "old");
+    put_manifest(w->installed, "old");
+    put(w->others, "other");
+    put_manifest(w->others, "other");
+    w->names_only = true;
+    w->program = "/nonexistent"; /* nobody could ask the files */
+    open_all(w);
+    is_ok(w, w->installed, "old");
+    is_ok(w, w->others, "other");
+    const struct nt_command *old = command(w, "old hello"), *other = command(w, "other hello");
+    assert_non_null(old);
+    assert_non_null(other);
+    assert_string_equal(old->summary, "Say hello");
+    assert_int_equal(old->examples.count, 0);
+    assert_true(other->examples.count > 0); /* what others say is read whole, as it is judged */
+    if (fill(w, "old hello", &e) < 0)
+        fail_msg("%s", e.message);
+    assert_ptr_equal(command(w, "old hello"), old);
+    assert_true(old->examples.count > 0);
+    assert_int_equal(fill(w, "old hello", &e), 0); /* once more changes nothing */
+    assert_int_equal(load(w, "old hello", &e), 0);
+    assert_non_null(plugins_owner(w->plugins, old));
+}
+
+/* In the names and in the row alike, so that only the plugin itself can tell. */
+static void lies_are_found_out_with_names_alone(void **state)
+{
+    struct world *w = *state;
+    struct nt_error e;
+    w->names_only = true;
+    put_lie(w, "Say hello", "old");
+    open_all(w);
+    is_ok(w, w->installed, "old");
+    assert_int_equal(fill(w, "old hello", &e), 0);
+    assert_int_equal(load(w, "old hello", &e), -1);
+    assert_int_equal(e.code, NT_E_PLUGIN_FAILED);
+    assert_non_null(strstr(e.message, "its manifest is not of this file"));
+    assert_int_equal(load(w, "old hello", &e), -1); /* and stays so */
+}
+
+/* Changes the first text WHAT behind BEGIN in the manifest of "old" and reads the names again. */
+static void change_manifest(struct world *w, const char *begin, const char *what)
+{
+    char path[PATH_MAX];
+    nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(1u << 20);
+    take_manifest(w, path, &text);
+    char *at = strstr(text.data, begin);
+    at = at ? strstr(at + 1, what) : NULL;
+    assert_non_null(at);
+    *at = *at == 'T' ? 'U' : 'T';
+    write_file(path, text.data, text.size);
+    assert_int_equal(chmod(path, 0644), 0);
+    open_all(w);
+    is_ok(w, w->installed, "old");
+}
+
+static void a_row_that_differs_is_found_out(void **state)
+{
+    struct world *w = *state;
+    struct nt_error e;
+    w->names_only = true;
+    /* In the row alone, beside its names: found when that command is to run. */
+    change_manifest(w, "nanoterm-manifest", "How often");
+    assert_int_equal(fill(w, "old hello", &e), 0);
+    assert_int_equal(load(w, "old hello", &e), -1);
+    assert_non_null(strstr(e.message, "its manifest is not of this file"));
+    /* In the names alone: one manifest with two readings. */
+    change_manifest(w, "nanoterm-manifest", "Say hello");
+    assert_int_equal(fill(w, "old hello", &e), -1);
+    assert_non_null(strstr(e.message, "has two names"));
+    /* Read whole it does not count, and the file itself is asked. */
+    w->names_only = false;
+    open_all(w);
+    is_ok(w, w->installed, "old");
+    assert_int_equal(load(w, "old hello", &e), 0);
+}
+
+static void rows_that_are_gone_are_noticed(void **state)
+{
+    struct world *w = *state;
+    struct nt_error e;
+    char path[PATH_MAX];
+    nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(1u << 20);
+    w->names_only = true;
+    take_manifest(w, path, &text);
+    write_file(path, text.data, text.size - 4); /* the names are whole */
+    assert_int_equal(chmod(path, 0644), 0);
+    open_all(w);
+    is_ok(w, w->installed, "old");
+    const struct nt_command *last = NULL, *next;
+    for (uint32_t i = 0; (next = plugins_command_at(w->plugins, i)); i++)
+        last = next;
+    assert_non_null(last);
+    e = (struct nt_error)NT_ERROR_INIT;
+    assert_int_equal(plugins_fill(w->plugins, last, &e), -1);
+    assert_int_equal(last->examples.count, 0);
+    /* Another file of that name, a moment later. */
+    write_file(path, text.data, text.size);
+    assert_int_equal(chmod(path, 0644), 0);
+    open_all(w);
+    write_file(path, text.data, text.size);
+    assert_int_equal(fill(w, "old hello", &e), -1);
+    assert_non_null(strstr(e.message, "it was replaced just now"));
+    /* One that others could write is not looked at: the file itself is asked, as ever. */
+    assert_int_equal(chmod(path, 0666), 0);
+    open_all(w);
+    is_ok(w, w->installed, "old");
+    assert_true(command(w, "old hello")->examples.count > 0);
 }
 
 static void the_cache_is_used_and_rebuilt(void **state)
@@ -615,6 +752,8 @@ int main(void)
         TEST(folders_of_others_are_not_looked_into), TEST(a_foreign_owner_is_refused),
         TEST(the_first_owner_of_a_name_keeps_it),    TEST(the_installation_may_own_reserved_names),
         TEST(a_manifest_is_read_and_nothing_loaded), TEST(a_manifest_that_lies_is_found_out),
+        TEST(names_are_enough_until_a_command_runs), TEST(lies_are_found_out_with_names_alone),
+        TEST(a_row_that_differs_is_found_out),       TEST(rows_that_are_gone_are_noticed),
         TEST(a_build_id_that_differs_is_found_out),  TEST(broken_manifests_do_not_count),
         TEST(the_cache_is_used_and_rebuilt),         TEST(a_file_that_is_exchanged_is_not_loaded),
         TEST(services_come_from_those_that_load),    TEST(two_plugins_are_two_objects),

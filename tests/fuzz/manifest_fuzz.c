@@ -27,7 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     nt_autofree char *alone = malloc(size ? size : 1);
     must(alone);
     memcpy(alone, data, size);
-    (void)shape_read(alone, size, &arena, &manifest.tables, &e);
+    (void)shape_read(alone, size, size / 2, &arena, &manifest.tables, &e);
     e = (struct nt_error)NT_ERROR_INIT;
     if (manifest_parse((const char *)data, size, &arena, &manifest, &e) < 0) {
         must(e.code != 0 && e.message[0]);

@@ -123,6 +123,8 @@ static const struct nt_group ws_group = { "ws", "Workspaces", 0, 0 };
 static const struct nt_command *table_commands[] = { &exec_command, &create_command, &list_command,
                                                      &rm_command, &hidden_command };
 static const struct nt_group *table_groups[] = { &ws_group };
-static const struct tree table_tree = { table_commands, 5, 1, table_groups, NULL, NULL, NULL };
+static const struct tree table_tree = {
+    .commands = table_commands, .count = 5, .group_count = 1, .groups = table_groups
+};
 
 #endif

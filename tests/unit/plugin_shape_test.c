@@ -88,9 +88,9 @@ static void a_copy_and_a_manifest_say_the_same(void **state)
         fail_msg("%s", e.message);
     assert_true(shape_is_equal(&sample, &copy));
     nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(SHAPE_PLUGIN_MAX);
-    shape_write(&copy, &text);
+    size_t names = shape_write(&copy, &text);
     assert_true(nt_buf_ok(&text));
-    if (shape_read(text.data, text.size, &arena, &back, &e) < 0)
+    if (shape_read(text.data, text.size, names, &arena, &back, &e) < 0)
         fail_msg("%s", e.message);
     assert_true(shape_is_equal(&copy, &back));
     const struct nt_command *rows = back.commands.rows;
@@ -115,13 +115,14 @@ struct reading {
     int result;
 };
 
-static struct reading read_text(const char *text, size_t size)
+/* names: how many bytes of it they are. */
+static struct reading read_text(const char *text, size_t size, size_t names)
 {
     struct reading r = { .arena = ARENA(SHAPE_PLUGIN_MAX), .error = NT_ERROR_INIT };
     r.text = malloc(size ? size : 1);
     assert_non_null(r.text);
     memcpy(r.text, text, size);
-    r.result = shape_read(r.text, size, &r.arena, &r.plugin, &r.error);
+    r.result = shape_read(r.text, size, names, &r.arena, &r.plugin, &r.error);
     return r;
 }
 
@@ -136,12 +137,12 @@ static void no_difference_is_missed(void **state)
 {
     (void)state;
     nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(SHAPE_PLUGIN_MAX);
-    shape_write(&sample, &text);
+    size_t names = shape_write(&sample, &text);
     unsigned count = 0;
     for (char *at = text.data; (at = strchr(at, '\n')); at++) {
         char old = at[-1];
         at[-1] = old == '1' ? '2' : '1';
-        nt_auto(reading_done) struct reading r = read_text(text.data, text.size);
+        nt_auto(reading_done) struct reading r = read_text(text.data, text.size, names);
         if (r.result == 0)
             assert_false(shape_is_equal(&sample, &r.plugin));
         at[-1] = old;
@@ -154,11 +155,78 @@ static void no_text_that_is_cut_off_passes(void **state)
 {
     (void)state;
     nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(SHAPE_PLUGIN_MAX);
-    shape_write(&sample, &text);
+    size_t names = shape_write(&sample, &text);
     for (size_t size = 0; size < text.size; size++) {
-        nt_auto(reading_done) struct reading r = read_text(text.data, size);
+        nt_auto(reading_done) struct reading r = read_text(text.data, size, names);
         assert_int_equal(r.result, -1);
         assert_int_equal(r.error.code, NT_E_PLUGIN_FAILED);
+    }
+}
+
+/* The names are read alone, then a command at its place; together they are what was written. */
+static void names_and_a_command_are_read_apart(void **state)
+{
+    (void)state;
+    nt_auto(arena_done) struct arena arena = ARENA(SHAPE_PLUGIN_MAX);
+    nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(SHAPE_PLUGIN_MAX);
+    struct nt_plugin names, copy;
+    struct shape_place *places = NULL;
+    struct nt_error e = NT_ERROR_INIT;
+    size_t size = shape_write(&sample, &text);
+    if (shape_read_names(text.data, size, &arena, &names, &places, &e) < 0)
+        fail_msg("%s", e.message);
+    assert_true(shape_has_equal_names(&sample, &names));
+    assert_false(shape_is_equal(&sample, &names));
+    const struct nt_command *rows = names.commands.rows;
+    assert_int_equal(names.commands.count, 2);
+    assert_string_equal(rows[1].path, "y");
+    assert_int_equal(rows[0].opts.count + rows[0].args.count + rows[0].examples.count, 0);
+    for (uint32_t i = 0; i < 2; i++) {
+        struct nt_command command, adopted;
+        if (shape_read_command(text.data + size + places[i].at, (size_t)places[i].size, &arena,
+                               &command, &e)
+                < 0
+            || shape_adopt_command(&sample, i, &arena, &adopted, &e) < 0)
+            fail_msg("%s", e.message);
+        assert_true(shape_is_equal_command(&commands[i], &command));
+        assert_true(shape_is_equal_command(&commands[i], &adopted));
+        assert_true(shape_is_equal_name(&rows[i], &command));
+        assert_false(shape_is_equal_name(&rows[1 - i], &command));
+    }
+    assert_int_equal(shape_adopt_command(&sample, 2, &arena, &(struct nt_command){ 0 }, &e), -1);
+    assert_int_equal(shape_adopt_names(&sample, &arena, &copy, &e), 0);
+    assert_true(shape_has_equal_names(&copy, &names));
+    rows = copy.commands.rows;
+    assert_ptr_equal(rows[0].run, run);
+    assert_int_equal(rows[0].opts.count, 0);
+}
+
+static void rows_of_wrong_length_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *names, *rows, *why;
+    } bad[] = {
+        { "=n\n=v\n=s\n-\n-\n*1\n=a\n=s\n.\n.\n", "", "how long its command 0" },
+        { "=n\n=v\n=s\n-\n-\n*1\n=a\n=s\n.\n.\n#0\n", "", "how long its command 0" },
+        { "=n\n=v\n=s\n-\n-\n*1\n=a\n=s\n.\n.\n#-8\n", "", "how long its command 0" },
+        { "=n\n=v\n=s\n-\n-\n*1\n=a\n=s\n.\n.\n#99999999999\n", "", "how long its command 0" },
+        { "=n\n=v\n=s\n-\n-\n*1\n=a\n=s\n.\n.\n#8\n#8\n", "=a\n=s\n.\n", "something follows" },
+        { "=n\n=v\n=s\n-\n-\n*1\n=a\n=s\n.\n.\n#9\n", "=a\n=s\n.\n", "cut off" },
+        { "=n\n=v\n=s\n-\n-\n*1\n=a\n=s\n.\n.\n#6\n", "=a\n=s\n.\n", "cut off" },
+        { "=n\n=v\n=s\n-\n-\n*1\n=a\n=s\n.\n.\n#8\n", "=a\n=s\n.\n.\n", "something follows" },
+        { "=n\n=v\n=s\n-\n-\n*1\n=a\n=s\n.\n.\n#10\n", "=a\n=s\n.\n.\n", "something follows" },
+        { "=n\n=v\n=s\n-\n-\n*1\n=a\n=s\n.\n.\n#8\n", "=b\n=s\n.\n", "two names" },
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(1024);
+        nt_buf_addf(&text, "%s%s", bad[i].names, bad[i].rows);
+        nt_auto(reading_done) struct reading r =
+            read_text(text.data, text.size, strlen(bad[i].names));
+        if (r.result == 0)
+            fail_msg("text %zu passed", i);
+        if (!strstr(r.error.message, bad[i].why))
+            fail_msg("text %zu: %s", i, r.error.message);
     }
 }
 
@@ -168,7 +236,7 @@ static void members_of_a_newer_one_are_passed_over(void **state)
     (void)state;
     static const char newer[] = "=n\n=v\n=s\n-\n*1\n=g\n=s\n-\n=new\n.\n-\n-\n-\n-\n-\n"
                                 "*2\n=a\n*1\n=b\n.\n.\n.\n#7\n=new\n.\n";
-    nt_auto(reading_done) struct reading r = read_text(newer, strlen(newer));
+    nt_auto(reading_done) struct reading r = read_text(newer, strlen(newer), strlen(newer));
     if (r.result < 0)
         fail_msg("%s", r.error.message);
     const struct nt_group *group = r.plugin.groups.rows;
@@ -208,7 +276,8 @@ static void wrong_lines_are_refused(void **state)
         { "=n\n=v\n=s\n.\n\n", "something follows" },
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        nt_auto(reading_done) struct reading r = read_text(bad[i].text, strlen(bad[i].text));
+        nt_auto(reading_done) struct reading r =
+            read_text(bad[i].text, strlen(bad[i].text), strlen(bad[i].text));
         if (r.result == 0)
             fail_msg("text %zu passed", i);
         if (!strstr(r.error.message, bad[i].why))
@@ -216,7 +285,8 @@ static void wrong_lines_are_refused(void **state)
     }
     /* A NUL cannot hide what follows. */
     static const char hidden[] = "=n\n=v\n=s\0hidden\n.\n";
-    nt_auto(reading_done) struct reading r = read_text(hidden, sizeof(hidden) - 1);
+    nt_auto(reading_done) struct reading r =
+        read_text(hidden, sizeof(hidden) - 1, sizeof(hidden) - 1);
     assert_int_equal(r.result, -1);
 }
 
@@ -287,6 +357,8 @@ int main(void)
         cmocka_unit_test(a_copy_and_a_manifest_say_the_same),
         cmocka_unit_test(no_difference_is_missed),
         cmocka_unit_test(no_text_that_is_cut_off_passes),
+        cmocka_unit_test(names_and_a_command_are_read_apart),
+        cmocka_unit_test(rows_of_wrong_length_are_refused),
         cmocka_unit_test(members_of_a_newer_one_are_passed_over),
         cmocka_unit_test(wrong_lines_are_refused),
         cmocka_unit_test(bounds_of_rows_hold),
