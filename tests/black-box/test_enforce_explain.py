@@ -226,6 +226,19 @@ def test_learn_without_strace_says_what_to_install(cli):
 
 
 @NEEDS_STRACE
+def test_what_changes_a_mode_alone_is_learnt(cli):
+    """And the profile lets it pass, where all else is read-only."""
+    file = cli.home / "tool"
+    file.write_text("x")
+    script = ["sh", "-c", f"chmod 700 {file} && touch -c -d @1 {file}"]
+    learnt = learn(cli, "--", *script)
+    assert "~/tool" in learnt["filesystem"]["write_file"]
+    profile = cli.home / "tool.json"
+    profile.write_text(json.dumps(learnt))
+    cli.ok("enforce", "run", "-s", "--allow-cwd", "--profile", profile, "--", *script, cwd=cli.home / "project")
+
+
+@NEEDS_STRACE
 def test_a_learnt_profile_is_enough_and_not_more(cli, tmp_path):
     project = cli.home / "project"
     (project / "hello.c").write_text('#include <stdio.h>\nint main(void) { puts("hello"); return 0; }\n')

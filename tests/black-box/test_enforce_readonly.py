@@ -211,3 +211,14 @@ def test_a_file_system_that_is_read_only_itself_is_not_claimed(cli, folder, read
     lines = footer(cli, folder, "touch fixed/x", prefix)
     assert "Probably" not in lines and "No denial was seen" in lines
     assert "Probably" not in footer(cli, folder, f"echo \"cp: cannot create '{folder}/inside/x': Read-only file system\" >&2; false")
+
+
+def test_with_diagnose_a_refused_change_is_told(cli, folder, readonly):
+    """Of what is outside, by whatever call; not of a link inside that leads there."""
+    acts = "chmod 600 ../outside/file; touch -c -d @1 ../outside; touch -h link; chmod 600 own"
+    (folder / "inside/own").write_text("x")
+    done = enforce(cli, folder, "run", "--diagnose", "--allow", folder / "inside", "--", "sh", "-c", f"exec 2>/dev/null; {acts}; false")
+    lines = done.stderr.decode().split("The program ended", 1)[1]
+    for path in (folder / "outside/file", folder / "outside"):
+        assert f"write {path}  [mount: path_not_granted; traced]" in lines, lines
+    assert str(folder / "inside") not in lines

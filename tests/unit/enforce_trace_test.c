@@ -80,6 +80,25 @@ static void files(void **state)
                               "open r w /base/nope:0 error=2\n");
 }
 
+/* Of a file that is not opened; of a link itself. */
+static void modes_and_times(void **state)
+{
+    say(*state, "7  chmod(\"{a}\", 0755) = 0");
+    say(*state, "7  fchmodat(4<{/d}>, \"{b}\", 0600) = 0");
+    say(*state, "7  utimensat(AT_FDCWD<{/base}>, \"{c}\", NULL, 0) = 0");
+    say(*state, "7  utimensat(3<{/base/d}>, NULL, [UTIME_NOW, UTIME_NOW], 0) = 0");
+    say(*state, "7  fchownat(AT_FDCWD<{/base}>, \"{e}\", 0, 0, AT_SYMLINK_NOFOLLOW) = 0");
+    say(*state, "7  lsetxattr(\"{f}\", \"{user.x}\", \"{1}\", 1, 0) = 0");
+    say(*state, "7  setxattr(\"{g}\", \"{user.x}\", \"{1}\", 1, 0) = -1 EROFS (Read-only file "
+                "system)");
+    assert_string_equal(told, "open w /base/a:0 error=0\n"
+                              "open w /d/b:0 error=0\n"
+                              "open w /base/c:0 error=0\n"
+                              "change /base/e:0 error=0\n"
+                              "change /base/f:0 error=0\n"
+                              "open w /base/g:0 error=30\n");
+}
+
 static void working_folders(void **state)
 {
     say(*state, "7  chdir(\"{sub}\") = 0");
@@ -186,6 +205,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(files, begin, end),
+        cmocka_unit_test_setup_teardown(modes_and_times, begin, end),
         cmocka_unit_test_setup_teardown(working_folders, begin, end),
         cmocka_unit_test_setup_teardown(hosts, begin, end),
         cmocka_unit_test(names),

@@ -195,6 +195,19 @@ static void on_change(struct trace *t, struct process *p, const struct trace_cal
                     .act = TRACE_CHANGE, .error = number_of(c->error), .path = t->path });
 }
 
+/* Mode, owner, times, attributes: of the file, which must be granted for writing; of a link itself
+ * the folder that holds it, as a link cannot be. */
+static void on_set(struct trace *t, struct process *p, const struct trace_call *c, int folder,
+                   size_t path)
+{
+    bool is_link = c->count && trace_has_flag(c->args[c->count - 1], "AT_SYMLINK_NOFOLLOW");
+    if (path_of(p, c, folder, path, t->path))
+        tell(t, (struct trace_event){ .act = is_link ? TRACE_CHANGE : TRACE_OPEN,
+                                      .access = is_link ? 0 : POLICY_WRITE,
+                                      .error = number_of(c->error),
+                                      .path = t->path });
+}
+
 static void on_address(struct trace *t, enum trace_act act, const struct trace_call *c,
                        struct trace_text address)
 {
@@ -221,27 +234,34 @@ static void on_name(void *data, const char *host, const char *address)
 }
 
 /* How the arguments of a call lie: descriptor of a folder (-1: none), and path. */
-enum kind { OPEN, CREAT, EXECUTE, CHANGE, CHDIR, FCHDIR, FORK, CONNECT, BIND, SEND, RECEIVE };
+enum kind { OPEN, CREAT, EXECUTE, CHANGE, SET, CHDIR, FCHDIR, FORK, CONNECT, BIND, SEND, RECEIVE };
 static const struct call_row {
     const char *name;
     enum kind kind;
     int folder, path, folder2, path2; /* a second pair: -2: none */
 } calls[] = {
-    { "open", OPEN, -1, 0, -2, 0 },        { "openat", OPEN, 0, 1, -2, 0 },
-    { "openat2", OPEN, 0, 1, -2, 0 },      { "creat", CREAT, -1, 0, -2, 0 },
-    { "execve", EXECUTE, -1, 0, -2, 0 },   { "execveat", EXECUTE, 0, 1, -2, 0 },
-    { "mkdir", CHANGE, -1, 0, -2, 0 },     { "mkdirat", CHANGE, 0, 1, -2, 0 },
-    { "rmdir", CHANGE, -1, 0, -2, 0 },     { "unlink", CHANGE, -1, 0, -2, 0 },
-    { "unlinkat", CHANGE, 0, 1, -2, 0 },   { "rename", CHANGE, -1, 0, -1, 1 },
-    { "renameat", CHANGE, 0, 1, 2, 3 },    { "renameat2", CHANGE, 0, 1, 2, 3 },
-    { "link", CHANGE, -1, 1, -2, 0 },      { "linkat", CHANGE, 2, 3, -2, 0 },
-    { "symlink", CHANGE, -1, 1, -2, 0 },   { "symlinkat", CHANGE, 1, 2, -2, 0 },
-    { "mknod", CHANGE, -1, 0, -2, 0 },     { "mknodat", CHANGE, 0, 1, -2, 0 },
-    { "truncate", CREAT, -1, 0, -2, 0 },   { "chdir", CHDIR, -1, 0, -2, 0 },
-    { "fchdir", FCHDIR, -1, 0, -2, 0 },    { "fork", FORK, -1, 0, -2, 0 },
-    { "vfork", FORK, -1, 0, -2, 0 },       { "clone", FORK, -1, 0, -2, 0 },
-    { "clone3", FORK, -1, 0, -2, 0 },      { "connect", CONNECT, -1, 0, -2, 0 },
-    { "bind", BIND, -1, 0, -2, 0 },        { "sendto", SEND, -1, 0, -2, 0 },
+    { "open", OPEN, -1, 0, -2, 0 },           { "openat", OPEN, 0, 1, -2, 0 },
+    { "openat2", OPEN, 0, 1, -2, 0 },         { "creat", CREAT, -1, 0, -2, 0 },
+    { "execve", EXECUTE, -1, 0, -2, 0 },      { "execveat", EXECUTE, 0, 1, -2, 0 },
+    { "mkdir", CHANGE, -1, 0, -2, 0 },        { "mkdirat", CHANGE, 0, 1, -2, 0 },
+    { "rmdir", CHANGE, -1, 0, -2, 0 },        { "unlink", CHANGE, -1, 0, -2, 0 },
+    { "unlinkat", CHANGE, 0, 1, -2, 0 },      { "rename", CHANGE, -1, 0, -1, 1 },
+    { "renameat", CHANGE, 0, 1, 2, 3 },       { "renameat2", CHANGE, 0, 1, 2, 3 },
+    { "link", CHANGE, -1, 1, -2, 0 },         { "linkat", CHANGE, 2, 3, -2, 0 },
+    { "symlink", CHANGE, -1, 1, -2, 0 },      { "symlinkat", CHANGE, 1, 2, -2, 0 },
+    { "mknod", CHANGE, -1, 0, -2, 0 },        { "mknodat", CHANGE, 0, 1, -2, 0 },
+    { "truncate", CREAT, -1, 0, -2, 0 },      { "chmod", SET, -1, 0, -2, 0 },
+    { "fchmodat", SET, 0, 1, -2, 0 },         { "fchmodat2", SET, 0, 1, -2, 0 },
+    { "chown", SET, -1, 0, -2, 0 },           { "lchown", CHANGE, -1, 0, -2, 0 },
+    { "fchownat", SET, 0, 1, -2, 0 },         { "utime", SET, -1, 0, -2, 0 },
+    { "utimes", SET, -1, 0, -2, 0 },          { "futimesat", SET, 0, 1, -2, 0 },
+    { "utimensat", SET, 0, 1, -2, 0 },        { "setxattr", SET, -1, 0, -2, 0 },
+    { "lsetxattr", CHANGE, -1, 0, -2, 0 },    { "removexattr", SET, -1, 0, -2, 0 },
+    { "lremovexattr", CHANGE, -1, 0, -2, 0 }, { "chdir", CHDIR, -1, 0, -2, 0 },
+    { "fchdir", FCHDIR, -1, 0, -2, 0 },       { "fork", FORK, -1, 0, -2, 0 },
+    { "vfork", FORK, -1, 0, -2, 0 },          { "clone", FORK, -1, 0, -2, 0 },
+    { "clone3", FORK, -1, 0, -2, 0 },         { "connect", CONNECT, -1, 0, -2, 0 },
+    { "bind", BIND, -1, 0, -2, 0 },           { "sendto", SEND, -1, 0, -2, 0 },
     { "recvfrom", RECEIVE, -1, 0, -2, 0 },
 };
 
@@ -304,6 +324,9 @@ static void on_call(struct trace *t, struct process *p, const struct trace_call 
         on_change(t, p, c, row->folder, path);
         if (row->folder2 > -2)
             on_change(t, p, c, row->folder2, (size_t)row->path2);
+        break;
+    case SET:
+        on_set(t, p, c, row->folder, path);
         break;
     case CHDIR:
         on_chdir(t, p, c, false);

@@ -17,7 +17,8 @@
 #define TRACE_LINE_MAX 65536u
 
 enum trace_act {
-    TRACE_OPEN,    /* a file or a folder, with POLICY_READ, POLICY_WRITE or both */
+    TRACE_OPEN, /* a file or a folder, with POLICY_READ, POLICY_WRITE or both; or its mode, owner,
+                 * times or attributes were changed, which needs POLICY_WRITE */
     TRACE_EXECUTE, /* a program */
     TRACE_CHANGE,  /* an entry of a folder was made, removed or renamed: `path` is the entry */
     TRACE_CONNECT, /* to a host or a local socket */

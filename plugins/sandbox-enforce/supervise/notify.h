@@ -23,6 +23,7 @@ struct notify_options {
     const struct policy *policy;
     struct denials *denials;
     uint16_t proxy_port; /* connecting there on loopback is allowed; 0: there is none */
+    bool is_readonly;    /* all but what may be written is: modes outside are not changed */
     bool own_network;    /* the program has a network namespace: open ports are handed in */
 };
 

@@ -2,14 +2,15 @@
 /* notify_files.c - with --diagnose: looks at each call that opens, starts or changes a file, and
  * notes what the policy denies.
  *
- * Nothing is decided here: the kernel makes the call in any case, and Landlock refuses it. So it
- * does no harm that the program can change a path after it was read; it would only spoil its own
- * diagnosis. Not noted is what fails for another reason: a file that is not there, or one that is
- * there already. */
+ * Nothing is decided here: the kernel makes the call in any case, and Landlock or a read-only mount
+ * refuses it. So it does no harm that the program can change a path after it was read; it would
+ * only spoil its own diagnosis. Not noted is what fails for another reason: a file that is not
+ * there, or one that is there already. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -19,34 +20,49 @@
 #include "sdk/cleanup.h"
 
 enum kind {
-    FILE_OPEN,    /* flags in the next argument */
-    FILE_OPEN2,   /* flags in what the next argument points to */
-    FILE_WRITE,   /* it is there, and is written */
-    FILE_EXECUTE, /* it is there, and is run */
-    FILE_MAKE,    /* it is not there yet */
-    FILE_REMOVE,  /* it is there */
+    FILE_OPEN,     /* flags in the next argument */
+    FILE_OPEN2,    /* flags in what the next argument points to */
+    FILE_WRITE,    /* it is there, and is written */
+    FILE_EXECUTE,  /* it is there, and is run */
+    FILE_MAKE,     /* it is not there yet */
+    FILE_REMOVE,   /* it is there */
+    FILE_SET,      /* it is there, and its mode, owner, times or attributes are changed */
+    FILE_SET_LINK, /* the same of what is not followed if it is a link */
 };
 
-/* Where the arguments are: the number of a folder's descriptor (-1: none), the path. */
+#define CALL_FCHMODAT2 452 /* newer than some headers; one number on all architectures */
+#define CALL_SETXATTRAT 463
+#define CALL_REMOVEXATTRAT 466
+
+/* Where the arguments are: the number of a folder's descriptor (-1: none), the path, flags that may
+ * say AT_SYMLINK_NOFOLLOW (0: none). */
 static const struct row {
     long call;
     enum kind kind;
-    int folder, path;
+    int folder, path, flags;
 } rows[] = {
 #ifdef SYS_open /* the newer architectures have only the calls with a folder */
-    { SYS_open, FILE_OPEN, -1, 0 },      { SYS_creat, FILE_MAKE, -1, 0 },
-    { SYS_mkdir, FILE_MAKE, -1, 0 },     { SYS_rmdir, FILE_REMOVE, -1, 0 },
-    { SYS_unlink, FILE_REMOVE, -1, 0 },  { SYS_rename, FILE_REMOVE, -1, 0 },
-    { SYS_rename, FILE_MAKE, -1, 1 },    { SYS_link, FILE_MAKE, -1, 1 },
-    { SYS_symlink, FILE_MAKE, -1, 1 },   { SYS_mknod, FILE_MAKE, -1, 0 },
-    { SYS_renameat, FILE_REMOVE, 0, 1 }, { SYS_renameat, FILE_MAKE, 2, 3 },
+    { SYS_open, FILE_OPEN, -1, 0, 0 },       { SYS_creat, FILE_MAKE, -1, 0, 0 },
+    { SYS_mkdir, FILE_MAKE, -1, 0, 0 },      { SYS_rmdir, FILE_REMOVE, -1, 0, 0 },
+    { SYS_unlink, FILE_REMOVE, -1, 0, 0 },   { SYS_rename, FILE_REMOVE, -1, 0, 0 },
+    { SYS_rename, FILE_MAKE, -1, 1, 0 },     { SYS_link, FILE_MAKE, -1, 1, 0 },
+    { SYS_symlink, FILE_MAKE, -1, 1, 0 },    { SYS_mknod, FILE_MAKE, -1, 0, 0 },
+    { SYS_renameat, FILE_REMOVE, 0, 1, 0 },  { SYS_renameat, FILE_MAKE, 2, 3, 0 },
+    { SYS_chmod, FILE_SET, -1, 0, 0 },       { SYS_chown, FILE_SET, -1, 0, 0 },
+    { SYS_lchown, FILE_SET_LINK, -1, 0, 0 }, { SYS_utime, FILE_SET, -1, 0, 0 },
+    { SYS_utimes, FILE_SET, -1, 0, 0 },      { SYS_futimesat, FILE_SET, 0, 1, 0 },
 #endif
-    { SYS_openat, FILE_OPEN, 0, 1 },     { SYS_openat2, FILE_OPEN2, 0, 1 },
-    { SYS_execve, FILE_EXECUTE, -1, 0 }, { SYS_execveat, FILE_EXECUTE, 0, 1 },
-    { SYS_truncate, FILE_WRITE, -1, 0 }, { SYS_mkdirat, FILE_MAKE, 0, 1 },
-    { SYS_unlinkat, FILE_REMOVE, 0, 1 }, { SYS_renameat2, FILE_REMOVE, 0, 1 },
-    { SYS_renameat2, FILE_MAKE, 2, 3 },  { SYS_linkat, FILE_MAKE, 2, 3 },
-    { SYS_symlinkat, FILE_MAKE, 1, 2 },  { SYS_mknodat, FILE_MAKE, 0, 1 },
+    { SYS_openat, FILE_OPEN, 0, 1, 0 },      { SYS_openat2, FILE_OPEN2, 0, 1, 0 },
+    { SYS_execve, FILE_EXECUTE, -1, 0, 0 },  { SYS_execveat, FILE_EXECUTE, 0, 1, 0 },
+    { SYS_truncate, FILE_WRITE, -1, 0, 0 },  { SYS_mkdirat, FILE_MAKE, 0, 1, 0 },
+    { SYS_unlinkat, FILE_REMOVE, 0, 1, 0 },  { SYS_renameat2, FILE_REMOVE, 0, 1, 0 },
+    { SYS_renameat2, FILE_MAKE, 2, 3, 0 },   { SYS_linkat, FILE_MAKE, 2, 3, 0 },
+    { SYS_symlinkat, FILE_MAKE, 1, 2, 0 },   { SYS_mknodat, FILE_MAKE, 0, 1, 0 },
+    { SYS_fchmodat, FILE_SET, 0, 1, 0 },     { CALL_FCHMODAT2, FILE_SET, 0, 1, 3 },
+    { SYS_fchownat, FILE_SET, 0, 1, 4 },     { SYS_utimensat, FILE_SET, 0, 1, 3 },
+    { SYS_setxattr, FILE_SET, -1, 0, 0 },    { SYS_lsetxattr, FILE_SET_LINK, -1, 0, 0 },
+    { SYS_removexattr, FILE_SET, -1, 0, 0 }, { SYS_lremovexattr, FILE_SET_LINK, -1, 0, 0 },
+    { CALL_SETXATTRAT, FILE_SET, 0, 1, 2 },  { CALL_REMOVEXATTRAT, FILE_SET, 0, 1, 2 },
 };
 
 long files_call(size_t index)
@@ -102,7 +118,7 @@ static int path_of(const struct notify_ask *ask, const struct row *row, char ret
     return 0;
 }
 
-static void note(const struct notify_ask *ask, const char *path, uint32_t access)
+static void note(const struct notify_ask *ask, const char *path, uint32_t access, const char *layer)
 {
     const struct notify_options *options = notify_options_of(ask->n);
     struct policy_answer answer;
@@ -116,7 +132,7 @@ static void note(const struct notify_ask *ask, const char *path, uint32_t access
                 &(struct denial){ .source = DENIAL_TRACED,
                                   .act = access & POLICY_WRITE ? "write" : "read",
                                   .target = path,
-                                  .layer = "landlock",
+                                  .layer = layer,
                                   .rule = answer.deny ? answer.deny->source : answer.reason,
                                   .grant = answer.flag });
 }
@@ -133,7 +149,7 @@ static void note_entry(const struct notify_ask *ask, char path[NOTIFY_PATH_MAX],
         slash[slash == path] = '\0';
     nt_autoclose int folder = program_resolve(ask->pid, slash ? path : ".", O_DIRECTORY, canonical);
     if (folder >= 0)
-        note(ask, canonical, POLICY_WRITE);
+        note(ask, canonical, POLICY_WRITE, "landlock");
 }
 
 static void note_open(const struct notify_ask *ask, char path[NOTIFY_PATH_MAX], uint64_t flags)
@@ -146,9 +162,28 @@ static void note_open(const struct notify_ask *ask, char path[NOTIFY_PATH_MAX], 
     access |= flags & O_TRUNC ? POLICY_WRITE : 0;
     nt_autoclose int file = program_resolve(ask->pid, path, 0, canonical);
     if (file >= 0)
-        note(ask, canonical, access);
+        note(ask, canonical, access, "landlock");
     else if (flags & O_CREAT)
         note_entry(ask, path, false);
+}
+
+/* Refused where all but what may be written is read-only; elsewhere nobody minds. */
+static void note_set(const struct notify_ask *ask, const struct row *row,
+                     char path[NOTIFY_PATH_MAX])
+{
+    char canonical[NOTIFY_PATH_MAX];
+    bool is_link =
+        row->kind == FILE_SET_LINK || (row->flags && ask->args[row->flags] & AT_SYMLINK_NOFOLLOW);
+    if (!notify_options_of(ask->n)->is_readonly)
+        return;
+    nt_autoclose int file = program_resolve(ask->pid, path, is_link ? O_NOFOLLOW : 0, canonical);
+    struct stat st;
+    if (file < 0 || fstat(file, &st) < 0)
+        return;
+    if (S_ISLNK(st.st_mode)) /* which is granted with its folder */
+        note_entry(ask, path, true);
+    else
+        note(ask, canonical, POLICY_WRITE, "mount");
 }
 
 static void look(const struct notify_ask *ask, const struct row *row)
@@ -171,13 +206,17 @@ static void look(const struct notify_ask *ask, const struct row *row)
     case FILE_REMOVE:
         note_entry(ask, path, true);
         return;
+    case FILE_SET:
+    case FILE_SET_LINK:
+        note_set(ask, row, path);
+        return;
     case FILE_WRITE:
     case FILE_EXECUTE:
         break;
     }
     nt_autoclose int file = program_resolve(ask->pid, path, 0, canonical);
     if (file >= 0)
-        note(ask, canonical, row->kind == FILE_WRITE ? POLICY_WRITE : POLICY_READ);
+        note(ask, canonical, row->kind == FILE_WRITE ? POLICY_WRITE : POLICY_READ, "landlock");
 }
 
 int64_t files_answer(const struct notify_ask *ask)

@@ -224,6 +224,7 @@ static int take_listener(struct session *session, int number, struct nt_error *r
     const struct notify_options options = { .policy = s->options.policy,
                                             .denials = session->denials,
                                             .proxy_port = s->proxy_port,
+                                            .is_readonly = s->is_readonly,
                                             .own_network = s->spaces & ENFORCE_SPACE_NETWORK };
     return notify_new(fd, &options, &session->notify, reterr);
 }
