@@ -74,6 +74,8 @@ struct conn {
     void (*gone)(void *data, struct conn *c); /* the last handle has closed; c is freed after it */
     void *gone_data;
     struct conn *next, *prev; /* the server's list */
+    uint64_t id;              /* in it; counted from 1 */
+    char holder[NET_HOLDER];  /* "": nobody has said */
 };
 
 struct conn *conn_new(uv_loop_t *uv, const struct conn_events *events, void *owner,

@@ -107,6 +107,10 @@ int net_server_stop(struct net_server *server, bool keep);
 /* Closes every connection at once (after stop), then calls freed. */
 void net_server_free(struct net_server *server, void (*freed)(void *data), void *data);
 uint32_t net_server_connections(const struct net_server *server);
+/* Breaks every connection whose holder that is (net_request_hold), whatever goes on in it, a
+ * WebSocket too: those who serve it hear that the peer is lost. Not the connection `except` (of
+ * net_request_connection; 0: none is spared). */
+void net_server_cut(struct net_server *server, const char *holder, uint64_t except);
 
 const char *net_request_method(const struct net_request *req);
 /* The request target exactly as it came: "/v1/a%2Fb?x=1". */
@@ -120,6 +124,9 @@ int64_t net_request_length(const struct net_request *req);
 bool net_request_is_websocket(const struct net_request *req);
 /* A number of its connection, not given twice by one server. */
 uint64_t net_request_connection(const struct net_request *req);
+/* Notes in whose name its connection is used from now on, at most NET_HOLDER - 1 bytes; copied. */
+#define NET_HOLDER 44
+void net_request_hold(struct net_request *req, const char *holder);
 /* What is known of the peer. is_unix: uid and pid are from SO_PEERCRED. address: "127.0.0.1:4242",
  * "unix". */
 struct net_peer {

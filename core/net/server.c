@@ -2,6 +2,7 @@
 /* server.c - accepts connections, counts them, and ends. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -174,6 +175,17 @@ void net_server_free(struct net_server *server, void (*freed)(void *data), void 
     server->freed_data = data;
     uv_close((uv_handle_t *)&server->pause, on_closed);
     for (struct conn *c = server->first; c; c = c->next) {
+        if (!c->error)
+            c->error = ECANCELED;
+        conn_kick(c);
+    }
+}
+
+void net_server_cut(struct net_server *server, const char *holder, uint64_t except)
+{
+    for (struct conn *c = server->first; c; c = c->next) {
+        if (c->id == except || strcmp(c->holder, holder) != 0)
+            continue;
         if (!c->error)
             c->error = ECANCELED;
         conn_kick(c);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* server_answer.c - what a handler may ask of its request, and how answers are written. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,7 +43,12 @@ int64_t net_request_length(const struct net_request *req)
 
 uint64_t net_request_connection(const struct net_request *req)
 {
-    return req->conn->id;
+    return req->conn->c->id;
+}
+
+void net_request_hold(struct net_request *req, const char *holder)
+{
+    snprintf(req->conn->c->holder, NET_HOLDER, "%s", holder);
 }
 
 bool net_request_is_websocket(const struct net_request *req)

@@ -385,13 +385,13 @@ int peer_conn_new(struct net_server *server, int fd, struct nt_error *reterr)
         return nt_fail(reterr, NT_E_MEMORY, "out of memory for a connection");
     }
     p->server = server;
-    p->id = ++server->last_id;
     p->c = conn_new(server->uv, &peer_conn_events, p, reterr);
     if (!p->c) {
         http_parse_free(p->parse);
         free(p);
         return -1;
     }
+    p->c->id = ++server->last_id;
     learn_peer(fd, &p->peer);
     struct net_tls *tls = server->options.tls;
     struct tls_link *link = tls ? tls_link_new(tls, fd, reterr) : NULL;

@@ -36,7 +36,6 @@ struct peer_conn {
     struct http_parse *parse;
     struct net_request req;
     struct net_peer peer;
-    uint64_t id;
     bool has_shut; /* its sending side has ended */
     /* an answer went out whose rest of the request is dropped until the peer ends */
     bool is_closing;

@@ -108,8 +108,8 @@ static void __attribute__((noreturn)) refuse_limit(struct watch *w, int sys)
     io_fail(w->io, sys, "cannot watch it");
 }
 
-/* Watches what fd is; the wd is an old one when it was watched already: by this name (*is_known), or
- * by another one. */
+/* Watches what fd is; the wd is an old one when it was watched already: by this name (*is_known),
+ * or by another one. */
 static int folder_add(struct watch *w, int fd, const char *path, bool *is_known)
 {
     char self[40];

@@ -5,9 +5,12 @@ import http.client
 import json
 import re
 import sqlite3
+import threading
 import urllib.parse
 
 import pytest
+
+from conftest import wait_until
 
 
 def of(env, method, path, key=None, body=None, raw=None, **headers):
@@ -43,6 +46,38 @@ def test_a_key_is_shown_once_listed_and_revoked(cli, remote):
     assert made.json["id"] not in [row["id"] for row in cli.ok("--json", "keys", "list", env=env).json]
     again = cli("--json", "keys", "revoke", made.json["id"], env=env)
     assert again.status == 3 and again.error["status"] == 404
+
+
+def test_what_was_opened_with_a_key_ends_with_it(cli, remote):
+    """A program that runs for somebody whose key is revoked, and a request that waits; not what others have open, nor the
+    answer to the key that revokes itself."""
+    env, ws = remote
+    made = cli.ok("--json", "keys", "create", env=env).json
+    theirs = {**env, "NANOTERM_API_KEY": made["api_key"]}
+    lost, answers = [], []
+
+    def wait():
+        try:
+            body = {"command": "sh", "args": ["-c", "touch /tmp/waits; sleep 1000"]}
+            answers.append(of(env, "POST", f"/v1/sandboxes/{ws}/exec", made["api_key"], body))
+        except (ConnectionError, http.client.HTTPException) as error:
+            lost.append(error)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    stays, goes = (cli.start("exec", ws, "--", "sh", "-c", "echo begun; exec sleep 1000", env=each) for each in (env, theirs))
+    try:
+        assert stays.stdout.readline() == goes.stdout.readline() == b"begun\n"
+        wait_until(lambda: answers or cli("exec", ws, "--", "test", "-e", "/tmp/waits", env=env).status == 0, 60, "it to wait")
+        assert answers == []
+        assert cli.ok("--json", "keys", "revoke", made["id"], env=theirs).json["id"] == made["id"]
+        assert goes.wait(60) not in (0, 137, 143)  # not a status of the program's
+        waiting.join(60)
+        assert lost and stays.poll() is None
+    finally:
+        for process in (stays, goes):
+            process.kill()
+            process.communicate()
 
 
 def test_only_the_hash_is_at_rest(cli, remote):

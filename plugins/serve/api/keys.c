@@ -112,12 +112,14 @@ static void post_org(struct server *server, struct exchange *x)
 static void on_revoked(void *data, const struct store_key *key, const struct nt_error *error)
 {
     struct wish *wish = data;
-    if (error)
+    if (error) {
         exchange_fail_error(wish->x, error);
-    else if (!key)
+    } else if (!key) {
         exchange_fail(wish->x, 404, "not_found", "there is no such API key");
-    else
+    } else {
+        exchange_cut(wish->x, key->id);
         exchange_send_json(wish->x, 200, key_json(key));
+    }
     wish_free(wish);
 }
 

@@ -47,6 +47,8 @@ static void on_key(void *data, const struct store_key *key, const struct nt_erro
         struct nt_error unused = NT_ERROR_INIT;
         snprintf(x->principal.id, sizeof(x->principal.id), "%s", key->id);
         snprintf(x->principal.org_id, sizeof(x->principal.org_id), "%s", key->org_id);
+        if (x->req) /* else the peer was lost meanwhile */
+            net_request_hold(x->req, key->id);
         if (server_unix_ms() - key->last_used_at_ms >= USED_MS)
             (void)store_key_used(x->server->store, key->id, &unused); /* the next one notes it */
         granted(x);
@@ -111,4 +113,10 @@ void auth_check(struct exchange *x, void (*granted)(struct exchange *x))
     struct nt_error error = NT_ERROR_INIT;
     if (store_key_find(x->server->store, hash, on_key, lookup, &error) < 0)
         on_key(lookup, NULL, &error);
+}
+
+void exchange_cut(struct exchange *x, const char *key_id)
+{
+    for (const struct listener *l = x->server->listeners; l; l = l->next)
+        net_server_cut(l->net, key_id, x->req ? net_request_connection(x->req) : 0);
 }

@@ -67,6 +67,10 @@ const char *exchange_request_id(const struct exchange *x);
 struct net_request *exchange_request(const struct exchange *x);
 struct server *exchange_server(const struct exchange *x);
 
+/* Breaks every connection that was last used with this key, but the one of x: what is open there, a
+ * shell for example, would stay for as long as it likes. */
+void exchange_cut(struct exchange *x, const char *key_id);
+
 /* Called when the peer is lost before the answer: stop the work. Not called after the answer. */
 void exchange_on_lost(struct exchange *x, void (*lost)(void *data), void *data);
 
