@@ -198,6 +198,7 @@ static int begin(struct nt_call *call, bool is_wrap, bool is_shell, struct nt_er
                                                .is_shell = is_shell,
                                                .is_diagnosed = start.options.is_diagnosed,
                                                .is_explained = explains(&start),
+                                               .is_silent = start.options.is_silent,
                                                .is_trial = start.options.is_dry_run };
     if (supervise_plan(&options, &start.supervise, reterr) < 0)
         return -1;

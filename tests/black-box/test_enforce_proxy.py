@@ -482,4 +482,32 @@ def test_a_credential_that_is_not_there_stops_only_its_service(cli, tmp_path, se
     run = Filtered(cli, tmp_path, service(secure, authority))
     done = run.python(ASK % ("chat", None), env=cli.env)
     assert done.status == 1 and b"503" in done.stderr, done
-    assert run.python("print('runs')", env=cli.env).stdout == b"runs\n"
+    done = run.python("print('runs')", env=cli.env)
+    assert done.stdout == b"runs\n"
+    # Whoever starts it is told, also when the program never asks.
+    assert b"credential of svc cannot be read: the variable SVC_SECRET is not set" in done.stderr, done
+    assert b"cannot be read" not in run.python("print('runs')", options=["--silent", "--allow-cwd"], env=cli.env).stderr
+    assert b"cannot be read" not in run.python("print('runs')").stderr
+
+
+def test_a_credential_of_two_services_is_asked_for_once(cli, tmp_path):
+    program, asked = tmp_path / "bin/op", tmp_path / "asked"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\necho x >> {asked}\nexit 1\n")
+    program.chmod(0o755)
+    one = {"upstream": "https://localhost:1", "credential_key": "op://vault/item/field"}
+    run = Filtered(cli, tmp_path, one)
+    run.profile.write_text(json.dumps({
+        "meta": {"name": "two"},
+        "network": {"custom_credentials": {"one": one, "two": one}, "credentials": ["one", "two"]},
+    }))
+    env = {**cli.env, "PATH": f"{program.parent}:{cli.env['PATH']}"}
+    done = run("true", env=env)
+    assert done.status == 0 and asked.read_text() == "x\n", done
+    assert done.stderr.count(b"cannot be read") == 2, done
+    # Nobody is asked for a service that is not used, nor for a trial.
+    run.profile.write_text(json.dumps({
+        "meta": {"name": "none"}, "network": {"custom_credentials": {"one": one}, "allow_domain": ["localhost"]}}))
+    assert run("true", env=env).status == 0
+    assert run("true", options=["--dry-run", "--credential", "one"], env=env).status == 0
+    assert asked.read_text() == "x\n"

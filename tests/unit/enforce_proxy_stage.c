@@ -157,12 +157,21 @@ void upstream_echo(int fd, void *data)
 
 /* --- the proxy ----------------------------------------------------------------------------- */
 
+static void on_warning(void *data, const char *text)
+{
+    struct stage *s = data;
+    size_t size = strlen(s->warnings);
+    snprintf(s->warnings + size, sizeof(s->warnings) - size, "%s\n", text);
+}
+
 void stage_start(struct stage *s, uint32_t connections)
 {
     struct nt_error e = NT_ERROR_INIT;
     struct proxy_options o = { .policy = &s->policy,
                                .token = STAGE_TOKEN,
-                               .connections = connections };
+                               .connections = connections,
+                               .warn = on_warning,
+                               .data = s };
     s->policy.network = POLICY_NET_FILTERED;
     s->denials = denials_new();
     o.denials = s->denials;

@@ -31,6 +31,7 @@ struct stage {
     struct denials *denials;
     struct proxy *proxy;
     uint16_t port;
+    char warnings[1024]; /* of the start, a line each */
 };
 /* With the policy as it is; connections 0: the default. */
 void stage_start(struct stage *s, uint32_t connections);

@@ -241,10 +241,14 @@ static void routes_are_restricted(void **state)
 
     /* Its credential is not there. */
     one_start(&o, (struct policy_route){ .key = "env://TEST_NO_SUCH" }, "", upstream_echo, NULL);
-    assert_string_equal(denials_at(o.s.denials, 0)->target, "svc");
+    assert_string_equal(o.s.warnings,
+                        "the credential of svc cannot be read: the variable TEST_NO_SUCH is not "
+                        "set; its requests are refused with 503\n");
+    assert_null(denials_at(o.s.denials, 0)); /* nothing was asked for yet */
     stage_ask(&o.s, &o.b,
               "GET /svc/x HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " STAGE_TOKEN "\r\n" CLOSE);
     assert_has(&o.b, "HTTP/1.1 503 ");
+    assert_string_equal(denials_at(o.s.denials, 0)->target, "svc");
     one_stop(&o);
 
     /* It has none: the proxy's own token is asked for. */

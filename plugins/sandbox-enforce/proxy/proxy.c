@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "plugins/sandbox-enforce/errors.h"
 #include "plugins/sandbox-enforce/proxy/module.h"
 #include "plugins/sandbox-enforce/proxy/visit.h"
 #include "sdk/cleanup.h"
@@ -132,24 +133,51 @@ static int route_init(struct route *r, const struct policy_route *policy, struct
     return r->authority ? 0 : nt_fail(reterr, NT_E_MEMORY, "out of memory for a route");
 }
 
+/* Of a route before it with the same reference: neither a keyring nor op is asked twice. */
+static const struct route *find_same(const struct proxy *p, const struct route *r)
+{
+    for (const struct route *other = p->routes; other < r; other++)
+        if (other->policy->key && strcmp(other->policy->key, r->policy->key) == 0)
+            return other;
+    return NULL;
+}
+
+/* Now, not at the first request: who started the program may still be looking. */
+static void warn(const struct proxy_options *o, const struct route *r, const struct nt_error *why)
+{
+    nt_auto(nt_buf_done) struct nt_buf line = NT_BUF(4096);
+    if (!o->warn)
+        return;
+    nt_buf_add(&line, "the credential of ");
+    nt_buf_add_printable(&line, r->policy->name, false);
+    nt_buf_add(&line, " cannot be read: ");
+    nt_buf_add_printable(&line, why->message, false);
+    if (why->hint[0]) {
+        nt_buf_add(&line, " (");
+        nt_buf_add_printable(&line, why->hint, false);
+        nt_buf_add(&line, ")");
+    }
+    nt_buf_add(&line, "; its requests are refused with 503");
+    o->warn(o->data, nt_buf_text(&line));
+}
+
 /* One that cannot be read costs its route only. */
-static void read_secret(const struct proxy *p, struct route *r)
+static void read_secret(const struct proxy *p, struct route *r, const struct proxy_options *o)
 {
     struct nt_error e = NT_ERROR_INIT;
     char *text = NULL;
     if (!r->policy->key)
         return;
-    if (secret_read(r->policy->key, &text, &e) < 0 || secret_keep(&r->secret, text, &e) < 0) {
-        struct denial denial = { .source = DENIAL_NOTIFIED,
-                                 .act = "request",
-                                 .target = r->policy->name,
-                                 .layer = "proxy",
-                                 .rule = e.message,
-                                 .grant = "",
-                                 .count = 1 };
-        if (p->denials)
-            denials_add(p->denials, &denial);
-    }
+    const struct route *same = find_same(p, r);
+    int result;
+    if (!same)
+        result = secret_read(r->policy->key, &text, &e);
+    else
+        result = same->secret.text ? 0
+                                   : nt_fail(&e, ENFORCE_E_CREDENTIAL,
+                                             "it is the same as that of %s", same->policy->name);
+    if (result < 0 || secret_keep(&r->secret, same ? same->secret.text : text, &e) < 0)
+        warn(o, r, &e);
     secret_free(text);
 }
 
@@ -237,7 +265,7 @@ static int proxy_start(const struct proxy_options *options, struct proxy **ret,
         p->route_count++;
         rc = route_init(&p->routes[i], &p->policy->routes[i], reterr);
         if (rc == 0)
-            read_secret(p, &p->routes[i]);
+            read_secret(p, &p->routes[i], options);
     }
     if (rc < 0 || begin_loop(p, reterr) < 0) {
         proxy_free(p);

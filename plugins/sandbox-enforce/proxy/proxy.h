@@ -32,6 +32,9 @@ struct proxy_options {
     const char *token;    /* of PROXY_TOKEN_SIZE */
     uint32_t connections; /* 0: 256 */
     uint32_t reserved;
+    /* A line for the person, from `start` only; NULL: nobody is told. */
+    void (*warn)(void *data, const char *text);
+    void *data;
 };
 
 /* What the module exports as nt_enforce_proxy_v1. Not an ABI for others: module and plugin are one
@@ -40,7 +43,8 @@ struct proxy_ops {
     uint32_t size;
     uint32_t reserved;
     /* Reads the credentials of the routes (keyring, op and files may wait), then starts the thread.
-     * A credential that cannot be read: the route answers 503, and a warning is given. */
+     * A credential that cannot be read: the route answers 503, and a warning is given. The same
+     * reference is read once, for all routes that have it. */
     int (*start)(const struct proxy_options *options, struct proxy **ret, struct nt_error *reterr);
     /* Ends all connections and the thread; wipes credentials. */
     void (*stop)(struct proxy *proxy);

@@ -165,6 +165,12 @@ static int start_keeper(struct session *session, struct nt_error *reterr)
     return 0;
 }
 
+static void on_proxy_warning(void *data, const char *text)
+{
+    const struct supervise *s = data;
+    s->options.call->host->message(s->options.call, NT_SAY_WARN, text);
+}
+
 /* The keeper has set up; the proxy gets the listener that was made inside, or ours. */
 static int start_proxy(struct session *session, int listener, struct nt_error *reterr)
 {
@@ -181,7 +187,9 @@ static int start_proxy(struct session *session, int listener, struct nt_error *r
     const struct proxy_options options = { .policy = s->options.policy,
                                            .denials = session->denials,
                                            .listener = listener,
-                                           .token = s->proxy_token };
+                                           .token = s->proxy_token,
+                                           .warn = s->options.is_silent ? NULL : on_proxy_warning,
+                                           .data = s };
     return s->proxy_ops->start(&options, &session->proxy, reterr);
 }
 

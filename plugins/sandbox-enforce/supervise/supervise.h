@@ -44,6 +44,7 @@ struct supervise_options {
     bool is_wrap, is_shell;
     bool is_diagnosed; /* calls on files are looked at, too */
     bool is_explained; /* what the program says last is searched for denials */
+    bool is_silent;    /* no warnings */
     bool is_trial; /* nothing will be started: what is missing is found by trying, not by a start */
 };
 
