@@ -475,6 +475,19 @@ static int write_generated(const char *folder, const char *packages, struct nt_e
     return result;
 }
 
+/* nono tells of no newer version after a program that it has run, nor when it is to be silent. */
+static bool is_news_wanted(const struct run *run)
+{
+    static const char *const without[] = { "run", "shell", "wrap", "completion" };
+    const struct slot *silent = run->output ? parsed_slot(&run->parsed, "silent") : NULL;
+    if (run->self->id != NT_AS_NONO)
+        return true;
+    for (size_t i = 0; i < sizeof(without) / sizeof(without[0]); i++)
+        if (strcmp(run->parsed.path, without[i]) == 0)
+            return false;
+    return !(silent && silent->number);
+}
+
 int main(int argc, char **argv)
 {
     struct run run = { .argc = argc,
@@ -503,7 +516,7 @@ int main(int argc, char **argv)
         result = run_all(&run, &error);
     }
     uint32_t status = finish(&run, result, &error);
-    uint32_t flags = run.flags;
+    uint32_t flags = run.flags | (is_news_wanted(&run) ? 0 : NT_CALL_QUIET);
     run_done(&run);
     update_after(run.self->id, flags, NT_VERSION);
     return (int)status;

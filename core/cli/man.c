@@ -244,9 +244,12 @@ static const struct notes {
           { "NONO_ENV_CREDENTIAL, NONO_UPSTREAM_PROXY, NONO_THEME",
             "Stand in for the options of that name." },
           { "NONO_KEYRING_TIMEOUT_SECS", "How long a keyring may take to answer." },
-          { "NONO_NO_UPDATE_CHECK", "Set and not empty: nobody looks for a newer version." },
+          { "NONO_UPDATE_URL", "Where to look for a newer version; without it nobody looks." },
+          { "NONO_NO_UPDATE_CHECK", "Set: nobody looks for a newer version." },
       },
-      { { "~/.config/nanoterm/profiles/, ~/.config/nono/profiles/", "Your own profiles." } } },
+      { { "~/.config/nono/config.toml",
+          "The theme ([ui] theme), and whether to look for a newer version ([updates] check)." },
+        { "~/.config/nanoterm/profiles/, ~/.config/nono/profiles/", "Your own profiles." } } },
 };
 
 static void add_notes(struct nt_buf *b, const struct note *all, size_t limit)

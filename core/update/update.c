@@ -21,6 +21,7 @@
 #include "nanoterm/host.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
+#include "sdk/nono_config.h"
 
 #define DAY_MS (24 * 3600 * (int64_t)1000)
 
@@ -33,6 +34,7 @@ static const struct update_names names[] = {
                          .hint = NT_UPDATE_HINT },
     [NT_AS_NONO] = { .program = "nono",
                      .off = "NONO_NO_UPDATE_CHECK",
+                     .off_when_empty = true,
                      .url = "NONO_UPDATE_URL",
                      .state = "update-check-nono",
                      .hint = NT_UPDATE_HINT },
@@ -60,12 +62,22 @@ static bool is_day_over(int64_t since_ms, int64_t now)
 static bool is_switched_off(uint32_t personality, const struct update_names *n)
 {
     const char *off = getenv(n->off);
-    return (off && *off) || (personality != NT_AS_NANOTERM && !getenv(n->url));
+    bool is_off = off && (*off || n->off_when_empty);
+    return is_off || (personality != NT_AS_NANOTERM && !getenv(n->url));
+}
+
+/* [updates] check of nono's own file: all but true is no. */
+static bool is_refused_by_nono(void)
+{
+    char check[8];
+    return nt_nono_config("updates", "check", check, sizeof(check)) && strcmp(check, "true") != 0;
 }
 
 /* A setting of the config file; a broken file asks for nothing. */
 static bool is_refused_by_setting(uint32_t personality)
 {
+    if (personality == NT_AS_NONO && is_refused_by_nono())
+        return true;
     struct config_options wanted = { .personality = personality };
     struct config *config = NULL;
     struct nt_error unused = NT_ERROR_INIT;

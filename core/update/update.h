@@ -3,17 +3,19 @@
 #ifndef NT_CORE_UPDATE_H
 #define NT_CORE_UPDATE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* The names of one personality (NT_AS_*). */
 struct update_names {
     const char *program;
-    const char *off;   /* environment variable: any value but an empty one switches it off */
+    const char *off;   /* environment variable that switches it off */
     const char *url;   /* environment variable: where to ask */
     const char *state; /* name of the file of state */
     /* package that npm's registry is asked for; NULL: without a URL nobody is asked */
     const char *package;
     const char *hint;
+    bool off_when_empty; /* it does with an empty value, too */
 };
 
 /* NULL: this personality has no check. */

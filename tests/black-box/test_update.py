@@ -263,6 +263,10 @@ def test_the_other_personality_has_its_own_names(terminal, tmp_path):
     terminal.file = terminal.cli.home / ".nanoterm/update-check-nono"
     with http_peer(answers(NEW)) as url:
         terminal("profile", "list", NONO_UPDATE_URL=url, NONO_NO_UPDATE_CHECK="1")
+        terminal("profile", "list", NONO_UPDATE_URL=url, NONO_NO_UPDATE_CHECK="")
+        for words in (["run", "--allow-cwd", "--", "true"], ["wrap", "--", "true"], ["-s", "why", "--path", "/etc"],
+                      ["completion", "bash"]):
+            terminal(*words, NONO_UPDATE_URL=url)  # nothing is said beside a program, nor to who wants silence
         terminal("profile", "list", NANOTERM_UPDATE_URL=url)  # nobody is asked without a URL of its own
         assert url.requests == [] and not terminal.file.exists()
         terminal("profile", "list", NONO_UPDATE_URL=url)
@@ -270,3 +274,24 @@ def test_the_other_personality_has_its_own_names(terminal, tmp_path):
         (line,) = notices(terminal("profile", "list", NONO_UPDATE_URL=url))
         assert line.startswith(f"nono {NEW} is available")
         terminal.wait_for_worker()
+
+
+@pytest.mark.parametrize("text", ["[updates]\ncheck = false\n", "[ui]\ntheme = 'latte'\n[ updates ] # y\n  check=false # z\n",
+                                  "updates.check = false\n", "updates = { check = false }\n", "[updates]\ncheck = \"no\"\n"])
+def test_nono_asks_nobody_when_its_settings_say_so(terminal, tmp_path, text):
+    terminal.program = tmp_path / "nono"
+    terminal.program.symlink_to(BIN)
+    terminal.file = terminal.cli.home / ".nanoterm/update-check-nono"
+    settings = terminal.cli.home / ".config/nono/config.toml"
+    settings.parent.mkdir(parents=True)
+    with http_peer(answers(NEW)) as url:
+        settings.write_text(text)
+        terminal("profile", "list", NONO_UPDATE_URL=url)
+        terminal.wait_for_worker()
+        assert url.requests == [] and not terminal.file.exists()
+        settings.write_text(text.replace("false", "true").replace('"no"', "true"))
+        terminal("profile", "list", NONO_UPDATE_URL=url)
+        terminal.wait_for_version()
+        terminal.wait_for_worker()
+        settings.write_text(text)
+        assert notices(terminal("profile", "list", NONO_UPDATE_URL=url)) == []  # also what is known is not told
