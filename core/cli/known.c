@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/cli/personality.h"
 #include "sdk/error.h"
 
 /* Most commands and groups of all plugins together. */
@@ -46,7 +47,11 @@ static bool error_row(void *data, const struct nt_command *command, uint32_t cod
                       struct nt_error_row *ret)
 {
     const struct plugins *plugins = data;
-    return plugins_error_row(plugins, plugins_owner(plugins, command), code, ret);
+    if (!plugins_error_row(plugins, plugins_owner(plugins, command), code, ret))
+        return false;
+    ret->exit_status =
+        personality_status(personality_called(plugins_called(plugins)), code, ret->exit_status);
+    return true;
 }
 
 static const char *plugin_name(void *data, const struct nt_command *command)

@@ -100,6 +100,10 @@ static const struct nt_opt later_export_opts[] = {
 static const struct nt_arg later_session_args[] = {
     { .name = "session", .type = NT_TEXT, .help = "Id, the beginning of one, or name" },
 };
+static const struct nt_arg later_dirs_args[] = {
+    { .name = "dirs", .type = NT_TEXT, .flags = NT_MANY | NT_OPTIONAL,
+      .help = "More folders of --exclude-dirs" },
+};
 static const struct nt_arg later_files_args[] = {
     { .name = "files", .type = NT_PATH, .flags = NT_MANY | NT_OPTIONAL, .complete = "files",
       .help = "Files" },
@@ -176,7 +180,7 @@ LATER_EXAMPLE(trust_export_key, "enforce trust export-key", "The public key");
     { LATER(rollback_cleanup, "enforce rollback cleanup", "Remove what was kept",                  \
             later_prune_opts, NT_WRITES | NT_DESTROYS) },                                          \
     { LATER(trust_init, "enforce trust init", "Begin a policy in this folder",                     \
-            later_trust_init_opts, NT_WRITES) },                                                   \
+            later_trust_init_opts, NT_WRITES), .args = NT_TABLE(later_dirs_args) },                \
     { LATER(trust_sign, "enforce trust sign", "Sign files", later_trust_sign_opts, NT_WRITES),     \
       .args = NT_TABLE(later_files_args) },                                                        \
     { LATER(trust_sign_policy, "enforce trust sign-policy", "Sign a policy",                       \

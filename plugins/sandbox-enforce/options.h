@@ -25,7 +25,8 @@
     { .name = "silent", .letter = 's', .type = NT_FLAG,                                            \
       .help = "Only the program's own output; asks nothing" },                                     \
     { .name = "theme", .type = NT_TEXT, .arg = "name",                                             \
-      .help = "Colours: mocha, latte, frappe, macchiato, tokyo-night or minimal" }
+      .help = "Colours: mocha (unless config.toml says otherwise), latte, frappe, macchiato, "      \
+              "tokyo-night or minimal" }
 
 #define OPTIONS_VERBOSE                                                                            \
     { .name = "verbose", .letter = 'v', .type = NT_FLAG, .flags = NT_MANY,                         \
@@ -111,7 +112,7 @@
       .help = "Manifest of capabilities (JSON)" },                                                 \
     OPTIONS_TEXTS("accept-weaker", 0, NT_TEXT, "layer", NULL,                                      \
                   "Go on where this machine cannot enforce that layer: files, tcp, scopes, "       \
-                  "calls, descriptors, namespaces or notification")
+                  "calls, descriptors, namespaces, notification or patterns")
 
 /* What a supervisor gives: run and shell. */
 #define OPTIONS_SESSION                                                                            \

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Called as nono: the tree of enforce at the top level, its variables, its errors and exit statuses."""
 import json
+import re
 import subprocess
 
 import pytest
@@ -40,6 +41,30 @@ def test_the_help_of_a_command_is_in_its_words(nono):
     for words in (["run", "--help"], ["help", "run"]):
         text = nono(*words).stdout.decode()
         assert "Usage: nono run" in text and "  nono run --allow-cwd -- ls" in text and "enforce run" not in text
+
+
+def test_everything_that_it_prints_is_in_its_words(nono):
+    for words in (["run", "--help"], ["profile", "guide"], ["profile", "validate", "--help"], ["setup", "--help"], ["learn", "--help"]):
+        done = nono(*words)
+        text = re.sub(r"enforce\.[a-z_]+|cannot enforce|what (?:this machine|it) can enforce", "", done.stdout.decode())
+        assert done.returncode == 0 and not re.search(r"\benforce [a-z]", text) and "nanoterm enforce" not in text, words
+    assert "\n  nono profile init my-agent" in nono("profile", "guide").stdout.decode()
+    assert nono("ps").stderr.startswith(b"nono: 'ps' is not built yet\n")
+
+
+def test_the_exit_statuses_that_help_names_are_those_that_it_has(nono):
+    text = nono("run", "--help").stdout.decode()
+    assert re.search(r"\n  1    enforce\.command: ", text) and re.search(r"\n  1    enforce\.refused: ", text)
+    (row,) = (row for row in json.loads(nono("commands").stdout) if row["path"] == "run")
+    assert {error["exit_status"] for error in row["errors"]} <= {1, 2}, row["errors"]
+    assert nono("run", "-s", "--allow-cwd", "--", "nothing-of-this-name").returncode == 1
+    assert nono("run", "-s", "--allow-cwd", "--", "rm", "x").returncode == 1
+
+
+def test_several_folders_behind_one_flag(nono):
+    """As in the reference's example of trust init; the command itself is of a later version."""
+    done = nono("trust", "init", "-r", "--exclude-dirs", "tmp", "logs")
+    assert done.returncode == 1 and b"not built yet" in done.stderr
 
 
 def test_the_version(nono):

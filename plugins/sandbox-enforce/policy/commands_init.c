@@ -160,11 +160,23 @@ int profile_run_schema(struct nt_call *call, struct nt_error *reterr)
                                       : profile_print_json(call, profile_schema(), reterr);
 }
 
+/* In nono's tree the group has nono's name. */
+static void add_line(struct nt_buf *b, const char *line, uint32_t personality)
+{
+    static const char group[] = "enforce ";
+    const char *at;
+    for (; personality == NT_AS_NONO && (at = strstr(line, group)); line = at + sizeof(group) - 1) {
+        nt_buf_add_bytes(b, line, (size_t)(at - line));
+        nt_buf_add(b, "nono ");
+    }
+    nt_buf_add(b, line);
+}
+
 int profile_run_guide(struct nt_call *call, struct nt_error *reterr)
 {
     nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(1 << 20);
     for (const char *const *line = profile_guide; *line; line++)
-        nt_buf_add(&text, *line);
+        add_line(&text, *line, call->personality);
     if (!nt_buf_ok(&text))
         return nt_fail(reterr, NT_E_MEMORY, "out of memory");
     if (call->flags & NT_CALL_JSON)

@@ -165,7 +165,7 @@ static const uint32_t profile_errors[] = { ENFORCE_E_PROFILE, NT_E_CONFLICT, NT_
     "upstream_proxy filter it; open_port and listen_port open ports of this machine. "             \
     "env_credentials puts secrets into variables, environment.allow_vars, deny_vars and set_vars " \
     "choose what the program sees.\n\n"                                                            \
-    "A key that is not known is an error; `enforce profile validate FILE` lists all of them."
+    "A key that is not known is an error; `profile validate FILE` lists all of them."
 
 #define PROFILE_ALIAS(name_)                                                                       \
     static const struct nt_alias profile_alias_##name_[]                                           \
