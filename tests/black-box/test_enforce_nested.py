@@ -25,7 +25,14 @@ def copy_program(nanoterm, ws):
 
 
 def test_in_a_workspace(nanoterm):
-    ws = nanoterm.create("--no-internet")
+    made = nanoterm("--json", "ws", "create", "--no-internet", timeout=120)
+    # The server of root is a user of its own, which a namespace with one user does not have.
+    is_alone = sum(int(line.split()[2]) for line in pathlib.Path("/proc/self/uid_map").read_text().splitlines()) == 1
+    if made.status != 0 and (made.error["code"] == "sandbox_unavailable" or is_alone):
+        pytest.skip(f"no workspaces here: {made.error['message']}")
+    assert made.status == 0, made
+    ws = made.json["id"]
+    nanoterm.made.append(ws)
     copy_program(nanoterm, ws)
     nanoterm.ok("exec", ws, "--", "sh", "-c", "mkdir -p /workspace/project && echo secret > /workspace/secret")
     run = ("exec", ws, "--cwd", "/workspace/project", "--", INNER, "enforce", "run", "-s", "--allow", ".")
