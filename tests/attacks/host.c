@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* host.c - `nt-host [--landlock enosys|eopnotsupp] [--no-namespaces] PROGRAM…`: runs a program as
- * on a machine that has less. Never changes the machine: what is set is set for the program. */
+/* host.c - `nt-host [--landlock enosys|eopnotsupp] [--no-namespaces] [--no-readonly] PROGRAM…`:
+ * runs a program as on a machine that has less. Never changes the machine: what is set is set for
+ * the program. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -75,13 +76,17 @@ static int forbid_namespaces(void)
     return (int)syscall(SYS_capset, &head, data);
 }
 
-/* The three calls of Landlock have numbers that all architectures share. */
-static int forbid_landlock(int sys)
+/* These have numbers that all architectures share. */
+#define LANDLOCK_FIRST 444
+#define LANDLOCK_LAST 446
+#define MOUNT_SETATTR 442
+
+static int forbid_calls(unsigned first, unsigned last, int sys)
 {
     struct sock_filter filter[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 444, 0, 2),
-        BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, 446, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, first, 0, 2),
+        BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, last, 1, 0),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)sys),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
@@ -94,10 +99,12 @@ static int forbid_landlock(int sys)
 int main(int argc, char **argv)
 {
     int at = 1, sys = 0;
-    bool no_namespaces = false;
+    bool no_namespaces = false, no_readonly = false;
     for (; at < argc && strncmp(argv[at], "--", 2) == 0; at++) {
         if (strcmp(argv[at], "--no-namespaces") == 0)
             no_namespaces = true;
+        else if (strcmp(argv[at], "--no-readonly") == 0)
+            no_readonly = true;
         else if (strcmp(argv[at], "--landlock") == 0 && at + 1 < argc)
             sys = strcmp(argv[++at], "enosys") == 0 ? ENOSYS : EOPNOTSUPP;
         else
@@ -105,7 +112,9 @@ int main(int argc, char **argv)
     }
     if (at >= argc)
         return 2;
-    if ((no_namespaces && forbid_namespaces() < 0) || (sys && forbid_landlock(sys) < 0)) {
+    if ((no_namespaces && forbid_namespaces() < 0)
+        || (no_readonly && forbid_calls(MOUNT_SETATTR, MOUNT_SETATTR, ENOSYS) < 0)
+        || (sys && forbid_calls(LANDLOCK_FIRST, LANDLOCK_LAST, sys) < 0)) {
         perror("nt-host");
         return CANNOT;
     }

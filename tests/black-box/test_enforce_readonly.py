@@ -13,6 +13,7 @@ import pytest
 from conftest import BIN
 
 PYTHON = "/usr/bin/python3"
+HOST = Path(os.environ.get("NANOTERM_ATTACKS", "/nonexistent")) / "nt-host"
 ROW = "change modes, times and attributes outside"
 # Tries each line of ACTS (Python) and prints the name of its error, or "ok".
 TRY = """
@@ -34,14 +35,15 @@ OUTSIDE = [
 
 def enforce(cli, folder, *words, prefix=()):
     """Runs the program behind PREFIX."""
-    words = [*prefix, BIN, "enforce", *map(os.fspath, words)]
+    words = [*map(os.fspath, prefix), BIN, "enforce", *map(os.fspath, words)]
     return subprocess.run(words, cwd=folder / "inside", env=cli.env, stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
 
 
-def layers(cli, folder, command="run"):
+def layers(cli, folder, command="run", prefix=()):
     """The layer of each row of the report."""
-    done = cli.ok("enforce", command, "--dry-run", "--json", "--allow", folder / "inside", "--", "true", cwd=folder / "inside")
-    return {row["act"]: row["layer"] for row in done.json["enforcement"]}
+    done = enforce(cli, folder, command, "--dry-run", "--json", "--allow", folder / "inside", "--", "true", prefix=prefix)
+    assert done.returncode == 0, done
+    return {row["act"]: row["layer"] for row in json.loads(done.stdout)["enforcement"]}
 
 
 @pytest.fixture
@@ -160,6 +162,24 @@ def test_with_the_root_granted_nothing_is_left(cli, folder):
 
 def test_wrap_does_not_claim_it(cli, folder):
     assert layers(cli, folder, "wrap")[ROW] == "none"
+
+
+@pytest.mark.skipif(not HOST.exists(), reason="the programs of tests/attacks were not built")
+@pytest.mark.parametrize("less", ["--no-readonly", "--no-namespaces"])
+def test_a_machine_without_it_says_so_and_works(attempt, cli, folder, less):
+    """A kernel without the call, or a container that refuses it: before a start and after one."""
+    prefix = [HOST, less]
+    if subprocess.run([*prefix, "true"], capture_output=True).returncode == 77:
+        pytest.skip("no such machine can be made here")
+    assert layers(cli, folder, prefix=prefix)[ROW] == "none"
+    assert attempt(["os.utime('../outside/file')", "open('made', 'w')"], prefix=prefix) == ["ok"] * 2
+    assert set(attempt(["open('../outside/file', 'w')", "os.mkdir('../d')"], prefix=prefix)) == {"EACCES"}
+    done = enforce(cli, folder, "run", "--json", "--allow", folder / "inside", "--", "true", prefix=prefix)
+    rows = json.loads(done.stderr.splitlines()[-1])["enforcement"]
+    assert {row["act"]: row["layer"] for row in rows}[ROW] == "none"
+    # What is not ours is not claimed.
+    said = f"echo \"cp: cannot create '{folder}/outside/x': Read-only file system\" >&2; false"
+    assert "Probably" not in footer(cli, folder, said, prefix)
 
 
 def unshare(flags):
