@@ -28,7 +28,15 @@ void memory_done(struct memory *m)
     *m = (struct memory){ 0 };
 }
 
-void *memory_room(struct memory *m, size_t size)
+/* What is left of the block that the next piece is cut from. */
+static char *rest(const struct memory *m, size_t *ret_size)
+{
+    *ret_size = m->blocks ? m->blocks->size - m->blocks->used : 0;
+    return m->blocks ? (char *)m->blocks->bytes + m->blocks->used : NULL;
+}
+
+/* A piece that holds what was there before. */
+static void *cut(struct memory *m, size_t size)
 {
     const size_t unit = sizeof(max_align_t);
     if (m->failed || size > MEMORY_MAX || m->used + size > MEMORY_MAX) {
@@ -49,15 +57,25 @@ void *memory_room(struct memory *m, size_t size)
     char *piece = (char *)m->blocks->bytes + m->blocks->used;
     m->blocks->used += size;
     m->used += size;
-    memset(piece, 0, size);
+    return piece;
+}
+
+void *memory_room(struct memory *m, size_t size)
+{
+    void *piece = cut(m, size);
+    if (piece)
+        memset(piece, 0, size);
     return piece;
 }
 
 char *memory_bytes(struct memory *m, const char *text, size_t size)
 {
-    char *copy = memory_room(m, size + 1);
-    if (copy && size)
+    char *copy = cut(m, size + 1);
+    if (!copy)
+        return NULL;
+    if (size)
         memcpy(copy, text, size);
+    copy[size] = '\0';
     return copy;
 }
 
@@ -71,9 +89,12 @@ char *memory_format(struct memory *m, const char *format, ...)
     va_list args, again;
     va_start(args, format);
     va_copy(again, args);
-    int size = vsnprintf(NULL, 0, format, args);
-    char *text = size < 0 ? NULL : memory_room(m, (size_t)size + 1);
-    if (text)
+    /* Formatted once where it fits into the block, which it nearly always does. */
+    size_t left;
+    char *place = rest(m, &left);
+    int size = vsnprintf(place, left, format, args);
+    char *text = size < 0 ? NULL : cut(m, (size_t)size + 1);
+    if (text && text != place)
         vsnprintf(text, (size_t)size + 1, format, again);
     va_end(again);
     va_end(args);
