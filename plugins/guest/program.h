@@ -81,6 +81,15 @@ void program_terminal_lost(struct program *p);
 /* As when a line is dropped: SIGHUP, and a moment for the shell to write its history. */
 void program_hang_up(struct program *p);
 
+/* For program_begin.c. Room for one more. */
+bool programs_have_room(void);
+/* Among the others from now on: its supervisor has been started. c is whose foreground it is. */
+void program_join(struct program *p, struct conn *c);
+/* What its supervisor says (for loop_add). */
+void program_hear(struct source *source, uint32_t events);
+/* Takes what its outputs hold, after its log file had no room. */
+void program_pump(struct program *p);
+
 /* A child that is no helper was reaped. */
 void program_reaped(pid_t pid);
 unsigned programs_alive(void);
