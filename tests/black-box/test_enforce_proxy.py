@@ -521,3 +521,11 @@ def test_a_credential_of_two_services_is_asked_for_once(cli, tmp_path):
     assert run("true", env=env).status == 0
     assert run("true", options=["--dry-run", "--credential", "one"], env=env).status == 0
     assert asked.read_text() == "x\n"
+
+
+def test_an_endpoint_policy_denies_first(cli, tmp_path, secure, authority):
+    policy = {"deny": [{"method": "*", "path": "/admin/**", "reason": "no"}], "default": {"decision": "allow"}}
+    run = Filtered(cli, tmp_path, service(secure, authority, endpoint_policy=policy))
+    assert run.python(ASK % ("chat", None)).status == 0
+    done = run.python(ASK % ("admin/users", None))
+    assert done.status == 1 and b"403" in done.stderr and b"denied endpoints" in done.stderr, done

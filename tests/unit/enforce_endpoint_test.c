@@ -100,12 +100,42 @@ static void rules_allow_what_they_say(void **state)
     assert_false(meets("*", "/", "GET", "/a"));
 }
 
+static void denied_comes_before_allowed_and_allowed_before_the_rest(void **state)
+{
+    (void)state;
+    struct policy_endpoint denied[] = { { "*", "/admin/**" }, { "DELETE", "/**" } };
+    struct policy_endpoint allowed[] = { { "GET", "/admin/me" }, { "*", "/items/*" } };
+    struct policy_route r = { .denied = denied,
+                              .denied_count = 2,
+                              .endpoints = allowed,
+                              .endpoint_count = 2,
+                              .others = POLICY_OTHERS_REFUSED };
+    assert_non_null(endpoint_refuses(&r, "GET", "/admin/me"));
+    assert_non_null(endpoint_refuses(&r, "delete", "/items/1"));
+    assert_null(endpoint_refuses(&r, "POST", "/items/1"));
+    assert_non_null(endpoint_refuses(&r, "GET", "/other"));
+    r.others = POLICY_OTHERS_CARRIED;
+    assert_null(endpoint_refuses(&r, "GET", "/other"));
+    assert_non_null(endpoint_refuses(&r, "GET", "/admin"));
+    /* Rules of one kind only: what there is at least decides. */
+    r = (struct policy_route){ .others = POLICY_OTHERS_REFUSED };
+    assert_true(endpoint_has_rules(&r));
+    assert_non_null(endpoint_refuses(&r, "GET", "/"));
+    r = (struct policy_route){ .others = POLICY_OTHERS_BY_RULES };
+    assert_false(endpoint_has_rules(&r));
+    assert_null(endpoint_refuses(&r, "GET", "/"));
+    r = (struct policy_route){ .endpoints = allowed, .endpoint_count = 2 };
+    assert_non_null(endpoint_refuses(&r, "GET", "/other"));
+    assert_null(endpoint_refuses(&r, "GET", "/items/1"));
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(paths_have_one_spelling),
         cmocka_unit_test(what_can_be_read_twice_is_refused),
         cmocka_unit_test(rules_allow_what_they_say),
+        cmocka_unit_test(denied_comes_before_allowed_and_allowed_before_the_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

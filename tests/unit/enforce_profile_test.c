@@ -171,7 +171,9 @@ static void what_is_wrong_is_said_with_its_place(void **state)
         { "{\"meta\":{\"name\":\"x\"} /* ", "comment" },
         { "[]", "object" },
         { "{\"meta\":{\"name\":\"x\"},\"filesystem\":{\"allow\":[,]}}", "line 1" },
-        { "{\"meta\":{\"name\":\"x\"},\"command_policies\":[1]}", "cannot be enforced" },
+        { "{\"meta\":{\"name\":\"x\"},\"command_policies\":[1]}", "not mediated" },
+        { "{\"meta\":{\"name\":\"x\"},\"network\":{\"tls_intercept\":{\"ca_validity\":\"1d\"}}}",
+          "custom_credentials" },
         { "{\"meta\":{\"name\":\"x\"},\"groups\":{\"include\":[\"nothing\"]}}",
           "no group nothing" },
         { "{\"meta\":{\"name\":\"x\"},\"groups\":{\"exclude\":[\"deny_credentials\"]}}",
@@ -196,6 +198,8 @@ static void what_is_wrong_is_said_with_its_place(void **state)
                      ENFORCE_E_PROFILE);
 }
 
+#define SERVICE "\"upstream\":\"https://a.example.com\",\"credential_key\":\"k\","
+
 static void a_service_cannot_send_its_credential_elsewhere(void **state)
 {
     (void)state;
@@ -218,6 +222,14 @@ static void a_service_cannot_send_its_credential_elsewhere(void **state)
         "\"upstream\":\"https://"
         "a.example.com\",\"credential_key\":\"k\",\"inject_mode\":\"url_path\"",
         "\"upstream\":\"https://a.example.com\",\"credential_key\":\"k\",\"auth\":{\"scope\":\"\"}",
+        SERVICE "\"endpoint_policy\":{\"default\":\"ask\"}",
+        SERVICE "\"endpoint_policy\":{\"default\":{\"decision\":\"approve\"}}",
+        SERVICE "\"endpoint_policy\":{\"default\":{\"decision\":\"allow\",\"backend\":\"x\"}}",
+        SERVICE "\"endpoint_policy\":{\"approve\":[{\"method\":\"GET\",\"path\":\"/a\"}]}",
+        SERVICE "\"endpoint_policy\":{\"deny\":[{\"method\":\"GET\",\"path\":\"a\"}]}",
+        SERVICE "\"endpoint_policy\":{\"denied\":[]}",
+        SERVICE "\"endpoint_policy\":[]",
+        SERVICE "\"endpoint_policy\":{},\"endpoint_rules\":[{\"method\":\"GET\",\"path\":\"/a\"}]",
     };
     char text[512];
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -240,6 +252,44 @@ static void a_service_cannot_send_its_credential_elsewhere(void **state)
     assert_string_equal(p->routes[0].endpoints[0].path, "/v1/**");
     assert_string_equal(host(p, "127.0.0.1"), "endpoint_restricted");
     policy_free(p);
+}
+
+static void an_endpoint_policy_is_read_and_shown(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *policy;
+        enum policy_others others;
+        size_t denied, allowed;
+    } rows[] = {
+        { "{\"default\":\"allow\",\"deny\":[{\"method\":\"DELETE\",\"path\":\"/**\","
+          "\"reason\":\"no way back\"}]}",
+          POLICY_OTHERS_CARRIED, 1, 0 },
+        { "{\"default\":{\"decision\":\"deny\"},\"allow\":[{\"path\":\"/a\"}]}",
+          POLICY_OTHERS_REFUSED, 0, 1 },
+        { "{\"approve\":[]}", POLICY_OTHERS_REFUSED, 0, 0 },
+        { "null", POLICY_OTHERS_BY_RULES, 0, 0 },
+    };
+    char text[512];
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        snprintf(text, sizeof(text),
+                 "{\"meta\":{\"name\":\"s\"},\"network\":{\"credentials\":[\"mine\"],"
+                 "\"custom_credentials\":{\"mine\":{" SERVICE "\"endpoint_policy\":%s}}}}",
+                 rows[i].policy);
+        profile("policy", text);
+        struct policy *p = make(&(struct policy_request){ .profile = "policy" });
+        assert_int_equal(p->routes[0].others, rows[i].others);
+        assert_int_equal(p->routes[0].denied_count, rows[i].denied);
+        assert_int_equal(p->routes[0].endpoint_count, rows[i].allowed);
+        policy_free(p);
+        /* A flag that limits does so also where the profile lets the rest through. */
+        const char *credential = "mine", *only = "mine:GET:/b";
+        p = make(&(struct policy_request){
+            .profile = "policy", .credentials = { &credential, 1 }, .endpoints = { &only, 1 } });
+        assert_int_not_equal(p->routes[0].others, POLICY_OTHERS_CARRIED);
+        assert_int_equal(p->routes[0].endpoint_count, rows[i].allowed + 1);
+        policy_free(p);
+    }
 }
 
 static void legacy_keys_work_and_are_named_once(void **state)
@@ -671,6 +721,7 @@ int main(void)
         cmocka_unit_test(comments_and_last_commas_are_fine),
         cmocka_unit_test(what_is_wrong_is_said_with_its_place),
         cmocka_unit_test(a_service_cannot_send_its_credential_elsewhere),
+        cmocka_unit_test(an_endpoint_policy_is_read_and_shown),
         cmocka_unit_test(legacy_keys_work_and_are_named_once),
         cmocka_unit_test(profiles_extend_each_other),
         cmocka_unit_test(cycles_and_long_chains_are_errors),

@@ -239,6 +239,32 @@ static void routes_are_restricted(void **state)
     assert_has(&o.b, "HTTP/1.1 403 ");
     one_stop(&o);
 
+    /* All but what is denied; another method in a header gains nothing. */
+    struct policy_endpoint denied[] = { { "DELETE", "/**" }, { "*", "/admin/**" } };
+    static const char *const shut[] = { "DELETE /svc/v1/x", "GET /svc/admin", "GET /svc//admin/x",
+                                        "GET /svc/%61dmin/x", "GET /svc/x/..;/admin" };
+    one_start(&o,
+              (struct policy_route){ .key = "env://TEST_SECRET",
+                                     .denied = denied,
+                                     .denied_count = 2,
+                                     .others = POLICY_OTHERS_CARRIED },
+              "", upstream_echo, NULL);
+    for (size_t i = 0; i < sizeof(shut) / sizeof(shut[0]); i++) {
+        stage_askf(&o.s, &o.b,
+                   "%s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " STAGE_TOKEN
+                   "\r\nContent-Length: 0\r\n" CLOSE,
+                   shut[i]);
+        assert_true(strstr(nt_buf_text(&o.b), "HTTP/1.1 403 ")
+                    || strstr(nt_buf_text(&o.b), "HTTP/1.1 400 "));
+        assert_lacks(&o.b, "X-Upstream");
+    }
+    stage_ask(&o.s, &o.b,
+              "POST /svc/v1/x HTTP/1.1\r\nHost: x\r\nX-HTTP-Method-Override: DELETE\r\n"
+              "Content-Length: 0\r\nAuthorization: Bearer " STAGE_TOKEN "\r\n" CLOSE);
+    assert_has(&o.b, "POST /v1/x HTTP/1.1\r\n");
+    assert_lacks(&o.b, "Override");
+    one_stop(&o);
+
     /* Its credential is not there. */
     one_start(&o, (struct policy_route){ .key = "env://TEST_NO_SUCH" }, "", upstream_echo, NULL);
     assert_string_equal(o.s.warnings,

@@ -198,6 +198,9 @@ static int add_endpoint(struct maker *k, const char *text, struct nt_error *rete
         return memory_fail(k->m, reterr);
     route->endpoints = rows;
     rows[route->endpoint_count++] = (struct policy_endpoint){ method_copy, path_copy };
+    /* It limits, also where the profile's policy would carry what it does not name. */
+    if (route->others == POLICY_OTHERS_CARRIED)
+        route->others = POLICY_OTHERS_REFUSED;
     return 0;
 }
 

@@ -164,7 +164,8 @@ static const struct key keys[] = {
     { "network", "upstream_proxy", KEY_NULLABLE, PROFILE_UPSTREAM_PROXY, NULL, NULL, NULL },
     { "network", "external_proxy", KEY_NULLABLE, PROFILE_UPSTREAM_PROXY, NULL, NULL, NULL },
     { "network", "upstream_bypass", KEY_LIST, PROFILE_UPSTREAM_BYPASS, NULL, NULL, NULL },
-    { "network", "tls_intercept", KEY_REFUSED, 0, LATER, NULL, NULL },
+    { "network", "tls_intercept", KEY_REFUSED, 0, "TLS of the program is not opened here, so there is no certificate to set up; requests with paths "
+      "go to a service of network.custom_credentials", NULL, NULL },
     { "network", "allow_http2", KEY_FREE, 0, NULL, NULL, NULL },
     { "network", "outbound", KEY_FREE, 0, NULL, NULL, NULL }, /* as `learn` writes them: for people */
     { "network", "listening", KEY_FREE, 0, NULL, NULL, NULL },
@@ -176,8 +177,8 @@ static const struct key keys[] = {
     { "workdir", "access", KEY_TEXT, PROFILE_WORKDIR_ACCESS, "none|read|write|readwrite", NULL, NULL },
     { "linux", "af_unix_mediation", KEY_TEXT, PROFILE_AF_UNIX_MEDIATION, "off|pathname", NULL, NULL },
     { "linux", "sandbox_policy", KEY_REFUSED, 0, LATER, NULL, NULL },
-    { "", "hooks", KEY_FREE, 0, NULL, NULL, NULL },
-    { "", "session_hooks", KEY_FREE, 0, NULL, NULL, NULL },
+    { "", "hooks", KEY_FREE, 0, "nothing is installed into an agent's settings; write the hook there yourself", NULL, NULL },
+    { "", "session_hooks", KEY_FREE, 0, "no script is run before or after the program; start `enforce run` from a script", NULL, NULL },
     { "", "rollback", KEY_FREE, 0, NULL, NULL, NULL },
     { "", "undo", KEY_FREE, 0, NULL, NULL, NULL },
     { "", "open_urls", KEY_FREE, 0, NULL, NULL, NULL },
@@ -190,8 +191,9 @@ static const struct key keys[] = {
     { "", "allow_launch_services", KEY_FREE, 0, NULL, NULL, NULL },
     { "", "allow_gpu", KEY_FLAG, PROFILE_ALLOW_GPU, NULL, NULL, NULL },
     { "", "allow_parent_of_protected", KEY_FLAG, PROFILE_ALLOW_PARENT, NULL, NULL, NULL },
-    { "", "command_policies", KEY_REFUSED, 0, LATER, NULL, NULL },
-    { "", "credential_capture", KEY_REFUSED, 0, LATER, NULL, NULL },
+    { "", "command_policies", KEY_REFUSED, 0, "commands inside are not mediated: all of them have what the program has; start one that may do more or "
+      "less by an `enforce run` of its own", NULL, NULL },
+    { "", "credential_capture", KEY_REFUSED, 0, "credentials are not taken out of answers; put them under network.custom_credentials", NULL, NULL },
 };
 /* clang-format on */
 #define KEYS (sizeof(keys) / sizeof(keys[0]))
@@ -288,7 +290,9 @@ static void read_key(struct parser *p, const struct key *key, const char *path, 
     case KEY_FREE:
         if (!is_nothing(value) && key->name[0] != '$')
             texts_add_new(p->m, &profile->warnings,
-                          memory_format(p->m, "the key %s has no effect here", path));
+                          memory_format(p->m, "the key %s has no effect here%s%s", path,
+                                        key->choices ? ": " : "",
+                                        key->choices ? key->choices : ""));
         break;
     case KEY_REFUSED:
         if (!is_nothing(value))

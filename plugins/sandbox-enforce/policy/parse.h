@@ -29,7 +29,7 @@ struct key {
     const char *section, *name; /* section "": of the profile itself */
     enum key_type type;
     uint32_t target;
-    const char *choices;   /* "a|b|c"; KEY_REFUSED: why */
+    const char *choices;   /* "a|b|c"; KEY_REFUSED, KEY_FREE: why, and what to do instead */
     const char *canonical; /* the key's name of today: this one is a legacy key */
     void (*read)(struct parser *, const char *, const json_t *);
 };

@@ -12,6 +12,9 @@
 #include "sdk/error.h"
 #include "sdk/json.h"
 
+#define NOBODY_APPROVES                                                                            \
+    "nobody is asked for single requests here: write the paths under deny or under allow"
+
 static bool is_method(const char *text)
 {
     return strcmp(text, "*") == 0
@@ -32,9 +35,13 @@ void parse_endpoints(struct parser *p, const char *path, const json_t *value,
     json_array_foreach(value, i, item)
     {
         const char *method = nt_json_text(item, "method"), *glob = nt_json_text(item, "path");
-        if (!json_is_object(item) || json_object_size(item) != (method ? 2u : 1u) || !glob
-            || glob[0] != '/' || (method && !is_method(method))) {
-            parse_error(p, path, "each has a method and a path that starts with /, nothing else");
+        size_t known = (glob ? 1u : 0u) + (method ? 1u : 0u);
+        known += nt_json_text(item, "reason") ? 1u : 0u;
+        if (!json_is_object(item) || json_object_size(item) != known || !glob || glob[0] != '/'
+            || (method && !is_method(method))) {
+            parse_error(p, path,
+                        "each has a method, a path that starts with / and, for people, a reason; "
+                        "nothing else");
             continue;
         }
         struct policy_endpoint *rows = memory_grow(p->m, *ret, *ret_count, sizeof(*rows));
@@ -44,6 +51,50 @@ void parse_endpoints(struct parser *p, const char *path, const json_t *value,
         rows[(*ret_count)++] =
             (struct policy_endpoint){ .method = method ? memory_text(p->m, method) : "*",
                                       .path = memory_text(p->m, glob) };
+    }
+}
+
+/* "deny", or {"decision": "deny"} as nono writes it. */
+static void read_default(struct parser *p, const char *path, const json_t *value,
+                         struct policy_route *ret)
+{
+    bool is_object = json_is_object(value) && json_object_size(value) == 1;
+    const char *text = json_string_value(is_object ? json_object_get(value, "decision") : value);
+    if (text && strcmp(text, "allow") == 0)
+        ret->others = POLICY_OTHERS_CARRIED;
+    else if (text && strcmp(text, "approve") == 0)
+        parse_error(p, path, "%s", NOBODY_APPROVES);
+    else if (!text || strcmp(text, "deny") != 0)
+        parse_error(p, path, "it is \"allow\", \"deny\" or {\"decision\": …}, nothing else");
+}
+
+/* network.custom_credentials.NAME.endpoint_policy: {deny, allow, default}, judged in that order. */
+static void read_endpoint_policy(struct parser *p, const char *path, const json_t *object,
+                                 struct policy_route *ret)
+{
+    const char *name;
+    json_t *value;
+    if (!json_is_object(object)) {
+        parse_error(p, path,
+                    "an object is needed: {\"deny\": [ … ], \"allow\": [ … ], \"default\": …}");
+        return;
+    }
+    ret->others = POLICY_OTHERS_REFUSED;
+    json_object_foreach((json_t *)(uintptr_t)object, name, value)
+    {
+        const char *at = memory_format(p->m, "%s.%.64s", path, name);
+        if (!at)
+            return;
+        if (strcmp(name, "deny") == 0)
+            parse_endpoints(p, at, value, &ret->denied, &ret->denied_count);
+        else if (strcmp(name, "allow") == 0)
+            parse_endpoints(p, at, value, &ret->endpoints, &ret->endpoint_count);
+        else if (strcmp(name, "default") == 0)
+            read_default(p, at, value, ret);
+        else if (strcmp(name, "approve") != 0)
+            parse_error(p, at, "there is no such key");
+        else if (!json_is_array(value) || json_array_size(value))
+            parse_error(p, at, "%s", NOBODY_APPROVES);
     }
 }
 
@@ -141,6 +192,29 @@ static void read_inject(struct parser *p, const char *path, const char *text,
     parse_error(p, path, "\"%.64s\" is not one of header, url_path, query_param, basic_auth", text);
 }
 
+/* Keys of nono's that would send a credential in a way that is not built: never ignored. */
+static bool refuse_known(struct parser *p, const char *path, const char *name)
+{
+    static const struct {
+        const char *name, *why;
+    } rows[] = {
+        { "proxy", "a service has no proxy of its own here: write network.upstream_proxy" },
+        { "auth", "tokens are not fetched here: put one that lasts under credential_key" },
+        { "aws_auth", "requests are not signed here: run a signing proxy on this machine and make "
+                      "it the upstream" },
+        { "tls_client_cert", "client certificates are not sent here: run a proxy on this machine "
+                             "that sends it and make it the upstream" },
+        { "tls_client_key", "client certificates are not sent here: run a proxy on this machine "
+                            "that sends it and make it the upstream" },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (strcmp(rows[i].name, name) == 0) {
+            parse_error(p, path, "%s", rows[i].why);
+            return true;
+        }
+    return false;
+}
+
 static void read_service(struct parser *p, const char *at, const json_t *object,
                          struct policy_route *ret)
 {
@@ -179,14 +253,16 @@ static void read_service(struct parser *p, const char *at, const json_t *object,
                 read_inject(p, path, mode, ret);
         } else if (strcmp(name, "endpoint_rules") == 0) {
             parse_endpoints(p, path, value, &ret->endpoints, &ret->endpoint_count);
-        } else if (strcmp(name, "endpoint_policy") == 0 || strcmp(name, "proxy") == 0
-                   || strcmp(name, "auth") == 0 || strcmp(name, "aws_auth") == 0
-                   || strcmp(name, "tls_client_cert") == 0 || strcmp(name, "tls_client_key") == 0) {
-            parse_error(p, path, "it cannot be enforced in this version");
-        } else {
+        } else if (strcmp(name, "endpoint_policy") == 0) {
+            if (!json_is_null(value))
+                read_endpoint_policy(p, path, value, ret);
+        } else if (!refuse_known(p, path, name)) {
             parse_error(p, path, "there is no such key");
         }
     }
+    if (json_array_size(json_object_get(object, "endpoint_rules"))
+        && json_is_object(json_object_get(object, "endpoint_policy")))
+        parse_error(p, at, "endpoint_rules and endpoint_policy say the same twice: write one");
 }
 
 static void check_service(struct parser *p, const char *at, struct policy_route *row)

@@ -101,6 +101,13 @@ struct policy_endpoint {
     const char *method, *path;
 };
 
+/* What becomes of a request through a route that no rule names. */
+enum policy_others {
+    POLICY_OTHERS_BY_RULES, /* refused when there are endpoints, else carried */
+    POLICY_OTHERS_CARRIED,
+    POLICY_OTHERS_REFUSED,
+};
+
 enum policy_inject { POLICY_IN_HEADER, POLICY_IN_PATH, POLICY_IN_QUERY, POLICY_IN_BASIC };
 
 /* A service whose requests get a credential that the program never holds. */
@@ -113,8 +120,11 @@ struct policy_route {
     const char *header, *format;                 /* "Authorization", "Bearer {}" */
     const char *path_pattern, *path_replacement; /* POLICY_IN_PATH */
     const char *query_name;                      /* POLICY_IN_QUERY */
-    struct policy_endpoint *endpoints;           /* none: every one */
+    struct policy_endpoint *denied;              /* before all others */
+    size_t denied_count;
+    struct policy_endpoint *endpoints; /* allowed */
     size_t endpoint_count;
+    enum policy_others others;
     const char *tls_ca; /* file; NULL: the system's */
 };
 

@@ -80,7 +80,14 @@ static json_t *services_of(const struct profile *p)
         for (size_t j = 0; j < sizeof(more) / sizeof(more[0]); j++)
             if (more[j].text)
                 json_object_set_new(item, more[j].key, json_string(more[j].text));
-        if (row->endpoint_count)
+        if (row->others != POLICY_OTHERS_BY_RULES)
+            json_object_set_new(item, "endpoint_policy",
+                                json_pack("{s:o, s:o, s:{s:s}}", "deny",
+                                          endpoints_of(row->denied, row->denied_count), "allow",
+                                          endpoints_of(row->endpoints, row->endpoint_count),
+                                          "default", "decision",
+                                          row->others == POLICY_OTHERS_CARRIED ? "allow" : "deny"));
+        else if (row->endpoint_count)
             json_object_set_new(item, "endpoint_rules",
                                 endpoints_of(row->endpoints, row->endpoint_count));
         json_object_set_new(object, row->name, item);
@@ -272,10 +279,10 @@ static json_t *choices_schema(const char *choices)
 
 static json_t *endpoints_schema(void)
 {
-    return json_pack("{s:s, s:{s:s, s:b, s:[s], s:{s:{s:s}, s:{s:s, s:s}}}}", "type", "array",
-                     "items", "type", "object", "additionalProperties", 0, "required", "path",
-                     "properties", "method", "type", "string", "path", "type", "string", "pattern",
-                     "^/");
+    return json_pack("{s:s, s:{s:s, s:b, s:[s], s:{s:{s:s}, s:{s:s}, s:{s:s, s:s}}}}", "type",
+                     "array", "items", "type", "object", "additionalProperties", 0, "required",
+                     "path", "properties", "method", "type", "string", "reason", "type", "string",
+                     "path", "type", "string", "pattern", "^/");
 }
 
 static json_t *service_schema(void)
@@ -289,6 +296,15 @@ static json_t *service_schema(void)
     json_object_set_new(properties, "inject_mode",
                         choices_schema("header|url_path|query_param|basic_auth"));
     json_object_set_new(properties, "endpoint_rules", endpoints_schema());
+    json_object_set_new(properties, "endpoint_policy",
+                        json_pack("{s:[s,s], s:b, s:{s:o, s:o, s:{s:s, s:i}, s:{s:[{s:[s,s]}, "
+                                  "{s:s, s:b, s:[s], s:{s:{s:[s,s]}}}]}}}",
+                                  "type", "object", "null", "additionalProperties", 0, "properties",
+                                  "deny", endpoints_schema(), "allow", endpoints_schema(),
+                                  "approve", "type", "array", "maxItems", 0, "default", "anyOf",
+                                  "enum", "allow", "deny", "type", "object", "additionalProperties",
+                                  0, "required", "decision", "properties", "decision", "enum",
+                                  "allow", "deny"));
     return json_pack("{s:s, s:b, s:[s,s], s:o}", "type", "object", "additionalProperties", 0,
                      "required", "upstream", "credential_key", "properties", properties);
 }

@@ -171,12 +171,34 @@ static bool path_meets(const char *pattern, const char *path)
     return is_end(pattern);
 }
 
-bool endpoint_allows(const struct policy_endpoint *rules, size_t count, const char *method,
-                     const char *plain)
+static bool meets_one(const struct policy_endpoint *rules, size_t count, const char *method,
+                      const char *plain)
 {
     for (size_t i = 0; i < count; i++)
         if ((strcmp(rules[i].method, "*") == 0 || strcasecmp(rules[i].method, method) == 0)
             && rules[i].path[0] == '/' && path_meets(rules[i].path, plain))
             return true;
-    return count == 0;
+    return false;
+}
+
+bool endpoint_allows(const struct policy_endpoint *rules, size_t count, const char *method,
+                     const char *plain)
+{
+    return count == 0 || meets_one(rules, count, method, plain);
+}
+
+bool endpoint_has_rules(const struct policy_route *r)
+{
+    return r->endpoint_count || r->denied_count || r->others == POLICY_OTHERS_REFUSED;
+}
+
+const char *endpoint_refuses(const struct policy_route *r, const char *method, const char *plain)
+{
+    if (meets_one(r->denied, r->denied_count, method, plain))
+        return "one of the route's denied endpoints";
+    if (r->others == POLICY_OTHERS_CARRIED
+        || meets_one(r->endpoints, r->endpoint_count, method, plain)
+        || (r->others == POLICY_OTHERS_BY_RULES && r->endpoint_count == 0))
+        return NULL;
+    return "not one of the route's endpoints";
 }

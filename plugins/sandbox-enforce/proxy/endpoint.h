@@ -21,4 +21,10 @@ const char *endpoint_path(const char *target, bool is_strict, struct nt_buf *ret
 bool endpoint_allows(const struct policy_endpoint *rules, size_t count, const char *method,
                      const char *plain);
 
+/* The same for a route, whose denied endpoints come first. NULL: it is carried; else why not. */
+const char *endpoint_refuses(const struct policy_route *route, const char *method,
+                             const char *plain);
+/* Has it any rule, so that a path must have one meaning only? */
+bool endpoint_has_rules(const struct policy_route *route);
+
 #endif

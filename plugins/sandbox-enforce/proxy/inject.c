@@ -188,13 +188,13 @@ const char *inject(const struct visit *v, const char *path, struct injected *ret
     nt_auto(nt_buf_done) struct nt_buf plain = NT_BUF(2 * VISIT_HEAD_MAX);
     nt_auto(nt_buf_done) struct nt_buf wire = NT_BUF(4 * VISIT_HEAD_MAX);
     *ret_status = 400;
-    const char *why = endpoint_path(path, r->endpoint_count > 0, &plain, &wire);
+    const char *why = endpoint_path(path, endpoint_has_rules(r), &plain, &wire);
     if (why)
         return why;
     *ret_status = 403;
-    if (!endpoint_allows(r->endpoints, r->endpoint_count, net_request_method(v->req),
-                         nt_buf_text(&plain)))
-        return "not one of the route's endpoints";
+    why = endpoint_refuses(r, net_request_method(v->req), nt_buf_text(&plain));
+    if (why)
+        return why;
     *ret_status = 503;
     if (r->key && !v->route->secret.text)
         return "its credential could not be read";
@@ -235,7 +235,13 @@ bool inject_keeps(const struct visit *v, const struct net_header *h)
                                            "api-key",        "x-goog-api-key",      "x-auth-token",
                                            "x-access-token", "private-token",       "forwarded",
                                            "x-forwarded-for" };
+    /* Servers that heed one of these carry out another method than the rules have judged. */
+    static const char *const methods[] = { "x-http-method-override", "x-http-method",
+                                           "x-method-override" };
     const struct policy_route *r = v->route->policy;
+    for (size_t i = 0; endpoint_has_rules(r) && i < sizeof(methods) / sizeof(methods[0]); i++)
+        if (strcasecmp(h->name, methods[i]) == 0)
+            return false;
     if (r->key)
         for (size_t i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++)
             if (strcasecmp(h->name, dropped[i]) == 0)
