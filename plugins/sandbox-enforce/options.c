@@ -236,6 +236,10 @@ static int read_values(struct reader *r, struct nt_error *reterr)
     q->profile = read_text(r, "profile", NULL, "NONO_PROFILE", NULL);
     if (!q->profile && empty)
         return nt_fail(reterr, NT_E_USAGE, "NONO_PROFILE is empty");
+    /* In a script, "$PROFILE" that is not set: not the same as no profile. */
+    const char *given = r->host->text(r->call, "profile");
+    if (given && !*given)
+        return nt_fail(reterr, NT_E_USAGE, "--profile is empty");
     q->config = read_text(r, "config", NULL, NULL, NULL);
     q->network_profile = read_text(r, "network-profile", NULL, "NONO_NETWORK_PROFILE", NULL);
     q->upstream_proxy = read_text(r, "upstream-proxy", "external-proxy", "NONO_UPSTREAM_PROXY",

@@ -43,6 +43,7 @@ def why(cli, *words, **how):
     (["--path", "../.ssh/id_rsa"], "denied", "sensitive_path"),
     (["--path", "../.ssh/id_rsa", "--read", "~/.ssh"], "denied", "sensitive_path"),
     (["--path", "../.ssh/id_rsa", "--read", "~/.ssh", "--bypass-protection", "~/.ssh"], "allowed", "granted_path"),
+    (["--path", "~/.ssh/id_rsa"], "denied", "sensitive_path"),
     (["--path", "/etc/hosts"], "allowed", "granted_path"),
     (["--path", "/etc/hosts", "--op", "write"], "denied", "insufficient_access"),
     (["--path", "/etc/shadow"], "denied", "path_not_granted"),

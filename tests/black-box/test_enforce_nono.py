@@ -132,7 +132,7 @@ def test_booleans_of_variables(nono, text, blocked):
 
 
 def test_variables_that_are_wrong_or_exclude_each_other(nono):
-    for env, words in [({"NONO_BLOCK_NET": "maybe"}, []), ({"NONO_BLOCK_NET": "1", "NONO_ALLOW_NET": "1"}, []),
+    for env, words in [({}, ["--profile", ""]), ({"NONO_BLOCK_NET": "maybe"}, []), ({"NONO_BLOCK_NET": "1", "NONO_ALLOW_NET": "1"}, []),
                        ({"NONO_BLOCK_NET": "1"}, ["--allow-net"]), ({"NONO_ALLOW_NET": "1"}, ["--allow-domain", "a.example"]),
                        ({"NONO_BLOCK_NET": "1", "NONO_NETWORK_PROFILE": "minimal"}, []), ({"NONO_PROFILE": ""}, [])]:
         done = nono("run", *words, "--allow-cwd", "--", "touch", "ran", env=env)

@@ -171,6 +171,10 @@ def test_a_denied_path_opens_by_name_with_a_grant(fresh):
                cli.home / ".ssh/config")
     assert done.status == 0 and done.text == "Host x" and b"bypassed" in done.stderr, done
     assert cli("enforce", "run", "--bypass-protection", "~/.ssh", "--", "true").status == 1
+    # What is not there needs a grant as well; that is skipped with a warning.
+    assert cli("enforce", "run", "--bypass-protection", "~/.aws", "--", "true").status == 1
+    done = cli("enforce", "run", "--read", "~/.aws", "--bypass-protection", "~/.aws", "--", "true")
+    assert done.status == 0 and b"~/.aws is skipped" in done.stderr, done
     own = cli.home / ".nanoterm"
     own.mkdir(exist_ok=True)
     assert cli("enforce", "run", "--read", own, "--bypass-protection", own, "--", "true").status == 1

@@ -2,6 +2,7 @@
 /* why.c - `why`: would this path or this host be allowed, and by which rule? Asks the policy that
  * the same options would make, or (--self) the one that this very process lives under. */
 #include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,6 +92,16 @@ static void message_of(const struct policy_answer *a, const char *act, const cha
         nt_buf_add(ret, ": no grant covers it");
 }
 
+/* "~" as a program that asks without a shell may write it, and as grants take it. */
+static const char *with_home(const char *path, char *buffer, size_t max)
+{
+    const char *home = getenv("HOME");
+    if (path[0] != '~' || (path[1] && path[1] != '/') || !home || home[0] != '/')
+        return path;
+    int size = snprintf(buffer, max, "%s%s", home, path + 1);
+    return size > 0 && (size_t)size < max ? buffer : path;
+}
+
 static int ask(struct nt_call *call, const struct policy *policy, struct nt_error *reterr)
 {
     const char *path = call->host->text(call, "path"), *host = call->host->text(call, "host");
@@ -98,12 +109,13 @@ static int ask(struct nt_call *call, const struct policy *policy, struct nt_erro
     uint16_t port = (uint16_t)call->host->number(call, "port");
     nt_auto(nt_buf_done) struct nt_buf target = NT_BUF(8192), message = NT_BUF(32768);
     struct policy_answer answer;
+    char buffer[PATH_MAX];
     if (path) {
         uint32_t access = strcmp(op, "read") == 0    ? POLICY_READ
                           : strcmp(op, "write") == 0 ? POLICY_WRITE
                                                      : POLICY_BOTH;
         nt_buf_add(&target, path);
-        policy_ask_path(policy, path, access, &answer);
+        policy_ask_path(policy, with_home(path, buffer, sizeof(buffer)), access, &answer);
     } else {
         nt_buf_addf(&target, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port);
         policy_ask_host(policy, host, port, &answer);

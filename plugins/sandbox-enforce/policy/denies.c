@@ -265,6 +265,7 @@ int make_bypasses(struct maker *k, struct nt_error *reterr)
         if (add_bypass(k, original, path, true, reterr) < 0)
             return -1;
     }
+    k->typed_bypasses = k->policy->bypasses.count;
     const struct policy_texts *written = &k->profile.lists[PROFILE_BYPASS];
     for (size_t i = 0; i < written->count; i++) {
         const char *missing, *path = expand(k->m, &k->places, written->at[i], &missing);
@@ -293,8 +294,9 @@ int check_bypasses(struct maker *k, struct nt_error *reterr)
         }
         if (is_granted)
             continue;
-        if (access(path, F_OK) < 0)
-            continue; /* its grant was skipped for the same reason, with a warning */
+        /* Its grant may have been skipped for the same reason, with a warning. */
+        if (access(path, F_OK) < 0 && (k->owned->has_skipped || i >= k->typed_bypasses))
+            continue;
         nt_fail(reterr, ENFORCE_E_PROTECTED,
                 "--bypass-protection %s grants nothing by itself, and no grant covers it", path);
         return nt_hint(reterr, "add --read %s, --allow %s or the like", path, path);

@@ -70,6 +70,7 @@ static bool is_usable_stream(const char *path, const struct found *found, uint32
 
 static void say_skipped(struct owned *o, const char *original, int failed)
 {
+    o->has_skipped = true;
     if (failed == ENOENT)
         warn(o, "%s is skipped: there is nothing", original);
     else

@@ -24,6 +24,7 @@ struct owned {
     struct file_id *deny_ids, *grant_ids; /* parallel to denies and grants */
     struct known_folder folders[8];       /* of denied names that are missing */
     size_t next_folder;
+    bool has_skipped; /* a grant that somebody named, as nothing is there */
 };
 
 struct maker {
@@ -33,6 +34,7 @@ struct maker {
     const struct policy_request *request;
     struct profile profile; /* with all that it extends, and `default` */
     struct places places;
+    size_t typed_bypasses; /* the first of the policy's; the rest is the profile's */
 };
 
 enum grant_kind { GRANT_ANY, GRANT_FOLDER, GRANT_FILE };
