@@ -148,15 +148,17 @@ bool path_is_below(const char *path, const char *folder)
     return !*folder && (*path == '/' || !*path);
 }
 
-/* One part against one part: "*" and "?". Linear: only the last star is gone back to. */
-static bool part_matches(const char *pattern, size_t pattern_size, const char *text, size_t size)
+/* One part against one part: "*" and ONE. Only the last star is gone back to: what it matches need
+ * never be given to an earlier one. */
+static bool part_matches(const char *pattern, size_t pattern_size, const char *text, size_t size,
+                         char one)
 {
     size_t p = 0, t = 0, star = SIZE_MAX, mark = 0;
     while (t < size) {
         if (p < pattern_size && pattern[p] == '*') {
             star = p++;
             mark = t;
-        } else if (p < pattern_size && (pattern[p] == '?' || pattern[p] == text[t])) {
+        } else if (p < pattern_size && (pattern[p] == text[t] || (one && pattern[p] == one))) {
             p++, t++;
         } else if (star != SIZE_MAX) {
             p = star + 1;
@@ -171,7 +173,7 @@ static bool part_matches(const char *pattern, size_t pattern_size, const char *t
 }
 
 /* The same over whole parts, where "**" is the star. */
-static bool parts_match(const char *pattern, const char *path)
+bool path_glob(const char *pattern, const char *path, char one)
 {
     const char *star = NULL, *mark = NULL;
     for (;;) {
@@ -187,7 +189,7 @@ static bool parts_match(const char *pattern, const char *path)
         }
         if (!t)
             return !p;
-        if (p && part_matches(pattern, p, path, t)) {
+        if (p && part_matches(pattern, p, path, t, one)) {
             pattern += p, path += t;
             if (*(pattern + strspn(pattern, "/")) || *(path + strspn(path, "/")))
                 continue;
@@ -204,10 +206,10 @@ static bool parts_match(const char *pattern, const char *path)
 bool path_matches(const char *pattern, const char *path)
 {
     if (pattern[0] == '/' || strncmp(pattern, "**", 2) == 0)
-        return parts_match(pattern, path);
+        return path_glob(pattern, path, '?');
     char anywhere[PATH_MAX];
     int size = snprintf(anywhere, sizeof(anywhere), "**/%s", pattern);
-    return size > 0 && (size_t)size < sizeof(anywhere) && parts_match(anywhere, path);
+    return size > 0 && (size_t)size < sizeof(anywhere) && path_glob(anywhere, path, '?');
 }
 
 bool path_is_matched(const char *pattern, const char *path)

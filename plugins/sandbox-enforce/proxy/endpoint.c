@@ -6,6 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "plugins/sandbox-enforce/policy/paths.h"
+
 static int hex_digit(char c)
 {
     if (c >= '0' && c <= '9')
@@ -111,72 +113,12 @@ const char *endpoint_path(const char *target, bool is_strict, struct nt_buf *ret
 
 /* --- rules --------------------------------------------------------------------------------- */
 
-/* Text against a pattern with "*", within one segment. One step back is enough: what a later star
- * matches need never be given to an earlier one. */
-static bool segment_matches(const char *pattern, size_t pattern_size, const char *text, size_t size)
-{
-    size_t p = 0, t = 0, star = SIZE_MAX, mark = 0;
-    while (t < size) {
-        if (p < pattern_size && pattern[p] == '*') {
-            star = p++;
-            mark = t;
-        } else if (p < pattern_size && pattern[p] == text[t]) {
-            p++;
-            t++;
-        } else if (star != SIZE_MAX) {
-            p = star + 1;
-            t = ++mark;
-        } else {
-            return false;
-        }
-    }
-    while (p < pattern_size && pattern[p] == '*')
-        p++;
-    return p == pattern_size;
-}
-
-/* Both at a slash or at their end; one slash at the very end counts for nothing. */
-static bool is_end(const char *at)
-{
-    return !at[0] || (at[0] == '/' && !at[1]);
-}
-
-static size_t segment(const char *at)
-{
-    return strcspn(at + 1, "/");
-}
-
-static bool path_meets(const char *pattern, const char *path)
-{
-    const char *deep = NULL, *mark = NULL;
-    while (!is_end(path)) {
-        size_t p = is_end(pattern) ? 0 : segment(pattern), t = segment(path);
-        if (p == 2 && pattern[1] == '*' && pattern[2] == '*') {
-            deep = pattern + 1 + p;
-            pattern = deep;
-            mark = path;
-        } else if (!is_end(pattern) && segment_matches(pattern + 1, p, path + 1, t)) {
-            pattern += 1 + p;
-            path += 1 + t;
-        } else if (deep) {
-            mark += 1 + segment(mark);
-            path = mark;
-            pattern = deep;
-        } else {
-            return false;
-        }
-    }
-    while (!is_end(pattern) && segment(pattern) == 2 && pattern[1] == '*' && pattern[2] == '*')
-        pattern += 3;
-    return is_end(pattern);
-}
-
 static bool meets_one(const struct policy_endpoint *rules, size_t count, const char *method,
                       const char *plain)
 {
     for (size_t i = 0; i < count; i++)
         if ((strcmp(rules[i].method, "*") == 0 || strcasecmp(rules[i].method, method) == 0)
-            && rules[i].path[0] == '/' && path_meets(rules[i].path, plain))
+            && rules[i].path[0] == '/' && path_glob(rules[i].path, plain, '\0'))
             return true;
     return false;
 }
