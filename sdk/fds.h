@@ -12,10 +12,11 @@
 /* Most descriptors that go with one message. */
 #define NT_FDS_MAX 4u
 
-/* The room for them. The union aligns it. */
+/* The room for them, and for who has sent them (struct ucred: three numbers). The union aligns it.
+ */
 union nt_fds_room {
     struct cmsghdr head;
-    char bytes[CMSG_SPACE(NT_FDS_MAX * sizeof(int))];
+    char bytes[CMSG_SPACE(NT_FDS_MAX * sizeof(int)) + CMSG_SPACE(3 * sizeof(int))];
 };
 
 /**
@@ -76,8 +77,23 @@ static inline int nt_fds_keep(struct msghdr *message, int *ret_fds, unsigned max
     return is_too_many ? -1 : (int)kept;
 }
 
+/* The process that has sent the message, as this process numbers it; 0: not known. Needs
+ * _GNU_SOURCE. */
+static inline pid_t nt_fds_sender(struct msghdr *message)
+{
+    pid_t pid = 0;
+#ifdef SCM_CREDENTIALS
+    for (struct cmsghdr *head = CMSG_FIRSTHDR(message); head; head = CMSG_NXTHDR(message, head))
+        if (head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_CREDENTIALS)
+            memcpy(&pid, CMSG_DATA(head), sizeof(pid)); /* the first member of struct ucred */
+#else
+    (void)message;
+#endif
+    return pid;
+}
+
 /**
- * Receives bytes once, and the descriptors that came with them, close-on-exec.
+ * Receives bytes once, the descriptors that came with them, close-on-exec, and from whom.
  *
  * @param max    most descriptors that are wanted, at most NT_FDS_MAX; 0: none, and ret_fds may be
  *               NULL
@@ -85,28 +101,42 @@ static inline int nt_fds_keep(struct msghdr *message, int *ret_fds, unsigned max
  * @param ret_fds  written as far as descriptors came, to be closed by the caller
  * @param ret_count  how many came; -1: more than were wanted or than this process can hold: all are
  *               closed again, and what was written is -1. 0 when the call fails
+ * @param ret_pid  as of nt_fds_sender, when the socket has SO_PASSCRED; NULL: nobody asks, and
+ *               the socket must not have it when descriptors are wanted
  * @return as recvmsg: how many bytes came, 0 at the end, or -1 with errno (EINTR is not tried
  * again)
  */
-static inline ssize_t nt_recv_fds(int sock, void *bytes, size_t size, int *ret_fds, unsigned max,
-                                  int *ret_count, int flags)
+static inline ssize_t nt_recv_fds_from(int sock, void *bytes, size_t size, int *ret_fds,
+                                       unsigned max, int *ret_count, pid_t *ret_pid, int flags)
 {
     union nt_fds_room room;
     struct iovec part = { bytes, size };
     struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
     *ret_count = 0;
+    if (ret_pid)
+        *ret_pid = 0;
     if (max > NT_FDS_MAX) {
         errno = EINVAL;
         return -1;
     }
-    if (max) { /* without room the kernel lets none in */
+    if (max || ret_pid) { /* without room the kernel lets none in */
         message.msg_control = &room;
-        message.msg_controllen = CMSG_SPACE(max * sizeof(int));
+        message.msg_controllen =
+            (max ? CMSG_SPACE(max * sizeof(int)) : 0) + (ret_pid ? CMSG_SPACE(3 * sizeof(int)) : 0);
     }
     ssize_t got = recvmsg(sock, &message, flags | MSG_CMSG_CLOEXEC);
     if (got >= 0)
         *ret_count = nt_fds_keep(&message, ret_fds, max);
+    if (got >= 0 && ret_pid)
+        *ret_pid = nt_fds_sender(&message);
     return got;
+}
+
+/* The same from anybody. */
+static inline ssize_t nt_recv_fds(int sock, void *bytes, size_t size, int *ret_fds, unsigned max,
+                                  int *ret_count, int flags)
+{
+    return nt_recv_fds_from(sock, bytes, size, ret_fds, max, ret_count, NULL, flags);
 }
 
 #endif

@@ -179,6 +179,30 @@ static void the_whole_size_of_a_packet_is_known(void **state)
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 
+static void the_sender_is_told(void **state)
+{
+    struct pair *p = *state;
+    const int on = 1;
+    int fds[2] = { -1, -1 }, count;
+    pid_t pid = -1;
+    char byte;
+    assert_int_equal(setsockopt(p->ends[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)), 0);
+    assert_int_equal(nt_send_fds(p->ends[0], "x", 1, p->sent, 1, 0), 1);
+    assert_int_equal(nt_recv_fds_from(p->ends[1], &byte, 1, fds, 1, &count, &pid, 0), 1);
+    assert_int_equal(count, 1);
+    assert_int_equal(pid, getpid());
+    close(fds[0]);
+    /* Without descriptors, and with more than are wanted. */
+    assert_int_equal(nt_send_fds(p->ends[0], "x", 1, NULL, 0, 0), 1);
+    assert_int_equal(nt_recv_fds_from(p->ends[1], &byte, 1, fds, 1, &count, &pid, 0), 1);
+    assert_int_equal(count, 0);
+    assert_int_equal(pid, getpid());
+    send_many(p, 8);
+    assert_int_equal(nt_recv_fds_from(p->ends[1], &byte, 1, fds, 1, &count, &pid, 0), 1);
+    assert_int_equal(count, -1);
+    assert_int_equal(open_fds(), p->before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,6 +210,7 @@ int main(void)
         TEST(one_too_many_closes_all),
         TEST(without_room_in_the_process_none_stays),
         TEST(ends_and_failures_are_told),
+        TEST(the_sender_is_told),
         cmocka_unit_test(the_whole_size_of_a_packet_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

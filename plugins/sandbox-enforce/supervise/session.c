@@ -18,6 +18,7 @@
 #include "plugins/sandbox-enforce/supervise/tree.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
+#include "sdk/fds.h"
 
 /* --- messages from inside ------------------------------------------------------------------ */
 
@@ -25,30 +26,12 @@
  * is none now, -1: nobody is there. */
 static int take(int socket, int flags, struct inside_message *ret, int *ret_fd, pid_t *ret_pid)
 {
-    struct iovec bytes = { .iov_base = ret, .iov_len = sizeof(*ret) };
-    union {
-        char bytes[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
-        struct cmsghdr align;
-    } control;
-    struct msghdr head = { .msg_iov = &bytes,
-                           .msg_iovlen = 1,
-                           .msg_control = control.bytes,
-                           .msg_controllen = sizeof(control.bytes) };
+    int count;
     *ret_fd = -1;
-    *ret_pid = 0;
-    ssize_t n = recvmsg(socket, &head, flags | MSG_CMSG_CLOEXEC);
+    ssize_t n = nt_recv_fds_from(socket, ret, sizeof(*ret), ret_fd, 1, &count, ret_pid, flags);
     if (n < 0)
         return errno == EAGAIN || errno == EINTR ? 1 : -1;
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(&head); c; c = CMSG_NXTHDR(&head, c)) {
-        struct ucred who;
-        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-            memcpy(ret_fd, CMSG_DATA(c), sizeof(*ret_fd));
-        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS) {
-            memcpy(&who, CMSG_DATA(c), sizeof(who));
-            *ret_pid = who.pid;
-        }
-    }
-    return n == (ssize_t)sizeof(*ret) ? 0 : -1;
+    return n == (ssize_t)sizeof(*ret) && count >= 0 ? 0 : -1;
 }
 
 /* The same, when there must be one. */
