@@ -31,12 +31,6 @@ bool path_resolve_into(const char *path, char ret[PATH_MAX]);
 /* PATH is FOLDER or lies beneath it; both canonical. */
 bool path_is_below(const char *path, const char *folder);
 
-/* PATTERN over a whole path, part by part: "**" stands for any number of parts, "*" for any text
- * within one, the character ONE for any other one ('\0': none does). How many slashes stand between
- * parts or at the end counts for nothing. For files, and for paths of requests, where "?" is a
- * character like others. Takes no longer than the product of both sizes. */
-bool path_glob(const char *pattern, const char *path, char one);
-
 /* A glob over a whole path: "**" any number of folders, "*" and "?" within a name. A pattern
  * without a leading "/" matches at any depth. */
 bool path_matches(const char *pattern, const char *path);

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "plugins/sandbox-enforce/policy/paths.h"
+#include "plugins/sandbox-enforce/policy/glob.h"
 
 static int hex_digit(char c)
 {
