@@ -56,8 +56,8 @@ static const char *const steps[STORE_SCHEMA] = {
     /* 3 */
     "ALTER TABLE api_keys ADD COLUMN name TEXT NOT NULL DEFAULT '';",
     /* 4 */
-    "ALTER TABLE api_keys ADD COLUMN prefix TEXT NOT NULL DEFAULT '';"
-    "ALTER TABLE api_keys ADD COLUMN last_used_at_ms INTEGER NOT NULL DEFAULT 0;",
+    ("ALTER TABLE api_keys ADD COLUMN prefix TEXT NOT NULL DEFAULT '';"
+     "ALTER TABLE api_keys ADD COLUMN last_used_at_ms INTEGER NOT NULL DEFAULT 0;"),
 };
 _Static_assert(WORKSPACE_DESTROYED == 3, "the index of names has this number in it");
 
