@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The server of root is two processes: a monitor, and an API process that reads the network as nobody."""
+import json
 import os
 import re
 import shutil
@@ -195,3 +196,15 @@ def test_the_foreground_server_of_root_says_the_same(fresh):
         assert process.wait(30) == 0, process.stderr.read()
         process.stdout.close()
         process.stderr.close()
+
+
+def test_a_root_without_other_users_is_told(fresh):
+    """In a user namespace with one user there is nobody whom the API process could be."""
+    alone = fresh()
+    if subprocess.run(["unshare", "--map-root-user", "true"], capture_output=True).returncode:
+        pytest.skip("no user namespaces here")
+    done = subprocess.run(["unshare", "--map-root-user", BIN, "--json", "ws", "list"], env=alone.env, cwd=alone.home, timeout=120,
+                          stdin=subprocess.DEVNULL, capture_output=True)
+    error = json.loads(done.stderr.splitlines()[-1])
+    assert done.returncode != 0 and error["code"] == "sandbox_unavailable" and "is not mapped" in error["message"], done
+    assert "not root" in error["hint"]

@@ -47,6 +47,15 @@ static void close_dirp(DIR **dir)
         closedir(*dir);
 }
 
+static int fail_chown(int sys, const char *what, uint32_t uid, struct nt_error *reterr)
+{
+    if (sys != EINVAL)
+        return nt_fail_sys(reterr, sys, "cannot hand %s over", what);
+    nt_fail(reterr, NT_E_UNAVAILABLE,
+            "this root has no other users: uid %u is not mapped in its user namespace", uid);
+    return nt_hint(reterr, "run it there as a user that is not root, or map more users");
+}
+
 static int hand_over_all(int store_fd, uid_t from, uint32_t uid, uint32_t gid,
                          struct nt_error *reterr)
 {
@@ -58,7 +67,7 @@ static int hand_over_all(int store_fd, uid_t from, uint32_t uid, uint32_t gid,
     for (struct dirent *entry; (entry = readdir(dir));) {
         int sys = entry->d_name[0] == '.' ? 0 : hand_over(store_fd, entry->d_name, from, uid, gid);
         if (sys)
-            return nt_fail_sys(reterr, sys, "cannot hand the store over");
+            return fail_chown(sys, "the store", uid, reterr);
     }
     return 0;
 }
@@ -81,6 +90,6 @@ int store_folder_open(const char *data_dir, uint32_t uid, uint32_t gid, struct n
     if (hand_over_all(fd, st.st_uid, uid, gid, reterr) < 0)
         return -1;
     if (fchown(fd, uid, gid) < 0 || fchmod(fd, 0700) < 0 || fsync(data_fd) < 0)
-        return nt_fail_sys(reterr, errno, "cannot hand the store's folder over");
+        return fail_chown(errno, "the store's folder", uid, reterr);
     return nt_take_fd(fd);
 }
