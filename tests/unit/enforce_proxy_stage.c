@@ -75,9 +75,12 @@ static void *serve_all(void *data)
         if (!s)
             break;
         *s = (struct served){ u, fd };
-        if (pthread_create(&u->servers[u->count], NULL, serve_one, s) != 0)
+        /* Counted before it is served: whoever has the answer finds its connection counted. */
+        uint32_t index = u->count++;
+        if (pthread_create(&u->servers[index], NULL, serve_one, s) != 0) {
+            u->count--;
             break;
-        u->count++;
+        }
     }
     return NULL;
 }
