@@ -32,13 +32,14 @@ class Tail:
         assert self.out.endswith(text), (self.out[-200:], self.err)
 
     def end(self, number=signal.SIGINT):
+        """Its status as a shell has it: between two waits a signal does what it does to any program."""
         self.process.send_signal(number)
         status = self.process.wait(30)
         for thread in self.threads:
             thread.join(30)
         self.process.stdout.close()
         self.process.stderr.close()
-        return status
+        return status if status >= 0 else 128 - status
 
 
 def write(cli, ws, path, data):
