@@ -104,7 +104,6 @@ static void read_allow_vars(struct parser *p, const char *path, const json_t *va
 }
 
 #define MODES "isolated|allow_same_sandbox|allow_all"
-#define LATER "it cannot be enforced in this version"
 
 /* clang-format off */
 static const struct key keys[] = {
@@ -176,7 +175,7 @@ static const struct key keys[] = {
     { "environment", "set_vars", KEY_OWN, 0, NULL, NULL, parse_set_vars },
     { "workdir", "access", KEY_TEXT, PROFILE_WORKDIR_ACCESS, "none|read|write|readwrite", NULL, NULL },
     { "linux", "af_unix_mediation", KEY_TEXT, PROFILE_AF_UNIX_MEDIATION, "off|pathname", NULL, NULL },
-    { "linux", "sandbox_policy", KEY_REFUSED, 0, LATER, NULL, NULL },
+    { "linux", "sandbox_policy", KEY_REFUSED, 0, "it cannot be enforced in this version", NULL, NULL },
     { "", "hooks", KEY_FREE, 0, "nothing is installed into an agent's settings; write the hook there yourself", NULL, NULL },
     { "", "session_hooks", KEY_FREE, 0, "no script is run before or after the program; start `enforce run` from a script", NULL, NULL },
     { "", "rollback", KEY_FREE, 0, NULL, NULL, NULL },
