@@ -133,11 +133,13 @@ static int make_texts(struct waiting *w, char ret_challenge[TEXT], struct nt_err
     uint8_t bytes[64];
     if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
         return nt_fail_sys(reterr, errno, "cannot get random bytes");
-    net_base64url(bytes, 32, w->state);
-    net_base64url(bytes + 32, 32, w->verifier);
-    net_sha256_base64url(w->verifier, ret_challenge);
+    bool ok = net_base64url(bytes, 32, w->state) && net_base64url(bytes + 32, 32, w->verifier)
+              && net_sha256_base64url(w->verifier, ret_challenge);
     explicit_bzero(bytes, sizeof(bytes));
-    return 0;
+    if (ok)
+        return 0;
+    nt_fail(reterr, NT_E_SYSTEM, "cannot open libnettle");
+    return nt_hint(reterr, "install the package libnettle8");
 }
 
 static int show_page(const struct api *api, const struct waiting *w, const struct api_login *login,

@@ -38,7 +38,9 @@ static int open_module(const struct api_table **ret, struct nt_error *reterr)
         return nt_fail_sys(reterr, errno, "cannot keep it open");
     char name[32];
     snprintf(name, sizeof(name), "/proc/self/fd/%d", kept);
-    void *handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+    /* The module binds itself at once (it is linked so); its libraries need not: of libuv a command
+     * uses a quarter. */
+    void *handle = dlopen(name, RTLD_LAZY | RTLD_LOCAL);
     const char *why = handle ? NULL : dlerror();
     if (!handle)
         return nt_fail(reterr, NT_E_SYSTEM, "%s", why ? why : "unknown reason");

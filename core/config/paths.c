@@ -91,7 +91,8 @@ static void find_program(void)
 
 static void find_all(void)
 {
-    memset(paths, 0, sizeof(paths));
+    for (size_t i = 0; i < PATHS; i++)
+        paths[i][0] = '\0';
     find_home();
     set(NT_PATH_CONFIG, paths[NT_PATH_HOME],
         strcmp(paths[NT_PATH_HOME], "/") == 0 ? ".nanoterm" : "/.nanoterm");

@@ -456,7 +456,7 @@ int net_client_ws(struct net_client *client, const struct net_client_request *re
     if (client->ws)
         return nt_fail(reterr, NT_E_INTERNAL, "the connection was asked for a WebSocket before");
     if (!ws_key_new(key) || !ws_key_accept(key, client->accept))
-        return nt_fail(reterr, NT_E_INTERNAL, "cannot make a WebSocket key");
+        return nt_fail(reterr, NT_E_SYSTEM, "cannot make a WebSocket key: is libnettle installed?");
     struct net_ws *ws = ws_new(client->c, true, &client->limits, events, data);
     if (!ws)
         return nt_fail(reterr, NT_E_MEMORY, "out of memory for a WebSocket");

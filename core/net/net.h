@@ -207,9 +207,9 @@ void net_ws_keepalive(struct net_ws *ws, int64_t interval_ms);
 
 /* --- digests ------------------------------------------------------------------------------- */
 
-/* At most 32 bytes, without padding. */
-void net_base64url(const uint8_t data[32], size_t size, char ret[44]);
-void net_sha256_base64url(const char *text, char ret[44]);
+/* At most 32 bytes, without padding. False here and below: libnettle is not installed. */
+bool net_base64url(const uint8_t data[32], size_t size, char ret[44]);
+bool net_sha256_base64url(const char *text, char ret[44]);
 
 /* --- client -------------------------------------------------------------------------------- */
 

@@ -32,7 +32,7 @@ Linux environments that start in milliseconds, without a daemon to install.
 .
 This package is the program itself. Its command groups are plugins, each in a
 package of its own; a command that is not there names the one to install."
-  PROVIDES ${abi}
+  PROVIDES ${abi} DEPENDS "libnettle8 | libnettle8t64"
   RECOMMENDS "ca-certificates, libcurl4 | libcurl4t64, libsodium23, nanoterm-plugin-doctor, nanoterm-plugin-files, nanoterm-plugin-sandbox-enforce, nanoterm-plugin-ws, nanoterm-server"
   SUGGESTS "nanoterm-plugin-keys, nanoterm-plugin-proxy, nanoterm-plugin-quickstart")
 
