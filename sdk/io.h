@@ -27,17 +27,22 @@ static inline int nt_write_all(int fd, const void *bytes, size_t size)
 }
 
 #define NT_WRITE_OUT_BYTES (16u * 1024 * 1024)
+#define NT_WRITE_KEPT_BYTES (128u * 1024 * 1024)
 
 /* Lets the disk write what was written to a file since *begun (0 at first), every 16 MiB, while
  * more is to come: the fsync at the end then has little left to wait for. `at`: how far it is
- * written. sync_file_range would be the call, but it does nothing on an overlay; this one reaches
- * the file below and begins to write without waiting (fadvise64(2); mm/fadvise.c). A hint: that
- * all is on the disk is for fsync to say. */
+ * written. Of a large file only the last 128 MiB stay in memory, as far as the disk has them: a
+ * copy need not push out what others work with, and memory that was just given back is near.
+ * sync_file_range would be the call, but it does nothing on an overlay; this one reaches the file
+ * below and begins to write without waiting (fadvise64(2); mm/fadvise.c). A hint: that all is on
+ * the disk is for fsync to say. */
 static inline void nt_write_out(int fd, uint64_t at, uint64_t *begun)
 {
     if (at < *begun || at - *begun < NT_WRITE_OUT_BYTES)
         return;
     posix_fadvise(fd, (off_t)*begun, (off_t)(at - *begun), POSIX_FADV_DONTNEED);
+    if (*begun > NT_WRITE_KEPT_BYTES)
+        posix_fadvise(fd, 0, (off_t)(*begun - NT_WRITE_KEPT_BYTES), POSIX_FADV_DONTNEED);
     *begun = at;
 }
 
