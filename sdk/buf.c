@@ -31,7 +31,7 @@ char *nt_buf_room(struct nt_buf *b, size_t size)
         return NULL;
     }
     if (need + 1 > b->cap) {
-        size_t cap = b->cap ? b->cap : 64;
+        size_t cap = b->cap ? b->cap : 256;
         while (cap < need + 1)
             cap = cap * 2;
         char *data = realloc(b->data, cap);
@@ -74,18 +74,32 @@ void nt_buf_add_char(struct nt_buf *b, char c)
 void nt_buf_addf(struct nt_buf *b, const char *format, ...)
 {
     va_list args, again;
+    size_t room = b->cap - b->size;
     va_start(args, format);
     va_copy(again, args);
-    int size = vsnprintf(NULL, 0, format, args);
+    /* mostly there is room */
+    int size = vsnprintf(room ? b->data + b->size : NULL, room, format, args);
     va_end(args);
     char *at = size < 0 ? NULL : nt_buf_room(b, (size_t)size);
     if (at) {
-        vsnprintf(at, (size_t)size + 1, format, again);
+        if ((size_t)size >= room)
+            vsnprintf(at, (size_t)size + 1, format, again);
         nt_buf_added(b, (size_t)size);
     } else {
         b->failed = true;
+        if (room)
+            b->data[b->size] = '\0';
     }
     va_end(again);
+}
+
+void nt_buf_add_number(struct nt_buf *b, uint64_t number)
+{
+    char digits[20], *at = digits + sizeof(digits);
+    do
+        *--at = (char)('0' + number % 10);
+    while (number /= 10);
+    nt_buf_add_bytes(b, at, (size_t)(digits + sizeof(digits) - at));
 }
 
 static bool is_unreserved(unsigned char c)

@@ -33,6 +33,8 @@ void nt_buf_add(struct nt_buf *b, const char *text);
 void nt_buf_add_bytes(struct nt_buf *b, const void *data, size_t size);
 void nt_buf_add_char(struct nt_buf *b, char c);
 void nt_buf_addf(struct nt_buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* In decimal digits; for hot paths, where printf is a tenth of the work. */
+void nt_buf_add_number(struct nt_buf *b, uint64_t number);
 /* Percent-encodes all but A-Z a-z 0-9 - . _ ~ (RFC 3986 section 2.3). */
 void nt_buf_add_url_part(struct nt_buf *b, const char *text);
 void nt_buf_add_url_bytes(struct nt_buf *b, const void *data, size_t size);

@@ -349,7 +349,10 @@ static int send_request(struct net_client *client, const struct net_client_reque
     for (uint32_t i = 0; i < request->count; i++)
         if (strcasecmp(request->headers[i].name, "host") == 0)
             host = request->headers[i].value; /* a proxy speaks for another */
-    nt_buf_addf(&b, "%s %s HTTP/1.1\r\n", request->method, request->target);
+    nt_buf_add(&b, request->method);
+    nt_buf_add_char(&b, ' ');
+    nt_buf_add(&b, request->target);
+    nt_buf_add(&b, " HTTP/1.1\r\n");
     http_add_header(&b, "Host", host);
     if (upgrade) {
         nt_buf_add(&b, "Connection: Upgrade\r\n");
@@ -364,7 +367,7 @@ static int send_request(struct net_client *client, const struct net_client_reque
     if (request->length < 0)
         nt_buf_add(&b, "Transfer-Encoding: chunked\r\n");
     else if (request->length > 0 || wants_length)
-        nt_buf_addf(&b, "Content-Length: %lld\r\n", (long long)request->length);
+        http_add_length(&b, request->length);
     http_add_headers(&b, request->headers, request->count, upgrade ? ours_upgrade : ours);
     nt_buf_add(&b, "\r\n");
     if (!nt_buf_ok(&b))

@@ -178,11 +178,14 @@ static void told_already(void *data, uint32_t answered)
 static char *make_key(const struct net_address *to, const char *pinned)
 {
     struct nt_buf b = NT_BUF(16 * 1024);
-    const char *const texts[] = { to->host, to->authorities, to->proxy };
-    nt_buf_addf(&b, "%u %u", (unsigned)to->kind, (unsigned)to->port);
-    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-        nt_buf_addf(&b, "\n%s", texts[i] ? texts[i] : "\n");
-    nt_buf_addf(&b, "\n%s", pinned ? pinned : "\n");
+    const char *const texts[] = { to->host, to->authorities, to->proxy, pinned };
+    nt_buf_add_number(&b, (uint64_t)to->kind);
+    nt_buf_add_char(&b, ' ');
+    nt_buf_add_number(&b, to->port);
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        nt_buf_add_char(&b, '\n');
+        nt_buf_add(&b, texts[i] ? texts[i] : "\n");
+    }
     char *ret = nt_buf_take(&b);
     nt_buf_done(&b);
     return ret;

@@ -83,6 +83,13 @@ void http_add_header(struct nt_buf *b, const char *name, const char *value)
     nt_buf_add(b, "\r\n");
 }
 
+void http_add_length(struct nt_buf *b, int64_t length)
+{
+    nt_buf_add(b, "Content-Length: ");
+    nt_buf_add_number(b, (uint64_t)length);
+    nt_buf_add(b, "\r\n");
+}
+
 void http_add_headers(struct nt_buf *b, const struct net_header *headers, uint32_t count,
                       const char *const *ours)
 {

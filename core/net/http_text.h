@@ -16,6 +16,7 @@ void net_limits_fill(struct net_limits *limits);
 const char *http_reason(uint32_t status);
 /* "name: value\r\n"; a header that would break the head (line ends, NUL, no token) is left out. */
 void http_add_header(struct nt_buf *b, const char *name, const char *value);
+void http_add_length(struct nt_buf *b, int64_t length);
 /* Those of the caller but the ones in `ours` (lower case, ends with NULL): the connection makes
  * these itself. */
 void http_add_headers(struct nt_buf *b, const struct net_header *headers, uint32_t count,

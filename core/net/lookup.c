@@ -133,7 +133,7 @@ int net_lookup_new(uv_loop_t *uv, const struct net_lookup_options *options, stru
     l->options = *options;
     l->host = strdup(options->host);
     l->port = (struct nt_buf)NT_BUF(8);
-    nt_buf_addf(&l->port, "%u", (unsigned)options->port);
+    nt_buf_add_number(&l->port, options->port);
     l->work.data = l->timer.data = l;
     bool ok = l->host && nt_buf_ok(&l->port);
     bool is_found = ok && is_number(l, options->port);

@@ -96,7 +96,11 @@ static bool send_buf(struct conn *c, struct nt_buf *b)
 
 static void add_status(struct nt_buf *b, uint32_t status)
 {
-    nt_buf_addf(b, "HTTP/1.1 %u %s\r\n", (unsigned)status, http_reason(status));
+    nt_buf_add(b, "HTTP/1.1 ");
+    nt_buf_add_number(b, status);
+    nt_buf_add_char(b, ' ');
+    nt_buf_add(b, http_reason(status));
+    nt_buf_add(b, "\r\n");
     http_add_date(b);
 }
 
@@ -128,7 +132,7 @@ static bool send_head(struct net_request *req, uint32_t status, const struct net
     nt_auto(nt_buf_done) struct nt_buf b = NT_BUF(HTTP_TEXT_MAX);
     add_status(&b, status);
     if (length >= 0 && !is_empty)
-        nt_buf_addf(&b, "Content-Length: %lld\r\n", (long long)length);
+        http_add_length(&b, length);
     else if (length < 0 && !is_empty && minor == 1)
         nt_buf_add(&b, "Transfer-Encoding: chunked\r\n");
     if (!req->keeps_alive)

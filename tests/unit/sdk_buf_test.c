@@ -49,6 +49,47 @@ static void bytes_and_the_front(void **state)
     assert_string_equal(nt_buf_text(&b), "x-7");
 }
 
+static void formatted(struct nt_buf *b, size_t width)
+{
+    nt_buf_addf(b, "%*d", (int)width, 7);
+}
+
+/* Whatever room there is: text that fits, that just fits, that does not. */
+static void formatted_text_of_every_size(void **state)
+{
+    (void)state;
+    for (size_t before = 0; before < 300; before++)
+        for (size_t width = 250; width < 262; width++) {
+            nt_auto(nt_buf_done) struct nt_buf b = NT_BUF(500);
+            for (size_t i = 0; i < before; i++)
+                nt_buf_add_char(&b, 'x');
+            formatted(&b, width);
+            if (before + width <= 500) {
+                assert_true(nt_buf_ok(&b));
+                assert_int_equal(b.size, before + width);
+                assert_int_equal(b.data[b.size - 1], '7');
+            } else {
+                assert_false(nt_buf_ok(&b));
+                assert_int_equal(b.size, before);
+            }
+            assert_int_equal(strlen(nt_buf_text(&b)), b.size);
+        }
+}
+
+static void numbers(void **state)
+{
+    (void)state;
+    nt_auto(nt_buf_done) struct nt_buf b = NT_BUF(40);
+    nt_buf_add_number(&b, 0);
+    nt_buf_add_char(&b, ' ');
+    nt_buf_add_number(&b, 1000);
+    nt_buf_add_char(&b, ' ');
+    nt_buf_add_number(&b, UINT64_MAX);
+    assert_string_equal(nt_buf_text(&b), "0 1000 18446744073709551615");
+    nt_buf_add_number(&b, UINT64_MAX);
+    assert_false(nt_buf_ok(&b));
+}
+
 static void a_part_of_a_path_is_escaped(void **state)
 {
     (void)state;
@@ -85,6 +126,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_maximum_counts_and_failure_sticks),
         cmocka_unit_test(bytes_and_the_front),
+        cmocka_unit_test(formatted_text_of_every_size),
+        cmocka_unit_test(numbers),
         cmocka_unit_test(a_part_of_a_path_is_escaped),
         cmocka_unit_test(what_moves_a_cursor_becomes_visible),
     };

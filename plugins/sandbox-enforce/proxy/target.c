@@ -32,7 +32,8 @@ bool visit_target(struct visit *v, const char *text, size_t size, bool needs_por
     const char *colon = strrchr(v->authority, ':');
     if (needs_port && (!colon || strchr(colon, ']')))
         return false;
-    nt_buf_addf(&url, "http://%s", v->authority);
+    nt_buf_add(&url, "http://");
+    nt_buf_add(&url, v->authority);
     if (!nt_buf_ok(&url)
         || net_parse_url(nt_buf_text(&url), v->memory, sizeof(v->memory), &v->to, &prefix, &ignored)
                < 0
