@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "core/net/net.h"
+#include "sdk/symbol.h"
 
 static struct {
     pthread_once_t once;
@@ -25,23 +26,16 @@ static struct {
     __typeof__(&sha256_digest) end256;
 } lib = { .once = PTHREAD_ONCE_INIT };
 
-static bool find(void *handle, const char *name, void *ret)
-{
-    void *symbol = dlsym(handle, name);
-    /* ISO C knows no cast from an object to a function pointer */
-    memcpy(ret, &symbol, sizeof(symbol));
-    return symbol != NULL;
-}
-
 static void open_library(void)
 {
     void *h = dlopen("libnettle.so.8", RTLD_LAZY | RTLD_LOCAL);
-    lib.ok = h && find(h, "nettle_base64_encode_raw", &lib.encode)
-             && find(h, "nettle_sha1_init", &lib.begin1) && find(h, "nettle_sha1_update", &lib.add1)
-             && find(h, "nettle_sha1_digest", &lib.end1)
-             && find(h, "nettle_sha256_init", &lib.begin256)
-             && find(h, "nettle_sha256_update", &lib.add256)
-             && find(h, "nettle_sha256_digest", &lib.end256);
+    lib.ok = h && nt_symbol(h, "nettle_base64_encode_raw", &lib.encode)
+             && nt_symbol(h, "nettle_sha1_init", &lib.begin1)
+             && nt_symbol(h, "nettle_sha1_update", &lib.add1)
+             && nt_symbol(h, "nettle_sha1_digest", &lib.end1)
+             && nt_symbol(h, "nettle_sha256_init", &lib.begin256)
+             && nt_symbol(h, "nettle_sha256_update", &lib.add256)
+             && nt_symbol(h, "nettle_sha256_digest", &lib.end256);
 }
 
 static bool is_open(void)

@@ -13,6 +13,7 @@
 #include "sdk/buf.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
+#include "sdk/symbol.h"
 
 static struct {
     pthread_once_t once;
@@ -30,30 +31,23 @@ static struct {
     void (*slist_free_all)(struct curl_slist *list);
 } lib = { .once = PTHREAD_ONCE_INIT };
 
-static bool find(void *handle, const char *name, void *ret)
-{
-    void *symbol = dlsym(handle, name);
-    /* ISO C knows no cast from an object to a function pointer */
-    memcpy(ret, &symbol, sizeof(symbol));
-    return symbol != NULL;
-}
-
 static void open_library(void)
 {
     void *h = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
     if (!h)
         return;
-    lib.ok =
-        find(h, "curl_global_init", &lib.global_init) && find(h, "curl_easy_init", &lib.easy_init)
-        && find(h, "curl_easy_setopt", &lib.easy_setopt)
-        && find(h, "curl_easy_perform", &lib.easy_perform)
-        && find(h, "curl_easy_getinfo", &lib.easy_getinfo)
-        && find(h, "curl_easy_send", &lib.easy_send) && find(h, "curl_easy_recv", &lib.easy_recv)
-        && find(h, "curl_easy_cleanup", &lib.easy_cleanup)
-        && find(h, "curl_easy_strerror", &lib.easy_strerror)
-        && find(h, "curl_slist_append", &lib.slist_append)
-        && find(h, "curl_slist_free_all", &lib.slist_free_all)
-        && lib.global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+    lib.ok = nt_symbol(h, "curl_global_init", &lib.global_init)
+             && nt_symbol(h, "curl_easy_init", &lib.easy_init)
+             && nt_symbol(h, "curl_easy_setopt", &lib.easy_setopt)
+             && nt_symbol(h, "curl_easy_perform", &lib.easy_perform)
+             && nt_symbol(h, "curl_easy_getinfo", &lib.easy_getinfo)
+             && nt_symbol(h, "curl_easy_send", &lib.easy_send)
+             && nt_symbol(h, "curl_easy_recv", &lib.easy_recv)
+             && nt_symbol(h, "curl_easy_cleanup", &lib.easy_cleanup)
+             && nt_symbol(h, "curl_easy_strerror", &lib.easy_strerror)
+             && nt_symbol(h, "curl_slist_append", &lib.slist_append)
+             && nt_symbol(h, "curl_slist_free_all", &lib.slist_free_all)
+             && lib.global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
 }
 
 struct curl_link {

@@ -9,6 +9,7 @@
 #include "core/plugin/shape.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
+#include "sdk/symbol.h"
 
 /* The text of dlerror without the path, which says nothing: "/proc/self/fd/7: undefined symbol:
  * x". */
@@ -37,11 +38,9 @@ int load_file(int fd, const struct nt_plugin **ret, char ret_build_id[ELF_ID_SIZ
     if (!handle)
         return nt_fail(reterr, NT_E_PLUGIN_FAILED, "%s", why(path));
     kept = -1; /* loaded, so it stays: no dlclose, also when its tables are wrong */
-    void *symbol = dlsym(handle, "nt_plugin_v1");
-    if (!symbol)
-        return nt_fail(reterr, NT_E_PLUGIN_ABI, "it has no symbol nt_plugin_v1");
     const struct nt_plugin *(*get)(void);
-    memcpy(&get, &symbol, sizeof(get)); /* POSIX: an object pointer of dlsym may be a function */
+    if (!nt_symbol(handle, "nt_plugin_v1", &get))
+        return nt_fail(reterr, NT_E_PLUGIN_ABI, "it has no symbol nt_plugin_v1");
     *ret = get();
     return 0;
 }

@@ -13,6 +13,7 @@
 #include "sdk/buf.h"
 #include "sdk/error.h"
 #include "sdk/json.h"
+#include "sdk/symbol.h"
 
 #define FORMAT "nanoterm-plugin-signature/1"
 #define HASH_BYTES 32u
@@ -40,27 +41,21 @@ static struct {
     void (*wipe)(void *p, size_t size);
 } lib;
 
-static bool find(void *handle, const char *name, void *ret)
-{
-    void *symbol = dlsym(handle, name);
-    memcpy(ret, &symbol, sizeof(symbol)); /* ISO C knows no cast from an object to a function */
-    return symbol != NULL;
-}
-
 static int open_library(struct nt_error *reterr)
 {
     void *h = lib.ok ? NULL : dlopen("libsodium.so.23", RTLD_NOW | RTLD_LOCAL);
     if (h)
-        lib.ok =
-            find(h, "sodium_init", &lib.init) && find(h, "crypto_sign_verify_detached", &lib.verify)
-            && find(h, "crypto_sign_detached", &lib.sign)
-            && find(h, "crypto_sign_seed_keypair", &lib.seed_keypair)
-            && find(h, "crypto_generichash_init", &lib.hash_init)
-            && find(h, "crypto_generichash_update", &lib.hash_update)
-            && find(h, "crypto_generichash_final", &lib.hash_final)
-            && find(h, "sodium_base642bin", &lib.to_bin)
-            && find(h, "sodium_bin2base64", &lib.to_text) && find(h, "randombytes_buf", &lib.random)
-            && find(h, "sodium_memzero", &lib.wipe) && lib.init() >= 0;
+        lib.ok = nt_symbol(h, "sodium_init", &lib.init)
+                 && nt_symbol(h, "crypto_sign_verify_detached", &lib.verify)
+                 && nt_symbol(h, "crypto_sign_detached", &lib.sign)
+                 && nt_symbol(h, "crypto_sign_seed_keypair", &lib.seed_keypair)
+                 && nt_symbol(h, "crypto_generichash_init", &lib.hash_init)
+                 && nt_symbol(h, "crypto_generichash_update", &lib.hash_update)
+                 && nt_symbol(h, "crypto_generichash_final", &lib.hash_final)
+                 && nt_symbol(h, "sodium_base642bin", &lib.to_bin)
+                 && nt_symbol(h, "sodium_bin2base64", &lib.to_text)
+                 && nt_symbol(h, "randombytes_buf", &lib.random)
+                 && nt_symbol(h, "sodium_memzero", &lib.wipe) && lib.init() >= 0;
     return lib.ok ? 0 : nt_fail(reterr, NT_E_UNSUPPORTED, "libsodium cannot be opened");
 }
 

@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "sdk/symbol.h"
+
 static int is_host(const char *name)
 {
     for (const char *c = name; *c; c++)
@@ -28,8 +30,8 @@ static int parser_open(void)
 {
     void *library = parser.record ? NULL : dlopen("libresolv.so.2", RTLD_NOW | RTLD_LOCAL);
     if (library) {
-        *(void **)&parser.init = dlsym(library, "ns_initparse");
-        *(void **)&parser.record = dlsym(library, "ns_parserr");
+        nt_symbol(library, "ns_initparse", &parser.init);
+        nt_symbol(library, "ns_parserr", &parser.record);
     }
     return parser.init && parser.record;
 }

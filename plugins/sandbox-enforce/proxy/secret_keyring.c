@@ -20,6 +20,7 @@
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 #include "sdk/io.h"
+#include "sdk/symbol.h"
 
 enum { CHILD_NO_LIBRARY = 10, CHILD_FAILED = 11, CHILD_NOTHING = 12 };
 
@@ -47,12 +48,9 @@ static void ask(const char *service, const char *account, int out)
 {
     char *(*lookup)(const struct secret_schema *schema, void *cancellable, void **error, ...);
     void *library = dlopen("libsecret-1.so.0", RTLD_NOW | RTLD_LOCAL);
-    void *symbol = library ? dlsym(library, "secret_password_lookup_sync") : NULL;
     void *error = NULL;
-    if (!symbol)
+    if (!library || !nt_symbol(library, "secret_password_lookup_sync", &lookup))
         _exit(CHILD_NO_LIBRARY);
-    /* ISO C knows no cast from an object to a function pointer */
-    memcpy(&lookup, &symbol, sizeof(symbol));
     char *value = lookup(&by_account, NULL, &error, "service", service, "username", account, NULL);
     if (error)
         _exit(CHILD_FAILED);

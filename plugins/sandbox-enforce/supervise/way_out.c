@@ -8,6 +8,7 @@
 #include "inner.h"
 #include "plugins/sandbox-enforce/errors.h"
 #include "sdk/error.h"
+#include "sdk/symbol.h"
 
 #define MODULE "enforce-proxy.so"
 #define SYMBOL "nt_enforce_proxy_v1"
@@ -22,13 +23,11 @@ int way_out_open(struct supervise *s, struct nt_error *reterr)
     void *module = n > 0 && (size_t)n < sizeof(path)
                        ? dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE)
                        : NULL;
-    void *symbol = module ? dlsym(module, SYMBOL) : NULL;
     const struct proxy_ops *(*get)(void);
-    if (!symbol) {
+    if (!module || !nt_symbol(module, SYMBOL, &get)) {
         nt_fail(reterr, ENFORCE_E_UNAVAILABLE, "the proxy cannot be opened: %.180s", dlerror());
         return nt_hint(reterr, "install nanoterm-plugin-sandbox-enforce again, as a whole");
     }
-    memcpy(&get, &symbol, sizeof(get));
     const struct proxy_ops *ops = get();
     if (!ops || ops->size < sizeof(*ops))
         return nt_fail(reterr, ENFORCE_E_UNAVAILABLE, "the proxy is of another version");
