@@ -17,7 +17,8 @@ struct connect_job {
     uv_loop_t *uv;
     const struct connect_events *events; /* NULL: cancelled or told */
     void *owner;
-    char *host, *authorities, *pinned, *proxy;
+    char *host, *authorities, *pinned, *proxy, *certificates, *key;
+    struct net_identity identity;
     struct net_address address; /* with these texts */
     int64_t timeout_ms;
     int64_t deadline;
@@ -44,6 +45,10 @@ static void free_job(struct connect_job *job)
     free(job->authorities);
     free(job->pinned);
     free(job->proxy);
+    free(job->certificates);
+    if (job->key)
+        explicit_bzero(job->key, strlen(job->key));
+    free(job->key);
     free(job);
 }
 
@@ -290,13 +295,25 @@ static bool keep(const char *text, char **ret)
     return !text || *ret;
 }
 
+static bool keep_identity(struct connect_job *job, const struct net_identity *identity)
+{
+    if (!identity)
+        return true;
+    if (!keep(identity->certificates, &job->certificates) || !keep(identity->key, &job->key))
+        return false;
+    job->identity = (struct net_identity){ .certificates = job->certificates, .key = job->key };
+    job->address.identity = &job->identity;
+    return true;
+}
+
 struct connect_job *connect_start(uv_loop_t *uv, const struct net_address *address,
                                   int64_t timeout_ms, const struct connect_events *events,
                                   void *owner, struct nt_error *reterr)
 {
     struct connect_job *job = calloc(1, sizeof(*job));
     if (!job || !keep(address->host, &job->host) || !keep(address->authorities, &job->authorities)
-        || !keep(address->pinned, &job->pinned) || !keep(address->proxy, &job->proxy)) {
+        || !keep(address->pinned, &job->pinned) || !keep(address->proxy, &job->proxy)
+        || !keep_identity(job, address->identity)) {
         free_job(job);
         nt_fail(reterr, NT_E_MEMORY, "out of memory for a connection");
         return NULL;
@@ -309,7 +326,8 @@ struct connect_job *connect_start(uv_loop_t *uv, const struct net_address *addre
                                          .host = job->host,
                                          .authorities = job->authorities,
                                          .pinned = job->pinned,
-                                         .proxy = job->proxy };
+                                         .proxy = job->proxy,
+                                         .identity = job->address.identity };
     job->timeout_ms = timeout_ms;
     job->fd = -1;
     job->error = (struct nt_error)NT_ERROR_INIT;

@@ -178,7 +178,8 @@ static void told_already(void *data, uint32_t answered)
 static char *make_key(const struct net_address *to, const char *pinned)
 {
     struct nt_buf b = NT_BUF(16 * 1024);
-    const char *const texts[] = { to->host, to->authorities, to->proxy, pinned };
+    const char *const texts[] = { to->host, to->authorities, to->proxy,
+                                  to->identity ? to->identity->name : NULL, pinned };
     nt_buf_add_number(&b, (uint64_t)to->kind);
     nt_buf_add_char(&b, ' ');
     nt_buf_add_number(&b, to->port);

@@ -222,6 +222,13 @@ enum {
     NET_HTTPS = 3,
 };
 
+/* Shown to an https server that asks who its client is; borrowed, like an address. */
+struct net_identity {
+    const char *name; /* two of the same name are the same to a net_pool */
+    /* PEM texts: its certificate first, then the chain; the key, without a password */
+    const char *certificates, *key;
+};
+
 struct net_address {
     uint32_t kind;
     uint16_t port;
@@ -237,6 +244,7 @@ struct net_address {
     /* https: "host:port" of a proxy that is asked by CONNECT; "" none. Borrowed. NULL: as libcurl's
      * own variables say */
     const char *proxy;
+    const struct net_identity *identity; /* https; NULL: none */
 };
 
 /* Splits "http://host:port/prefix" or "https://…"; ret_prefix gets the path without trailing

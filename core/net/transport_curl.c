@@ -56,6 +56,7 @@ struct curl_link {
     struct curl_slist *connect_to, *resolve; /* of pinned addresses */
     /* borrowed until it is connected */
     const char *authorities, *proxy;
+    const struct net_identity *identity;
     char error[CURL_ERROR_SIZE];
 };
 
@@ -120,12 +121,25 @@ struct curl_link *curl_link_new(const struct net_address *address, struct nt_err
     link->url = text;
     link->authorities = address->authorities ? address->authorities : getenv("SSL_CERT_FILE");
     link->proxy = address->proxy;
+    link->identity = address->identity;
     if (address->pinned && !pin(link, address->pinned, address->port)) {
         curl_link_free(link);
         nt_fail(reterr, NT_E_CONNECT, "libcurl refused an address");
         return NULL;
     }
     return link;
+}
+
+/* As texts, not as files: they are what was checked, and a key with a password asks nobody. */
+static bool show_identity(struct curl_link *link)
+{
+    const struct net_identity *who = link->identity;
+    struct curl_blob certificates = { (void *)(uintptr_t)who->certificates,
+                                      strlen(who->certificates), CURL_BLOB_COPY };
+    /* Looked at until it is connected: no copy that nobody wipes. */
+    struct curl_blob key = { (void *)(uintptr_t)who->key, strlen(who->key), CURL_BLOB_NOCOPY };
+    return lib.easy_setopt(link->curl, CURLOPT_SSLCERT_BLOB, &certificates) == CURLE_OK
+           && lib.easy_setopt(link->curl, CURLOPT_SSLKEY_BLOB, &key) == CURLE_OK;
 }
 
 int curl_link_connect(struct curl_link *link, int64_t timeout_ms, struct nt_error *reterr)
@@ -147,6 +161,8 @@ int curl_link_connect(struct curl_link *link, int64_t timeout_ms, struct nt_erro
      * know. */
     if (ok && link->authorities && link->authorities[0])
         ok = lib.easy_setopt(curl, CURLOPT_CAINFO, link->authorities) == CURLE_OK;
+    if (ok && link->identity)
+        ok = show_identity(link);
     /* The variables of the environment count unless one was named, or none. */
     if (ok && link->proxy)
         ok = lib.easy_setopt(curl, CURLOPT_PROXY, link->proxy) == CURLE_OK

@@ -25,8 +25,9 @@ pytestmark = pytest.mark.skipif(not OPENSSL or not pathlib.Path(PYTHON).exists()
 class Upstream:
     """A server that remembers what it was asked, with TLS when it has a certificate."""
 
-    def __init__(self, certificate=None, key=None):
+    def __init__(self, certificate=None, key=None, clients=None):
         seen = self.seen = []
+        who = self.who = []  # the clients' names, when it asks for them
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -34,6 +35,8 @@ class Upstream:
             def do_GET(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 seen.append((self.command, self.path, dict(self.headers), body, self.client_address))
+                if clients:
+                    who.append(dict(row[0] for row in self.connection.getpeercert()["subject"])["commonName"])
                 data = b"fine"
                 if self.path.startswith("/v1/large"):
                     data = bytes(range(256)) * 40000
@@ -53,6 +56,9 @@ class Upstream:
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate, key)
+            if clients:
+                context.verify_mode = ssl.CERT_REQUIRED
+                context.load_verify_locations(clients)
             self.server.socket = context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
         self.thread.start()
@@ -521,6 +527,70 @@ def test_a_credential_of_two_services_is_asked_for_once(cli, tmp_path):
     assert run("true", env=env).status == 0
     assert run("true", options=["--dry-run", "--credential", "one"], env=env).status == 0
     assert asked.read_text() == "x\n"
+
+
+@pytest.fixture
+def clients(authority):
+    """A server that wants to know its clients."""
+    upstream = Upstream(*authority.sign("asking"), clients=authority.file)
+    yield upstream
+    upstream.end()
+
+
+def test_a_client_certificate_is_shown(cli, tmp_path, clients, authority):
+    one, two = authority.sign("one"), authority.sign("two")
+    home = cli.home / "identity.pem"
+    home.write_bytes(two[0].read_bytes())
+    for path in (one[1], two[1]):
+        path.chmod(0o600)
+    services = {
+        "one": service(clients, authority, tls_client_cert=str(one[0]), tls_client_key=str(one[1])),
+        "two": service(clients, authority, tls_client_cert="~/identity.pem", tls_client_key="$KEY_FOLDER/two.key", env_var="B"),
+        "none": service(clients, authority, env_var="C"),
+    }
+    run = Filtered(cli, tmp_path, services["one"])
+    run.profile.write_text(json.dumps({"meta": {"name": "known"}, "network": {"custom_credentials": services,
+                                                                              "credentials": list(services)}}))
+    # All on one connection of the program: what is kept open for one service is not another's.
+    done = run.python("""
+import http.client, os, urllib.parse
+url = urllib.parse.urlsplit(os.environ["ONE_BASE_URL"])
+c = http.client.HTTPConnection(url.hostname, url.port, timeout=60)
+for name in ("one", "two", "one", "none"):
+    c.request("GET", "/" + name + "/x", headers={"Authorization": "Bearer " + os.environ["SVC_KEY"]})
+    answer = c.getresponse()
+    print(answer.status, answer.read() == b"fine")
+for path in %r:
+    try: open(path).read(); print("read")
+    except OSError: print("closed")
+""" % ([str(one[1]), str(two[1])],), env={**run.env, "KEY_FOLDER": str(authority.folder)})
+    assert done.status == 0, done
+    assert done.text.splitlines() == ["200 True"] * 3 + ["502 False"] + ["closed"] * 2, done
+    assert clients.who == ["one", "two", "one"]
+    assert b"client key" not in done.stderr, done
+
+
+def test_a_client_key_is_a_secret(cli, tmp_path, clients, authority):
+    certificate, key = authority.sign("careless")
+    mine = service(clients, authority, tls_client_cert=str(certificate), tls_client_key=str(key))
+    run = Filtered(cli, tmp_path, mine)
+    key.chmod(0o644)
+    done = run.python(ASK % ("x", None))
+    assert done.status == 0 and b"client key of svc" in done.stderr and b"others on this machine" in done.stderr, done
+    key.chmod(0o600)
+    done = run("true", options=["--read-file", key])
+    assert done.status == 0 and b"the program itself can read it" in done.stderr, done
+    # What cannot be used is told at the start, and costs its service only.
+    authority.run("ec", "-in", "careless.key", "-aes128", "-passout", "pass:x", "-out", "locked.key")
+    (authority.folder / "locked.key").chmod(0o600)
+    for more, why in (({"tls_client_key": "/nonexistent/k"}, b"cannot open /nonexistent/k"),
+                      ({"tls_client_key": str(authority.folder / "locked.key")}, b"has a password"),
+                      ({"tls_client_key": str(certificate)}, b"has no key"),
+                      ({"tls_client_cert": str(key)}, b"has no certificate")):
+        run = Filtered(cli, tmp_path, {**mine, **more})
+        done = run.python(ASK % ("x", None))
+        assert done.status == 1 and b"client certificate of svc cannot be read" in done.stderr and why in done.stderr, done
+        assert b"503" in done.stderr and b"PRIVATE KEY" not in done.stderr, done
 
 
 def test_an_endpoint_policy_denies_first(cli, tmp_path, secure, authority):

@@ -230,6 +230,13 @@ static void a_service_cannot_send_its_credential_elsewhere(void **state)
         SERVICE "\"endpoint_policy\":{\"denied\":[]}",
         SERVICE "\"endpoint_policy\":[]",
         SERVICE "\"endpoint_policy\":{},\"endpoint_rules\":[{\"method\":\"GET\",\"path\":\"/a\"}]",
+        SERVICE "\"tls_client_cert\":\"/c.pem\"",
+        SERVICE "\"tls_client_key\":\"/k.pem\"",
+        SERVICE "\"tls_client_cert\":\"c.pem\",\"tls_client_key\":\"k.pem\"",
+        SERVICE "\"tls_ca\":\"ca.pem\"",
+        "\"upstream\":\"http://127.0.0.1:1\",\"credential_key\":\"k\",\"tls_client_cert\":\"/c\","
+        "\"tls_client_key\":\"/k\"",
+        SERVICE "\"aws_auth\":{}",
     };
     char text[512];
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -252,6 +259,27 @@ static void a_service_cannot_send_its_credential_elsewhere(void **state)
     assert_string_equal(p->routes[0].endpoints[0].path, "/v1/**");
     assert_string_equal(host(p, "127.0.0.1"), "endpoint_restricted");
     policy_free(p);
+}
+
+static void files_of_a_service_are_expanded_and_granted_to_nobody(void **state)
+{
+    (void)state;
+    put("project/client.key", "k", 0600);
+    profile("files", "{\"meta\":{\"name\":\"s\"},\"network\":{\"credentials\":[\"mine\"],"
+                     "\"custom_credentials\":{\"mine\":{" SERVICE
+                     "\"tls_ca\":\"/ca.pem\",\"tls_client_cert\":\"$HOME/project/client.pem\","
+                     "\"tls_client_key\":\"~/project/client.key\"}}}}");
+    struct policy *p = make(&(struct policy_request){ .profile = "files" });
+    assert_string_equal(p->routes[0].tls_ca, "/ca.pem");
+    assert_string_equal(p->routes[0].tls_certificate, at("project/client.pem"));
+    assert_string_equal(p->routes[0].tls_key, at("project/client.key"));
+    assert_false(may(p, at("project/client.key"), POLICY_READ));
+    policy_free(p);
+    profile("unset", "{\"meta\":{\"name\":\"s\"},\"network\":{\"credentials\":[\"mine\"],"
+                     "\"custom_credentials\":{\"mine\":{" SERVICE
+                     "\"tls_client_cert\":\"$NOT_SET_HERE/c\",\"tls_client_key\":\"/k\"}}}}");
+    assert_int_equal(refused(&(struct policy_request){ .profile = "unset" }, "NOT_SET_HERE"),
+                     ENFORCE_E_PROFILE);
 }
 
 static void an_endpoint_policy_is_read_and_shown(void **state)
@@ -721,6 +749,7 @@ int main(void)
         cmocka_unit_test(comments_and_last_commas_are_fine),
         cmocka_unit_test(what_is_wrong_is_said_with_its_place),
         cmocka_unit_test(a_service_cannot_send_its_credential_elsewhere),
+        cmocka_unit_test(files_of_a_service_are_expanded_and_granted_to_nobody),
         cmocka_unit_test(an_endpoint_policy_is_read_and_shown),
         cmocka_unit_test(legacy_keys_work_and_are_named_once),
         cmocka_unit_test(profiles_extend_each_other),

@@ -193,7 +193,7 @@ int stage_connect(const struct stage *s)
     struct sockaddr_in in = { .sin_family = AF_INET,
                               .sin_port = htons(s->port),
                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    struct timeval most = { .tv_sec = 10 };
+    struct timeval most = { .tv_sec = 60 };
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof(most));

@@ -37,7 +37,7 @@ struct stage {
 void stage_start(struct stage *s, uint32_t connections);
 void stage_stop(struct stage *s);
 
-/* A connection to the proxy; blocking, 10 s at most for a read. */
+/* A connection to the proxy; blocking, a minute at most for a read. */
 int stage_connect(const struct stage *s);
 void stage_send(int fd, const char *bytes, size_t size);
 /* Reads until TEXT has come (false: the end came first), or to the end (NULL). */

@@ -273,6 +273,22 @@ static void routes_are_restricted(void **state)
     assert_string_equal(denials_at(o.s.denials, 0)->target, "svc");
     one_stop(&o);
 
+    /* Nor is what shows the upstream who asks. */
+    one_start(&o,
+              (struct policy_route){ .key = "env://TEST_SECRET",
+                                     .tls_certificate = "/nonexistent/c.pem",
+                                     .tls_key = "/nonexistent/k.pem" },
+              "", upstream_echo, NULL);
+    assert_non_null(strstr(o.s.warnings, "the client certificate of svc cannot be read: "));
+    assert_non_null(strstr(o.s.warnings, "; its requests are refused with 503\n"));
+    stage_ask(&o.s, &o.b,
+              "GET /svc/x HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " STAGE_TOKEN "\r\n" CLOSE);
+    assert_has(&o.b, "HTTP/1.1 503 ");
+    assert_string_equal(denials_at(o.s.denials, 0)->rule,
+                        "its client certificate could not be read");
+    assert_int_equal(upstream_connections(o.upstream), 0);
+    one_stop(&o);
+
     /* It has none: the proxy's own token is asked for. */
     one_start(&o, (struct policy_route){ .key = NULL }, "", upstream_echo, NULL);
     stage_ask(&o.s, &o.b, "GET /svc/x HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer mine\r\n" CLOSE);

@@ -136,6 +136,25 @@ static struct policy_route *route_of(struct policy *p, const char *name, size_t 
     return NULL;
 }
 
+/* The path of a file that a service needs, like other paths of a profile. */
+static int expand_file(struct maker *k, const char *service, const char *key, const char **path,
+                       struct nt_error *reterr)
+{
+    if (!*path)
+        return 0;
+    const char *missing, *expanded = expand(k->m, &k->places, *path, &missing);
+    if (!expanded && !missing)
+        return memory_fail(k->m, reterr);
+    if (!expanded)
+        return nt_fail(reterr, ENFORCE_E_PROFILE, "%s of %s: $%s is not set", key, service,
+                       missing);
+    if (expanded[0] != '/')
+        return nt_fail(reterr, ENFORCE_E_PROFILE, "%s of %s: %s is not an absolute path", key,
+                       service, expanded);
+    *path = expanded;
+    return 0;
+}
+
 static int add_service(struct maker *k, const char *name, struct nt_error *reterr)
 {
     struct policy *p = k->policy;
@@ -169,7 +188,10 @@ static int add_service(struct maker *k, const char *name, struct nt_error *reter
         route->endpoints = at;
         at[route->endpoint_count++] = service->endpoints[i];
     }
-    return 0;
+    if (expand_file(k, name, "tls_ca", &route->tls_ca, reterr) < 0
+        || expand_file(k, name, "tls_client_cert", &route->tls_certificate, reterr) < 0)
+        return -1;
+    return expand_file(k, name, "tls_client_key", &route->tls_key, reterr);
 }
 
 /* SERVICE:METHOD:PATH */

@@ -202,10 +202,6 @@ static bool refuse_known(struct parser *p, const char *path, const char *name)
         { "auth", "tokens are not fetched here: put one that lasts under credential_key" },
         { "aws_auth", "requests are not signed here: run a signing proxy on this machine and make "
                       "it the upstream" },
-        { "tls_client_cert", "client certificates are not sent here: run a proxy on this machine "
-                             "that sends it and make it the upstream" },
-        { "tls_client_key", "client certificates are not sent here: run a proxy on this machine "
-                            "that sends it and make it the upstream" },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         if (strcmp(rows[i].name, name) == 0) {
@@ -231,6 +227,8 @@ static void read_service(struct parser *p, const char *at, const json_t *object,
         { "path_replacement", &ret->path_replacement },
         { "query_param_name", &ret->query_name },
         { "tls_ca", &ret->tls_ca },
+        { "tls_client_cert", &ret->tls_certificate },
+        { "tls_client_key", &ret->tls_key },
     };
     const char *name;
     json_t *value;
@@ -265,6 +263,22 @@ static void read_service(struct parser *p, const char *at, const json_t *object,
         parse_error(p, at, "endpoint_rules and endpoint_policy say the same twice: write one");
 }
 
+static void check_files(struct parser *p, const char *at, const struct policy_route *row)
+{
+    const struct {
+        const char *name, *path;
+    } files[] = { { "tls_ca", row->tls_ca },
+                  { "tls_client_cert", row->tls_certificate },
+                  { "tls_client_key", row->tls_key } };
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+        if (files[i].path && !strchr("/~$", files[i].path[0]))
+            parse_error(p, at, "%s is the absolute path of a file", files[i].name);
+    if (!row->tls_certificate != !row->tls_key)
+        parse_error(p, at, "tls_client_cert and tls_client_key need each other");
+    if (row->tls_certificate && row->upstream && strncmp(row->upstream, "https://", 8) != 0)
+        parse_error(p, at, "tls_client_cert needs an upstream of https://");
+}
+
 static void check_service(struct parser *p, const char *at, struct policy_route *row)
 {
     struct nt_error e = NT_ERROR_INIT;
@@ -288,8 +302,7 @@ static void check_service(struct parser *p, const char *at, struct policy_route 
         parse_error(p, at, "inject_mode url_path needs a path_pattern");
     if (row->inject == POLICY_IN_QUERY && !row->query_name)
         parse_error(p, at, "inject_mode query_param needs a query_param_name");
-    if (row->tls_ca && row->tls_ca[0] != '/')
-        parse_error(p, at, "tls_ca is the absolute path of a file");
+    check_files(p, at, row);
     if (!row->header)
         row->header = "Authorization";
     if (!row->format)

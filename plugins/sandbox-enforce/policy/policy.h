@@ -126,6 +126,9 @@ struct policy_route {
     size_t endpoint_count;
     enum policy_others others;
     const char *tls_ca; /* file; NULL: the system's */
+    /* Files that show the upstream who asks; both or neither. Read where the proxy is: this grants
+     * them to nobody. */
+    const char *tls_certificate, *tls_key;
 };
 
 /* A host of the allow-list: exact, or "*.suffix". */

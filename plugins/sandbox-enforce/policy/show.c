@@ -76,7 +76,9 @@ static json_t *services_of(const struct profile *p)
                      { "path_pattern", row->path_pattern },
                      { "path_replacement", row->path_replacement },
                      { "query_param_name", row->query_name },
-                     { "tls_ca", row->tls_ca } };
+                     { "tls_ca", row->tls_ca },
+                     { "tls_client_cert", row->tls_certificate },
+                     { "tls_client_key", row->tls_key } };
         for (size_t j = 0; j < sizeof(more) / sizeof(more[0]); j++)
             if (more[j].text)
                 json_object_set_new(item, more[j].key, json_string(more[j].text));
@@ -289,7 +291,8 @@ static json_t *service_schema(void)
 {
     static const char *const texts[] = { "upstream",         "credential_key",    "env_var",
                                          "inject_header",    "credential_format", "path_pattern",
-                                         "path_replacement", "query_param_name",  "tls_ca" };
+                                         "path_replacement", "query_param_name",  "tls_ca",
+                                         "tls_client_cert",  "tls_client_key" };
     json_t *properties = json_object();
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         json_object_set_new(properties, texts[i], json_pack("{s:s}", "type", "string"));

@@ -196,8 +196,8 @@ const char *inject(const struct visit *v, const char *path, struct injected *ret
     if (why)
         return why;
     *ret_status = 503;
-    if (r->key && !v->route->secret.text)
-        return "its credential could not be read";
+    if (v->route->broken)
+        return v->route->broken;
     *ret_status = 400;
     nt_buf_add(&ret->target, v->route->base);
     if (!r->key || r->inject != POLICY_IN_PATH)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* proxy.c - the thread of the proxy: its loop, who is let in, its routes, its end. */
+/* proxy.c - the thread of the proxy: its loop, who is let in, its end. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -8,7 +8,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "plugins/sandbox-enforce/errors.h"
 #include "plugins/sandbox-enforce/proxy/module.h"
 #include "plugins/sandbox-enforce/proxy/visit.h"
 #include "sdk/cleanup.h"
@@ -102,85 +101,6 @@ static void *run(void *data)
     return NULL;
 }
 
-/* --- routes -------------------------------------------------------------------------------- */
-
-static void routes_done(struct proxy *p)
-{
-    for (size_t i = 0; i < p->route_count; i++) {
-        free(p->routes[i].memory);
-        free(p->routes[i].authority);
-        secret_done(&p->routes[i].secret);
-    }
-    free(p->routes);
-}
-
-static int route_init(struct route *r, const struct policy_route *policy, struct nt_error *reterr)
-{
-    size_t size = strlen(policy->upstream) + 2;
-    nt_auto(nt_buf_done) struct nt_buf authority = NT_BUF(1024);
-    r->policy = policy;
-    r->memory = malloc(size);
-    if (!r->memory)
-        return nt_fail(reterr, NT_E_MEMORY, "out of memory for a route");
-    if (net_parse_url(policy->upstream, r->memory, size, &r->to, &r->base, reterr) < 0)
-        return nt_wrap(reterr, "upstream of %s", policy->name);
-    r->to.authorities = policy->tls_ca;
-    bool is_six = strchr(r->to.host, ':') != NULL;
-    nt_buf_addf(&authority, is_six ? "[%s]" : "%s", r->to.host);
-    if (r->to.port != (r->to.kind == NET_HTTPS ? 443 : 80))
-        nt_buf_addf(&authority, ":%u", (unsigned)r->to.port);
-    r->authority = nt_buf_take(&authority);
-    return r->authority ? 0 : nt_fail(reterr, NT_E_MEMORY, "out of memory for a route");
-}
-
-/* Of a route before it with the same reference: neither a keyring nor op is asked twice. */
-static const struct route *find_same(const struct proxy *p, const struct route *r)
-{
-    for (const struct route *other = p->routes; other < r; other++)
-        if (other->policy->key && strcmp(other->policy->key, r->policy->key) == 0)
-            return other;
-    return NULL;
-}
-
-/* Now, not at the first request: who started the program may still be looking. */
-static void warn(const struct proxy_options *o, const struct route *r, const struct nt_error *why)
-{
-    nt_auto(nt_buf_done) struct nt_buf line = NT_BUF(4096);
-    if (!o->warn)
-        return;
-    nt_buf_add(&line, "the credential of ");
-    nt_buf_add_printable(&line, r->policy->name, false);
-    nt_buf_add(&line, " cannot be read: ");
-    nt_buf_add_printable(&line, why->message, false);
-    if (why->hint[0]) {
-        nt_buf_add(&line, " (");
-        nt_buf_add_printable(&line, why->hint, false);
-        nt_buf_add(&line, ")");
-    }
-    nt_buf_add(&line, "; its requests are refused with 503");
-    o->warn(o->data, nt_buf_text(&line));
-}
-
-/* One that cannot be read costs its route only. */
-static void read_secret(const struct proxy *p, struct route *r, const struct proxy_options *o)
-{
-    struct nt_error e = NT_ERROR_INIT;
-    char *text = NULL;
-    if (!r->policy->key)
-        return;
-    const struct route *same = find_same(p, r);
-    int result;
-    if (!same)
-        result = secret_read(r->policy->key, &text, &e);
-    else
-        result = same->secret.text ? 0
-                                   : nt_fail(&e, ENFORCE_E_CREDENTIAL,
-                                             "it is the same as that of %s", same->policy->name);
-    if (result < 0 || secret_keep(&r->secret, same ? same->secret.text : text, &e) < 0)
-        warn(o, r, &e);
-    secret_free(text);
-}
-
 /* --- beginning ----------------------------------------------------------------------------- */
 
 static int begin_loop(struct proxy *p, struct nt_error *reterr)
@@ -260,13 +180,8 @@ static int proxy_start(const struct proxy_options *options, struct proxy **ret,
     int flags = fcntl(p->listener, F_GETFL);
     fcntl(p->listener, F_SETFL, flags | O_NONBLOCK);
     p->routes = calloc(p->policy->route_count + 1, sizeof(*p->routes));
-    int rc = p->routes ? 0 : nt_fail(reterr, NT_E_MEMORY, "out of memory for the proxy");
-    for (size_t i = 0; rc == 0 && i < p->policy->route_count; i++) {
-        p->route_count++;
-        rc = route_init(&p->routes[i], &p->policy->routes[i], reterr);
-        if (rc == 0)
-            read_secret(p, &p->routes[i], options);
-    }
+    int rc = p->routes ? routes_init(p, options, reterr)
+                       : nt_fail(reterr, NT_E_MEMORY, "out of memory for the proxy");
     if (rc < 0 || begin_loop(p, reterr) < 0) {
         proxy_free(p);
         return -1;
@@ -295,8 +210,7 @@ static void proxy_stop(struct proxy *p)
     if (pthread_timedjoin_np(p->thread, NULL, &until) != 0) {
         /* A name is still being looked up, which nothing can end: what it uses stays until the
          * process ends. The credentials do not. */
-        for (size_t i = 0; i < p->route_count; i++)
-            secret_done(&p->routes[i].secret);
+        routes_wipe(p);
         pthread_detach(p->thread);
         return;
     }

@@ -27,7 +27,11 @@ struct route {
     struct net_address to; /* the upstream */
     const char *base;      /* path of the upstream, without a slash at its end */
     char *authority;       /* "host:port" for Host and for messages */
-    struct secret secret;  /* text NULL with a key: it could not be read */
+    struct secret secret;  /* of its key */
+    char *certificates;    /* PEM, shown to the upstream */
+    struct secret tls_key;
+    struct net_identity identity; /* both, in `to` */
+    const char *broken; /* what could not be read, why its requests are refused; NULL: nothing */
 };
 
 struct proxy {
@@ -79,6 +83,12 @@ struct visit {
 
 /* proxy.c: another connection may come in. */
 void proxy_tunnel_ended(struct proxy *proxy);
+
+/* routes.c: those of the policy with their credentials, into p->routes, which has room. What cannot
+ * be read is told. */
+int routes_init(struct proxy *p, const struct proxy_options *options, struct nt_error *reterr);
+void routes_wipe(struct proxy *p); /* the credentials only */
+void routes_done(struct proxy *p);
 
 /* visit.c */
 void visit_begin(struct proxy *proxy, struct net_request *req);
