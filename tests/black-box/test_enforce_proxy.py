@@ -529,6 +529,18 @@ def test_a_credential_of_two_services_is_asked_for_once(cli, tmp_path):
     assert asked.read_text() == "x\n"
 
 
+def test_a_program_may_put_its_token_elsewhere(cli, tmp_path, secure, authority):
+    run = Filtered(cli, tmp_path, service(secure, authority, proxy={"inject_mode": "query_param", "query_param_name": "key"}))
+    secure.seen.clear()
+    ask = ('import os, urllib.request\n'
+           'print(urllib.request.urlopen(os.environ["SVC_BASE_URL"] + "/chat?a=1&%s=" + os.environ["SVC_KEY"], timeout=60).status)')
+    done = run.python(ask % "key")
+    assert done.status == 0 and done.stdout == b"200\n", done
+    assert secure.seen[0][1] == "/v1/chat?a=1" and secure.seen[0][2]["Authorization"] == f"Bearer {SECRET}"
+    done = run.python(ask % "other")
+    assert done.status == 1 and b"401" in done.stderr and len(secure.seen) == 1, done
+
+
 @pytest.fixture
 def clients(authority):
     """A server that wants to know its clients."""

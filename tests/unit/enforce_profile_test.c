@@ -237,6 +237,13 @@ static void a_service_cannot_send_its_credential_elsewhere(void **state)
         "\"upstream\":\"http://127.0.0.1:1\",\"credential_key\":\"k\",\"tls_client_cert\":\"/c\","
         "\"tls_client_key\":\"/k\"",
         SERVICE "\"aws_auth\":{}",
+        SERVICE "\"proxy\":{\"inject_mode\":\"body\"}",
+        SERVICE "\"proxy\":{\"inject_mode\":\"url_path\"}",
+        SERVICE "\"proxy\":{\"inject_mode\":\"query_param\"}",
+        SERVICE "\"proxy\":{\"inject_header\":\"Host\"}",
+        SERVICE "\"proxy\":{\"path_pattern\":\"/x\"}",
+        SERVICE "\"proxy\":{\"upstream\":\"https://b.example.com\"}",
+        SERVICE "\"proxy\":\"localhost:1\"",
     };
     char text[512];
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -280,6 +287,44 @@ static void files_of_a_service_are_expanded_and_granted_to_nobody(void **state)
                      "\"tls_client_cert\":\"$NOT_SET_HERE/c\",\"tls_client_key\":\"/k\"}}}}");
     assert_int_equal(refused(&(struct policy_request){ .profile = "unset" }, "NOT_SET_HERE"),
                      ENFORCE_E_PROFILE);
+}
+
+static void the_place_of_the_token_is_that_of_the_credential_unless_it_is_said(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *proxy;
+        bool has;
+        enum policy_inject inject;
+        const char *header, *format;
+    } rows[] = {
+        { "{}", false, POLICY_IN_HEADER, NULL, NULL },
+        { "null", false, POLICY_IN_HEADER, NULL, NULL },
+        { "{\"inject_header\":\"X-Mine\"}", true, POLICY_IN_HEADER, "X-Mine", "Bearer {}" },
+        { "{\"inject_mode\":\"url_path\",\"path_pattern\":\"/{}/\"}", true, POLICY_IN_PATH,
+          "Authorization", "Bearer {}" },
+        { "{\"credential_format\":\"token {}\"}", true, POLICY_IN_HEADER, "Authorization",
+          "token {}" },
+    };
+    char text[512];
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        snprintf(text, sizeof(text),
+                 "{\"meta\":{\"name\":\"s\"},\"network\":{\"credentials\":[\"mine\"],"
+                 "\"custom_credentials\":{\"mine\":{" SERVICE "\"proxy\":%s}}}}",
+                 rows[i].proxy);
+        profile("place", text);
+        struct policy *p = make(&(struct policy_request){ .profile = "place" });
+        const struct policy_place *place = p->routes[0].phantom;
+        assert_int_equal(place != NULL, rows[i].has);
+        assert_int_equal(p->routes[0].inject, POLICY_IN_HEADER);
+        assert_string_equal(p->routes[0].header, "Authorization");
+        if (place) {
+            assert_int_equal(place->inject, rows[i].inject);
+            assert_string_equal(place->header, rows[i].header);
+            assert_string_equal(place->format, rows[i].format);
+        }
+        policy_free(p);
+    }
 }
 
 static void an_endpoint_policy_is_read_and_shown(void **state)
@@ -750,6 +795,7 @@ int main(void)
         cmocka_unit_test(what_is_wrong_is_said_with_its_place),
         cmocka_unit_test(a_service_cannot_send_its_credential_elsewhere),
         cmocka_unit_test(files_of_a_service_are_expanded_and_granted_to_nobody),
+        cmocka_unit_test(the_place_of_the_token_is_that_of_the_credential_unless_it_is_said),
         cmocka_unit_test(an_endpoint_policy_is_read_and_shown),
         cmocka_unit_test(legacy_keys_work_and_are_named_once),
         cmocka_unit_test(profiles_extend_each_other),

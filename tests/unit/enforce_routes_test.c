@@ -212,6 +212,89 @@ static void assert_shut(struct one *o, const char *line, const char *credential)
     assert_lacks(&o->b, "X-Upstream");
 }
 
+/* The program's token stands elsewhere than the credential in what is sent on. */
+static void the_token_may_stand_elsewhere(void **state)
+{
+    struct one o;
+    struct policy_endpoint denied[] = { { "*", "/admin/**" } };
+    const struct policy_place path = { .inject = POLICY_IN_PATH, .path_pattern = "/{}/" };
+    one_start(&o,
+              (struct policy_route){ .key = "env://TEST_SECRET",
+                                     .phantom = &path,
+                                     .denied = denied,
+                                     .denied_count = 1,
+                                     .others = POLICY_OTHERS_CARRIED },
+              "/v1", upstream_echo, NULL);
+    stage_ask(&o.s, &o.b, "GET /svc/" STAGE_TOKEN "/chat?a=1 HTTP/1.1\r\nHost: x\r\n" CLOSE);
+    assert_has(&o.b, "GET /v1/chat?a=1 HTTP/1.1\r\n");
+    assert_has(&o.b, "\r\nAuthorization: Bearer " SECRET "\r\n");
+    assert_lacks(&o.b, STAGE_TOKEN);
+    /* What is judged is what is left of it. */
+    static const char *const shut[] = { "GET /svc/" STAGE_TOKEN "/admin/x",
+                                        "GET /svc/admin/" STAGE_TOKEN "/x",
+                                        "GET /svc/" STAGE_TOKEN "/%61dmin/x",
+                                        "GET /svc/x/" STAGE_TOKEN "/../admin/x",
+                                        "GET /svc//" STAGE_TOKEN "//admin/x" };
+    for (size_t i = 0; i < sizeof(shut) / sizeof(shut[0]); i++)
+        assert_shut(&o, shut[i], "X-Nothing: 1");
+    stage_ask(&o.s, &o.b,
+              "GET /svc/chat HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " STAGE_TOKEN
+              "\r\n" CLOSE);
+    assert_has(&o.b, "HTTP/1.1 401 ");
+    one_stop(&o);
+
+    const struct policy_place end = { .inject = POLICY_IN_PATH, .path_pattern = "/t/{}" };
+    one_start(&o, (struct policy_route){ .key = "env://TEST_SECRET", .phantom = &end }, "",
+              upstream_echo, NULL);
+    stage_ask(&o.s, &o.b, "GET /svc/t/" STAGE_TOKEN "?a=1 HTTP/1.1\r\nHost: x\r\n" CLOSE);
+    assert_has(&o.b, "GET /?a=1 HTTP/1.1\r\n");
+    one_stop(&o);
+
+    const struct policy_place header = { .inject = POLICY_IN_HEADER,
+                                         .header = "X-Mine",
+                                         .format = "key={}" };
+    one_start(&o,
+              (struct policy_route){ .key = "env://TEST_SECRET",
+                                     .inject = POLICY_IN_QUERY,
+                                     .query_name = "key",
+                                     .phantom = &header },
+              "", upstream_echo, NULL);
+    stage_ask(&o.s, &o.b,
+              "GET /svc/x?key=mine&b=2 HTTP/1.1\r\nHost: x\r\nX-Mine: key=" STAGE_TOKEN
+              "\r\n" CLOSE);
+    assert_has(&o.b, "GET /x?b=2&key=real%2Fsecret%2B7 HTTP/1.1\r\n");
+    assert_lacks(&o.b, "X-Mine");
+    stage_ask(&o.s, &o.b, "GET /svc/x?key=" STAGE_TOKEN " HTTP/1.1\r\nHost: x\r\n" CLOSE);
+    assert_has(&o.b, "HTTP/1.1 401 ");
+    one_stop(&o);
+
+    const struct policy_place query = { .inject = POLICY_IN_QUERY, .query_name = "k" };
+    one_start(&o,
+              (struct policy_route){ .key = "env://TEST_SECRET",
+                                     .inject = POLICY_IN_PATH,
+                                     .path_pattern = "/bot{}/",
+                                     .phantom = &query },
+              "/api", upstream_echo, NULL);
+    stage_ask(&o.s, &o.b,
+              "GET /svc/bot-any/send?k=" STAGE_TOKEN "&x=1 HTTP/1.1\r\nHost: x\r\n" CLOSE);
+    assert_has(&o.b, "GET /api/botreal%2Fsecret+7/send?x=1 HTTP/1.1\r\n");
+    assert_lacks(&o.b, STAGE_TOKEN);
+    stage_ask(&o.s, &o.b, "GET /svc/robot/send?k=" STAGE_TOKEN " HTTP/1.1\r\nHost: x\r\n" CLOSE);
+    assert_has(&o.b, "HTTP/1.1 400 ");
+    assert_has(&o.b, "no place for the credential");
+    one_stop(&o);
+
+    one_start(&o,
+              (struct policy_route){ .key = "env://TEST_SECRET",
+                                     .inject = POLICY_IN_PATH,
+                                     .path_pattern = "/bot{}",
+                                     .phantom = &query },
+              "", upstream_echo, NULL);
+    stage_ask(&o.s, &o.b, "GET /svc/bot-any/send?k=" STAGE_TOKEN " HTTP/1.1\r\nHost: x\r\n" CLOSE);
+    assert_has(&o.b, "GET /botreal%2Fsecret+7/send HTTP/1.1\r\n");
+    one_stop(&o);
+}
+
 static void routes_are_restricted(void **state)
 {
     struct policy_endpoint rules[] = { { "GET", "/v1/models" }, { "POST", "/v1/chat/*" } };
@@ -543,6 +626,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(headers_carry_the_credential),
         cmocka_unit_test(other_places_carry_it_too),
+        cmocka_unit_test(the_token_may_stand_elsewhere),
         cmocka_unit_test(routes_are_restricted),
         cmocka_unit_test(credentials_in_clear_stay_on_this_machine),
         cmocka_unit_test(an_upstream_is_looked_up_once),

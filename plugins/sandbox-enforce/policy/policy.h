@@ -110,6 +110,14 @@ enum policy_others {
 
 enum policy_inject { POLICY_IN_HEADER, POLICY_IN_PATH, POLICY_IN_QUERY, POLICY_IN_BASIC };
 
+/* Where something stands in a request. */
+struct policy_place {
+    enum policy_inject inject;
+    const char *header, *format;                 /* "Authorization", "Bearer {}" */
+    const char *path_pattern, *path_replacement; /* POLICY_IN_PATH */
+    const char *query_name;                      /* POLICY_IN_QUERY */
+};
+
 /* A service whose requests get a credential that the program never holds. */
 struct policy_route {
     const char *name;     /* first segment of the path at the proxy: "openai" */
@@ -120,7 +128,10 @@ struct policy_route {
     const char *header, *format;                 /* "Authorization", "Bearer {}" */
     const char *path_pattern, *path_replacement; /* POLICY_IN_PATH */
     const char *query_name;                      /* POLICY_IN_QUERY */
-    struct policy_endpoint *denied;              /* before all others */
+    /* Where the program puts its token, when that is elsewhere than the credential.
+     * path_replacement: what stays of the path there. NULL: in the same place */
+    const struct policy_place *phantom;
+    struct policy_endpoint *denied; /* before all others */
     size_t denied_count;
     struct policy_endpoint *endpoints; /* allowed */
     size_t endpoint_count;

@@ -61,27 +61,45 @@ static json_t *domains_of(const struct profile *p)
     return array;
 }
 
+static const char *const inject_modes[] = { "header", "url_path", "query_param", "basic_auth" };
+
+static void set_texts(json_t *object, const char *const *pairs, size_t count)
+{
+    for (size_t i = 0; i + 1 < count; i += 2)
+        if (pairs[i + 1])
+            json_object_set_new(object, pairs[i], json_string(pairs[i + 1]));
+}
+
+static json_t *place_of(const struct policy_place *place)
+{
+    const char *const pairs[] = { "inject_mode",       inject_modes[place->inject],
+                                  "inject_header",     place->header,
+                                  "credential_format", place->format,
+                                  "path_pattern",      place->path_pattern,
+                                  "path_replacement",  place->path_replacement,
+                                  "query_param_name",  place->query_name };
+    json_t *object = json_object();
+    set_texts(object, pairs, sizeof(pairs) / sizeof(pairs[0]));
+    return object;
+}
+
 static json_t *services_of(const struct profile *p)
 {
-    static const char *const modes[] = { "header", "url_path", "query_param", "basic_auth" };
     json_t *object = json_object();
     for (size_t i = 0; i < p->service_count; i++) {
         const struct policy_route *row = &p->services[i];
-        json_t *item = json_pack("{s:s, s:s, s:s, s:s, s:s}", "upstream", row->upstream,
-                                 "credential_key", row->key, "inject_mode", modes[row->inject],
-                                 "inject_header", row->header, "credential_format", row->format);
-        const struct {
-            const char *key, *text;
-        } more[] = { { "env_var", row->variable },
-                     { "path_pattern", row->path_pattern },
-                     { "path_replacement", row->path_replacement },
-                     { "query_param_name", row->query_name },
-                     { "tls_ca", row->tls_ca },
-                     { "tls_client_cert", row->tls_certificate },
-                     { "tls_client_key", row->tls_key } };
-        for (size_t j = 0; j < sizeof(more) / sizeof(more[0]); j++)
-            if (more[j].text)
-                json_object_set_new(item, more[j].key, json_string(more[j].text));
+        json_t *item =
+            json_pack("{s:s, s:s, s:s, s:s, s:s}", "upstream", row->upstream, "credential_key",
+                      row->key, "inject_mode", inject_modes[row->inject], "inject_header",
+                      row->header, "credential_format", row->format);
+        const char *const more[] = { "env_var",          row->variable,      "path_pattern",
+                                     row->path_pattern,  "path_replacement", row->path_replacement,
+                                     "query_param_name", row->query_name,    "tls_ca",
+                                     row->tls_ca,        "tls_client_cert",  row->tls_certificate,
+                                     "tls_client_key",   row->tls_key };
+        set_texts(item, more, sizeof(more) / sizeof(more[0]));
+        if (row->phantom)
+            json_object_set_new(item, "proxy", place_of(row->phantom));
         if (row->others != POLICY_OTHERS_BY_RULES)
             json_object_set_new(item, "endpoint_policy",
                                 json_pack("{s:o, s:o, s:{s:s}}", "deny",
@@ -287,6 +305,20 @@ static json_t *endpoints_schema(void)
                      "path", "type", "string", "pattern", "^/");
 }
 
+/* Where the program puts its token. */
+static json_t *place_schema(void)
+{
+    static const char *const texts[] = { "inject_header", "credential_format", "path_pattern",
+                                         "path_replacement", "query_param_name" };
+    json_t *properties = json_object();
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        json_object_set_new(properties, texts[i], json_pack("{s:s}", "type", "string"));
+    json_object_set_new(properties, "inject_mode",
+                        choices_schema("header|url_path|query_param|basic_auth"));
+    return json_pack("{s:[s,s], s:b, s:o}", "type", "object", "null", "additionalProperties", 0,
+                     "properties", properties);
+}
+
 static json_t *service_schema(void)
 {
     static const char *const texts[] = { "upstream",         "credential_key",    "env_var",
@@ -298,6 +330,7 @@ static json_t *service_schema(void)
         json_object_set_new(properties, texts[i], json_pack("{s:s}", "type", "string"));
     json_object_set_new(properties, "inject_mode",
                         choices_schema("header|url_path|query_param|basic_auth"));
+    json_object_set_new(properties, "proxy", place_schema());
     json_object_set_new(properties, "endpoint_rules", endpoints_schema());
     json_object_set_new(properties, "endpoint_policy",
                         json_pack("{s:[s,s], s:b, s:{s:o, s:o, s:{s:s, s:i}, s:{s:[{s:[s,s]}, "

@@ -11,24 +11,38 @@
 
 enum { TOKEN = PROXY_TOKEN_SIZE - 1 };
 
-static const char *header_of(const struct policy_route *r)
+static const char *header_of(enum policy_inject inject, const char *header)
 {
-    return r->inject == POLICY_IN_BASIC || !r->header ? "Authorization" : r->header;
+    return inject == POLICY_IN_BASIC || !header ? "Authorization" : header;
 }
 
-static const char *format_of(const struct policy_route *r)
+static const char *format_of(const char *header, const char *format)
 {
-    if (r->format)
-        return r->format;
-    return strcasecmp(header_of(r), "Authorization") == 0 ? "Bearer {}" : "{}";
+    if (format)
+        return format;
+    return strcasecmp(header, "Authorization") == 0 ? "Bearer {}" : "{}";
+}
+
+/* Where the program puts its token. */
+static struct policy_place place_of(const struct policy_route *r)
+{
+    struct policy_place place = { .inject = r->inject,
+                                  .header = r->header,
+                                  .format = r->format,
+                                  .path_pattern = r->path_pattern,
+                                  .query_name = r->query_name };
+    if (r->phantom)
+        place = *r->phantom;
+    place.header = header_of(place.inject, place.header);
+    place.format = format_of(place.header, place.format);
+    return place;
 }
 
 /* --- finding the token --------------------------------------------------------------------- */
 
 /* "/bot{}/": where the token stands in PATH; NULL: it does not. */
-static const char *find_in_path(const struct visit *v, const char *path)
+static const char *find_in_path(const struct visit *v, const char *pattern, const char *path)
 {
-    const char *pattern = v->route->policy->path_pattern;
     const char *hole = pattern ? strstr(pattern, "{}") : NULL;
     if (!hole)
         return NULL;
@@ -61,10 +75,9 @@ static bool is_pair_of(const char *pair, size_t size, const char *name)
     return mine <= size && mine == length && strncasecmp(pair, name, length) == 0;
 }
 
-static bool query_has_token(const struct visit *v, const char *path)
+static bool query_has_token(const struct visit *v, const char *name, const char *path)
 {
     const char *at = path + strcspn(path, "?"), *pair;
-    const char *name = v->route->policy->query_name;
     size_t size;
     bool has = false;
     if (!name || !*at)
@@ -80,19 +93,19 @@ static bool query_has_token(const struct visit *v, const char *path)
 
 bool inject_has_token(const struct visit *v, const char *path)
 {
-    const struct policy_route *r = v->route->policy;
+    const struct policy_place place = place_of(v->route->policy);
     const char *authorization = net_request_header(v->req, "authorization");
-    switch (r->inject) {
+    switch (place.inject) {
     case POLICY_IN_PATH:
-        return find_in_path(v, path) != NULL;
+        return find_in_path(v, place.path_pattern, path) != NULL;
     case POLICY_IN_QUERY:
-        return query_has_token(v, path);
+        return query_has_token(v, place.query_name, path);
     case POLICY_IN_BASIC:
         return token_in_authorization(v->proxy, authorization);
     case POLICY_IN_HEADER:
         break;
     }
-    return token_in_header(v->proxy, net_request_header(v->req, header_of(r)), format_of(r))
+    return token_in_header(v->proxy, net_request_header(v->req, place.header), place.format)
            || token_in_authorization(v->proxy, authorization);
 }
 
@@ -121,46 +134,102 @@ static void add_formatted(struct nt_buf *b, const char *format, const char *valu
     nt_buf_add(b, hole + 2);
 }
 
+/* The first place of PATH that PATTERN fits, with anything of one segment for its {}; its size. */
+static const char *find_pattern(const char *path, const char *pattern, size_t *ret_size)
+{
+    const char *hole = strstr(pattern, "{}"), *after = hole + 2;
+    size_t before = (size_t)(hole - pattern), size = strlen(path), rest = strlen(after);
+    for (const char *at = path; at + before <= path + size; at++)
+        for (const char *end = at + before; strncmp(at, pattern, before) == 0; end++) {
+            /* A hole that ends the pattern takes the rest of the segment. */
+            if (rest ? strncmp(end, after, rest) == 0 : !*end || *end == '/') {
+                *ret_size = (size_t)(end - at) + rest;
+                return at;
+            }
+            if (!*end || *end == '/')
+                break;
+        }
+    return NULL;
+}
+
+/* Where the credential goes in PATH: at the token, or, when that stands elsewhere, where the
+ * pattern fits. */
+static const char *find_place(const struct visit *v, const char *path, size_t *ret_size)
+{
+    const struct policy_route *r = v->route->policy;
+    const struct policy_place place = place_of(r);
+    if (place.inject != POLICY_IN_PATH)
+        return find_pattern(path, r->path_pattern, ret_size);
+    const char *token = find_in_path(v, place.path_pattern, path);
+    *ret_size = strlen(place.path_pattern) - 2 + TOKEN;
+    return token ? token - (strstr(place.path_pattern, "{}") - place.path_pattern) : NULL;
+}
+
 /* The whole path with the pattern around the token replaced. */
 static bool add_path(struct nt_buf *b, const struct visit *v, const char *wire)
 {
     const struct policy_route *r = v->route->policy;
-    const char *token = find_in_path(v, wire);
-    if (!token)
+    size_t size;
+    const char *at = find_place(v, wire, &size);
+    if (!at)
         return false;
-    const char *hole = strstr(r->path_pattern, "{}");
     const char *replacement = r->path_replacement ? r->path_replacement : r->path_pattern;
     const char *there = strstr(replacement, "{}");
-    nt_buf_add_bytes(b, wire, (size_t)(token - wire) - (size_t)(hole - r->path_pattern));
+    nt_buf_add_bytes(b, wire, (size_t)(at - wire));
     nt_buf_add_bytes(b, replacement, there ? (size_t)(there - replacement) : strlen(replacement));
     if (there) {
         add_path_part(b, v->route->secret.text);
         nt_buf_add(b, there + 2);
     }
-    nt_buf_add(b, token + TOKEN + strlen(hole + 2));
+    nt_buf_add(b, at + size);
     return true;
 }
 
-/* The query without the credential's name, and with the credential. */
+/* Without the pattern around a token that nothing takes the place of: before the path is judged, so
+ * that what is judged is what is sent. False: there is no token. */
+static bool add_bare_path(struct nt_buf *b, const struct visit *v, const char *path)
+{
+    const struct policy_place place = place_of(v->route->policy);
+    const char *pattern = place.path_pattern, *hole = strstr(pattern, "{}");
+    const char *token = find_in_path(v, pattern, path);
+    if (!token)
+        return false;
+    bool is_between = pattern[0] == '/' && pattern[strlen(pattern) - 1] == '/';
+    const char *stays = place.path_replacement ? place.path_replacement : is_between ? "/" : "";
+    const char *there = strstr(stays, "{}"), *rest = token + TOKEN + strlen(hole + 2);
+    nt_buf_add_bytes(b, path, (size_t)(token - path) - (size_t)(hole - pattern));
+    nt_buf_add_bytes(b, stays, there ? (size_t)(there - stays) : strlen(stays));
+    nt_buf_add(b, there ? there + 2 : "");
+    if (!b->size && rest[0] != '/')
+        nt_buf_add_char(b, '/');
+    nt_buf_add(b, rest);
+    return true;
+}
+
+/* The query without the names of token and credential, and with the credential. */
 static void add_query(struct nt_buf *b, const struct visit *v, const char *query)
 {
     const struct policy_route *r = v->route->policy;
+    const struct policy_place place = place_of(r);
     const char *name = r->inject == POLICY_IN_QUERY ? r->query_name : NULL;
+    const char *token = place.inject == POLICY_IN_QUERY ? place.query_name : NULL;
     const char *pair;
     size_t size;
     char glue = '?';
-    if (!name) {
+    if (!name && !token) {
         nt_buf_add(b, query);
         return;
     }
     if (*query == '?')
         query++;
     while (next_pair(&query, &pair, &size))
-        if (!is_pair_of(pair, size, name)) {
+        if (!(name && is_pair_of(pair, size, name)) && !(token && is_pair_of(pair, size, token))) {
             nt_buf_add_char(b, glue);
             nt_buf_add_bytes(b, pair, size);
             glue = '&';
         }
+    if (!name)
+        return;
     nt_buf_add_char(b, glue);
     nt_buf_add_url_part(b, name);
     nt_buf_add_char(b, '=');
@@ -185,9 +254,16 @@ const char *inject(const struct visit *v, const char *path, struct injected *ret
                    uint32_t *ret_status)
 {
     const struct policy_route *r = v->route->policy;
+    const char *header = header_of(r->inject, r->header);
+    nt_auto(nt_buf_done) struct nt_buf bare = NT_BUF(2 * VISIT_HEAD_MAX);
     nt_auto(nt_buf_done) struct nt_buf plain = NT_BUF(2 * VISIT_HEAD_MAX);
     nt_auto(nt_buf_done) struct nt_buf wire = NT_BUF(4 * VISIT_HEAD_MAX);
     *ret_status = 400;
+    if (r->key && r->inject != POLICY_IN_PATH && place_of(r).inject == POLICY_IN_PATH) {
+        if (!add_bare_path(&bare, v, path) || !nt_buf_ok(&bare))
+            return "the token is not in the path";
+        path = nt_buf_text(&bare);
+    }
     const char *why = endpoint_path(path, endpoint_has_rules(r), &plain, &wire);
     if (why)
         return why;
@@ -203,7 +279,7 @@ const char *inject(const struct visit *v, const char *path, struct injected *ret
     if (!r->key || r->inject != POLICY_IN_PATH)
         nt_buf_add(&ret->target, nt_buf_text(&wire));
     else if (!add_path(&ret->target, v, nt_buf_text(&wire)))
-        return "the token is not in the path";
+        return "the path has no place for the credential";
     if (r->key)
         add_query(&ret->target, v, path + strcspn(path, "?"));
     else
@@ -212,10 +288,10 @@ const char *inject(const struct visit *v, const char *path, struct injected *ret
     if (ret->has_header && r->inject == POLICY_IN_BASIC)
         add_basic(&ret->value, v);
     else if (ret->has_header)
-        add_formatted(&ret->value, format_of(r), v->route->secret.text);
+        add_formatted(&ret->value, format_of(header, r->format), v->route->secret.text);
     if (!nt_buf_ok(&ret->target) || !nt_buf_ok(&ret->value))
         return "too long";
-    ret->header = (struct net_header){ header_of(r), nt_buf_text(&ret->value) };
+    ret->header = (struct net_header){ header, nt_buf_text(&ret->value) };
     return NULL;
 }
 
@@ -246,7 +322,9 @@ bool inject_keeps(const struct visit *v, const struct net_header *h)
         for (size_t i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++)
             if (strcasecmp(h->name, dropped[i]) == 0)
                 return false;
-    if (r->key && strcasecmp(h->name, header_of(r)) == 0)
+    if (r->key && strcasecmp(h->name, header_of(r->inject, r->header)) == 0)
+        return false;
+    if (r->key && strcasecmp(h->name, place_of(r).header) == 0)
         return false;
     /* The token is for us alone. */
     return !strstr(h->value, v->proxy->token);
