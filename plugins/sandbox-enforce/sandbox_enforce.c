@@ -103,6 +103,10 @@ static const struct nt_arg program_args[] = {
     "{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"act\",\"layer\","          \
     "\"rule\"],\"properties\":{\"act\":{\"type\":\"string\"},\"layer\":{\"type\":\"string\"},"     \
     "\"rule\":{\"type\":\"string\"}}}}"
+#define HOOKS                                                                                      \
+    "{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"when\",\"script\"],"        \
+    "\"properties\":{\"when\":{\"type\":\"string\"},\"script\":{\"type\":\"string\"},"               \
+    "\"timeout_secs\":{\"type\":\"integer\"}}}}"
 static const struct nt_column run_columns[] = {
     { .name = "command", .help = "What would be started", .type = NT_JSON, .schema = TEXTS },
     { .name = "workdir", .help = "Where", .type = NT_TEXT },
@@ -115,6 +119,10 @@ static const struct nt_column run_columns[] = {
       .help = "Each forbidden act, and what forbids it",
       .type = NT_JSON,
       .schema = ENFORCEMENT },
+    { .name = "hooks",
+      .help = "Scripts of the profile that would run outside of the sandbox",
+      .type = NT_JSON,
+      .schema = HOOKS },
     { .name = "warnings", .help = "What was skipped or opened", .type = NT_JSON, .schema = TEXTS },
 };
 
@@ -148,7 +156,8 @@ static const struct nt_command commands[] = {
           "The program gets the folders and files that options and profile name, what every "
           "program needs of the system, and nothing else; the kernel enforces it. It may only "
           "write where it was allowed to, and reach only hosts that it was allowed. A process "
-          "outside the sandbox stays with it and tells at the end what was denied.\n\n"
+          "outside the sandbox stays with it and tells at the end what was denied, and runs the "
+          "session_hooks of a profile.\n\n"
           "The exit status is the program's.",
       .run = enforce_run,
       .args = NT_TABLE(program_args),
@@ -174,7 +183,7 @@ static const struct nt_command commands[] = {
     { .path = "enforce wrap",
       .summary = "Become a program in a sandbox",
       .description = "Like run, but no process stays outside: what needs one (a proxy, rules for "
-                     "local sockets, a list of denials) is refused.",
+                     "local sockets, a list of denials, session_hooks) is refused.",
       .run = enforce_wrap,
       .args = NT_TABLE(program_args),
       .opts = NT_TABLE(wrap_opts),

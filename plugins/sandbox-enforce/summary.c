@@ -91,6 +91,23 @@ static void add_network(struct nt_buf *b, const struct theme *theme, const struc
         nt_buf_addf(b, "  [credential] %s\n", policy->routes[i].name);
 }
 
+/* They run outside: who starts them shall know. */
+static void add_hooks(struct nt_buf *b, const struct theme *theme, const struct policy *policy)
+{
+    for (size_t i = 0; i < POLICY_HOOKS; i++) {
+        const struct policy_hook *hook = &policy->hooks[i];
+        if (!hook->script)
+            continue;
+        nt_buf_add(b, "  ");
+        theme_add(b, theme, THEME_GRANT, "[hook]");
+        nt_buf_addf(b, " %s, outside of the sandbox: ", policy_hook_name(i));
+        nt_buf_add_printable(b, hook->script, false);
+        if (hook->timeout_s)
+            nt_buf_addf(b, " (at most %u s)", hook->timeout_s);
+        nt_buf_add_char(b, '\n');
+    }
+}
+
 static void add_all(struct nt_buf *b, const struct theme *theme, const struct policy *policy,
                     bool is_verbose)
 {
@@ -108,6 +125,7 @@ static void add_all(struct nt_buf *b, const struct theme *theme, const struct po
         nt_buf_add_char(b, '\n');
     }
     add_network(b, theme, policy);
+    add_hooks(b, theme, policy);
 }
 
 void summary_print(const struct policy *policy, const struct options *options)
@@ -189,6 +207,22 @@ static json_t *texts_to_json(const struct policy_texts *texts)
     return list;
 }
 
+static json_t *hooks_to_json(const struct policy *policy)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < POLICY_HOOKS; i++) {
+        const struct policy_hook *hook = &policy->hooks[i];
+        json_t *row = hook->script ? json_pack("{s:s, s:o}", "when", policy_hook_name(i), "script",
+                                               text(hook->script))
+                                   : NULL;
+        if (row && hook->timeout_s)
+            json_object_set_new(row, "timeout_secs", json_integer(hook->timeout_s));
+        if (row)
+            json_array_append_new(list, row);
+    }
+    return list;
+}
+
 int summary_emit(struct nt_call *call, const struct policy *policy,
                  const struct supervise_row *rows, size_t count, char *const *argv,
                  struct nt_error *reterr)
@@ -197,10 +231,11 @@ int summary_emit(struct nt_call *call, const struct policy *policy,
     for (size_t i = 0; argv[i]; i++)
         json_array_append_new(words, text(argv[i]));
     nt_auto_json json_t *all =
-        json_pack("{s:o, s:o, s:o, s:s, s:o, s:o}", "command", words, "workdir",
+        json_pack("{s:o, s:o, s:o, s:s, s:o, s:o, s:o}", "command", words, "workdir",
                   text(policy->is_workdir_covered ? policy->workdir : "/"), "capabilities",
                   grants_to_json(policy), "network", summary_network(policy), "enforcement",
-                  rows_to_json(rows, count), "warnings", texts_to_json(&policy->warnings));
+                  rows_to_json(rows, count), "hooks", hooks_to_json(policy), "warnings",
+                  texts_to_json(&policy->warnings));
     nt_autofree char *line = all ? json_dumps(all, JSON_COMPACT) : NULL;
     if (!line)
         return nt_fail(reterr, NT_E_MEMORY, "out of memory");

@@ -22,3 +22,4 @@ nt_add_unit_test(enforce_notify_race SOURCES enforce_notify_stage.c LIBRARIES nt
 nt_add_unit_test(enforce_profile LIBRARIES nt_policy)
 nt_add_unit_test(enforce_kernel_audit LIBRARIES nt_explain)
 nt_add_unit_test(enforce_matches SOURCES ${CMAKE_SOURCE_DIR}/plugins/sandbox-enforce/supervise/matches.c LIBRARIES nt_policy)
+nt_add_unit_test(enforce_hooks LIBRARIES nt_supervise)

@@ -185,6 +185,15 @@ static void what_is_wrong_is_said_with_its_place(void **state)
         { "{\"meta\":{\"name\":\"x\"},\"environment\":{\"set_vars\":{\"LD_PRELOAD\":\"x\"}}}",
           "LD_PRELOAD" },
         { "{\"meta\":{\"name\":\"x\"},\"env_credentials\":{\"env://A\":\"PATH\"}}", "PATH" },
+        { "{\"meta\":{\"name\":\"x\"},\"session_hooks\":{\"before\":{\"script\":\"a\"}}}",
+          "absolute" },
+        { "{\"meta\":{\"name\":\"x\"},\"session_hooks\":{\"before\":{\"script\":\"~a\"}}}",
+          "not absolute" },
+        { "{\"meta\":{\"name\":\"x\"},\"session_hooks\":{\"after\":{\"script\":\"$NO_SUCH/a\"}}}",
+          "NO_SUCH" },
+        { "{\"meta\":{\"name\":\"x\"},\"session_hooks\":{\"after\":{\"script\":\"/a\","
+          "\"timeout_secs\":-1}}}",
+          "at least 1" },
         { "{\"meta\":{\"name\":\"x\"},\"env_credentials\":{\"file:///a/../b\":\"A\"}}", "file://" },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -418,6 +427,29 @@ static void profiles_extend_each_other(void **state)
     assert_int_equal(
         refused(&(struct policy_request){ .profile = "base", .is_wrap = true }, "wrap"),
         NT_E_USAGE);
+}
+
+static void a_childs_script_replaces_its_parents(void **state)
+{
+    (void)state;
+    profile("parent", "{\"meta\":{\"name\":\"parent\"},"
+                      "\"session_hooks\":{\"before\":{\"script\":\"/a\",\"timeout_secs\":5},"
+                      "\"after\":{\"script\":\"~/b\",\"timeout_secs\":null}}}");
+    profile("child", "{\"extends\":\"parent\",\"meta\":{\"name\":\"child\"},"
+                     "\"session_hooks\":{\"before\":{\"script\":\"$WORKDIR/c\"},\"after\":null}}");
+    struct policy *p = make(&(struct policy_request){ .profile = "child" });
+    assert_string_equal(p->hooks[POLICY_HOOK_BEFORE].script, at("project/c"));
+    assert_int_equal(p->hooks[POLICY_HOOK_BEFORE].timeout_s, 0);
+    assert_string_equal(p->hooks[POLICY_HOOK_BEFORE].file, at(".config/nono/profiles/child.json"));
+    assert_string_equal(p->hooks[POLICY_HOOK_AFTER].script, at("b"));
+    assert_string_equal(p->hooks[POLICY_HOOK_AFTER].file, at(".config/nono/profiles/parent.json"));
+    assert_true(policy_has_hooks(p));
+    assert_string_equal(p->own_state, at(".local/state/nanoterm"));
+    assert_int_equal(p->warnings.count, 0);
+    policy_free(p);
+    p = make(&(struct policy_request){ 0 });
+    assert_false(policy_has_hooks(p));
+    policy_free(p);
 }
 
 static void cycles_and_long_chains_are_errors(void **state)
@@ -799,6 +831,7 @@ int main(void)
         cmocka_unit_test(an_endpoint_policy_is_read_and_shown),
         cmocka_unit_test(legacy_keys_work_and_are_named_once),
         cmocka_unit_test(profiles_extend_each_other),
+        cmocka_unit_test(a_childs_script_replaces_its_parents),
         cmocka_unit_test(cycles_and_long_chains_are_errors),
         cmocka_unit_test(every_built_in_profile_makes_a_policy),
         cmocka_unit_test(a_profile_that_others_may_write_decides_nothing),

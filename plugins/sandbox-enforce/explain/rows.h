@@ -47,6 +47,8 @@ static const struct nt_column why_columns[] = {
     { .name = "source", .help = "Where that grant comes from", .flags = NT_WIDE },
     { .name = "matching_capability", .help = "The same as one object", .type = NT_JSON,
       .flags = NT_WIDE, .schema = WHY_CAPABILITY },
+    { .name = "session_hook", .help = "before or after: it is that script of the profile's",
+      .flags = NT_WIDE },
 };
 static const struct nt_example why_examples[] = {
     { "enforce why --path ~/.ssh/id_rsa --op read", "Why can it not read that?" },

@@ -102,6 +102,17 @@ static const char *with_home(const char *path, char *buffer, size_t max)
     return size > 0 && (size_t)size < max ? buffer : path;
 }
 
+/* A script of the profile's own runs whatever the program may do with it. */
+static const char *hook_of(const struct policy *policy, const char *path)
+{
+    char real[PATH_MAX];
+    for (size_t i = 0; i < POLICY_HOOKS; i++)
+        if (policy->hooks[i].script && realpath(path, real)
+            && strcmp(policy->hooks[i].script, real) == 0)
+            return policy_hook_name(i);
+    return NULL;
+}
+
 static int ask(struct nt_call *call, const struct policy *policy, struct nt_error *reterr)
 {
     const char *path = call->host->text(call, "path"), *host = call->host->text(call, "host");
@@ -110,18 +121,25 @@ static int ask(struct nt_call *call, const struct policy *policy, struct nt_erro
     nt_auto(nt_buf_done) struct nt_buf target = NT_BUF(8192), message = NT_BUF(32768);
     struct policy_answer answer;
     char buffer[PATH_MAX];
+    const char *hook = NULL;
     if (path) {
         uint32_t access = strcmp(op, "read") == 0    ? POLICY_READ
                           : strcmp(op, "write") == 0 ? POLICY_WRITE
                                                      : POLICY_BOTH;
         nt_buf_add(&target, path);
-        policy_ask_path(policy, with_home(path, buffer, sizeof(buffer)), access, &answer);
+        path = with_home(path, buffer, sizeof(buffer));
+        policy_ask_path(policy, path, access, &answer);
+        hook = hook_of(policy, path);
     } else {
         nt_buf_addf(&target, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port);
         policy_ask_host(policy, host, port, &answer);
     }
     message_of(&answer, path ? op : "connecting to", nt_buf_text(&target), &message);
+    if (hook)
+        nt_buf_addf(&message, "; session_hooks.%s runs it outside of the sandbox", hook);
     nt_auto_json json_t *object = answer_of(&answer, nt_buf_text(&target), nt_buf_text(&message));
+    if (object)
+        put(object, "session_hook", hook);
     return emit(call, object, reterr);
 }
 

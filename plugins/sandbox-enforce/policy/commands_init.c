@@ -44,6 +44,7 @@ static void add_all_sections(json_t *object)
                                   "custom_credentials", "open_port", "listen_port",
                                   "upstream_proxy", "upstream_bypass"));
     json_object_set_new(object, "env_credentials", json_object());
+    json_object_set_new(object, "session_hooks", json_object());
     json_object_set_new(object, "environment", json_pack("{s:[], s:{}}", "deny_vars", "set_vars"));
 }
 

@@ -72,6 +72,8 @@ int profile_read(struct memory *m, const char *path, struct profile *ret,
         || profile_parse(m, (struct nt_bytes){ text, size }, ret, &errors, reterr) < 0)
         return -1;
     ret->file = memory_text(m, path);
+    for (size_t i = 0; i < POLICY_HOOKS; i++)
+        ret->hooks[i].file = ret->file;
     if (reterrs)
         *reterrs = errors;
     if (errors.count) {

@@ -222,7 +222,8 @@ int policy_make(const struct policy_request *request, struct policy **ret, struc
         || make_gpu(&k, reterr) < 0 || make_network(&k, reterr) < 0
         || make_env_credentials(&k, reterr) < 0 || make_sockets(&k, reterr) < 0
         || check_bypasses(&k, reterr) < 0 || mark_inside(o, reterr) < 0
-        || make_workdir(&k, reterr) < 0 || make_commands(&k, reterr) < 0)
+        || make_workdir(&k, reterr) < 0 || make_commands(&k, reterr) < 0
+        || make_hooks(&k, reterr) < 0)
         return -1;
     if (k.m->failed)
         return memory_fail(k.m, reterr);

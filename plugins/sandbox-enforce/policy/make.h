@@ -55,6 +55,8 @@ int make_sockets(struct maker *k, struct nt_error *reterr);
 int make_network(struct maker *k, struct nt_error *reterr);
 /* credentials.c */
 int make_env_credentials(struct maker *k, struct nt_error *reterr);
+/* hooks.c */
+int make_hooks(struct maker *k, struct nt_error *reterr);
 /* gpu.c */
 int make_gpu(struct maker *k, struct nt_error *reterr);
 

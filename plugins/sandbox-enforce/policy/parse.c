@@ -177,7 +177,7 @@ static const struct key keys[] = {
     { "linux", "af_unix_mediation", KEY_TEXT, PROFILE_AF_UNIX_MEDIATION, "off|pathname", NULL, NULL },
     { "linux", "sandbox_policy", KEY_REFUSED, 0, "it cannot be enforced in this version", NULL, NULL },
     { "", "hooks", KEY_FREE, 0, "nothing is installed into an agent's settings; write the hook there yourself", NULL, NULL },
-    { "", "session_hooks", KEY_FREE, 0, "no script is run before or after the program; start `enforce run` from a script", NULL, NULL },
+    { "", "session_hooks", KEY_OWN, 0, NULL, NULL, parse_hooks },
     { "", "rollback", KEY_FREE, 0, NULL, NULL, NULL },
     { "", "undo", KEY_FREE, 0, NULL, NULL, NULL },
     { "", "open_urls", KEY_FREE, 0, NULL, NULL, NULL },

@@ -155,6 +155,15 @@ struct policy_env_credential {
     const char *reference, *variable;
 };
 
+/* A script of the person's own. It runs outside of the sandbox: before the program starts, or when
+ * it has ended. */
+struct policy_hook {
+    const char *script; /* absolute; in a struct profile as written. NULL: there is none */
+    const char *file;   /* of the profile that names it */
+    uint32_t timeout_s; /* 0: none */
+};
+enum policy_hook_when { POLICY_HOOK_BEFORE, POLICY_HOOK_AFTER, POLICY_HOOKS };
+
 struct policy {
     struct policy_grant *grants;
     size_t grant_count;
@@ -188,6 +197,9 @@ struct policy {
     bool abstract_sockets;                /* security.ipc_mode full */
     bool allow_gpu, capability_elevation;
 
+    struct policy_hook hooks[POLICY_HOOKS];
+    const char *own_state; /* a folder of nanoterm's own, which no sandbox opens; may be missing */
+
     const char *profile;          /* its name; NULL: none */
     const char *workdir;          /* canonical: base of expansion */
     uint32_t workdir_access;      /* POLICY_ that its sharing would give; 0: it is not shared */
@@ -202,6 +214,10 @@ struct policy {
  * NT_E_USAGE (conflicts), ENFORCE_E_* of errors.h, NT_E_LIMIT. */
 int policy_make(const struct policy_request *request, struct policy **ret, struct nt_error *reterr);
 void policy_free(struct policy *policy);
+
+bool policy_has_hooks(const struct policy *policy);
+/* "before" or "after". */
+const char *policy_hook_name(size_t when);
 
 /* The person agreed (or --allow-cwd did) that the program works in the folder it is started in. */
 int policy_share_workdir(struct policy *policy, struct nt_error *reterr);

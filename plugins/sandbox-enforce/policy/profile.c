@@ -196,6 +196,13 @@ static void merge_env_credentials(struct memory *m, struct profile *into,
     }
 }
 
+static void merge_hooks(struct profile *into, const struct profile *child)
+{
+    for (size_t i = 0; i < POLICY_HOOKS; i++)
+        if (child->hooks[i].script)
+            into->hooks[i] = child->hooks[i];
+}
+
 void profile_merge(struct memory *m, struct profile *into, const struct profile *child)
 {
     if (child->flags & PROFILE_CLEARS_CREDENTIALS)
@@ -220,6 +227,7 @@ void profile_merge(struct memory *m, struct profile *into, const struct profile 
     merge_domains(m, into, child);
     merge_services(m, into, child);
     merge_env_credentials(m, into, child);
+    merge_hooks(into, child);
     for (size_t i = 0; i < child->warnings.count; i++)
         texts_add_new(m, &into->warnings, child->warnings.at[i]);
     for (size_t i = 0; i < child->deprecated.count; i++)

@@ -84,8 +84,9 @@ struct profile {
     size_t service_count;
     struct policy_env_credential *env_credentials;
     size_t env_credential_count;
-    struct policy_texts warnings;   /* legacy keys, keys without effect: one line each */
-    struct policy_texts deprecated; /* the legacy keys: "security.groups" */
+    struct policy_hook hooks[POLICY_HOOKS]; /* a child's replaces its parents', each for itself */
+    struct policy_texts warnings;           /* legacy keys, keys without effect: one line each */
+    struct policy_texts deprecated;         /* the legacy keys: "security.groups" */
 };
 
 /* Reads the text of a profile. What is wrong with it becomes lines in ERRORS, all of them, each

@@ -75,6 +75,7 @@ static const struct nt_column profile_show_columns[] = {
     PROFILE_OBJECT("environment", "Variables"),
     PROFILE_OBJECT("workdir", "What sharing the current folder means"),
     PROFILE_OBJECT("linux", "Settings of Linux"),
+    PROFILE_OBJECT("session_hooks", "Scripts of yours before and after the program"),
     { .name = "allow_gpu", .help = "Whether --allow-gpu may be used", .type = NT_BOOL },
     { .name = "allow_parent_of_protected", .help = "Without effect", .type = NT_BOOL },
 };
@@ -90,6 +91,7 @@ static const struct nt_column profile_diff_columns[] = {
     PROFILE_OBJECT("environment", "Keys that differ"),
     PROFILE_OBJECT("workdir", "Keys that differ: from, to"),
     PROFILE_OBJECT("linux", "Keys that differ: from, to"),
+    PROFILE_OBJECT("session_hooks", "Keys that differ: from, to"),
     PROFILE_OBJECT("allow_gpu", "from, to"),
     PROFILE_OBJECT("allow_parent_of_protected", "from, to"),
 };
@@ -165,6 +167,8 @@ static const uint32_t profile_errors[] = { ENFORCE_E_PROFILE, NT_E_CONFLICT, NT_
     "upstream_proxy filter it; open_port and listen_port open ports of this machine. "             \
     "env_credentials puts secrets into variables, environment.allow_vars, deny_vars and set_vars " \
     "choose what the program sees.\n\n"                                                            \
+    "session_hooks.before and after are scripts of yours, {\"script\": PATH, \"timeout_secs\": N}, "  \
+    "which run outside of the sandbox; `profile guide` says how.\n\n"                              \
     "A key that is not known is an error; `profile validate FILE` lists all of them."
 
 #define PROFILE_ALIAS(name_)                                                                       \

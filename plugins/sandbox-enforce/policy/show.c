@@ -136,6 +136,20 @@ static json_t *vars_of(const struct policy_texts *texts)
     return object;
 }
 
+/* Both keys in any case, so that two profiles can be compared key by key. */
+static json_t *hooks_of(const struct profile *p)
+{
+    json_t *object = json_object();
+    for (size_t i = 0; i < POLICY_HOOKS; i++) {
+        const struct policy_hook *hook = &p->hooks[i];
+        json_t *item = hook->script ? json_pack("{s:s}", "script", hook->script) : json_null();
+        if (hook->script && hook->timeout_s)
+            json_object_set_new(item, "timeout_secs", json_integer(hook->timeout_s));
+        json_object_set_new(object, policy_hook_name(i), item);
+    }
+    return object;
+}
+
 /* Which of the keys with a reader of their own. */
 static json_t *own_value(const struct profile *p, const char *name)
 {
@@ -149,6 +163,8 @@ static json_t *own_value(const struct profile *p, const char *name)
         return services_of(p);
     if (strcmp(name, "env_credentials") == 0)
         return env_credentials_of(p);
+    if (strcmp(name, "session_hooks") == 0)
+        return hooks_of(p);
     if (strcmp(name, "set_vars") == 0)
         return vars_of(&p->lists[PROFILE_SET_VARS]);
     if (strcmp(name, "allow_vars") == 0)
@@ -345,8 +361,24 @@ static json_t *service_schema(void)
                      "required", "upstream", "credential_key", "properties", properties);
 }
 
+static json_t *hooks_schema(void)
+{
+    json_t *properties = json_object();
+    for (size_t i = 0; i < POLICY_HOOKS; i++)
+        json_object_set_new(properties, policy_hook_name(i),
+                            json_pack("{s:[s,s], s:b, s:[s], s:{s:{s:s, s:s}, s:{s:s, s:i, s:I}}}",
+                                      "type", "object", "null", "additionalProperties", 0,
+                                      "required", "script", "properties", "script", "type",
+                                      "string", "pattern", "^[/~$]", "timeout_secs", "type",
+                                      "integer", "minimum", 1, "maximum", (json_int_t)UINT32_MAX));
+    return json_pack("{s:[s,s], s:b, s:o}", "type", "object", "null", "additionalProperties", 0,
+                     "properties", properties);
+}
+
 static json_t *own_schema(const char *name)
 {
+    if (strcmp(name, "session_hooks") == 0)
+        return hooks_schema();
     if (strcmp(name, "extends") == 0)
         return json_pack("{s:[{s:s}, o]}", "anyOf", "type", "string", texts_schema());
     if (strstr(name, "allow_domain") || strstr(name, "proxy_allow") || strstr(name, "allow_proxy"))

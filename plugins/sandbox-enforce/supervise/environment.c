@@ -119,6 +119,70 @@ static int put_proxy(struct supervise *s, struct nt_error *reterr)
     return result;
 }
 
+/* --- what a script said that ran before ---------------------------------------------------- */
+
+/* Why the program does not get it; NULL: it does. */
+static const char *refusal(const struct policy *policy, const struct policy_texts *secrets,
+                           const char *entry)
+{
+    if (is_named(entry, "PATH") || strncmp(entry, "NONO_", 5) == 0)
+        return "it is the sandbox's own";
+    for (size_t i = 0; i < policy->env_credential_count; i++)
+        if (is_named(entry, policy->env_credentials[i].variable))
+            return "it holds a credential";
+    if (enforce_variable_is_unsafe(entry))
+        return "it makes programs run other code";
+    return is_kept(policy, secrets, entry) ? NULL : "the profile lets it not in";
+}
+
+static int put_lines(struct supervise *s, struct nt_error *reterr)
+{
+    int result = 0;
+    for (size_t i = 0; s->hooks && i < s->hooks->line_count && result == 0; i++)
+        result = put(s, strdup(s->hooks->lines[i]), reterr);
+    return result;
+}
+
+/* What wins over all else, as it says what there is. */
+static int put_last(struct supervise *s, struct nt_error *reterr)
+{
+    const struct policy *policy = s->options.policy;
+    int result = put_proxy(s, reterr);
+    if (result == 0 && s->cap_file[0])
+        result = put_pair(s, "NONO_CAP_FILE", s->cap_file, reterr);
+    if (result == 0 && environment_get(s, "PWD"))
+        result = put_pair(s, "PWD", policy->is_workdir_covered ? policy->workdir : "/", reterr);
+    return result;
+}
+
+int environment_add_lines(struct supervise *s, struct nt_error *reterr)
+{
+    struct policy_texts secrets = { NULL, 0 };
+    struct hooks *hooks = s->hooks;
+    size_t kept = 0;
+    if (!hooks->line_count)
+        return 0;
+    if (proxy_secret_names(s->options.policy, &secrets, reterr) < 0)
+        return -1;
+    for (size_t i = 0; i < hooks->line_count; i++) {
+        char *line = hooks->lines[i];
+        const char *why = refusal(s->options.policy, &secrets, line);
+        if (!why) {
+            hooks->lines[kept++] = line;
+            continue;
+        }
+        hooks_warn(hooks, "session_hooks.before: the variable %.*s is left out: %s",
+                   (int)strcspn(line, "="), line, why);
+        explicit_bzero(line, strlen(line));
+        free(line);
+    }
+    hooks->line_count = kept;
+    free(secrets.at);
+    return put_lines(s, reterr) < 0 ? -1 : put_last(s, reterr);
+}
+
+/* --- the whole ----------------------------------------------------------------------------- */
+
 int environment_make(struct supervise *s, struct nt_error *reterr)
 {
     const struct policy *policy = s->options.policy;
@@ -127,7 +191,7 @@ int environment_make(struct supervise *s, struct nt_error *reterr)
     while (environ[count] && count < ENTRIES_MAX)
         count++;
     s->environment_max = count + policy->set_vars.count + policy->env_credential_count
-                         + policy->route_count * 2 + OWN_MAX;
+                         + policy->route_count * 2 + OWN_MAX + (s->hooks ? HOOKS_LINES_MAX : 0);
     s->environment = calloc(s->environment_max + 1, sizeof(*s->environment));
     if (!s->environment)
         return nt_fail(reterr, NT_E_MEMORY, "out of memory");
@@ -144,14 +208,10 @@ int environment_make(struct supervise *s, struct nt_error *reterr)
             result = put(s, strdup(entry), reterr);
     }
     if (result == 0)
-        result = put_credentials(s, reterr);
+        result = put_lines(s, reterr); /* none before they were filtered */
     if (result == 0)
-        result = put_proxy(s, reterr);
-    if (result == 0 && s->cap_file[0])
-        result = put_pair(s, "NONO_CAP_FILE", s->cap_file, reterr);
-    if (result == 0 && environment_get(s, "PWD"))
-        result = put_pair(s, "PWD", policy->is_workdir_covered ? policy->workdir : "/", reterr);
-    return result;
+        result = put_credentials(s, reterr);
+    return result < 0 ? -1 : put_last(s, reterr);
 }
 
 const char *environment_get(const struct supervise *s, const char *name)

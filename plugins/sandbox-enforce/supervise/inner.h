@@ -12,6 +12,7 @@
 #include "plugins/sandbox-enforce/enforce/enforce.h"
 #include "plugins/sandbox-enforce/enforce/namespaces.h"
 #include "plugins/sandbox-enforce/proxy/proxy.h"
+#include "plugins/sandbox-enforce/supervise/hooks.h"
 #include "plugins/sandbox-enforce/supervise/notify.h"
 #include "plugins/sandbox-enforce/supervise/supervise.h"
 #include "sdk/buf.h"
@@ -43,6 +44,10 @@ struct supervise {
     size_t environment_count, environment_max;
     char cap_file[PATH_MAX]; /* empty: none yet */
     int cap_fd;
+
+    struct hooks *hooks; /* NULL: none */
+    bool has_run;        /* the program was executed */
+    int run_status;      /* how it ended: 128+n for signals */
 
     const struct proxy_ops *proxy_ops; /* of the module; NULL: not opened */
     char proxy_token[PROXY_TOKEN_SIZE];
@@ -82,6 +87,8 @@ void writable_free(struct supervise *s);
 /* The variables of the program. */
 int environment_make(struct supervise *s, struct nt_error *reterr);
 void environment_free(struct supervise *s);
+/* Adds the lines of the script that ran before, but for those that a warning names. */
+int environment_add_lines(struct supervise *s, struct nt_error *reterr);
 /* Of the entry NAME=; NULL: there is none. */
 const char *environment_get(const struct supervise *s, const char *name);
 /* Overwrites what this process was started with: a process that stays inside holds no secret. */

@@ -248,6 +248,7 @@ static int on_message(struct session *session, struct nt_error *reterr)
             return -1;
         while (write(session->go, "", 1) < 0 && errno == EINTR) {
         }
+        session->is_let_go = true;
         break;
     case INSIDE_FAILED:
         session->has_failed = true;
@@ -352,6 +353,15 @@ static void done(struct session *session)
 
 /* --- the whole ----------------------------------------------------------------------------- */
 
+/* How the program ended: also one that we have killed, whose end nobody told. */
+static int status_of(const struct session *session)
+{
+    if (!session->is_ended)
+        return 128 + SIGKILL;
+    return WIFSIGNALED(session->status) ? 128 + WTERMSIG(session->status)
+                                        : WEXITSTATUS(session->status);
+}
+
 /* A message, and the status of a program that could not be executed. */
 static void say_exec(const struct session *session, int *ret_status)
 {
@@ -399,6 +409,8 @@ int session_run(struct supervise *s, struct denials *denials, int *ret_status, b
     if (result == 0)
         result = wait_for_end(&session, reterr);
     done(&session);
+    s->has_run = session.is_let_go && !session.has_failed;
+    s->run_status = status_of(&session);
     if (result < 0)
         return -1;
     if (session.has_failed && session.failure.step == STEP_EXEC) {
@@ -409,7 +421,6 @@ int session_run(struct supervise *s, struct denials *denials, int *ret_status, b
                 && session.failure.value == ENFORCE_CALLS && session.failure.sys == EBUSY;
     if (session.has_failed)
         return fail_start(&session.failure, reterr);
-    *ret_status =
-        WIFSIGNALED(session.status) ? 128 + WTERMSIG(session.status) : WEXITSTATUS(session.status);
+    *ret_status = s->run_status;
     return 0;
 }

@@ -30,6 +30,7 @@ void supervise_free(struct supervise *s)
 {
     if (!s)
         return;
+    hooks_free(s->hooks);
     environment_free(s);
     cap_file_remove(s);
     hidden_free(s);
@@ -80,6 +81,10 @@ static int check_options(const struct supervise_options *o, struct nt_error *ret
     if (policy->unix_count)
         return nt_fail(reterr, NT_E_USAGE,
                        "wrap cannot look at local sockets, as no process stays outside: use run");
+    if (policy_has_hooks(policy))
+        return nt_fail(reterr, NT_E_USAGE,
+                       "the profile has session_hooks, and wrap runs none, as no process stays "
+                       "outside: use run");
     return 0;
 }
 
@@ -108,6 +113,7 @@ int supervise_plan(const struct supervise_options *options, struct supervise **r
     s->proxy_listener = s->cap_fd = -1;
     s->no_notification = fence_accepts(s, SUPERVISE_WEAKER_NOTIFICATION);
     if (check_options(options, reterr) < 0 || check_standard(reterr) < 0
+        || hooks_open(options->policy, options->call, options->is_silent, &s->hooks, reterr) < 0
         || hidden_find(s, reterr) < 0 || writable_find(s, reterr) < 0)
         return -1;
     fence_want(s);
@@ -138,20 +144,27 @@ const struct supervise_row *supervise_rows(struct supervise *s, size_t *ret_coun
 
 static int get_ready(struct supervise *s, struct nt_error *reterr)
 {
-    if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+    if (prctl(PR_SET_DUMPABLE, 0) < 0)
         return nt_fail_sys(reterr, errno, "becoming not dumpable");
     cap_file_make(s);
     if (s->proxy_port && way_out_open(s, reterr) < 0)
         return -1;
-    return environment_make(s, reterr) < 0 ? -1 : command_find(s, reterr);
+    if (environment_make(s, reterr) < 0 || command_find(s, reterr) < 0)
+        return -1;
+    if (s->hooks && (hooks_before(s->hooks, reterr) < 0 || environment_add_lines(s, reterr) < 0))
+        return -1;
+    /* Not earlier: what the script has left running for the program is none of what ends with it.
+     */
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+        return nt_fail_sys(reterr, errno, "becoming a subreaper");
+    return 0;
 }
 
-int supervise_run(struct supervise *s, struct denials *denials, int *ret_status,
-                  struct nt_error *reterr)
+/* Once, or again without the notification. */
+static int run(struct supervise *s, struct denials *denials, int *ret_status,
+               struct nt_error *reterr)
 {
     bool is_busy = false;
-    if (get_ready(s, reterr) < 0)
-        return -1;
     int result = session_run(s, denials, ret_status, &is_busy, reterr);
     if (result == 0 || !is_busy)
         return result;
@@ -168,6 +181,17 @@ int supervise_run(struct supervise *s, struct denials *denials, int *ret_status,
     /* Local sockets are refused as a whole then: nobody looks at their paths. */
     s->no_notification = true;
     return session_run(s, denials, ret_status, &is_busy, reterr);
+}
+
+int supervise_run(struct supervise *s, struct denials *denials, int *ret_status,
+                  struct nt_error *reterr)
+{
+    if (get_ready(s, reterr) < 0)
+        return -1;
+    int result = run(s, denials, ret_status, reterr);
+    if (s->hooks && s->has_run)
+        hooks_after(s->hooks, s->run_status);
+    return result;
 }
 
 int supervise_wrap(struct supervise *s, struct nt_error *reterr)

@@ -9,6 +9,9 @@
  *                the supervisor ends, even by SIGKILL
  *       program  enters the layers, verifies each, then execve
  *
+ *   hooks        session_hooks of a profile: scripts of the person's own before and after the
+ *                program, children of the supervisor and as unconfined (hooks.h)
+ *
  * `wrap` is the program's part alone, in the calling process. */
 #ifndef NT_ENFORCE_SUPERVISE_H
 #define NT_ENFORCE_SUPERVISE_H

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* enforce_hooks_test.c - which scripts may run outside of the sandbox, where the start is refused
+ * for what only this level can set up, and the file that a script writes to, under attack. */
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "plugins/sandbox-enforce/errors.h"
+#include "plugins/sandbox-enforce/supervise/hook.h"
+#include "sdk/cleanup.h"
+
+static char home[PATH_MAX];
+
+static const char *at(const char *name)
+{
+    static char paths[8][PATH_MAX];
+    static unsigned next;
+    char *path = paths[next++ % 8];
+    assert_true(snprintf(path, PATH_MAX, "%.1000s/%.1000s", home, name) < PATH_MAX);
+    return path;
+}
+
+static void put(const char *name, const char *text, mode_t mode)
+{
+    nt_autoclose int fd = open(at(name), O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, mode);
+    assert_true(fd >= 0 && fchmod(fd, mode) == 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    char made[] = "/var/tmp/nt-hooks-XXXXXX";
+    if (!mkdtemp(made) || !realpath(made, home))
+        return -1;
+    return mkdir(at("scripts"), 0755) + mkdir(at("shared"), 0755);
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *walk)
+{
+    (void)st, (void)kind, (void)walk;
+    return remove(path);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    return nftw(home, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* --- the script ---------------------------------------------------------------------------- */
+
+/* "": it may run; else why not. */
+static const char *asked(const struct policy *policy)
+{
+    static struct nt_error e;
+    int fd = -1;
+    e = (struct nt_error)NT_ERROR_INIT;
+    if (hook_open(policy, POLICY_HOOK_BEFORE, &fd, &e) == 0) {
+        struct stat st;
+        assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+        assert_true(fcntl(fd, F_GETFL) & O_PATH);
+        assert_int_equal(fstat(fd, &st), 0);
+        close(fd);
+        return "";
+    }
+    assert_int_equal(e.code, ENFORCE_E_PROFILE);
+    assert_non_null(strstr(e.message, "session_hooks.before"));
+    return e.message;
+}
+
+static void one_of_the_persons_own_may_run(void **state)
+{
+    (void)state;
+    put("scripts/good", "#!/bin/sh\n", 0700);
+    put("profile.json", "{}", 0600);
+    struct policy policy = { .hooks = { { at("scripts/good"), at("profile.json"), 0 } } };
+    assert_string_equal(asked(&policy), "");
+    policy.hooks[0] = (struct policy_hook){ "/bin/sh/", NULL, 0 };
+    assert_string_not_equal(asked(&policy), "");
+}
+
+static void grants_close_it_by_name_and_by_inode(void **state)
+{
+    (void)state;
+    put("scripts/mine", "#!/bin/sh\n", 0700);
+    put("profile.json", "{}", 0600);
+    struct policy_grant grant = { .path = at("scripts"), .source = "user", .access = POLICY_WRITE };
+    struct policy policy = { .grants = &grant,
+                             .grant_count = 1,
+                             .hooks = { { at("scripts/mine"), at("profile.json"), 0 } } };
+    nt_autoclose int scripts = open(at("scripts"), O_PATH | O_CLOEXEC);
+    nt_autoclose int above = open(home, O_PATH | O_CLOEXEC);
+    nt_autoclose int mine = open(at("scripts/mine"), O_PATH | O_CLOEXEC);
+    nt_autoclose int other = open(at("shared"), O_PATH | O_CLOEXEC);
+    nt_autoclose int profile = open(at("profile.json"), O_PATH | O_CLOEXEC);
+    grant.fd = other;
+    assert_non_null(strstr(asked(&policy), "may write"));
+    /* Under another name: a bind mount of any folder above, of the file, of the profile. */
+    grant.path = at("shared");
+    const int same[] = { scripts, above, mine, profile };
+    for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++) {
+        grant.fd = same[i];
+        assert_non_null(strstr(asked(&policy), "may write"));
+    }
+    grant.access = POLICY_READ;
+    assert_string_equal(asked(&policy), "");
+    grant.access = POLICY_BOTH;
+    grant.fd = other;
+    assert_string_equal(asked(&policy), "");
+    grant.fd = -1; /* what can only be named inside */
+    assert_string_equal(asked(&policy), "");
+    grant.path = at("profile.json");
+    grant.is_file = true;
+    assert_non_null(strstr(asked(&policy), "the profile"));
+}
+
+/* --- its file ------------------------------------------------------------------------------ */
+
+static void make(struct hook_file *file)
+{
+    struct nt_error e = NT_ERROR_INIT;
+    if (hook_file_make(at("a/b/state"), file, &e) < 0)
+        fail_msg("%s", e.message);
+}
+
+static void the_file_is_private_and_goes_with_its_folders(void **state)
+{
+    (void)state;
+    struct hook_file file, second;
+    struct stat st;
+    size_t size = 0;
+    const char *why = "unset";
+    make(&file);
+    assert_true(stat(file.path, &st) == 0 && (st.st_mode & 07777) == 0600 && st.st_size == 0);
+    assert_true(stat(at("a/b/state"), &st) == 0 && (st.st_mode & 07777) == 0700);
+    assert_null(hook_file_read(&file, &size, &why));
+    assert_null(why);
+    nt_autoclose int fd = open(file.path, O_WRONLY | O_CLOEXEC);
+    assert_int_equal(write(fd, "A=1\n", 4), 4);
+    nt_autofree char *text = hook_file_read(&file, &size, &why);
+    assert_null(why);
+    assert_int_equal(size, 4);
+    assert_memory_equal(text, "A=1\n", 4);
+    make(&second); /* sweeps, and the first one stays */
+    assert_int_equal(access(file.path, F_OK), 0);
+    hook_file_remove(&second);
+    assert_int_equal(access(file.path, F_OK), 0);
+    hook_file_remove(&file);
+    assert_int_equal(access(at("a"), F_OK), -1);
+}
+
+static void another_file_in_its_place_is_not_read(void **state)
+{
+    (void)state;
+    struct hook_file file;
+    char path[PATH_MAX];
+    size_t size = 0;
+    const char *why = NULL;
+    put("secret", "SECRET=1\n", 0600);
+    make(&file);
+    memcpy(path, file.path, sizeof(path));
+    assert_int_equal(unlink(path) + symlink(at("secret"), path), 0);
+    assert_null(hook_file_read(&file, &size, &why));
+    assert_non_null(why);
+    hook_file_remove(&file);
+    struct stat st;
+    assert_int_equal(lstat(path, &st), -1);
+    assert_int_equal(access(at("secret"), F_OK), 0);
+}
+
+static void too_much_is_nothing(void **state)
+{
+    (void)state;
+    struct hook_file file;
+    size_t size = 0;
+    const char *why = NULL;
+    make(&file);
+    assert_int_equal(ftruncate(file.fd, HOOK_FILE_MAX), 0);
+    nt_autofree char *all = hook_file_read(&file, &size, &why);
+    assert_true(all && size == HOOK_FILE_MAX && !why);
+    assert_int_equal(ftruncate(file.fd, HOOK_FILE_MAX + 1), 0);
+    assert_null(hook_file_read(&file, &size, &why));
+    assert_non_null(strstr(why, "64 KiB"));
+    hook_file_remove(&file);
+}
+
+static void what_a_killed_one_left_goes_with_the_next(void **state)
+{
+    (void)state;
+    struct hook_file file;
+    assert_int_equal(mkdir(at("a"), 0700) + mkdir(at("a/b"), 0700) + mkdir(at("a/b/state"), 0700),
+                     0);
+    put("a/b/state/hook-0123456789abcdef", "A=1\n", 0600);
+    put("a/b/state/hook-of-somebody", "", 0600);
+    make(&file);
+    assert_int_equal(access(at("a/b/state/hook-0123456789abcdef"), F_OK), -1);
+    assert_int_equal(access(at("a/b/state/hook-of-somebody"), F_OK), 0);
+    hook_file_remove(&file);
+    assert_int_equal(access(at("a/b/state"), F_OK), 0); /* it was there */
+    assert_int_equal(unlink(at("a/b/state/hook-of-somebody")), 0);
+    assert_int_equal(rmdir(at("a/b/state")) + rmdir(at("a/b")) + rmdir(at("a")), 0);
+}
+
+static void a_folder_of_others_is_refused(void **state)
+{
+    (void)state;
+    struct nt_error e = NT_ERROR_INIT;
+    struct hook_file file;
+    assert_int_equal(mkdir(at("open"), 0700) + chmod(at("open"), 0777), 0);
+    assert_int_equal(hook_file_make(at("open"), &file, &e), -1);
+    assert_int_equal(e.sys, EPERM);
+    assert_int_equal(rmdir(at("open")) + symlink(at("scripts"), at("open")), 0);
+    assert_int_equal(hook_file_make(at("open"), &file, &e), -1);
+    assert_int_equal(unlink(at("open")), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_of_the_persons_own_may_run),
+        cmocka_unit_test(grants_close_it_by_name_and_by_inode),
+        cmocka_unit_test(the_file_is_private_and_goes_with_its_folders),
+        cmocka_unit_test(another_file_in_its_place_is_not_read),
+        cmocka_unit_test(too_much_is_nothing),
+        cmocka_unit_test(what_a_killed_one_left_goes_with_the_next),
+        cmocka_unit_test(a_folder_of_others_is_refused),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
