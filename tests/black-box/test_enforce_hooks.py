@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """session_hooks of a profile: scripts outside of the sandbox before and after the program, what they are told, what becomes of
-their lines, and which of them are refused."""
+their lines, and which of them are refused. And linux.sandbox_policy."""
 import json
 import os
 import pathlib
@@ -11,8 +11,9 @@ import signal
 import pexpect
 import pytest
 
-from conftest import BIN, is_alive, wait_until
+from conftest import BIN, IS_SANITIZED, is_alive, wait_until
 
+PREFIX = pathlib.Path(os.path.realpath(BIN)).parent.parent
 RECORD = 'env -0 > "$HOME/$NONO_HOOK_TYPE.env"; pwd > "$HOME/$NONO_HOOK_TYPE.pwd"\n'
 
 
@@ -490,8 +491,9 @@ def test_the_commands_of_profile_know_them(stage):
     assert differences["session_hooks"]["before"]["to"]["timeout_secs"] == 5
     schema = cli.ok("enforce", "profile", "schema").json["properties"]
     assert schema["session_hooks"]["properties"]["before"]["properties"]["timeout_secs"]["minimum"] == 1
+    assert schema["linux"]["properties"]["sandbox_policy"] == {"enum": ["auto", "landlock", None]}
     guide = cli.ok("enforce", "profile", "guide").text
-    assert "session_hooks.before" in guide and "NONO_ENV_FILE" in guide
+    assert "session_hooks.before" in guide and "NONO_ENV_FILE" in guide and "linux.sandbox_policy" in guide
 
 
 @pytest.mark.parametrize("hooks, said", [
@@ -512,3 +514,38 @@ def test_why_names_them(stage):
     assert row["status"] == "denied" and row["session_hook"] == "before" and "outside of the sandbox" in row["message"]
     row = stage.cli.ok("--json", "enforce", "why", "--path", "~/hooks", "--profile", "hooked").json
     assert row["session_hook"] is None
+
+
+# --- linux.sandbox_policy --------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("policy", ["auto", "landlock", None])
+@pytest.mark.parametrize("options", [[], ["--block-net"]], ids=["open", "blocked"])
+def test_the_policies_that_are_kept(stage, policy, options):
+    stage.profile({"linux": {"sandbox_policy": policy}})
+    for command in ("run", "wrap"):
+        assert stage.run("true", options=options, command=command).status == 0
+    shown = stage.cli.ok("--json", "enforce", "profile", "show", "hooked").json["linux"]["sandbox_policy"]
+    assert shown == policy
+
+
+@pytest.mark.parametrize("policy, said", [("external", "open"), ("none", "auto|landlock"), (7, "a text")])
+def test_the_policies_that_are_not(stage, policy, said):
+    stage.profile({"linux": {"sandbox_policy": policy}})
+    done = stage.run("true", first=["--json"])
+    assert done.status == 1 and done.error["code"] == "enforce.profile" and said in done.error["message"]
+
+
+@pytest.mark.skipif(IS_SANITIZED, reason="the sanitizers' libraries are not among what the outer sandbox may read")
+@pytest.mark.parametrize("command", ["run", "wrap"])
+def test_landlock_alone_refuses_where_its_rules_for_tcp_cannot_be_had(stage, command):
+    """In a sandbox whose supervisor makes the connections, Landlock's rules for TCP would not hold: the kernel's call says so."""
+    profile = stage.project / "profile.json"
+    outer = ["enforce", "run", "-s", "--allow", ".", "--read", PREFIX, "--", BIN]
+    inner = ["enforce", command, "-s", "--allow-cwd", "--profile", "./profile.json", "--block-net"]
+    for policy, status in (("auto", 0), ("landlock", 1)):
+        profile.write_text(json.dumps({"meta": {"name": "x"}, "linux": {"sandbox_policy": policy}}))
+        done = stage.cli(*outer, *inner, "--", "true", cwd=stage.project)
+        assert done.status == status, (policy, done)
+    assert b"sandbox_policy" in done.stderr
+    assert stage.cli(*outer, *inner, "--accept-weaker", "tcp", "--", "true", cwd=stage.project).status == 0
+    assert stage.cli(*outer, *inner[:-1], "--", "true", cwd=stage.project).status == 0  # an open network needs no rule

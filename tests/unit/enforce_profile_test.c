@@ -194,6 +194,10 @@ static void what_is_wrong_is_said_with_its_place(void **state)
         { "{\"meta\":{\"name\":\"x\"},\"session_hooks\":{\"after\":{\"script\":\"/a\","
           "\"timeout_secs\":-1}}}",
           "at least 1" },
+        { "{\"meta\":{\"name\":\"x\"},\"linux\":{\"sandbox_policy\":\"external\"}}",
+          "leave the program's network open" },
+        { "{\"meta\":{\"name\":\"x\"},\"linux\":{\"sandbox_policy\":\"seccomp\"}}",
+          "sandbox_policy" },
         { "{\"meta\":{\"name\":\"x\"},\"env_credentials\":{\"file:///a/../b\":\"A\"}}", "file://" },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -432,7 +436,7 @@ static void profiles_extend_each_other(void **state)
 static void a_childs_script_replaces_its_parents(void **state)
 {
     (void)state;
-    profile("parent", "{\"meta\":{\"name\":\"parent\"},"
+    profile("parent", "{\"meta\":{\"name\":\"parent\"},\"linux\":{\"sandbox_policy\":\"landlock\"},"
                       "\"session_hooks\":{\"before\":{\"script\":\"/a\",\"timeout_secs\":5},"
                       "\"after\":{\"script\":\"~/b\",\"timeout_secs\":null}}}");
     profile("child", "{\"extends\":\"parent\",\"meta\":{\"name\":\"child\"},"
@@ -443,9 +447,14 @@ static void a_childs_script_replaces_its_parents(void **state)
     assert_string_equal(p->hooks[POLICY_HOOK_BEFORE].file, at(".config/nono/profiles/child.json"));
     assert_string_equal(p->hooks[POLICY_HOOK_AFTER].script, at("b"));
     assert_string_equal(p->hooks[POLICY_HOOK_AFTER].file, at(".config/nono/profiles/parent.json"));
-    assert_true(policy_has_hooks(p));
+    assert_true(policy_has_hooks(p) && p->landlock_network);
     assert_string_equal(p->own_state, at(".local/state/nanoterm"));
     assert_int_equal(p->warnings.count, 0);
+    policy_free(p);
+    profile("auto", "{\"extends\":\"parent\",\"meta\":{\"name\":\"auto\"},"
+                    "\"linux\":{\"sandbox_policy\":\"auto\"}}");
+    p = make(&(struct policy_request){ .profile = "auto" });
+    assert_false(p->landlock_network);
     policy_free(p);
     p = make(&(struct policy_request){ 0 });
     assert_false(policy_has_hooks(p));

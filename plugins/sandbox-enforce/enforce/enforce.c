@@ -92,3 +92,8 @@ bool enforce_layer_is_set(const struct enforce *e, enum enforce_layer layer)
 {
     return layer < ENFORCE_LAYERS && (e->set & (1u << layer));
 }
+
+bool enforce_handles_ports(const struct enforce *e)
+{
+    return e->handled_ports != 0;
+}

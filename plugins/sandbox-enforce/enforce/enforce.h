@@ -160,6 +160,9 @@ const char *enforce_layer_remedy(enum enforce_layer layer);
 /* After enforce_prepare: whether enforce_enter sets it. */
 bool enforce_layer_is_set(const struct enforce *e, enum enforce_layer layer);
 
+/* The same: whether Landlock has the TCP ports, also where it is but the second fence. */
+bool enforce_handles_ports(const struct enforce *e);
+
 /* The version of the kernel's Landlock, asked for by call; 0: there is none, or it is off. */
 int enforce_landlock_version(void);
 

@@ -185,6 +185,8 @@ static void make_settings(struct maker *k)
     p->abstract_sockets = ipc && strcmp(ipc, "full") == 0;
     p->capability_elevation = (k->profile.flags & PROFILE_CAPABILITY_ELEVATION) != 0;
     p->allow_gpu = k->request->allow_gpu;
+    const char *layers = k->profile.texts[PROFILE_SANDBOX_POLICY];
+    p->landlock_network = layers && strcmp(layers, "landlock") == 0;
     p->workdir_access = workdir ? access_of(workdir) : POLICY_READ;
     p->allow_vars = k->profile.lists[PROFILE_ALLOW_VARS];
     p->deny_vars = k->profile.lists[PROFILE_DENY_VARS];

@@ -103,6 +103,24 @@ static void read_allow_vars(struct parser *p, const char *path, const json_t *va
     p->profile->flags |= PROFILE_HAS_ALLOW_VARS;
 }
 
+/* auto is what is done here anyway. landlock asks for more: a start that cannot have Landlock's
+ * rules for TCP is refused. external asks for less, and nobody here could tell whether anything
+ * else closes the network then. */
+static void read_sandbox_policy(struct parser *p, const char *path, const json_t *value)
+{
+    const char *text = json_is_null(value) ? NULL : parse_text(p, path, value);
+    if (!text)
+        return;
+    if (strcmp(text, "external") == 0)
+        parse_error(p, path,
+                    "external would leave the program's network open, and nothing here can see "
+                    "whether another fence closes it; write auto, which needs no such fence");
+    else if (strcmp(text, "auto") != 0 && strcmp(text, "landlock") != 0)
+        parse_error(p, path, "\"%.64s\" is not one of auto|landlock", text);
+    else
+        p->profile->texts[PROFILE_SANDBOX_POLICY] = text;
+}
+
 #define MODES "isolated|allow_same_sandbox|allow_all"
 
 /* clang-format off */
@@ -175,7 +193,7 @@ static const struct key keys[] = {
     { "environment", "set_vars", KEY_OWN, 0, NULL, NULL, parse_set_vars },
     { "workdir", "access", KEY_TEXT, PROFILE_WORKDIR_ACCESS, "none|read|write|readwrite", NULL, NULL },
     { "linux", "af_unix_mediation", KEY_TEXT, PROFILE_AF_UNIX_MEDIATION, "off|pathname", NULL, NULL },
-    { "linux", "sandbox_policy", KEY_REFUSED, 0, "it cannot be enforced in this version", NULL, NULL },
+    { "linux", "sandbox_policy", KEY_OWN, 0, NULL, NULL, read_sandbox_policy },
     { "", "hooks", KEY_FREE, 0, "nothing is installed into an agent's settings; write the hook there yourself", NULL, NULL },
     { "", "session_hooks", KEY_OWN, 0, NULL, NULL, parse_hooks },
     { "", "rollback", KEY_FREE, 0, NULL, NULL, NULL },

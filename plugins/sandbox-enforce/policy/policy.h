@@ -196,6 +196,7 @@ struct policy {
     bool signals_leave;                   /* security.signal_mode allow_all */
     bool abstract_sockets;                /* security.ipc_mode full */
     bool allow_gpu, capability_elevation;
+    bool landlock_network; /* linux.sandbox_policy landlock: no restricted network without it */
 
     struct policy_hook hooks[POLICY_HOOKS];
     const char *own_state; /* a folder of nanoterm's own, which no sandbox opens; may be missing */

@@ -52,6 +52,7 @@ enum profile_text {
     PROFILE_UPSTREAM_PROXY,
     PROFILE_WORKDIR_ACCESS, /* "none" of a child does not count */
     PROFILE_AF_UNIX_MEDIATION,
+    PROFILE_SANDBOX_POLICY, /* "auto" or "landlock" */
     PROFILE_TEXTS
 };
 

@@ -165,6 +165,8 @@ static json_t *own_value(const struct profile *p, const char *name)
         return env_credentials_of(p);
     if (strcmp(name, "session_hooks") == 0)
         return hooks_of(p);
+    if (strcmp(name, "sandbox_policy") == 0)
+        return text_or_null(p->texts[PROFILE_SANDBOX_POLICY]);
     if (strcmp(name, "set_vars") == 0)
         return vars_of(&p->lists[PROFILE_SET_VARS]);
     if (strcmp(name, "allow_vars") == 0)
@@ -379,6 +381,8 @@ static json_t *own_schema(const char *name)
 {
     if (strcmp(name, "session_hooks") == 0)
         return hooks_schema();
+    if (strcmp(name, "sandbox_policy") == 0)
+        return json_pack("{s:[s,s,n]}", "enum", "auto", "landlock");
     if (strcmp(name, "extends") == 0)
         return json_pack("{s:[{s:s}, o]}", "anyOf", "type", "string", texts_schema());
     if (strstr(name, "allow_domain") || strstr(name, "proxy_allow") || strstr(name, "allow_proxy"))

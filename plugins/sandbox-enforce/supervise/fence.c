@@ -254,6 +254,11 @@ int fence_prepare(struct supervise *s, struct enforce *e, struct nt_error *reter
     int sys = enforce_prepare(e, &layer);
     if (sys)
         return fail_layer(layer, sys, reterr);
+    if (policy->landlock_network && is_restricted(s) && !enforce_handles_ports(e)
+        && !fence_accepts(s, enforce_layer_name(ENFORCE_TCP))) {
+        fail_layer(ENFORCE_TCP, EOPNOTSUPP, reterr);
+        return nt_wrap(reterr, "linux.sandbox_policy landlock");
+    }
     sys = add_ports(s, e);
     if (sys)
         return fail_layer(ENFORCE_TCP, sys, reterr);
