@@ -173,6 +173,31 @@ static void limits_are_set_for_oneself_only(void **state)
     assert_int_equal(run(no_limits, limits_itself), 0);
 }
 
+/* --- modes, owners and attributes --------------------------------------------------------------
+ */
+
+static void no_owners(struct enforce *e)
+{
+    e->calls = ENFORCE_CALLS_OWNERS;
+}
+
+/* Refused before anybody looks at what they ask for. The last four by number: fchmodat2,
+ * setxattrat, removexattrat, file_setattr. */
+static int change_nothing(void)
+{
+    static const long calls[] = { SYS_fchmod, SYS_fchown, SYS_fsetxattr, 452, 463, 466, 469 };
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
+        if (syscall(calls[i], -1, NULL, NULL, NULL, 0, 0) != -1 || errno != EPERM)
+            return 1;
+    return 0;
+}
+
+static void attributes_are_refused_by_the_newest_calls_too(void **state)
+{
+    (void)state;
+    assert_int_equal(run(no_owners, change_nothing), 0);
+}
+
 /* --- 32-bit programs ------------------------------------------------------------------------- */
 
 static void both_architectures(struct enforce *e)
@@ -454,6 +479,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(datagrams_are_refused_and_streams_are_not),
         cmocka_unit_test(limits_are_set_for_oneself_only),
+        cmocka_unit_test(attributes_are_refused_by_the_newest_calls_too),
         cmocka_unit_test(the_other_architecture_is_refused_or_filtered_alike),
         cmocka_unit_test(the_listener_goes_to_whoever_answers),
         cmocka_unit_test(where_somebody_listens_already_it_is_told),

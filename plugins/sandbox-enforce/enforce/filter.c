@@ -171,11 +171,11 @@ static const long uring_calls[] = { SYS_io_uring_setup, SYS_io_uring_enter, SYS_
 #define SETOWN_EX 15 /* F_SETOWN_EX, of _GNU_SOURCE */
 static const long listen_calls[] = { SYS_listen };
 static const long connect_calls[] = { SYS_connect, SYS_bind };
-/* Numbers that the headers may lack: fchmodat2, setxattrat, removexattrat. */
+/* Numbers that the headers may lack: fchmodat2, setxattrat, removexattrat, file_setattr. */
 static const long owner_calls[] = {
     SYS_fchmod,       SYS_fchmodat,     452,           SYS_fchown, SYS_fchownat,
     SYS_setxattr,     SYS_lsetxattr,    SYS_fsetxattr, 463,        SYS_removexattr,
-    SYS_lremovexattr, SYS_fremovexattr, 466,
+    SYS_lremovexattr, SYS_fremovexattr, 466,           469,
 #if defined(__x86_64__)
     SYS_chmod,        SYS_chown,        SYS_lchown,
 #endif
