@@ -2,10 +2,12 @@
 """`enforce why` and `enforce learn`: what would be allowed, by which rule, and what a program needs."""
 import json
 import os
+import pathlib
 import re
 import shlex
 import shutil
 import subprocess
+import uuid
 
 import pexpect
 import pytest
@@ -240,6 +242,31 @@ def test_what_changes_a_mode_alone_is_learnt(cli):
 
 
 @NEEDS_STRACE
+def test_what_changes_an_open_file_is_learnt(cli):
+    acts = {"a": "os.fchmod(fd, 0o600)", "b": "os.utime(fd, (1, 1))", "c": "os.fchown(fd, -1, -1)", "d": "fd"}
+    for name in acts:
+        (cli.home / name).write_text("x")
+    program = "import os\n" + "".join(f"fd = os.open({str(cli.home / name)!r}, os.O_RDONLY); {act}\n" for name, act in acts.items())
+    words = ["--", "/usr/bin/python3", "-c", program]
+    learnt = learn(cli, *words)
+    files = learnt["filesystem"]
+    assert {"~/a", "~/b", "~/c"} <= set(files["write_file"] + files["allow_file"])
+    assert "~/d" in files["read_file"]
+    profile = cli.home / "open.json"
+    profile.write_text(json.dumps(learnt))
+    cli.ok("enforce", "run", "-s", "--allow-cwd", "--profile", profile, *words, cwd=cli.home / "project")
+
+
+@NEEDS_STRACE
+def test_what_runs_a_script_is_learnt(cli):
+    shell, script = cli.home / "shell", cli.home / "project/script"
+    shell.write_bytes(pathlib.Path("/bin/sh").read_bytes())
+    script.write_text(f"#! {shell} -e\nexit 0\n")
+    shell.chmod(0o755), script.chmod(0o755)
+    assert "~/shell" in learn(cli, "--", script)["filesystem"]["read_file"]
+
+
+@NEEDS_STRACE
 def test_a_learnt_profile_is_enough_and_not_more(cli, tmp_path):
     project = cli.home / "project"
     (project / "hello.c").write_text('#include <stdio.h>\nint main(void) { puts("hello"); return 0; }\n')
@@ -303,6 +330,113 @@ def test_with_diagnose_files_are_exact(cli):
     _, lines = footer(cli, "--diagnose", program="exec 2>/dev/null; cat ../.bashrc missing; touch ../made; mkdir ../folder; false")
     assert f"read {cli.home}/.bashrc" in lines and "traced" in lines and "missing" not in lines
     assert f"write {cli.home} (2 times)" in lines and f"allow: --write {cli.home}" in lines
+
+
+# Each changes the file that is open as FD (as a path only: BY_PATH) and is named FILE; each has a file of its own.
+CHANGES = {
+    "fchmod": "os.fchmod(fd, 0o600)",
+    "fchown": "os.fchown(fd, -1, -1)",
+    "futimens": "os.utime(fd)",
+    "utimensat": "call(NUMBER['utimensat'], fd, None, None, 0)",
+    "fsetxattr": "os.setxattr(fd, 'user.x', b'1')",
+    "fremovexattr": "os.removexattr(fd, 'user.x')",
+    "fchownat": "call(NUMBER['fchownat'], by_path, b'', -1, -1, AT_EMPTY_PATH)",
+    "utimensat-empty": "call(NUMBER['utimensat'], by_path, b'', None, AT_EMPTY_PATH)",
+    "fchmodat2": "call(452, by_path, b'', 0o600, AT_EMPTY_PATH)",
+    "setxattrat": "call(463, fd, b'', AT_EMPTY_PATH, b'user.x', struct.pack('QII', ctypes.addressof(ONE), 1, 0), 16)",
+    "removexattrat": "call(466, fd, None, AT_EMPTY_PATH, b'user.x')",
+    "/proc/self/fd": "os.chmod(f'/proc/self/fd/{by_path}', 0o600)",
+    "chmod": "os.chmod(file, 0o600)",
+    "access": "if not os.access(file, os.W_OK): raise OSError(errno.EROFS, '')",
+}
+MADE = {"ok", "ENODATA", "ENOSYS", "EPERM", "EOPNOTSUPP"}  # what there is to say of a change that nobody forbids
+CHANGE = """
+import ctypes, errno, json, os, platform, struct, sys
+AT_EMPTY_PATH, ONE = 0x1000, ctypes.c_char(b"1")
+NUMBER = {"fchownat": 260, "utimensat": 280} if platform.machine() == "x86_64" else {"fchownat": 54, "utimensat": 88}
+libc = ctypes.CDLL(None, use_errno=True)
+def call(number, *arguments):
+    known = [a if a is None or isinstance(a, bytes) else ctypes.c_long(a) for a in arguments]
+    if libc.syscall(ctypes.c_long(number), *known) < 0:
+        raise OSError(ctypes.get_errno(), "")
+def change(file, act):
+    fd, by_path = os.open(file, os.O_RDONLY), os.open(file, os.O_PATH)
+    try:
+        exec(act, globals(), locals())
+        return "ok"
+    except OSError as e:
+        return errno.errorcode[e.errno]
+results = {file: change(file, act) for file, act in json.loads(sys.argv[1]).items()}
+# None of these is a file that a grant could name, or that the mounts hold.
+read, write = os.pipe()
+os.fchmod(read, 0o600)
+os.fchmod(os.memfd_create("x"), 0o600)
+open("gone", "w").close()
+fd = os.open("gone", os.O_RDONLY)
+os.unlink("gone")
+os.fchmod(fd, 0o600)
+print(json.dumps(results))
+sys.exit(3)
+"""
+
+
+@pytest.fixture
+def outside(cli):
+    """A folder that no group grants."""
+    path = pathlib.Path("/var/tmp") / f"nt-explain-{uuid.uuid4().hex}"
+    path.mkdir()
+    yield path
+    shutil.rmtree(path)
+
+
+def is_readonly(cli, outside):
+    report = cli.ok("enforce", "run", "--dry-run", "--json", "--allow", outside, "--", "true").json
+    return {row["act"]: row["layer"] for row in report["enforcement"]}["change modes, times and attributes outside"] == "mount"
+
+
+def changes(cli, outside, *words):
+    """What the program was told, by call, and what was noted of its files."""
+    files = {str(outside / name.replace("/", "-")): act for name, act in CHANGES.items()}
+    for file in files:
+        pathlib.Path(file).write_text("x")
+    done = cli("enforce", "run", "--json", "--diagnose", "--allow", cli.home / "project", *words, "--", "/usr/bin/python3", "-c",
+               CHANGE, json.dumps(files), cwd=cli.home / "project")
+    assert done.status == 3, done
+    noted = [d for d in json.loads(done.stderr.splitlines()[-1])["denials"] if d["target"].startswith(str(outside))]
+    return files, json.loads(done.stdout), noted
+
+
+def test_with_diagnose_changes_of_open_files_are_exact(cli, outside):
+    if not is_readonly(cli, outside):
+        pytest.skip("no mount namespace can be made here")
+    files, results, noted = changes(cli, outside, "--read", outside)
+    assert set(results.values()) <= {"EROFS", "ENOSYS", "EPERM"}, results  # the newest are not known everywhere
+    known = {file for file in files if results[file] == "EROFS"}
+    assert len(known) >= 11 and known <= {d["target"] for d in noted} <= set(files)
+    for denial in noted:
+        assert denial == {"act": "write", "target": denial["target"], "layer": "mount", "source": "traced", "rule": denial["rule"],
+                          "grant": f"--write-file {denial['target']}", "count": 1}
+    # What is suggested is enough, and then nothing is noted of it.
+    some = list(files)[::2]
+    _, results, noted = changes(cli, outside, "--read", outside, *[word for file in some for word in ("--write-file", file)])
+    assert {results[file] for file in some} <= MADE
+    assert known - set(some) <= {d["target"] for d in noted} <= set(files) - set(some)
+
+
+def test_with_diagnose_changes_that_are_granted_are_not_told(cli, outside):
+    _, results, noted = changes(cli, outside, "--allow", outside)
+    assert noted == [] and set(results.values()) <= MADE, (results, noted)
+
+
+def test_a_script_needs_what_runs_it(cli, outside):
+    (outside / "sh").write_bytes(pathlib.Path("/bin/sh").read_bytes())
+    (outside / "sh").chmod(0o755)
+    script = cli.home / "project/script"
+    script.write_text(f"#!{outside}/sh\nexit 0\n")
+    script.chmod(0o755)
+    done, lines = footer(cli, "--diagnose", program="./script")
+    assert done.status == 126 and f"read {outside}/sh" in lines and f"allow: --read-file {outside}/sh" in lines, lines
+    assert footer(cli, "--read-file", outside / "sh", program="./script")[0].status == 0
 
 
 @pytest.mark.parametrize("words", [["-s"], ["--no-diagnostics"]])

@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -25,7 +27,7 @@
 
 #include "sdk/io.h"
 
-#define RULES_MAX 128
+#define RULES_MAX 256
 #define NOT_SET_UP 98
 
 int stage_tell(const char *file, int line, const char *what)
@@ -119,6 +121,18 @@ static bool leave_network(void)
     return is_up;
 }
 
+static bool leave_mounts(const char *writable)
+{
+    const struct mount_attr set = { .attr_set = MOUNT_ATTR_RDONLY };
+    const struct mount_attr clear = { .attr_clr = MOUNT_ATTR_RDONLY };
+    if (unshare(CLONE_NEWNS) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+        return false;
+    return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0
+           && mount(writable, writable, NULL, MS_BIND, NULL) == 0
+           && syscall(SYS_mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &set, sizeof(set)) == 0
+           && syscall(SYS_mount_setattr, AT_FDCWD, writable, 0, &clear, sizeof(clear)) == 0;
+}
+
 static int enter_filter(const struct stage *s)
 {
     struct sock_filter rules[RULES_MAX];
@@ -143,6 +157,8 @@ static void be_program(struct stage *s, int (*program)(struct stage *s), const i
 {
     char byte;
     if (s->own_network && !leave_network())
+        _exit(NO_NAMESPACES);
+    if (s->is_readonly && !leave_mounts(s->folder))
         _exit(NO_NAMESPACES);
     int listener = enter_filter(s);
     if (listener < 0 || nt_write_all(told[1], &listener, sizeof(listener)) < 0
@@ -186,6 +202,7 @@ int stage_run(struct stage *s, int (*program)(struct stage *s),
     struct notify_options options = { .policy = &s->policy,
                                       .denials = s->denials,
                                       .proxy_port = s->proxy_port,
+                                      .is_readonly = s->is_readonly,
                                       .own_network = s->own_network };
     int listener = take_listener(pid, told[0]);
     if (listener >= 0 && notify_new(listener, &options, &notify, &error) == 0) {

@@ -12,7 +12,7 @@
 #include "plugins/sandbox-enforce/explain/denials.h"
 #include "plugins/sandbox-enforce/supervise/notify.h"
 
-#define NO_NAMESPACES 77 /* the program could not have a network of its own */
+#define NO_NAMESPACES 77 /* the program could not have a network or mounts of its own */
 
 /* In the program: what it tries, 0 when all went as it must; else CHECK's line. */
 #define CHECK(x)                                                                                   \
@@ -31,6 +31,7 @@ struct stage {
     uint16_t proxy_port;
     bool own_network;
     bool is_diagnosed; /* calls on files are asked about, too */
+    bool is_readonly;  /* mounts of its own, which are read-only but for its folder */
 
     struct denials *denials; /* of the last program */
     char folder[64];         /* an empty one */

@@ -25,9 +25,13 @@
 #include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
+#include <linux/openat2.h>
+
 #include "enforce_notify_stage.h"
+#include "plugins/sandbox-enforce/supervise/notify_inner.h"
 
 /* What tests tell their programs. */
 static uint16_t port, other_port;
@@ -851,6 +855,294 @@ static void calls_on_files_are_noted_and_made(void **state)
     assert_int_equal(only->count, 2);
 }
 
+static char other_folder[64]; /* that is not the stage's */
+
+/* How often it was noted by looking. */
+static unsigned traced(const struct stage *s, const char *act, const char *target)
+{
+    const struct denial *d;
+    for (size_t i = 0; (d = denials_at(s->denials, i)); i++)
+        if (strcmp(d->act, act) == 0 && strcmp(d->target, target) == 0)
+            return d->source == DENIAL_TRACED ? d->count : 0;
+    return 0;
+}
+
+/* Beside what fails anyhow, and is not noted, five calls that write the other folder and one that
+ * reads in it. */
+static int names_files_in_odd_ways(struct stage *s)
+{
+    char name[108], other[108];
+    struct open_how how = { .flags = O_RDONLY | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
+    snprintf(other, sizeof(other), "%s/f", other_folder);
+    CHECK(fails(open(other, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), EEXIST));
+    CHECK(fails(open("", O_RDONLY | O_CLOEXEC), ENOENT) && fails(chmod("", 0700), ENOENT));
+    int folder = open(other_folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    CHECK(folder >= 0 && fails(renameat(folder, "missing", folder, "g"), ENOENT));
+    CHECK(fails(renameat2(folder, "f", folder, "missing", RENAME_EXCHANGE), ENOENT));
+    CHECK(fails(link(stage_path(s, "missing", name), other), ENOENT));
+    CHECK(fails(open(stage_path(s, "link", name), O_RDONLY | O_NOFOLLOW | O_CLOEXEC), ELOOP));
+
+    CHECK(mkdirat(folder, "new/", 0700) == 0);
+    CHECK(rename(stage_path(s, "a", name), other) == 0); /* which is there */
+    CHECK(renameat(folder, "f", folder, "g") == 0);
+    CHECK(link(stage_path(s, "b", name), other) == 0);
+    CHECK(open(stage_path(s, "link", name), O_WRONLY | O_CREAT | O_CLOEXEC, 0600) >= 0);
+    int result = (int)syscall(SYS_openat2, folder, "/g", &how, sizeof(how));
+    CHECK(result >= 0 || errno == ENOSYS);
+    return 0;
+}
+
+static void make(const struct stage *s, const char *name, const char *bytes, mode_t mode)
+{
+    char file[108];
+    int fd = open(stage_path(s, name, file), O_WRONLY | O_CREAT | O_CLOEXEC, mode);
+    assert_true(fd >= 0 && write(fd, bytes, strlen(bytes)) == (ssize_t)strlen(bytes));
+    close(fd);
+}
+
+/* A folder beside the stage's own, with the file f. */
+static void make_other(const char *mark)
+{
+    snprintf(other_folder, sizeof(other_folder), "/tmp/nt-notify-%s-XXXXXX", mark);
+    assert_non_null(mkdtemp(other_folder));
+    snprintf(path, sizeof(path), "%s/f", other_folder);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+}
+
+static void remove_other(void)
+{
+    char command[160];
+    snprintf(command, sizeof(command), "rm -rf '%s'", other_folder);
+    assert_int_equal(system(command), 0);
+}
+
+static void odd_names_are_what_the_kernel_makes_of_them(void **state)
+{
+    struct stage *s = stage_of(state);
+    char name[108], made[128];
+    s->is_diagnosed = true;
+    stage_grant_write(s, s->folder);
+    make_other("odd");
+    make(s, "a", "", 0600);
+    make(s, "b", "", 0600);
+    snprintf(made, sizeof(made), "%s/made", other_folder);
+    assert_int_equal(symlink(made, stage_path(s, "link", name)), 0);
+    assert_int_equal(stage_run(s, names_files_in_odd_ways, NULL), 0);
+    snprintf(made, sizeof(made), "%s/g", other_folder);
+    assert_int_equal(traced(s, "write", other_folder), 5);
+    assert_int_equal(traced(s, "read", made), 1);
+    assert_null(denials_at(s->denials, 2));
+    remove_other();
+}
+
+static int runs_a_script(struct stage *s)
+{
+    char name[108];
+    char *const argv[] = { text, NULL }, *const envp[] = { NULL };
+    int program = open(path, O_PATH | O_CLOEXEC);
+    CHECK(fails((int)syscall(SYS_execveat, program, "", argv, envp, 0), ENOENT));
+    CHECK(fails((int)syscall(SYS_execveat, program, "", argv, envp, AT_EMPTY_PATH), ENOEXEC));
+    CHECK(fails(execve(stage_path(s, "script", name), argv, envp), ENOEXEC));
+    return 0;
+}
+
+static void what_runs_a_script_is_noted(void **state)
+{
+    struct stage *s = stage_of(state);
+    s->is_diagnosed = true;
+    stage_grant_write(s, s->folder);
+    make_other("run");
+    assert_int_equal(chmod(path, 0700), 0); /* an empty one: it is refused when all else is done */
+    snprintf(text, sizeof(text), "#! %s -x\n", path);
+    make(s, "script", text, 0700);
+    assert_int_equal(stage_run(s, runs_a_script, NULL), 0);
+    assert_int_equal(traced(s, "read", path), 2);
+    assert_null(denials_at(s->denials, 1));
+    remove_other();
+}
+
+/* --- open files on a read-only mount ------------------------------------------------------- */
+
+#ifdef SYS_futimesat
+#define CHANGES 15
+#else
+#define CHANGES 14
+#endif
+
+static int told[2], gone[2]; /* that a file is open; that it is removed */
+static int outer;            /* an open file of outside */
+
+static int *refused_by_mount; /* how many were */
+
+/* A filter around the test, or an older kernel, may not know the newest calls. */
+static bool is_refused(long result)
+{
+    *refused_by_mount += result < 0 && errno == EROFS;
+    return result < 0 && (errno == EROFS || errno == ENOSYS || errno == EPERM);
+}
+
+/* CHANGES of them. */
+static int changes_by_descriptor(int fd, int by_path)
+{
+    char name[64];
+    struct {
+        uint64_t value;
+        uint32_t size, flags;
+    } attribute = { .value = (uintptr_t) "1", .size = 1 };
+    uint64_t attributes[3] = { 0 };
+    CHECK(is_refused(fchmod(fd, 0600)));
+    CHECK(is_refused(fchown(fd, (uid_t)-1, (gid_t)-1)));
+    CHECK(is_refused(futimens(fd, NULL)));
+    CHECK(is_refused(fsetxattr(fd, "user.x", "1", 1, 0)));
+    CHECK(is_refused(fremovexattr(fd, "user.x")));
+    CHECK(is_refused(fchownat(fd, "", (uid_t)-1, (gid_t)-1, AT_EMPTY_PATH)));
+    CHECK(is_refused(fchownat(by_path, "", (uid_t)-1, (gid_t)-1, AT_EMPTY_PATH)));
+    CHECK(is_refused(syscall(SYS_utimensat, by_path, "", NULL, AT_EMPTY_PATH)));
+    CHECK(is_refused(syscall(452, by_path, "", 0600, AT_EMPTY_PATH)));
+    CHECK(is_refused(syscall(463, fd, "", AT_EMPTY_PATH, "user.x", &attribute, sizeof(attribute))));
+    CHECK(is_refused(syscall(466, fd, NULL, AT_EMPTY_PATH, "user.x")));
+    CHECK(is_refused(syscall(469, fd, "", attributes, sizeof(attributes), AT_EMPTY_PATH)));
+    snprintf(name, sizeof(name), "/proc/self/fd/%d", by_path);
+    CHECK(is_refused(chmod(name, 0600)));
+    CHECK(is_refused(access(path, R_OK | W_OK)));
+#ifdef SYS_futimesat
+    CHECK(is_refused(syscall(SYS_futimesat, fd, NULL, NULL)));
+#endif
+    return 0;
+}
+
+/* All that must not be noted: what is no file with a name, or may be changed, or is asked wrongly.
+ */
+static int changes_what_it_may(struct stage *s, int by_path)
+{
+    char name[108], byte;
+    int pipes[2], pair[2];
+    CHECK(pipe2(pipes, O_CLOEXEC) == 0 && fchmod(pipes[0], 0600) == 0);
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+    (void)!fchmod(pair[0], 0600);
+    int memory = memfd_create("x", MFD_CLOEXEC);
+    CHECK(memory >= 0 && fchmod(memory, 0600) == 0);
+    CHECK(fchmod(outer, 0600) == 0 && futimens(outer, NULL) == 0);
+    int own = open(stage_path(s, "own", name), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    CHECK(own >= 0 && fchmod(own, 0640) == 0 && futimens(own, NULL) == 0);
+    CHECK(fchownat(own, "", (uid_t)-1, (gid_t)-1, AT_EMPTY_PATH) == 0 && access(name, W_OK) == 0);
+    CHECK(unlink(name) == 0 && fchmod(own, 0600) == 0);
+    CHECK(fails(fchmod(by_path, 0600), EBADF) && fails(fchmod(1000, 0600), EBADF));
+    CHECK(fails(fchmod(-1, 0600), EBADF));
+    CHECK(fails(fchownat(by_path, "", (uid_t)-1, (gid_t)-1, 0), ENOENT));
+    CHECK(fails((int)syscall(SYS_utimensat, AT_FDCWD, NULL, NULL, 0), EFAULT));
+    CHECK(access(path, R_OK) == 0);
+    snprintf(name, sizeof(name), "%s/g", other_folder);
+    int removed = open(name, O_RDONLY | O_CLOEXEC);
+    CHECK(removed >= 0 && write(told[1], "o", 1) == 1 && read(gone[0], &byte, 1) == 1);
+    CHECK(fails(fchmod(removed, 0600), EROFS));
+    return 0;
+}
+
+static int changes_open_files(struct stage *s)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC), by_path = open(path, O_PATH | O_CLOEXEC);
+    CHECK(fd >= 0 && by_path >= 0);
+    int result = changes_what_it_may(s, by_path);
+    return result ? result : changes_by_descriptor(fd, by_path);
+}
+
+static void remove_while_open(struct stage *s, pid_t pid)
+{
+    (void)s;
+    char name[108], byte;
+    siginfo_t ended = { 0 };
+    struct pollfd ready = { .fd = told[0], .events = POLLIN };
+    snprintf(name, sizeof(name), "%s/g", other_folder);
+    while (poll(&ready, 1, 20) == 0
+           && waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0
+           && ended.si_pid == 0)
+        ;
+    if (ready.revents & POLLIN && read(told[0], &byte, 1) == 1)
+        unlink(name);
+    (void)!write(gone[1], "g", 1);
+}
+
+static void open_files_that_are_read_only_are_noted(void **state)
+{
+    struct stage *s = stage_of(state);
+    char name[128];
+    s->is_diagnosed = s->is_readonly = true;
+    stage_grant_write(s, s->folder);
+    make_other("open");
+    snprintf(name, sizeof(name), "%s/g", other_folder);
+    int fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+    outer = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(outer >= 0 && pipe2(told, O_CLOEXEC) == 0 && pipe2(gone, O_CLOEXEC) == 0);
+    stage_grant_write(s, other_folder);
+    s->grants[1].access = POLICY_READ;
+    refused_by_mount =
+        mmap(NULL, sizeof(int), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(refused_by_mount != MAP_FAILED);
+    int status = stage_run(s, changes_open_files, remove_while_open);
+    int noted = (int)traced(s, "write", path), refused = *refused_by_mount;
+    bool is_alone = !denials_at(s->denials, 1);
+    munmap(refused_by_mount, sizeof(int));
+    const struct denial *only = denials_at(s->denials, 0);
+    if (status == 0 && only) {
+        snprintf(name, sizeof(name), "--write-file %s", path);
+        assert_string_equal(only->layer, "mount");
+        assert_string_equal(only->grant, name);
+    }
+    const int fds[] = { outer, told[0], told[1], gone[0], gone[1] };
+    for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+        close(fds[i]);
+    remove_other();
+    if (status == NO_NAMESPACES)
+        skip();
+    assert_int_equal(status, 0);
+    assert_true(is_alone && refused >= 10);
+    assert_in_range(noted, refused, CHANGES);
+}
+
+/* --- the rules ----------------------------------------------------------------------------- */
+
+/* The numbers that a program of a filter compares with, in order. */
+static size_t numbers_of(const struct sock_filter *rules, size_t count, long *ret, size_t max)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < count; i++)
+        if (rules[i].code == (BPF_JMP | BPF_JEQ | BPF_K) && found < max)
+            ret[found++] = rules[i].k;
+    return found;
+}
+
+static void no_call_on_a_file_is_asked_about_unless_it_is_wanted(void **state)
+{
+    static const long wanted[] = { SYS_connect,     SYS_bind,
+                                   SYS_getsockname, SYS_landlock_create_ruleset,
+                                   SYS_sendto,      SYS_sendmsg,
+                                   SYS_sendmmsg };
+    const struct policy policy = { .network = POLICY_NET_OPEN };
+    struct sock_filter rules[256];
+    long numbers[256];
+    size_t count = 0, others = 0;
+    (void)state;
+    assert_int_equal(notify_filter(&policy, rules, 256, &count), 0);
+    assert_int_equal(numbers_of(rules, count, numbers, 256), sizeof(wanted) / sizeof(wanted[0]));
+    assert_memory_equal(numbers, wanted, sizeof(wanted));
+    assert_int_equal(notify_file_filter(rules, 256, &count), 0);
+    others = numbers_of(rules, count, numbers, 256);
+    assert_true(others > 40 && count == 2 * others);
+    for (size_t i = 0; i < others; i++) {
+        assert_int_equal(numbers[i], files_call(i));
+        for (size_t j = 0; j < i; j++)
+            assert_int_not_equal(numbers[i], numbers[j]);
+        for (size_t j = 0; j < sizeof(wanted) / sizeof(wanted[0]); j++)
+            assert_int_not_equal(numbers[i], wanted[j]);
+    }
+    assert_int_equal(notify_file_filter(rules, count - 1, &count), ENOSPC);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, stage_setup, stage_teardown)
 
 int main(void)
@@ -874,6 +1166,10 @@ int main(void)
         TEST(the_supervisor_ends_while_programs_wait),
         TEST(many_connections_are_answered),
         TEST(calls_on_files_are_noted_and_made),
+        TEST(odd_names_are_what_the_kernel_makes_of_them),
+        TEST(what_runs_a_script_is_noted),
+        TEST(open_files_that_are_read_only_are_noted),
+        cmocka_unit_test(no_call_on_a_file_is_asked_about_unless_it_is_wanted),
     };
     if (!stage_is_possible())
         return 77;

@@ -86,7 +86,6 @@ static void modes_and_times(void **state)
     say(*state, "7  chmod(\"{a}\", 0755) = 0");
     say(*state, "7  fchmodat(4<{/d}>, \"{b}\", 0600) = 0");
     say(*state, "7  utimensat(AT_FDCWD<{/base}>, \"{c}\", NULL, 0) = 0");
-    say(*state, "7  utimensat(3<{/base/d}>, NULL, [UTIME_NOW, UTIME_NOW], 0) = 0");
     say(*state, "7  fchownat(AT_FDCWD<{/base}>, \"{e}\", 0, 0, AT_SYMLINK_NOFOLLOW) = 0");
     say(*state, "7  lsetxattr(\"{f}\", \"{user.x}\", \"{1}\", 1, 0) = 0");
     say(*state, "7  setxattr(\"{g}\", \"{user.x}\", \"{1}\", 1, 0) = -1 EROFS (Read-only file "
@@ -97,6 +96,42 @@ static void modes_and_times(void **state)
                               "change /base/e:0 error=0\n"
                               "change /base/f:0 error=0\n"
                               "open w /base/g:0 error=30\n");
+}
+
+/* By what is open: a path only while it has one. */
+static void open_files(void **state)
+{
+    say(*state, "7  fchmod(3<{/d/a>, b}>, 0755) = 0");
+    say(*state, "7  fchown(3<{/d/c}>, 0, 0) = 0");
+    say(*state, "7  fsetxattr(3<{/d/e}>, \"{user.x}\", \"{1}\", 1, 0) = 0");
+    say(*state, "7  fremovexattr(3<{/d/f}>, \"{user.x}\") = -1 EROFS (Read-only file system)");
+    say(*state, "7  utimensat(3<{/d/g}>, NULL, [UTIME_NOW, UTIME_NOW], 0) = 0");
+    say(*state, "7  futimesat(3<{/d/h}>, NULL, NULL) = 0");
+    say(*state, "7  fchownat(3<{/d/i}>, \"\", 0, 0, AT_EMPTY_PATH) = 0");
+    say(*state, "7  fchmodat2(AT_FDCWD<{/base}>, \"\", 0700, AT_EMPTY_PATH) = 0");
+    say(*state, "7  fchownat(3<{/d/link}>, \"\", 0, 0, AT_SYMLINK_NOFOLLOW|AT_EMPTY_PATH) = 0");
+    say(*state, "7  setxattrat(3<{/d}>, \"{j}\", AT_SYMLINK_NOFOLLOW, \"{user.x}\", "
+                "[value=\"{1}\", size=1, flags=0], 16) = 0");
+    say(*state, "7  file_setattr(3<{/d/k}>, NULL, [fa_xflags=0], 24, AT_EMPTY_PATH) = 0");
+    say(*state, "7  execveat(3<{/d/run}>, \"\", [\"{run}\"], 0x7ffc, AT_EMPTY_PATH) = 0");
+    say(*state, "7  fchmod(3<{/d/gone}>(deleted), 0600) = 0");
+    say(*state, "7  fchmod(3<{/d/gone (deleted)}>, 0600) = 0");
+    say(*state, "7  fchmod(3<{/memfd:x}>(deleted), 0600) = 0");
+    say(*state, "7  fchmod(3<{pipe:[7]}>, 0600) = 0");
+    say(*state, "7  fchmod(3<pipe:{7}>, 0600) = 0");
+    say(*state, "7  fchmod(3, 0600) = -1 EBADF (Bad file descriptor)");
+    assert_string_equal(told, "open w /d/a>, b:0 error=0\n"
+                              "open w /d/c:0 error=0\n"
+                              "open w /d/e:0 error=0\n"
+                              "open w /d/f:0 error=30\n"
+                              "open w /d/g:0 error=0\n"
+                              "open w /d/h:0 error=0\n"
+                              "open w /d/i:0 error=0\n"
+                              "open w /base:0 error=0\n"
+                              "change /d/link:0 error=0\n"
+                              "change /d/j:0 error=0\n"
+                              "open w /d/k:0 error=0\n"
+                              "execute /d/run:0 error=0\n");
 }
 
 static void working_folders(void **state)
@@ -206,6 +241,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(files, begin, end),
         cmocka_unit_test_setup_teardown(modes_and_times, begin, end),
+        cmocka_unit_test_setup_teardown(open_files, begin, end),
         cmocka_unit_test_setup_teardown(working_folders, begin, end),
         cmocka_unit_test_setup_teardown(hosts, begin, end),
         cmocka_unit_test(names),

@@ -7,12 +7,14 @@
 #include "learn.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "plugins/sandbox-enforce/explain/script.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 #include "sdk/json.h"
@@ -92,6 +94,16 @@ static void on_open(struct learn *l, const struct trace_event *e)
     add(l, e->is_folder ? l->folders : l->files, path, e->access, false);
 }
 
+/* A program, and for a script the one that runs it, which no call names. */
+static void on_execute(struct learn *l, const char *path)
+{
+    char name[SCRIPT_NAME_MAX], real[PATH_MAX];
+    add(l, l->files, path, POLICY_READ, false);
+    nt_autoclose int file = open(path, O_PATH | O_CLOEXEC);
+    if (file >= 0 && script_interpreter(file, name) && name[0] == '/' && realpath(name, real))
+        add(l, l->files, real, POLICY_READ, false);
+}
+
 static void on_address(struct learn *l, const struct trace_event *e)
 {
     char key[INT8_MAX];
@@ -120,7 +132,7 @@ void learn_event(void *data, const struct trace_event *e)
     if (e->act == TRACE_OPEN)
         on_open(l, e);
     else if (e->act == TRACE_EXECUTE)
-        add(l, l->files, e->path, POLICY_READ, false);
+        on_execute(l, e->path);
     else
         add(l, l->made, e->path, 1, false);
 }

@@ -128,6 +128,20 @@ static bool text_of(struct trace_text t, char *ret)
     return trace_bytes(t, ret, PATH_MAX, &size) && size > 0 && strlen(ret) == size;
 }
 
+/* What an open descriptor leads to. false: a pipe or the like, or it was removed. */
+static bool path_of_open(struct trace_text argument, char *ret)
+{
+    static const char gone[] = "(deleted)";
+    size_t size = strlen(gone);
+    if (argument.size >= size
+        && memcmp(argument.at + argument.size - size, gone, size) == 0) /* behind the path, or */
+        return false;
+    if (!text_of(trace_between(argument, "<", ">"), ret) || ret[0] != '/')
+        return false;
+    size_t length = strlen(ret); /* in it, as the kernel says it */
+    return length < size || strcmp(ret + length - size, gone) != 0;
+}
+
 /* The path in argument PATH of a call whose argument FOLDER is a descriptor, or -1. */
 static bool path_of(struct process *p, const struct trace_call *c, int folder, size_t path,
                     char *ret)
@@ -140,6 +154,16 @@ static bool path_of(struct process *p, const struct trace_call *c, int folder, s
             go(p, base);
     }
     return path < c->count && text_of(c->args[path], name) && join(base, name, ret);
+}
+
+/* The same, or of the descriptor itself, where a call names no path. */
+static bool path_or_open(struct process *p, const struct trace_call *c, int folder, size_t path,
+                         char *ret)
+{
+    bool is_open = folder >= 0 && (size_t)folder < c->count && path < c->count
+                   && (folder == (int)path || trace_is(c->args[path], "NULL")
+                       || trace_is(c->args[path], "\"\""));
+    return is_open ? path_of_open(c->args[folder], ret) : path_of(p, c, folder, path, ret);
 }
 
 /* --- calls --------------------------------------------------------------------------------- */
@@ -200,8 +224,10 @@ static void on_change(struct trace *t, struct process *p, const struct trace_cal
 static void on_set(struct trace *t, struct process *p, const struct trace_call *c, int folder,
                    size_t path)
 {
-    bool is_link = c->count && trace_has_flag(c->args[c->count - 1], "AT_SYMLINK_NOFOLLOW");
-    if (path_of(p, c, folder, path, t->path))
+    bool is_link = false;
+    for (size_t i = 0; i < c->count; i++) /* names are \xHH */
+        is_link = is_link || trace_has_flag(c->args[i], "AT_SYMLINK_NOFOLLOW");
+    if (path_or_open(p, c, folder, path, t->path))
         tell(t, (struct trace_event){ .act = is_link ? TRACE_CHANGE : TRACE_OPEN,
                                       .access = is_link ? 0 : POLICY_WRITE,
                                       .error = number_of(c->error),
@@ -233,7 +259,8 @@ static void on_name(void *data, const char *host, const char *address)
     tell(t, (struct trace_event){ .act = TRACE_NAME, .address = address, .host = host });
 }
 
-/* How the arguments of a call lie: descriptor of a folder (-1: none), and path. */
+/* How the arguments of a call lie: descriptor of a folder (-1: none), and path; the same: of what
+ * is changed, open. */
 enum kind { OPEN, CREAT, EXECUTE, CHANGE, SET, CHDIR, FCHDIR, FORK, CONNECT, BIND, SEND, RECEIVE };
 static const struct call_row {
     const char *name;
@@ -262,7 +289,10 @@ static const struct call_row {
     { "vfork", FORK, -1, 0, -2, 0 },          { "clone", FORK, -1, 0, -2, 0 },
     { "clone3", FORK, -1, 0, -2, 0 },         { "connect", CONNECT, -1, 0, -2, 0 },
     { "bind", BIND, -1, 0, -2, 0 },           { "sendto", SEND, -1, 0, -2, 0 },
-    { "recvfrom", RECEIVE, -1, 0, -2, 0 },
+    { "recvfrom", RECEIVE, -1, 0, -2, 0 },    { "fchmod", SET, 0, 0, -2, 0 },
+    { "fchown", SET, 0, 0, -2, 0 },           { "fsetxattr", SET, 0, 0, -2, 0 },
+    { "fremovexattr", SET, 0, 0, -2, 0 },     { "setxattrat", SET, 0, 1, -2, 0 },
+    { "removexattrat", SET, 0, 1, -2, 0 },    { "file_setattr", SET, 0, 1, -2, 0 },
 };
 
 static const struct call_row *row_of(struct trace_text name)
@@ -316,7 +346,7 @@ static void on_call(struct trace *t, struct process *p, const struct trace_call 
         on_open(t, p, c, row->folder, path, truncating);
         break;
     case EXECUTE:
-        if (path_of(p, c, row->folder, path, t->path))
+        if (path_or_open(p, c, row->folder, path, t->path))
             tell(t, (struct trace_event){
                         .act = TRACE_EXECUTE, .error = number_of(c->error), .path = t->path });
         break;

@@ -13,7 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TRACE_CALLS "%file,%network,fchdir,clone,clone3,fork,vfork"
+/* With "?": calls that an older strace does not know. */
+#define TRACE_CALLS                                                                                \
+    "%file,%network,fchdir,clone,clone3,fork,vfork,fchmod,fchown,fsetxattr,fremovexattr,"          \
+    "?fchmodat2,?setxattrat,?removexattrat,?file_setattr"
 #define TRACE_LINE_MAX 65536u
 
 enum trace_act {

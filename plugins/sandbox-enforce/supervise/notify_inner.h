@@ -71,6 +71,14 @@ bool program_closes_on_exec(pid_t pid, int number);
 /* What PATH names for it, links followed: an O_PATH descriptor and its canonical path; -errno. */
 int program_resolve(pid_t pid, const char *path, uint64_t flags,
                     char ret_canonical[NOTIFY_PATH_MAX]);
+/* The same of a path that may not leave FOLDER (a number of its own, or AT_FDCWD): HOW is what it
+ * gave openat2, with RESOLVE_IN_ROOT or RESOLVE_BENEATH. */
+int program_resolve_within(pid_t pid, int folder, const char *path, uint64_t flags, uint64_t how,
+                           char ret_canonical[NOTIFY_PATH_MAX]);
+/* What its descriptor NUMBER leads to, while that has a path: an O_PATH descriptor, on the mount
+ * that it was opened on, and the path; -errno. MAY_BE_PATH: also one that is O_PATH itself. */
+int program_descriptor(pid_t pid, int number, bool may_be_path,
+                       char ret_canonical[NOTIFY_PATH_MAX]);
 
 /* --- by family: 0 or more, -errno, or NOTIFY_ ---------------------------------------------------
  */
@@ -99,7 +107,7 @@ int64_t names_answer(const struct notify_ask *ask); /* getsockname */
 
 /* --- notify_files.c: calls on files, with --diagnose ---------------------------------------- */
 
-/* The calls that are looked at; one may come twice. -1: no more. */
+/* The calls that are looked at. -1: no more. */
 long files_call(size_t index);
 bool files_is_call(int call);
 int64_t files_answer(const struct notify_ask *ask); /* NOTIFY_NATIVE */

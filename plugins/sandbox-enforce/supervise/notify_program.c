@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -117,17 +118,23 @@ bool program_has_signal(pid_t pid)
     return (own | shared) & ~blocked & caught;
 }
 
-bool program_closes_on_exec(pid_t pid, int number)
+/* The flags that descriptor NUMBER was opened with; false: it is not there. */
+static bool descriptor_flags(pid_t pid, int number, uint64_t *ret)
 {
     char path[64], text[256];
     snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", (int)pid, number);
     nt_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
     if (size <= 0)
-        return true;
+        return false;
     text[size] = '\0';
+    return status_number(text, "\nflags:", 8, ret);
+}
+
+bool program_closes_on_exec(pid_t pid, int number)
+{
     uint64_t flags;
-    return !status_number(text, "\nflags:", 8, &flags) || (flags & O_CLOEXEC);
+    return !descriptor_flags(pid, number, &flags) || (flags & O_CLOEXEC);
 }
 
 /* ROOT and PATH joined, PATH being absolute or beneath the working folder; 0 or errno. */
@@ -152,6 +159,42 @@ static int absolute_path(pid_t pid, const char *path, char ret[NOTIFY_PATH_MAX])
     return 0;
 }
 
+/* The path of an O_PATH descriptor. 0 or -errno. */
+static int canonical_of(int fd, char ret[NOTIFY_PATH_MAX])
+{
+    char name[64];
+    snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+    ssize_t size = readlink(name, ret, NOTIFY_PATH_MAX);
+    if (size < 0)
+        return -errno;
+    if ((size_t)size >= NOTIFY_PATH_MAX)
+        return -ENAMETOOLONG;
+    ret[size] = '\0';
+    return ret[0] == '/' ? 0 : -EACCES; /* not in any tree that has a path */
+}
+
+/* NAME is a link of /proc to a folder of the program. */
+static int resolve_in(const char *name, const char *path, uint64_t flags, uint64_t how_to,
+                      char ret_canonical[NOTIFY_PATH_MAX])
+{
+    nt_autoclose int root = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return -errno;
+    struct open_how how = { .flags = O_PATH | O_CLOEXEC | flags, .resolve = how_to };
+    nt_autoclose int fd = -1;
+    /* EAGAIN: somebody renamed a folder on the way; the kernel could not tell whether ".." stayed
+     * inside. */
+    for (unsigned i = 0; i < 16 && fd < 0; i++) {
+        fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+        if (fd < 0 && errno != EAGAIN)
+            return -errno;
+    }
+    if (fd < 0)
+        return -EAGAIN;
+    int sys = canonical_of(fd, ret_canonical);
+    return sys < 0 ? sys : nt_take_fd(fd);
+}
+
 /* The root of the program is another one than ours when it lives in a mount namespace; what it
  * names is looked up there, with links that lead to its root and not to ours. */
 int program_resolve(pid_t pid, const char *path, uint64_t flags,
@@ -162,28 +205,41 @@ int program_resolve(pid_t pid, const char *path, uint64_t flags,
     if (sys)
         return -sys;
     snprintf(name, sizeof(name), "/proc/%d/root", (int)pid);
-    nt_autoclose int root = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (root < 0)
-        return -errno;
-    struct open_how how = { .flags = O_PATH | O_CLOEXEC | flags, .resolve = RESOLVE_IN_ROOT };
-    nt_autoclose int fd = -1;
-    /* EAGAIN: somebody renamed a folder on the way; the kernel could not tell whether ".." stayed
-     * inside. */
-    for (unsigned i = 0; i < 16 && fd < 0; i++) {
-        fd = (int)syscall(SYS_openat2, root, absolute, &how, sizeof(how));
-        if (fd < 0 && errno != EAGAIN)
-            return -errno;
-    }
+    return resolve_in(name, absolute, flags, RESOLVE_IN_ROOT, ret_canonical);
+}
+
+int program_resolve_within(pid_t pid, int folder, const char *path, uint64_t flags, uint64_t how,
+                           char ret_canonical[NOTIFY_PATH_MAX])
+{
+    char name[64];
+    if (!(how & (RESOLVE_IN_ROOT | RESOLVE_BENEATH)))
+        return -EINVAL; /* it could lead to our own root */
+    if (folder == AT_FDCWD)
+        snprintf(name, sizeof(name), "/proc/%d/cwd", (int)pid);
+    else
+        snprintf(name, sizeof(name), "/proc/%d/fd/%d", (int)pid, folder);
+    return resolve_in(name, path, flags, how & ~(uint64_t)RESOLVE_CACHED, ret_canonical);
+}
+
+int program_descriptor(pid_t pid, int number, bool may_be_path, char ret_canonical[NOTIFY_PATH_MAX])
+{
+    char name[64], again[NOTIFY_PATH_MAX];
+    uint64_t flags;
+    struct stat st, there;
+    if (!descriptor_flags(pid, number, &flags) || (flags & O_PATH && !may_be_path))
+        return -EBADF;
+    /* By /proc and not by pidfd_getfd: to close a copy of a file can ask its file system. */
+    snprintf(name, sizeof(name), "/proc/%d/fd/%d", (int)pid, number);
+    nt_autoclose int fd = open(name, O_PATH | O_CLOEXEC);
     if (fd < 0)
-        return -EAGAIN;
-    snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
-    ssize_t size = readlink(name, ret_canonical, NOTIFY_PATH_MAX);
-    if (size < 0)
         return -errno;
-    if ((size_t)size >= NOTIFY_PATH_MAX)
-        return -ENAMETOOLONG;
-    ret_canonical[size] = '\0';
-    if (ret_canonical[0] != '/') /* not in any tree that has a path */
-        return -EACCES;
+    int sys = canonical_of(fd, ret_canonical);
+    if (sys < 0)
+        return sys;
+    /* What was removed has a name that leads nowhere, or to something else. */
+    nt_autoclose int named = program_resolve(pid, ret_canonical, O_NOFOLLOW, again);
+    if (named < 0 || fstat(fd, &st) < 0 || fstat(named, &there) < 0 || st.st_dev != there.st_dev
+        || st.st_ino != there.st_ino)
+        return -ENOENT;
     return nt_take_fd(fd);
 }
