@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(not OPENSSL or not pathlib.Path(PYTHON).exists()
 class Upstream:
     """A server that remembers what it was asked, with TLS when it has a certificate."""
 
-    def __init__(self, certificate=None, key=None, clients=None):
+    def __init__(self, certificate=None, key=None, clients=None, tokens=lambda body: (404, b"")):
         seen = self.seen = []
         who = self.who = []  # the clients' names, when it asks for them
 
@@ -37,10 +37,14 @@ class Upstream:
                 seen.append((self.command, self.path, dict(self.headers), body, self.client_address))
                 if clients:
                     who.append(dict(row[0] for row in self.connection.getpeercert()["subject"])["commonName"])
-                data = b"fine"
+                data, status = b"fine", 200
+                if self.path == "/token":
+                    status, data = tokens(body)
                 if self.path.startswith("/v1/large"):
                     data = bytes(range(256)) * 40000
-                self.send_response(200)
+                self.send_response(status)
+                if status == 302:
+                    self.send_header("Location", "/token")
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)
@@ -434,20 +438,87 @@ print(json.dumps([looked, found]))
 """
 
 
-@pytest.mark.skipif(IS_SANITIZED, reason="a sanitizer keeps copies of the environment")
-@pytest.mark.parametrize("source", ["env", "file"])
-def test_the_credential_is_nowhere_inside(cli, tmp_path, secure, authority, source):
-    shared = cli.home / f"shared-{source}"
-    shared.mkdir()
-    (shared / "data").write_text("nothing")
-    secret_file = cli.home / f"secret-{source}"
-    secret_file.write_text(SECRET + "\n")
-    secret_file.chmod(0o600)
-    where = "env://SVC_SECRET" if source == "env" else f"file://{secret_file}"
-    run = Filtered(cli, tmp_path, service(secure, authority, credential_key=where))
-    env = run.env if source == "env" else {k: v for k, v in run.env.items() if k != "SVC_SECRET"}
-    hidden = json.dumps([base64.b64encode(f[::-1]).decode() for f in forms(SECRET)]) + "\n"
-    # One process that has used the credential stays while another looks at it, and this test does from outside.
+TOKEN = "tok-real.8hXw_41c9d0be77"
+
+
+class Tokens:
+    """A token endpoint on the upstream itself: what it was asked, and what it answers."""
+
+    def __init__(self, authority, answer=None, status=200):
+        self.asked = []
+        self.answer = {"access_token": TOKEN, "token_type": "Bearer", "expires_in": 3600} if answer is None else answer
+        self.status = status
+        self.upstream = Upstream(*authority.sign("tokens"), tokens=self.take)
+        self.service = {"upstream": f"https://localhost:{self.upstream.port}/v1", "env_var": "SVC_KEY", "tls_ca": str(authority.file),
+                        "auth": {"token_url": f"https://localhost:{self.upstream.port}/token", "client_id": "env://SVC_ID",
+                                 "client_secret": "env://SVC_SECRET", "scope": "a b", "extra_params": {"audience": "x&y"}}}
+
+    def take(self, body):
+        self.asked.append(body.decode())
+        answer = self.answer
+        return self.status, answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.upstream.end()
+
+
+def test_a_token_is_fetched_at_the_first_request(cli, tmp_path, authority):
+    with Tokens(authority) as tokens:
+        run = Filtered(cli, tmp_path, tokens.service)
+        env = {**run.env, "SVC_ID": "me"}
+        assert run("true", env=env).status == 0 and tokens.asked == []
+        done = run.python("import os\nassert not {'SVC_SECRET', 'SVC_ID'} & set(os.environ)\n"
+                          + 2 * (ASK % ("chat", "b'hello'")), env=env)
+        assert done.status == 0 and done.stdout == b"4\n4\n", done
+        assert [urllib.parse.parse_qs(text) for text in tokens.asked] == [
+            {"grant_type": ["client_credentials"], "client_id": ["me"], "client_secret": [SECRET], "scope": ["a b"], "audience": ["x&y"]}]
+        rows = [row for row in tokens.upstream.seen if row[1] == "/v1/chat"]
+        assert len(rows) == 2 and {row[2]["Authorization"] for row in rows} == {f"Bearer {TOKEN}"}
+        # One that has ended is asked for again.
+        tokens.answer["expires_in"] = 0
+        tokens.asked.clear()
+        assert run.python(2 * (ASK % ("chat", None)), env=env).status == 0 and len(tokens.asked) == 2
+
+
+@pytest.mark.parametrize("status, answer, why", [
+    (401, {"error": SECRET}, b"status 401"),
+    (302, b"", b"status 302"),
+    (200, b"x" * 70000, b"larger than 64 KiB"),
+    (200, {"token": TOKEN}, b"no access_token"),
+], ids=["refused", "redirected", "large", "empty"])
+def test_a_token_that_is_not_given_is_a_denial(cli, tmp_path, authority, status, answer, why):
+    with Tokens(authority, answer, status) as tokens:
+        run = Filtered(cli, tmp_path, tokens.service)
+        done = run.python("import os, urllib.request\n"
+                          "request = urllib.request.Request(os.environ['SVC_BASE_URL'] + '/x', None,"
+                          " {'Authorization': 'Bearer ' + os.environ['SVC_KEY']})\n"
+                          "try: urllib.request.urlopen(request, timeout=60)\n"
+                          "except urllib.error.HTTPError as e: print(e.code, e.read())\n"
+                          "raise SystemExit(3)", env={**run.env, "SVC_ID": "me"})
+        assert done.status == 3 and done.stdout.startswith(b"502 ") and why in done.stdout, done
+        assert why in done.stderr, done  # among the denials at the end
+        assert SECRET.encode() not in done.stdout + done.stderr and TOKEN.encode() not in done.stdout + done.stderr
+        assert len(tokens.asked) == 1 and not [row for row in tokens.upstream.seen if row[1] != "/token"]
+
+
+def test_a_token_endpoint_with_another_certificate_is_told_nothing(cli, tmp_path, secure, authority):
+    """tls_ca of a service counts for its own server alone."""
+    other = tmp_path / "other"
+    other.mkdir()
+    with Tokens(Authority(other)) as tokens:
+        mine = {**tokens.service, "upstream": f"https://localhost:{secure.port}/v1", "tls_ca": str(authority.file)}
+        run = Filtered(cli, tmp_path, mine)
+        done = run.python(ASK % ("x", None), env={**run.env, "SVC_ID": "me"})
+        assert done.status == 1 and b"502" in done.stderr and b"token endpoint" in done.stderr, done
+        assert tokens.asked == []
+
+
+def hold_and_scan(cli, run, shared, secrets, env):
+    """One process that has used the credential stays while another looks for the secrets, and this test does from outside."""
+    hidden = json.dumps([base64.b64encode(f[::-1]).decode() for secret in secrets for f in forms(secret)]) + "\n"
     user = ASK % ("chat", None) + "import subprocess, sys\nsys.stdout.flush()\n" \
         f"subprocess.run([{PYTHON!r}, '-c', {SCAN!r}, {str(shared)!r}], check=True)\nsys.stdout.flush()\n" \
         "print('waits', flush=True)\nos.read(0, 1)\n"
@@ -463,14 +534,41 @@ def test_the_credential_is_nowhere_inside(cli, tmp_path, secure, authority, sour
         assert child.stdout.readline() == b"waits\n"
         inside = descendants(child.pid)
         assert len(inside) >= 2, inside
-        for pid in inside:
-            for data in (read(f"/proc/{pid}/environ"), read(f"/proc/{pid}/cmdline"), *memory(pid)):
-                assert SECRET.encode() not in data, pid
-        assert SECRET.encode() not in read(f"/proc/{child.pid}/cmdline")
+        for secret in secrets:
+            for pid in inside:
+                for data in (read(f"/proc/{pid}/environ"), read(f"/proc/{pid}/cmdline"), *memory(pid)):
+                    assert secret.encode() not in data, pid
+            assert secret.encode() not in read(f"/proc/{child.pid}/cmdline")
     finally:
         out, err = child.communicate(b"x", timeout=60)
     assert child.returncode == 0, err
-    assert SECRET.encode() not in out + err
+    assert not [secret for secret in secrets if secret.encode() in out + err]
+
+
+@pytest.mark.skipif(IS_SANITIZED, reason="a sanitizer keeps copies of the environment")
+def test_a_token_and_what_it_was_fetched_with_are_nowhere_inside(cli, tmp_path, authority):
+    shared = cli.home / "shared-token"
+    shared.mkdir()
+    with Tokens(authority) as tokens:
+        run = Filtered(cli, tmp_path, tokens.service)
+        hold_and_scan(cli, run, shared, [SECRET, TOKEN], {**run.env, "SVC_ID": "me"})
+        assert len(tokens.asked) == 1
+    shutil.rmtree(shared)
+
+
+@pytest.mark.skipif(IS_SANITIZED, reason="a sanitizer keeps copies of the environment")
+@pytest.mark.parametrize("source", ["env", "file"])
+def test_the_credential_is_nowhere_inside(cli, tmp_path, secure, authority, source):
+    shared = cli.home / f"shared-{source}"
+    shared.mkdir()
+    (shared / "data").write_text("nothing")
+    secret_file = cli.home / f"secret-{source}"
+    secret_file.write_text(SECRET + "\n")
+    secret_file.chmod(0o600)
+    where = "env://SVC_SECRET" if source == "env" else f"file://{secret_file}"
+    run = Filtered(cli, tmp_path, service(secure, authority, credential_key=where))
+    env = run.env if source == "env" else {k: v for k, v in run.env.items() if k != "SVC_SECRET"}
+    hold_and_scan(cli, run, shared, [SECRET], env)
     shutil.rmtree(shared)
     secret_file.unlink()
 

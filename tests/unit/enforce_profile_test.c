@@ -211,6 +211,9 @@ static void what_is_wrong_is_said_with_its_place(void **state)
                      ENFORCE_E_PROFILE);
 }
 
+#define ASKED "\"upstream\":\"https://a.example.com\",\"auth\":"
+#define AUTH_START "{\"token_url\":\"https://a.example.com/t\","
+#define AUTH_END "\"client_id\":\"me\",\"client_secret\":\"k\""
 #define SERVICE "\"upstream\":\"https://a.example.com\",\"credential_key\":\"k\","
 
 static void a_service_cannot_send_its_credential_elsewhere(void **state)
@@ -250,6 +253,19 @@ static void a_service_cannot_send_its_credential_elsewhere(void **state)
         "\"upstream\":\"http://127.0.0.1:1\",\"credential_key\":\"k\",\"tls_client_cert\":\"/c\","
         "\"tls_client_key\":\"/k\"",
         SERVICE "\"aws_auth\":{}",
+        SERVICE "\"auth\":" AUTH_START AUTH_END "}",
+        ASKED AUTH_START "\"client_id\":\"me\"}",
+        ASKED AUTH_START "\"client_secret\":\"k\"}",
+        ASKED AUTH_START AUTH_END ",\"audience\":\"x\"}",
+        ASKED AUTH_START AUTH_END ",\"extra_params\":{\"client_secret\":\"x\"}}",
+        ASKED AUTH_START AUTH_END ",\"extra_params\":{\"a\":7}}",
+        ASKED AUTH_START "\"client_id\":\"cmd://x\",\"client_secret\":\"k\"}",
+        ASKED AUTH_START "\"client_id\":\"me\",\"client_secret\":\"cmd://x\"}",
+        ASKED "{\"token_url\":\"http://a.example.com/t\"," AUTH_END "}",
+        ASKED "{\"token_url\":\"https://169.254.169.254/t\"," AUTH_END "}",
+        ASKED "{\"token_url\":\"https://a.example.com/t?x=1\"," AUTH_END "}",
+        ASKED "{\"token_url\":\"https://user@a.example.com/t\"," AUTH_END "}",
+        ASKED "7",
         SERVICE "\"proxy\":{\"inject_mode\":\"body\"}",
         SERVICE "\"proxy\":{\"inject_mode\":\"url_path\"}",
         SERVICE "\"proxy\":{\"inject_mode\":\"query_param\"}",
@@ -300,6 +316,26 @@ static void files_of_a_service_are_expanded_and_granted_to_nobody(void **state)
                      "\"tls_client_cert\":\"$NOT_SET_HERE/c\",\"tls_client_key\":\"/k\"}}}}");
     assert_int_equal(refused(&(struct policy_request){ .profile = "unset" }, "NOT_SET_HERE"),
                      ENFORCE_E_PROFILE);
+}
+
+static void a_service_may_ask_for_its_credential(void **state)
+{
+    (void)state;
+    profile("asked", "{\"meta\":{\"name\":\"s\"},\"network\":{\"credentials\":[\"mine\"],"
+                     "\"custom_credentials\":{\"mine\":{" ASKED AUTH_START AUTH_END
+                     ",\"scope\":\"a b\",\"extra_params\":{\"audience\":\"x\"}}}}}}");
+    struct policy *p = make(&(struct policy_request){ .profile = "asked" });
+    const struct policy_auth *auth = p->routes[0].auth;
+    assert_null(p->routes[0].key);
+    assert_string_equal(auth->token_url, "https://a.example.com/t");
+    assert_string_equal(auth->client_id, "me");
+    assert_string_equal(auth->client_secret, "k");
+    assert_string_equal(auth->scope, "a b");
+    assert_int_equal(auth->extra.count, 2);
+    assert_string_equal(auth->extra.at[0], "audience");
+    assert_string_equal(auth->extra.at[1], "x");
+    assert_string_equal(p->routes[0].format, "Bearer {}");
+    policy_free(p);
 }
 
 static void the_place_of_the_token_is_that_of_the_credential_unless_it_is_said(void **state)
@@ -836,6 +872,7 @@ int main(void)
         cmocka_unit_test(what_is_wrong_is_said_with_its_place),
         cmocka_unit_test(a_service_cannot_send_its_credential_elsewhere),
         cmocka_unit_test(files_of_a_service_are_expanded_and_granted_to_nobody),
+        cmocka_unit_test(a_service_may_ask_for_its_credential),
         cmocka_unit_test(the_place_of_the_token_is_that_of_the_credential_unless_it_is_said),
         cmocka_unit_test(an_endpoint_policy_is_read_and_shown),
         cmocka_unit_test(legacy_keys_work_and_are_named_once),

@@ -125,7 +125,6 @@ static bool refuse_known(struct parser *p, const char *path, const char *name)
     static const struct {
         const char *name, *why;
     } rows[] = {
-        { "auth", "tokens are not fetched here: put one that lasts under credential_key" },
         { "aws_auth", "requests are not signed here: run a signing proxy on this machine and make "
                       "it the upstream" },
     };
@@ -135,6 +134,89 @@ static bool refuse_known(struct parser *p, const char *path, const char *name)
             return true;
         }
     return false;
+}
+
+/* What has a meaning of its own in the request, and may not be said twice. */
+static bool is_own_parameter(const char *name)
+{
+    static const char *const own[] = { "grant_type", "client_id", "client_secret", "scope" };
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+        if (strcmp(own[i], name) == 0)
+            return true;
+    return false;
+}
+
+static void read_extra(struct parser *p, const char *path, const json_t *object,
+                       struct policy_texts *ret)
+{
+    const char *name;
+    json_t *value;
+    if (!json_is_object(object) && !json_is_null(object))
+        parse_error(p, path, "an object is needed: { \"name\": \"value\" }");
+    json_object_foreach((json_t *)(uintptr_t)object, name, value)
+    {
+        const char *text = parse_text(p, path, value);
+        if (!*name || is_own_parameter(name))
+            parse_error(p, path, "\"%.64s\" is not a parameter of your own", name);
+        else if (text && texts_add(p->m, ret, memory_text(p->m, name)))
+            texts_add(p->m, ret, text);
+    }
+}
+
+static void check_auth(struct parser *p, const char *at, const struct policy_auth *auth)
+{
+    struct nt_error e = NT_ERROR_INIT;
+    if (!auth->token_url || !is_upstream(auth->token_url) || strpbrk(auth->token_url, "?#"))
+        parse_error(p, at,
+                    "token_url is needed: https://host/…, or http:// to this machine; "
+                    "without a query");
+    if (!auth->client_id)
+        parse_error(p, at, "client_id is needed");
+    else if (strstr(auth->client_id, "://") && reference_check(auth->client_id, &e) < 0)
+        parse_error(p, at, "%s", e.message);
+    if (!auth->client_secret)
+        parse_error(p, at, "client_secret is needed: the reference of a secret");
+    else if (reference_check(auth->client_secret, &e) < 0)
+        parse_error(p, at, "client_secret: %s", e.message);
+}
+
+/* network.custom_credentials.NAME.auth */
+static void read_auth(struct parser *p, const char *path, const json_t *object,
+                      struct policy_route *ret)
+{
+    struct policy_auth *auth = memory_room(p->m, sizeof(*auth));
+    const char *name;
+    json_t *value;
+    if (!json_is_object(object)) {
+        parse_error(p, path, "an object is needed: {\"token_url\": …}");
+        return;
+    }
+    if (!auth)
+        return;
+    *auth = (struct policy_auth){ 0 };
+    const struct {
+        const char *name;
+        const char **to;
+    } texts[] = { { "token_url", &auth->token_url },
+                  { "client_id", &auth->client_id },
+                  { "client_secret", &auth->client_secret },
+                  { "scope", &auth->scope } };
+    json_object_foreach((json_t *)(uintptr_t)object, name, value)
+    {
+        bool is_known = strcmp(name, "extra_params") == 0;
+        if (is_known)
+            read_extra(p, path, value, &auth->extra);
+        for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]) && !is_known; i++)
+            if (strcmp(texts[i].name, name) == 0) {
+                is_known = true;
+                if (texts[i].to != &auth->scope || !json_is_null(value))
+                    *texts[i].to = parse_text(p, path, value);
+            }
+        if (!is_known)
+            parse_error(p, path, "there is no such key: %.64s", name);
+    }
+    check_auth(p, path, auth);
+    ret->auth = auth;
 }
 
 static void read_service(struct parser *p, const char *at, const json_t *object,
@@ -180,6 +262,9 @@ static void read_service(struct parser *p, const char *at, const json_t *object,
         } else if (strcmp(name, "endpoint_policy") == 0) {
             if (!json_is_null(value))
                 read_endpoint_policy(p, path, value, ret);
+        } else if (strcmp(name, "auth") == 0) {
+            if (!json_is_null(value))
+                read_auth(p, path, value, ret);
         } else if (strcmp(name, "proxy") == 0) {
             if (!json_is_object(value) && !json_is_null(value))
                 parse_error(p, path, "an object is needed: {\"inject_mode\": …}");
@@ -213,9 +298,9 @@ static void check_service(struct parser *p, const char *at, struct policy_route 
     struct nt_error e = NT_ERROR_INIT;
     if (!row->upstream || !is_upstream(row->upstream))
         parse_error(p, at, "upstream is needed: https://host/…, or http:// to this machine");
-    if (!row->key)
-        parse_error(p, at, "credential_key is needed");
-    else if (reference_check(row->key, &e) < 0)
+    if (!row->key == !row->auth)
+        parse_error(p, at, "credential_key or auth is needed, not both");
+    else if (row->key && reference_check(row->key, &e) < 0)
         parse_error(p, at, "%s", e.message);
     if (row->variable && variable_check(row->variable, &e) < 0)
         parse_error(p, at, "%s", e.message);

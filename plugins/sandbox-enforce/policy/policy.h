@@ -118,12 +118,22 @@ struct policy_place {
     const char *query_name;                      /* POLICY_IN_QUERY */
 };
 
+/* Where a service's credential is asked for: OAuth 2 client credentials (RFC 6749 section 4.4). */
+struct policy_auth {
+    const char *token_url;     /* https, or http to this machine only; no query */
+    const char *client_id;     /* as it is; with "://" a reference */
+    const char *client_secret; /* reference */
+    const char *scope;         /* NULL: none */
+    struct policy_texts extra; /* name, value, name, value … */
+};
+
 /* A service whose requests get a credential that the program never holds. */
 struct policy_route {
     const char *name;     /* first segment of the path at the proxy: "openai" */
     const char *upstream; /* https://host[:port][/base], or http:// to this machine only */
     const char *key;      /* reference: account of the keyring, env://, file://, op:// */
-    const char *variable; /* that gets the phantom token; NULL: none */
+    const struct policy_auth *auth; /* instead of it; NULL: none */
+    const char *variable;           /* that gets the phantom token; NULL: none */
     enum policy_inject inject;
     const char *header, *format;                 /* "Authorization", "Bearer {}" */
     const char *path_pattern, *path_replacement; /* POLICY_IN_PATH */

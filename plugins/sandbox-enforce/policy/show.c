@@ -83,21 +83,37 @@ static json_t *place_of(const struct policy_place *place)
     return object;
 }
 
+static json_t *auth_of(const struct policy_auth *auth)
+{
+    const char *const pairs[] = { "token_url",     auth->token_url, "client_id",
+                                  auth->client_id, "client_secret", auth->client_secret,
+                                  "scope",         auth->scope };
+    json_t *object = json_object(), *extra = json_object();
+    set_texts(object, pairs, sizeof(pairs) / sizeof(pairs[0]));
+    set_texts(extra, auth->extra.at, auth->extra.count);
+    json_object_set_new(object, "extra_params", extra);
+    return object;
+}
+
 static json_t *services_of(const struct profile *p)
 {
     json_t *object = json_object();
     for (size_t i = 0; i < p->service_count; i++) {
         const struct policy_route *row = &p->services[i];
-        json_t *item =
-            json_pack("{s:s, s:s, s:s, s:s, s:s}", "upstream", row->upstream, "credential_key",
-                      row->key, "inject_mode", inject_modes[row->inject], "inject_header",
-                      row->header, "credential_format", row->format);
-        const char *const more[] = { "env_var",          row->variable,      "path_pattern",
-                                     row->path_pattern,  "path_replacement", row->path_replacement,
-                                     "query_param_name", row->query_name,    "tls_ca",
-                                     row->tls_ca,        "tls_client_cert",  row->tls_certificate,
+        json_t *item = json_pack("{s:s, s:s, s:s, s:s}", "upstream", row->upstream, "inject_mode",
+                                 inject_modes[row->inject], "inject_header", row->header,
+                                 "credential_format", row->format);
+        const char *const more[] = { "credential_key",   row->key,
+                                     "env_var",          row->variable,
+                                     "path_pattern",     row->path_pattern,
+                                     "path_replacement", row->path_replacement,
+                                     "query_param_name", row->query_name,
+                                     "tls_ca",           row->tls_ca,
+                                     "tls_client_cert",  row->tls_certificate,
                                      "tls_client_key",   row->tls_key };
         set_texts(item, more, sizeof(more) / sizeof(more[0]));
+        if (row->auth)
+            json_object_set_new(item, "auth", auth_of(row->auth));
         if (row->phantom)
             json_object_set_new(item, "proxy", place_of(row->phantom));
         if (row->others != POLICY_OTHERS_BY_RULES)
@@ -359,8 +375,18 @@ static json_t *service_schema(void)
                                   "enum", "allow", "deny", "type", "object", "additionalProperties",
                                   0, "required", "decision", "properties", "decision", "enum",
                                   "allow", "deny"));
-    return json_pack("{s:s, s:b, s:[s,s], s:o}", "type", "object", "additionalProperties", 0,
-                     "required", "upstream", "credential_key", "properties", properties);
+    json_object_set_new(properties, "auth",
+                        json_pack("{s:[s,s], s:b, s:[s,s,s], s:{s:{s:s}, s:{s:s}, s:{s:s}, "
+                                  "s:{s:[s,s]}, s:{s:s, s:{s:s}}}}",
+                                  "type", "object", "null", "additionalProperties", 0, "required",
+                                  "token_url", "client_id", "client_secret", "properties",
+                                  "token_url", "type", "string", "client_id", "type", "string",
+                                  "client_secret", "type", "string", "scope", "type", "string",
+                                  "null", "extra_params", "type", "object", "additionalProperties",
+                                  "type", "string"));
+    return json_pack("{s:s, s:b, s:[s], s:[{s:[s]}, {s:[s]}], s:o}", "type", "object",
+                     "additionalProperties", 0, "required", "upstream", "oneOf", "required",
+                     "credential_key", "required", "auth", "properties", properties);
 }
 
 static json_t *hooks_schema(void)

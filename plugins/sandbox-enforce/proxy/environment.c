@@ -88,12 +88,17 @@ int proxy_secret_names(const struct policy *policy, struct policy_texts *ret,
 {
     size_t count = 0;
     const char **names =
-        calloc(policy->route_count + policy->env_credential_count + 1, sizeof(*names));
+        calloc(3 * policy->route_count + policy->env_credential_count + 1, sizeof(*names));
     if (!names)
         return nt_fail(reterr, NT_E_MEMORY, "out of memory for the program's environment");
-    for (size_t i = 0; i < policy->route_count; i++)
-        if (is_env(policy->routes[i].key))
-            names[count++] = policy->routes[i].key + 6;
+    for (size_t i = 0; i < policy->route_count; i++) {
+        const struct policy_auth *auth = policy->routes[i].auth;
+        const char *const all[] = { policy->routes[i].key, auth ? auth->client_id : NULL,
+                                    auth ? auth->client_secret : NULL };
+        for (size_t j = 0; j < sizeof(all) / sizeof(all[0]); j++)
+            if (is_env(all[j]))
+                names[count++] = all[j] + 6;
+    }
     for (size_t i = 0; i < policy->env_credential_count; i++)
         if (is_env(policy->env_credentials[i].reference))
             names[count++] = policy->env_credentials[i].reference + 6;

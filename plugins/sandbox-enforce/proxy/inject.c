@@ -38,6 +38,14 @@ static struct policy_place place_of(const struct policy_route *r)
     return place;
 }
 
+/* NULL: there is none. Of one that is asked for it is empty while the request is only judged. */
+static const char *credential_of(const struct visit *v)
+{
+    if (!v->route->oauth)
+        return v->route->secret.text;
+    return v->token ? token_text(v->token) : "";
+}
+
 /* --- finding the token --------------------------------------------------------------------- */
 
 /* "/bot{}/": where the token stands in PATH; NULL: it does not. */
@@ -178,7 +186,7 @@ static bool add_path(struct nt_buf *b, const struct visit *v, const char *wire)
     nt_buf_add_bytes(b, wire, (size_t)(at - wire));
     nt_buf_add_bytes(b, replacement, there ? (size_t)(there - replacement) : strlen(replacement));
     if (there) {
-        add_path_part(b, v->route->secret.text);
+        add_path_part(b, credential_of(v));
         nt_buf_add(b, there + 2);
     }
     nt_buf_add(b, at + size);
@@ -233,18 +241,18 @@ static void add_query(struct nt_buf *b, const struct visit *v, const char *query
     nt_buf_add_char(b, glue);
     nt_buf_add_url_part(b, name);
     nt_buf_add_char(b, '=');
-    nt_buf_add_url_part(b, v->route->secret.text);
+    nt_buf_add_url_part(b, credential_of(v));
 }
 
 static void add_basic(struct nt_buf *b, const struct visit *v)
 {
-    const struct secret *secret = &v->route->secret;
+    const char *credential = credential_of(v);
     nt_auto(nt_buf_done) struct nt_buf pair = NT_BUF(2 * SECRET_MAX);
-    if (!strchr(secret->text, ':')) { /* a password alone: the name is the client's */
+    if (!strchr(credential, ':')) { /* a password alone: the name is the client's */
         token_basic_user(net_request_header(v->req, "authorization"), &pair);
         nt_buf_add_char(&pair, ':');
     }
-    nt_buf_add(&pair, secret->text);
+    nt_buf_add(&pair, credential);
     token_add_basic(b, nt_buf_text(&pair), pair.size);
     if (pair.data)
         explicit_bzero(pair.data, pair.size);
@@ -259,7 +267,8 @@ const char *inject(const struct visit *v, const char *path, struct injected *ret
     nt_auto(nt_buf_done) struct nt_buf plain = NT_BUF(2 * VISIT_HEAD_MAX);
     nt_auto(nt_buf_done) struct nt_buf wire = NT_BUF(4 * VISIT_HEAD_MAX);
     *ret_status = 400;
-    if (r->key && r->inject != POLICY_IN_PATH && place_of(r).inject == POLICY_IN_PATH) {
+    if (route_has_credential(r) && r->inject != POLICY_IN_PATH
+        && place_of(r).inject == POLICY_IN_PATH) {
         if (!add_bare_path(&bare, v, path) || !nt_buf_ok(&bare))
             return "the token is not in the path";
         path = nt_buf_text(&bare);
@@ -276,19 +285,20 @@ const char *inject(const struct visit *v, const char *path, struct injected *ret
         return v->route->broken;
     *ret_status = 400;
     nt_buf_add(&ret->target, v->route->base);
-    if (!r->key || r->inject != POLICY_IN_PATH)
+    if (!route_has_credential(r) || r->inject != POLICY_IN_PATH)
         nt_buf_add(&ret->target, nt_buf_text(&wire));
     else if (!add_path(&ret->target, v, nt_buf_text(&wire)))
         return "the path has no place for the credential";
-    if (r->key)
+    if (route_has_credential(r))
         add_query(&ret->target, v, path + strcspn(path, "?"));
     else
         nt_buf_add(&ret->target, path + strcspn(path, "?"));
-    ret->has_header = r->key && (r->inject == POLICY_IN_HEADER || r->inject == POLICY_IN_BASIC);
+    ret->has_header =
+        route_has_credential(r) && (r->inject == POLICY_IN_HEADER || r->inject == POLICY_IN_BASIC);
     if (ret->has_header && r->inject == POLICY_IN_BASIC)
         add_basic(&ret->value, v);
     else if (ret->has_header)
-        add_formatted(&ret->value, format_of(header, r->format), v->route->secret.text);
+        add_formatted(&ret->value, format_of(header, r->format), credential_of(v));
     if (!nt_buf_ok(&ret->target) || !nt_buf_ok(&ret->value))
         return "too long";
     ret->header = (struct net_header){ header, nt_buf_text(&ret->value) };
@@ -318,13 +328,13 @@ bool inject_keeps(const struct visit *v, const struct net_header *h)
     for (size_t i = 0; endpoint_has_rules(r) && i < sizeof(methods) / sizeof(methods[0]); i++)
         if (strcasecmp(h->name, methods[i]) == 0)
             return false;
-    if (r->key)
+    if (route_has_credential(r))
         for (size_t i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++)
             if (strcasecmp(h->name, dropped[i]) == 0)
                 return false;
-    if (r->key && strcasecmp(h->name, header_of(r->inject, r->header)) == 0)
+    if (route_has_credential(r) && strcasecmp(h->name, header_of(r->inject, r->header)) == 0)
         return false;
-    if (r->key && strcasecmp(h->name, place_of(r).header) == 0)
+    if (route_has_credential(r) && strcasecmp(h->name, place_of(r).header) == 0)
         return false;
     /* The token is for us alone. */
     return !strstr(h->value, v->proxy->token);
@@ -350,14 +360,14 @@ static char *replace(const char *text, const char *what, const char *with)
 /* A redirect tells the address that was asked for, with the credential when it stood there. */
 bool inject_scrub(struct visit *v, struct net_header *h)
 {
-    const struct secret *secret = &v->route->secret;
+    const char *credential = credential_of(v);
     nt_auto(nt_buf_done) struct nt_buf url = NT_BUF(4 * SECRET_MAX);
     nt_auto(nt_buf_done) struct nt_buf part = NT_BUF(4 * SECRET_MAX);
-    if (!secret->text)
+    if (!credential || !*credential)
         return true;
-    nt_buf_add_url_part(&url, secret->text);
-    add_path_part(&part, secret->text);
-    const char *const forms[] = { secret->text, nt_buf_text(&url), nt_buf_text(&part) };
+    nt_buf_add_url_part(&url, credential);
+    add_path_part(&part, credential);
+    const char *const forms[] = { credential, nt_buf_text(&url), nt_buf_text(&part) };
     for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
         if (!strstr(h->value, forms[i]))
             continue;

@@ -89,6 +89,8 @@ static void on_wake(uv_async_t *wake)
         next = v->next;
         visit_cancel(v);
     }
+    for (size_t i = 0; i < p->route_count; i++)
+        oauth_end(p->routes[i].oauth);
     net_pool_free(p->pool);
     net_server_stop(p->server, false);
     net_server_free(p->server, on_server_freed, p);

@@ -110,12 +110,13 @@ static bool judge(struct visit *v)
 {
     const struct route *r = v->route;
     uint32_t status;
+    bool is_ours = route_has_credential(r->policy);
     bool has_token =
-        r->policy->key
+        is_ours
             ? inject_has_token(v, v->path)
             : token_in_authorization(v->proxy, net_request_header(v->req, "proxy-authorization"));
     if (!has_token) {
-        visit_refuse(v, r->policy->key ? 401 : 407, "the session's token is missing or wrong", "");
+        visit_refuse(v, is_ours ? 401 : 407, "the session's token is missing or wrong", "");
         return false;
     }
     /* Its answer is the request as it arrived there. */
@@ -159,6 +160,14 @@ void route_begin(struct visit *v)
     }
     if (!judge(v))
         return;
+    if (v->route->oauth)
+        oauth_ask(v);
+    else
+        route_go_on(v);
+}
+
+void route_go_on(struct visit *v)
+{
     v->is_loopback_named = v->to.kind == NET_TCP;
     if (v->to.kind == NET_HTTPS && visit_is_chained(v)) {
         struct net_address to = v->route->to;

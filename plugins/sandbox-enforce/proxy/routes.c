@@ -15,6 +15,9 @@ void routes_wipe(struct proxy *p)
     for (size_t i = 0; i < p->route_count; i++) {
         secret_done(&p->routes[i].secret);
         secret_done(&p->routes[i].tls_key);
+        secret_done(&p->routes[i].client_id);
+        secret_done(&p->routes[i].client_secret);
+        oauth_wipe(p->routes[i].oauth);
     }
 }
 
@@ -25,12 +28,13 @@ void routes_done(struct proxy *p)
         free(p->routes[i].memory);
         free(p->routes[i].authority);
         free(p->routes[i].certificates);
+        oauth_free(p->routes[i].oauth);
     }
     free(p->routes);
 }
 
 /* "host", or "host:port" where that is not the usual one. Malloc'ed. */
-static char *authority_of(const struct net_address *to)
+char *routes_authority(const struct net_address *to)
 {
     nt_auto(nt_buf_done) struct nt_buf b = NT_BUF(1024);
     nt_buf_addf(&b, strchr(to->host, ':') ? "[%s]" : "%s", to->host);
@@ -49,7 +53,7 @@ static int route_init(struct route *r, const struct policy_route *policy, struct
     if (net_parse_url(policy->upstream, r->memory, size, &r->to, &r->base, reterr) < 0)
         return nt_wrap(reterr, "upstream of %s", policy->name);
     r->to.authorities = policy->tls_ca;
-    r->authority = authority_of(&r->to);
+    r->authority = routes_authority(&r->to);
     return r->authority ? 0 : nt_fail(reterr, NT_E_MEMORY, "out of memory for a route");
 }
 
@@ -100,34 +104,61 @@ static void warn_of_readers(const struct proxy_options *o, const struct route *r
 /* --- what is read --------------------------------------------------------------------------- */
 
 /* Of a route before it with the same reference: neither a keyring nor op is asked twice. */
-static const struct route *find_same(const struct proxy *p, const struct route *r)
+static const struct secret *find_same(const struct proxy *p, const struct route *r,
+                                      const char *reference, const char **ret_name)
 {
-    for (const struct route *other = p->routes; other < r; other++)
-        if (other->policy->key && strcmp(other->policy->key, r->policy->key) == 0)
-            return other;
+    for (const struct route *other = p->routes; other < r; other++) {
+        const struct policy_auth *auth = other->policy->auth;
+        const struct {
+            const char *reference;
+            const struct secret *secret;
+        } all[] = { { other->policy->key, &other->secret },
+                    { auth ? auth->client_id : NULL, &other->client_id },
+                    { auth ? auth->client_secret : NULL, &other->client_secret } };
+        *ret_name = other->policy->name;
+        for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+            if (all[i].reference && strcmp(all[i].reference, reference) == 0)
+                return all[i].secret;
+    }
     return NULL;
 }
 
 /* One that cannot be read costs its route only. */
-static void read_secret(const struct proxy *p, struct route *r, const struct proxy_options *o)
+static void read_secret(const struct proxy *p, struct route *r, const char *reference,
+                        const char *what, struct secret *ret, const struct proxy_options *o)
 {
     struct nt_error e = NT_ERROR_INIT;
+    const char *name = NULL;
     char *text = NULL;
-    if (!r->policy->key)
-        return;
-    const struct route *same = find_same(p, r);
+    const struct secret *same = find_same(p, r, reference, &name);
     int result;
     if (!same)
-        result = secret_read(r->policy->key, &text, &e);
+        result = secret_read(reference, &text, &e);
     else
-        result = same->secret.text ? 0
-                                   : nt_fail(&e, ENFORCE_E_CREDENTIAL,
-                                             "it is the same as that of %s", same->policy->name);
-    if (result < 0 || secret_keep(&r->secret, same ? same->secret.text : text, &e) < 0) {
-        warn(o, r, "credential", &e);
+        result = same->text
+                     ? 0
+                     : nt_fail(&e, ENFORCE_E_CREDENTIAL, "it is the same as that of %s", name);
+    if (result < 0 || secret_keep(ret, same ? same->text : text, &e) < 0) {
+        warn(o, r, what, &e);
         r->broken = "its credential could not be read";
     }
     secret_free(text);
+}
+
+static int read_credentials(struct proxy *p, struct route *r, const struct proxy_options *o,
+                            struct nt_error *reterr)
+{
+    const struct policy_auth *auth = r->policy->auth;
+    if (r->policy->key)
+        read_secret(p, r, r->policy->key, "credential", &r->secret, o);
+    if (!auth)
+        return 0;
+    if (strstr(auth->client_id, "://"))
+        read_secret(p, r, auth->client_id, "client id", &r->client_id, o);
+    else if (secret_keep(&r->client_id, auth->client_id, reterr) < 0)
+        return -1;
+    read_secret(p, r, auth->client_secret, "client secret", &r->client_secret, o);
+    return oauth_new(p, r, &r->oauth, reterr);
 }
 
 /* Texts as libcurl takes them; a key that asks for a password would never be opened. */
@@ -171,8 +202,9 @@ int routes_init(struct proxy *p, const struct proxy_options *o, struct nt_error 
         p->route_count++;
         if (route_init(&p->routes[i], &p->policy->routes[i], reterr) < 0)
             return -1;
-        read_secret(p, &p->routes[i], o);
         read_identity(&p->routes[i], o);
+        if (read_credentials(p, &p->routes[i], o, reterr) < 0)
+            return -1;
     }
     return 0;
 }

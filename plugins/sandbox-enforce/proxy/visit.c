@@ -19,6 +19,8 @@ void visit_settle(struct visit *v)
     net_lookup_cancel(v->lookup);
     net_dial_cancel(v->dial);
     chain_cancel(v->chain);
+    oauth_leave(v);
+    token_unref(v->token);
     if (v->fd >= 0)
         close(v->fd);
     for (uint32_t i = 0; i < v->scrubbed_count; i++)
@@ -38,6 +40,7 @@ void visit_cancel(struct visit *v)
     net_lookup_cancel(nt_take(v->lookup));
     net_dial_cancel(nt_take(v->dial));
     chain_cancel(nt_take(v->chain));
+    oauth_leave(v);
     net_tunnel_close(v->tunnel);
     net_forward_cancel(v->forward);
     bridge_cancel(v->bridge);
@@ -88,22 +91,27 @@ void visit_fail(struct visit *v, const struct nt_error *reason)
     visit_answer(v, 502, nt_buf_text(&text));
 }
 
-bool visit_is_chained(const struct visit *v)
+bool proxy_is_chained(const struct proxy *proxy, const char *host)
 {
-    const struct policy *policy = v->proxy->policy;
-    if (!policy->upstream_proxy || v->is_loopback_named)
+    const struct policy *policy = proxy->policy;
+    if (!policy->upstream_proxy)
         return false;
-    size_t size = strlen(v->to.host);
+    size_t size = strlen(host);
     for (size_t i = 0; i < policy->upstream_bypass.count; i++) {
         const char *pattern = policy->upstream_bypass.at[i];
         size_t suffix = strlen(pattern);
-        if (strcasecmp(pattern, v->to.host) == 0)
+        if (strcasecmp(pattern, host) == 0)
             return false;
         if (pattern[0] == '*' && pattern[1] == '.' && size > suffix - 1
-            && strcasecmp(v->to.host + size - (suffix - 1), pattern + 1) == 0)
+            && strcasecmp(host + size - (suffix - 1), pattern + 1) == 0)
             return false;
     }
     return true;
+}
+
+bool visit_is_chained(const struct visit *v)
+{
+    return !v->is_loopback_named && proxy_is_chained(v->proxy, v->to.host);
 }
 
 /* --- judging ------------------------------------------------------------------------------- */

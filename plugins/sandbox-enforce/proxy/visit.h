@@ -7,6 +7,7 @@
 #include <pthread.h>
 
 #include "core/net/net.h"
+#include "plugins/sandbox-enforce/proxy/oauth.h"
 #include "plugins/sandbox-enforce/proxy/proxy.h"
 #include "plugins/sandbox-enforce/proxy/secret.h"
 #include "sdk/buf.h"
@@ -30,7 +31,9 @@ struct route {
     struct secret secret;  /* of its key */
     char *certificates;    /* PEM, shown to the upstream */
     struct secret tls_key;
-    struct net_identity identity; /* both, in `to` */
+    struct net_identity identity;           /* both, in `to` */
+    struct secret client_id, client_secret; /* of its auth */
+    struct oauth *oauth;                    /* that asks for the credential; NULL: it is `secret` */
     const char *broken; /* what could not be read, why its requests are refused; NULL: nothing */
 };
 
@@ -77,6 +80,9 @@ struct visit {
     struct bridge *bridge; /* a WebSocket */
 
     const struct route *route;
+    struct token *token; /* the credential, when it had to be asked for; a reference */
+    struct visit *next_waiting;
+    bool is_waiting;                    /* for it */
     char *scrubbed[VISIT_SCRUBBED_MAX]; /* headers of the answer without the credential */
     uint32_t scrubbed_count;
 };
@@ -89,6 +95,7 @@ void proxy_tunnel_ended(struct proxy *proxy);
 int routes_init(struct proxy *p, const struct proxy_options *options, struct nt_error *reterr);
 void routes_wipe(struct proxy *p); /* the credentials only */
 void routes_done(struct proxy *p);
+char *routes_authority(const struct net_address *to);
 
 /* visit.c */
 void visit_begin(struct proxy *proxy, struct net_request *req);
@@ -113,7 +120,9 @@ void visit_look(struct visit *v,
 /* Name, allow-list, routes: true, or it was answered. METHOD and PATH: of a request that we see;
  * NULL: a tunnel. */
 bool visit_judge(struct visit *v, const char *path);
-/* The upstream proxy for this host: true when it goes through one. */
+/* Does this host lie beyond the upstream proxy? */
+bool proxy_is_chained(const struct proxy *proxy, const char *host);
+/* The same for `to`, which is never when the name itself means this machine. */
 bool visit_is_chained(const struct visit *v);
 
 /* The kinds of requests. */
@@ -164,6 +173,15 @@ void token_add_basic(struct nt_buf *b, const char *text, size_t size);
 /* address.c: is it one that a proxy on this machine may connect to for somebody else? */
 bool address_may_be_reached(const struct sockaddr *address, bool loopback_too);
 bool address_is_loopback(const struct sockaddr *address);
+
+/* route.c: the visit has the token that it waited for. */
+void route_go_on(struct visit *v);
+
+/* Does the program have a token in place of a credential there? */
+static inline bool route_has_credential(const struct policy_route *route)
+{
+    return route->key || route->auth;
+}
 
 /* inject.c: target and headers of a routed request, with its credential. NULL: fine; else what is
  * wrong (static; the status in ret_status). */
