@@ -243,18 +243,8 @@ print("done")
     assert all(f"Authorization: Bearer {SECRET}" in head for head in heads) and len(heads) == 2
 
 
-def test_services_go_through_the_upstream_proxy(cli, tmp_path, secure, authority):
-    asked = []
-
-    def serve(c):
-        head, rest = head_of(c)
-        asked.append(head.split(b"\r\n")[0])
-        with socket.create_connection(("127.0.0.1", secure.port), 20) as there:
-            c.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-            back = threading.Thread(target=pump, args=(there, c), daemon=True)
-            back.start()
-            pump(c, there)
-            back.join(20)
+def serve_proxy(port, asked):
+    """A proxy beyond: whatever it is asked for is on that port."""
 
     def pump(a, b):
         try:
@@ -264,10 +254,25 @@ def test_services_go_through_the_upstream_proxy(cli, tmp_path, secure, authority
         except OSError:
             pass
 
+    def serve(c):
+        head, rest = head_of(c)
+        asked.append(head.split(b"\r\n")[0])
+        with socket.create_connection(("127.0.0.1", port), 20) as there:
+            c.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            back = threading.Thread(target=pump, args=(there, c), daemon=True)
+            back.start()
+            pump(c, there)
+            back.join(20)
+
+    return serve_raw(serve)
+
+
+def test_services_go_through_the_upstream_proxy(cli, tmp_path, secure, authority):
     # A name that only that proxy knows.
+    asked = []
     far = {"upstream": "https://box.example/v1", "credential_key": "env://SVC_SECRET", "env_var": "SVC_KEY",
            "tls_ca": str(authority.file)}
-    with serve_raw(serve) as proxy:
+    with serve_proxy(secure.port, asked) as proxy:
         run = Filtered(cli, tmp_path, far)
         secure.seen.clear()
         done = run.python(ASK % ("chat", None), options=("--upstream-proxy", f"127.0.0.1:{proxy.getsockname()[1]}"))
@@ -481,6 +486,18 @@ def test_a_token_is_fetched_at_the_first_request(cli, tmp_path, authority):
         tokens.answer["expires_in"] = 0
         tokens.asked.clear()
         assert run.python(2 * (ASK % ("chat", None)), env=env).status == 0 and len(tokens.asked) == 2
+
+
+def test_tokens_go_through_the_upstream_proxy(cli, tmp_path, authority):
+    asked = []
+    with Tokens(authority) as tokens, serve_proxy(tokens.upstream.port, asked) as proxy:
+        far = {**tokens.service, "upstream": "https://box.example/v1"}
+        far["auth"] = {**far["auth"], "token_url": "https://box.example/token"}
+        run = Filtered(cli, tmp_path, far)
+        done = run.python(ASK % ("chat", None), options=("--upstream-proxy", f"127.0.0.1:{proxy.getsockname()[1]}"),
+                          env={**run.env, "SVC_ID": "me"})
+        assert done.status == 0 and len(tokens.asked) == 1, done
+        assert asked == 2 * [b"CONNECT box.example:443 HTTP/1.1"]
 
 
 @pytest.mark.parametrize("status, answer, why", [
