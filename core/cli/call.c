@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/api/api.h"
 #include "core/cli/call_state.h"
@@ -28,6 +29,22 @@ int64_t call_timeout_ms(const struct nt_command *command, const struct parsed *p
     return is_short ? REMOTE_TIMEOUT_MS : -1;
 }
 
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int64_t call_left_ms(const struct call *call)
+{
+    int64_t all = call_timeout_ms(call->options.command, call->options.parsed);
+    if (all < 0)
+        return -1;
+    int64_t left = call->begun_ms + all - now_ms();
+    return left > 0 ? left : 0;
+}
+
 struct nt_call *call_new(const struct call_options *options, struct nt_error *reterr)
 {
     struct call *call = calloc(1, sizeof(*call));
@@ -43,6 +60,7 @@ struct nt_call *call_new(const struct call_options *options, struct nt_error *re
         .flags = options->flags,
     };
     call->options = *options;
+    call->begun_ms = now_ms();
     call->is_debug = getenv("NANOTERM_DEBUG") && strcmp(getenv("NANOTERM_DEBUG"), "1") == 0;
     return &call->head;
 }

@@ -14,7 +14,8 @@ struct answer {
 struct call {
     struct nt_call head; /* first: a plugin holds its address */
     struct call_options options;
-    struct api *api; /* made when first asked for */
+    struct api *api;  /* made when first asked for */
+    int64_t begun_ms; /* CLOCK_MONOTONIC */
     struct answer *answers;
     uint32_t status, by;
     bool has_status;
@@ -23,5 +24,7 @@ struct call {
 };
 
 struct call *call_of(struct nt_call *call);
+/* Milliseconds left of what the command may take; 0: none, -1: there is no end. */
+int64_t call_left_ms(const struct call *call);
 
 #endif

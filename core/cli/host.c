@@ -96,11 +96,8 @@ static int host_wait(struct nt_call *call, const uint32_t *done, struct nt_error
 
 static int64_t host_left_ms(struct nt_call *call)
 {
-    struct call *c = call_of(call);
-    if (c->api)
-        return api_left_ms(c->api);
-    /* The clock starts with the API: all of the time is left. */
-    return call_timeout_ms(c->options.command, c->options.parsed);
+    const struct call *c = call_of(call);
+    return c->api ? api_left_ms(c->api) : call_left_ms(c);
 }
 
 /* For a plugin of the installation; that of a third party has its own (core/confine). */

@@ -284,6 +284,12 @@ def test_control_c_on_a_terminal(stage):
     assert child.exitstatus == 130 and b"ran" not in child.before and with_mark(mark) == []
 
 
+def test_the_script_after_runs_when_the_time_of_the_command_is_over(stage):
+    stage.hooks(after=RECORD)
+    done = stage.run("sleep", "100000", first=["--json", "--timeout", "3s"])
+    assert done.error["code"] == "timeout" and stage.told("after")["NONO_EXIT_CODE"] == "137"
+
+
 def test_control_c_in_the_script_after_leaves_the_status(stage):
     mark = new_mark()
     stage.hooks(after=f'touch "$HOME/began"; exec sleep {mark}')

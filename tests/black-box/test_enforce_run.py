@@ -325,6 +325,14 @@ def test_a_signal_to_the_whole_group_lets_the_program_end_by_itself(cli, folder,
     assert process.returncode == 7
 
 
+def test_the_time_of_the_command_ends_the_program_and_what_it_left(cli, folder):
+    mark = f"{random.randrange(10**9, 10**10)}"
+    script = f"(setsid sleep {mark} &) ; exec sleep {mark}"
+    done = cli("--json", "--timeout", "2s", "enforce", "run", "-s", "--allow-cwd", "--", "sh", "-c", script, cwd=folder)
+    assert done.error["code"] == "timeout", done
+    wait_until(lambda: with_mark(mark) == [], 20, "what was left to end")
+
+
 def test_what_the_program_leaves_ends_with_it(cli, folder):
     mark = f"{random.randrange(10**9, 10**10)}"
     script = f"sleep {mark} & (setsid sleep {mark} &) ; echo ready; exit 5"

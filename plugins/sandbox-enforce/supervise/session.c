@@ -278,7 +278,8 @@ static int wait_for_end(struct session *session, struct nt_error *reterr)
         int64_t left = call->host->left_ms(call);
         if (left == 0) {
             session->is_late = true;
-            return nt_fail(reterr, NT_E_TIMEOUT, "the program did not end in time");
+            nt_fail(reterr, NT_E_TIMEOUT, "the program did not end in time, and was ended");
+            return nt_hint(reterr, "--timeout says how long it may take");
         }
         int ready = poll(fds, 3, left < 0 || left > 3600000 ? -1 : (int)left);
         if (ready < 0 && errno != EINTR)
