@@ -286,7 +286,7 @@ def test_control_c_on_a_terminal(stage):
 
 def test_the_script_after_runs_when_the_time_of_the_command_is_over(stage):
     stage.hooks(after=RECORD)
-    done = stage.run("sleep", "100000", first=["--json", "--timeout", "3s"])
+    done = stage.run("sleep", "100000", first=["--json", "--timeout", "8s"])
     assert done.error["code"] == "timeout" and stage.told("after")["NONO_EXIT_CODE"] == "137"
 
 
