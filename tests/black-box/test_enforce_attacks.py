@@ -375,6 +375,32 @@ def test_our_own_folders_are_closed_to_every_sandbox(outside):
         a.close()
 
 
+def test_our_runtime_folder_cannot_be_made_for_us(outside):
+    """Where it is not there yet, in a folder that the program may write: a socket put there would be taken for a server's."""
+    if not has_namespaces():
+        pytest.skip("no namespaces can be made here, so nothing can be hidden")
+    a = Attack(outside, "hidden")
+    granted, runtime = a.home / "granted", a.home / "granted/user/0"
+    granted.mkdir()
+    enforce = [BIN, "--json", "enforce", "run", "--silent", "--allow-cwd", "--allow", granted]
+    env = a.env | {"XDG_RUNTIME_DIR": str(runtime)}
+    script = "mkdir -p granted/user/0 && touch granted/user/0/mine && mkdir -p granted/user/0/nanoterm/x"
+    try:
+        tried = subprocess.run([*enforce, "--dry-run", "--", "true"], env=env, cwd=a.home, capture_output=True, text=True)
+        assert tried.returncode == 0 and list(granted.iterdir()) == []
+        done = subprocess.run([*enforce, "--", "sh", "-c", script], env=env, cwd=a.home, capture_output=True, text=True)
+        assert done.returncode == 1 and "user/0/nanoterm" in done.stderr and (runtime / "mine").exists()
+        assert list((runtime / "nanoterm").iterdir()) == [] and (runtime / "nanoterm").stat().st_mode & 0o777 == 0o700
+
+        (runtime / "nanoterm").rmdir()  # others can write to the folder above, so it is not made there
+        runtime.chmod(0o777)
+        done = subprocess.run([*enforce, "--", "sh", "-c", script], env=env, cwd=a.home, capture_output=True, text=True)
+        assert json.loads(done.stderr.splitlines()[-1])["code"] == "enforce.sandbox_unavailable"
+        assert not (runtime / "nanoterm").exists()
+    finally:
+        a.close()
+
+
 @pytest.fixture(scope="module")
 def container(outside):
     """Runs a program in an unprivileged container, whose root is empty but for the system's programs and a copy of ours: what

@@ -116,20 +116,29 @@ static int add_deny(struct owned *o, const char *original, const char *path, con
 
 static int add_own(struct maker *k, struct nt_error *reterr)
 {
+    enum { RUNTIMES = 2 };
     const struct places *at = &k->places;
+    /* of a session that has another XDG_RUNTIME_DIR than this one */
+    const char *usual = memory_format(k->m, "/run/user/%s", at->uid);
+    if (!usual)
+        return memory_fail(k->m, reterr);
     const struct {
         const char *folder, *name;
     } own[] = {
-        { at->home, ".nanoterm" }, { at->state, "nanoterm" }, { at->runtime, "nanoterm" },
-        { at->cache, "nanoterm" }, { at->data, "nanoterm" },  { at->config, "nanoterm" },
-        { at->home, ".nono" },     { at->state, "nono" },     { at->config, "nono" },
+        { at->runtime, "nanoterm" }, { usual, "nanoterm" },     { at->home, ".nanoterm" },
+        { at->state, "nanoterm" },   { at->cache, "nanoterm" }, { at->data, "nanoterm" },
+        { at->config, "nanoterm" },  { at->home, ".nono" },     { at->state, "nono" },
+        { at->config, "nono" },
     };
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
         const char *path = memory_format(k->m, "%s/%s", own[i].folder, own[i].name);
         if (!path)
             return memory_fail(k->m, reterr);
+        size_t count = k->policy->deny_count;
         if (add_deny(k->owned, path, path, "nanoterm", own_about, true, reterr) < 0)
             return -1;
+        if (i < RUNTIMES && k->policy->deny_count > count)
+            k->policy->denies[count].is_runtime = true;
     }
     return 0;
 }

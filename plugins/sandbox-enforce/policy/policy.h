@@ -77,6 +77,7 @@ struct policy_deny {
     bool is_there;
     bool is_inside;   /* beneath a grant: needs hiding (a mount namespace) to hold */
     bool is_absolute; /* no bypass opens it: state of nanoterm itself */
+    bool is_runtime;  /* nanoterm's folder in XDG_RUNTIME_DIR, which a server of its own makes */
     /* Beneath a grant with POLICY_WRITE: what is not there could be made by the program, which no
      * mount prevents. */
     bool is_inside_writable;

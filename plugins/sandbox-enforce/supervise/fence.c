@@ -81,7 +81,7 @@ static int check_future(const struct supervise *s, struct nt_error *reterr)
         return 0;
     for (size_t i = 0; i < policy->deny_count; i++) {
         const struct policy_deny *deny = &policy->denies[i];
-        if (!deny->is_inside_writable || deny->is_there)
+        if (!deny->is_inside_writable || deny->is_there || hidden_is_to_come(deny))
             continue;
         nt_fail(reterr, ENFORCE_E_UNAVAILABLE,
                 "layer namespaces: %.120s is denied, not there yet, and the program could make it",

@@ -6,12 +6,19 @@
  * was dropped, since each name that was overlooked would be a way round. So a pattern that can
  * match within a grant stops the start, and `--accept-weaker patterns` goes on with what is there
  * covered. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "inner.h"
 #include "matches.h"
 #include "plugins/sandbox-enforce/errors.h"
+#include "sdk/cleanup.h"
 #include "sdk/error.h"
 
 #define HIDDEN_MAX 4096u /* a mount each */
@@ -46,13 +53,92 @@ static int add_match(void *context, const char *path, struct nt_error *reterr)
     return add(context, path, reterr);
 }
 
+/* --- nanoterm's runtime folder ------------------------------------------------------------- */
+
+static int open_own(int folder, const char *name)
+{
+    struct stat st;
+    nt_autoclose int fd = openat(folder, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    if (fstat(fd, &st) < 0 || st.st_uid != geteuid() || (st.st_mode & (S_IWGRP | S_IWOTH))) {
+        errno = EPERM;
+        return -1;
+    }
+    return nt_take_fd(fd);
+}
+
+/* The nearest folder above PATH that is there, if only we write to it; -1. *ret_rest: what is
+ * missing, in PATH. */
+static int open_above(const char *path, const char **ret_rest)
+{
+    char above[PATH_MAX];
+    int fd = -1;
+    if (snprintf(above, sizeof(above), "%s", path) >= (int)sizeof(above))
+        return -1;
+    errno = ENOENT;
+    for (char *slash; fd < 0 && errno == ENOENT && (slash = strrchr(above, '/'));) {
+        *slash = '\0';
+        *ret_rest = path + (slash - above) + 1;
+        fd = open_own(AT_FDCWD, slash == above ? "/" : above);
+    }
+    return fd;
+}
+
+bool hidden_is_to_come(const struct policy_deny *deny)
+{
+    const char *rest;
+    nt_autoclose int above = -1;
+    if (deny->is_there || !deny->is_runtime || !deny->is_inside_writable)
+        return false;
+    above = open_above(deny->path, &rest);
+    return above >= 0;
+}
+
+/* What the first server of this user would make: all but the folder itself is open to others. */
+static int make(const char *path)
+{
+    const char *rest = NULL;
+    nt_autoclose int at = open_above(path, &rest);
+    while (at >= 0 && *rest) {
+        char name[NAME_MAX + 1];
+        size_t size = strcspn(rest, "/");
+        if (size >= sizeof(name))
+            return ENAMETOOLONG;
+        memcpy(name, rest, size);
+        name[size] = '\0';
+        rest += size + (rest[size] == '/');
+        if (mkdirat(at, name, *rest ? 0755 : 0700) < 0 && errno != EEXIST)
+            return errno;
+        int next = open_own(at, name);
+        close(at);
+        at = next;
+    }
+    return at < 0 ? errno : 0;
+}
+
+int hidden_make(const struct supervise *s, struct nt_error *reterr)
+{
+    const struct policy *policy = s->options.policy;
+    for (size_t i = 0; i < policy->deny_count; i++) {
+        int sys = hidden_is_to_come(&policy->denies[i]) ? make(policy->denies[i].path) : 0;
+        if (sys)
+            return nt_fail_sys(reterr, sys, "cannot make %.160s, to hide it",
+                               policy->denies[i].path);
+    }
+    return 0;
+}
+
+/* --- all ----------------------------------------------------------------------------------- */
+
 int hidden_find(struct supervise *s, struct nt_error *reterr)
 {
     const struct policy *policy = s->options.policy;
     const struct matches_bounds bounds = { .names = 1000000, .time_ms = 60000 };
     size_t seen;
     for (size_t i = 0; i < policy->deny_count; i++)
-        if (policy->denies[i].is_inside && policy->denies[i].is_there
+        if (policy->denies[i].is_inside
+            && (policy->denies[i].is_there || hidden_is_to_come(&policy->denies[i]))
             && add(s, policy->denies[i].path, reterr) < 0)
             return -1;
     if (!policy->pattern_count)

@@ -74,6 +74,10 @@ void fence_describe(struct supervise *s);
 
 /* Fills s->hidden; refuses patterns that would not hold. */
 int hidden_find(struct supervise *s, struct nt_error *reterr);
+/* A folder that is not there, and that hidden_make makes. */
+bool hidden_is_to_come(const struct policy_deny *deny);
+/* Before the program starts, and outside of its sandbox. */
+int hidden_make(const struct supervise *s, struct nt_error *reterr);
 void hidden_free(struct supervise *s);
 
 /* --- writable.c ---------------------------------------------------------------------------- */

@@ -147,7 +147,7 @@ static int get_ready(struct supervise *s, struct nt_error *reterr)
     if (prctl(PR_SET_DUMPABLE, 0) < 0)
         return nt_fail_sys(reterr, errno, "becoming not dumpable");
     cap_file_make(s);
-    if (s->proxy_port && way_out_open(s, reterr) < 0)
+    if (hidden_make(s, reterr) < 0 || (s->proxy_port && way_out_open(s, reterr) < 0))
         return -1;
     if (environment_make(s, reterr) < 0 || command_find(s, reterr) < 0)
         return -1;
