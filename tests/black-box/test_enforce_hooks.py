@@ -11,7 +11,7 @@ import signal
 import pexpect
 import pytest
 
-from conftest import BIN, IS_SANITIZED, is_alive, wait_until
+from conftest import BIN, IS_SANITIZED, is_alive, wait_until, with_mark
 
 PREFIX = pathlib.Path(os.path.realpath(BIN)).parent.parent
 RECORD = 'env -0 > "$HOME/$NONO_HOOK_TYPE.env"; pwd > "$HOME/$NONO_HOOK_TYPE.pwd"\n'
@@ -69,18 +69,6 @@ class Stage:
 @pytest.fixture
 def stage(fresh):
     return Stage(fresh())
-
-
-def with_mark(mark):
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            command = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
-        except OSError:
-            continue
-        if mark.encode() in command and is_alive(int(pid)):
-            found.append((pid, command))
-    return found
 
 
 def new_mark():

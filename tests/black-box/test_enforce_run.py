@@ -13,7 +13,7 @@ import time
 import pexpect
 import pytest
 
-from conftest import BIN, is_alive, wait_until
+from conftest import BIN, wait_until, with_mark
 
 # Every flag of nono's reference, by command.
 GRANTS = """-a --allow -r --read -w --write --allow-file --read-file --write-file --allow-unix-socket
@@ -340,18 +340,6 @@ def test_what_the_program_leaves_ends_with_it(cli, folder):
     assert process.wait(60) == 5
     wait_until(lambda: with_mark(mark) == [], 20, "what was left to end")
     process.communicate()
-
-
-def with_mark(mark):
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            command = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
-        except OSError:
-            continue
-        if mark.encode() in command and is_alive(int(pid)):
-            found.append((pid, command))
-    return found
 
 
 def mounts_here(folder):
