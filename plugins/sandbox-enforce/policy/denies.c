@@ -116,7 +116,6 @@ static int add_deny(struct owned *o, const char *original, const char *path, con
 
 static int add_own(struct maker *k, struct nt_error *reterr)
 {
-    enum { RUNTIMES = 2 };
     const struct places *at = &k->places;
     /* of a session that has another XDG_RUNTIME_DIR than this one */
     const char *usual = memory_format(k->m, "/run/user/%s", at->uid);
@@ -124,11 +123,13 @@ static int add_own(struct maker *k, struct nt_error *reterr)
         return memory_fail(k->m, reterr);
     const struct {
         const char *folder, *name;
+        bool is_runtime;
     } own[] = {
-        { at->runtime, "nanoterm" }, { usual, "nanoterm" },     { at->home, ".nanoterm" },
-        { at->state, "nanoterm" },   { at->cache, "nanoterm" }, { at->data, "nanoterm" },
-        { at->config, "nanoterm" },  { at->home, ".nono" },     { at->state, "nono" },
-        { at->config, "nono" },
+        { at->runtime, "nanoterm", true }, { usual, "nanoterm", true },
+        { at->home, ".nanoterm", false },  { at->state, "nanoterm", false },
+        { at->cache, "nanoterm", false },  { at->data, "nanoterm", false },
+        { at->config, "nanoterm", false }, { at->home, ".nono", false },
+        { at->state, "nono", false },      { at->config, "nono", false },
     };
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
         const char *path = memory_format(k->m, "%s/%s", own[i].folder, own[i].name);
@@ -137,8 +138,8 @@ static int add_own(struct maker *k, struct nt_error *reterr)
         size_t count = k->policy->deny_count;
         if (add_deny(k->owned, path, path, "nanoterm", own_about, true, reterr) < 0)
             return -1;
-        if (i < RUNTIMES && k->policy->deny_count > count)
-            k->policy->denies[count].is_runtime = true;
+        if (k->policy->deny_count > count)
+            k->policy->denies[count].is_runtime = own[i].is_runtime;
     }
     return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hidden.c - which paths have to be covered: what is denied within a grant, by name or by pattern.
+/* hidden.c - which paths have to be covered: what is denied within a grant, by name or by pattern;
+ * and making the one that is made for that, nanoterm's own runtime folder.
  *
  * A pattern also holds for files that do not exist yet, and no mount covers those. Someone who
  * opens files for the program would have to be asked for every open, rename and link of it; that

@@ -3,7 +3,6 @@
  * one of the two. */
 #include <dlfcn.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "inner.h"
 #include "plugins/sandbox-enforce/errors.h"
