@@ -133,6 +133,8 @@ static const struct list_row lists[] = {
     { "allow-unix-socket-bind", NULL, NULL, NULL, NULL, LIST(unix_socket_bind) },
     { "allow-unix-socket-dir", NULL, NULL, NULL, NULL, LIST(unix_socket_dir) },
     { "allow-unix-socket-dir-bind", NULL, NULL, NULL, NULL, LIST(unix_socket_dir_bind) },
+    { "allow-unix-socket-subtree", NULL, NULL, NULL, NULL, LIST(unix_socket_subtree) },
+    { "allow-unix-socket-subtree-bind", NULL, NULL, NULL, NULL, LIST(unix_socket_subtree_bind) },
     { "bypass-protection", "override-deny", NULL, NULL, NULL, LIST(bypass) },
     { "allow-command", NULL, NULL, NULL, NULL, LIST(allow_command) },
     { "block-command", NULL, NULL, NULL, NULL, LIST(block_command) },

@@ -48,6 +48,10 @@
     OPTIONS_TEXTS("allow-unix-socket-dir", 0, NT_PATH, "dir", "dirs",                              \
                   "Folder whose local sockets may be connected to; not those of folders in it"),   \
     OPTIONS_TEXTS("allow-unix-socket-dir-bind", 0, NT_PATH, "dir", "dirs",                         \
+                  "The same, and to make them there"),                                             \
+    OPTIONS_TEXTS("allow-unix-socket-subtree", 0, NT_PATH, "dir", "dirs",                          \
+                  "Folder whose local sockets may be connected to, with all folders in it"),       \
+    OPTIONS_TEXTS("allow-unix-socket-subtree-bind", 0, NT_PATH, "dir", "dirs",                     \
                   "The same, and to make them there")
 
 /* The two switches alone, for commands without the rest of the network. */

@@ -124,6 +124,8 @@ static int check_wrap(const struct policy_request *q, struct nt_error *reterr)
         { "allow-unix-socket-bind", q->unix_socket_bind.count },
         { "allow-unix-socket-dir", q->unix_socket_dir.count },
         { "allow-unix-socket-dir-bind", q->unix_socket_dir_bind.count },
+        { "allow-unix-socket-subtree", q->unix_socket_subtree.count },
+        { "allow-unix-socket-subtree-bind", q->unix_socket_subtree_bind.count },
     };
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
         if (refused[i].is_given)

@@ -85,7 +85,9 @@ static void add_network(struct nt_buf *b, const struct theme *theme, const struc
     for (size_t i = 0; i < policy->unix_count; i++) {
         nt_buf_addf(b, "  [unix%s] ", policy->unix_grants[i].may_bind ? " bind" : "");
         nt_buf_add_printable(b, policy->unix_grants[i].path, false);
-        nt_buf_add(b, policy->unix_grants[i].is_folder ? " (dir)\n" : "\n");
+        nt_buf_add(b, policy->unix_grants[i].is_tree     ? " (subtree)\n"
+                      : policy->unix_grants[i].is_folder ? " (dir)\n"
+                                                         : "\n");
     }
     for (size_t i = 0; i < policy->route_count; i++)
         nt_buf_addf(b, "  [credential] %s\n", policy->routes[i].name);

@@ -367,6 +367,26 @@ def change(file, act):
     except OSError as e:
         return errno.errorcode[e.errno]
 results = {file: change(file, act) for file, act in json.loads(sys.argv[1]).items()}
+def test_why_answers_for_local_sockets(cli, tmp_path):
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+
+    def why(path, *options):
+        return cli.ok("--json", "enforce", "why", "--unix-socket", path, *options, cwd=tmp_path).json
+    answer = why("in/deep/s", "--block-net")
+    assert (answer["status"], answer["reason"]) == ("denied", "path_not_granted")
+    assert answer["suggested_flag"] == f"--allow-unix-socket {tmp_path}/in/deep/s"
+    tree = ["--block-net", "--allow-unix-socket-subtree", "in"]
+    assert why("in/deep/s", *tree)["status"] == "allowed"
+    bind = why("in/deep/s", "--socket-op", "bind", *tree)
+    assert bind["status"] == "denied" and bind["suggested_flag"].startswith("--allow-unix-socket-bind ")
+    assert why("in/deep/s", "--socket-op", "bind", "--block-net", "--allow-unix-socket-subtree-bind",
+               "in")["status"] == "allowed"
+    assert why("in/deep/s", "--block-net", "--allow-unix-socket-dir", "in")["status"] == "denied"
+    assert why("~/.gnupg/S.gpg-agent", "--block-net")["reason"] == "sensitive_path"
+    for wrong in (["--unix-socket", "a", "--path", "b"], ["--unix-socket", "a", "--host", "b"], []):
+        assert cli("enforce", "why", *wrong, cwd=tmp_path).status == 2, wrong
+
+
 # None of these is a file that a grant could name, or that the mounts hold.
 read, write = os.pipe()
 os.fchmod(read, 0o600)

@@ -283,6 +283,49 @@ def test_a_granted_folder_of_sockets_is_not_what_lies_deeper(run, folder, serve)
     assert deeper.count == 0
 
 
+def test_a_granted_subtree_of_sockets_is_what_lies_deeper_and_nothing_else(run, folder, serve):
+    deep = folder / "in" / "deeper"
+    (deep / "closed").mkdir(parents=True)
+    (folder / "in-not").mkdir()
+    for path in (folder / "in" / "direct", deep / "other"):
+        serve(path)
+    others = [serve(path) for path in (folder / "out", folder / "in-not" / "out", deep / "closed" / "out")]
+    (deep / "link").symlink_to(folder / "out")
+    (deep / "ring").symlink_to(folder)
+    profile = folder / "tree.json"
+    profile.write_text(json.dumps({
+        "meta": {"name": "tree"}, "network": {"block": True},
+        "filesystem": {"unix_socket_subtree": ["$WORKDIR/in"], "deny": ["$WORKDIR/in/deeper/closed"]}}))
+    tries = ["unix('in/direct')", "unix('in/deeper/other')", "unix('in/deeper/../deeper/other')", "unix('out')",
+             "unix('in/deeper/link')", "unix('in/deeper/ring/out')", "unix('in-not/out')", "unix('in/../out')",
+             "unix('in/deeper/closed/out')", "serve(socket.AF_UNIX, 'in/deeper/mine')"]
+    done = attempt(run, ["--profile", profile], *tries)
+    assert done.results[:3] == [HERE] * 3
+    assert set(done.results[3:]) <= {"EACCES", "ENOENT", "EROFS"}, done.results
+    done = attempt(run, ["--block-net", "--allow-unix-socket-subtree-bind", folder / "in"], *tries)
+    assert done.results[:3] == [HERE] * 3 and done.results[3:8] == ["EACCES"] * 5
+    assert done.results[9] == "in/deeper/mine"
+    assert [server.count for server in others[:2]] == [0, 0]
+    why = run(["--profile", profile, "--read", os.path.dirname(os.path.dirname(os.path.realpath(BIN)))], BIN, "--json",
+              "enforce", "why", "--self", "--unix-socket", folder / "in" / "deeper" / "other")
+    assert json.loads(why.stdout)["status"] == "allowed", why
+
+
+def test_local_sockets_by_path_need_their_own_grant_when_the_profile_says_so(run, folder, serve):
+    server = serve(folder / "agent.sock")
+    profile = folder / "mediated.json"
+    says = {"meta": {"name": "mediated"}, "filesystem": {"allow": ["$WORKDIR"]}}
+    tries = ["unix('agent.sock')", "serve(socket.AF_UNIX, 'mine')"]
+    profile.write_text(json.dumps({**says, "linux": {"af_unix_mediation": "off"}}))
+    assert attempt(run, ["--profile", profile], *tries).results == [HERE, "mine"]
+    (folder / "mine").unlink()
+    profile.write_text(json.dumps({**says, "linux": {"af_unix_mediation": "pathname"}}))
+    assert attempt(run, ["--profile", profile], *tries).results == ["EACCES"] * 2
+    assert attempt(run, ["--profile", profile, "--allow-unix-socket", folder / "agent.sock"],
+                   tries[0]).results == [HERE]
+    assert server.count == 2
+
+
 def test_a_program_serves_its_own_sockets_under_the_names_that_it_gave(run, folder):
     """A manager passes on what getsockname tells."""
     home = folder / "s"

@@ -455,7 +455,7 @@ def test_a_layer_that_is_not_known_cannot_be_left_out(run):
 
 def test_wrap_refuses_what_needs_a_supervisor(run):
     for flags in (["--allow-domain", "a.example"], ["--network-profile", "minimal"], ["--credential", "openai"],
-                  ["--allow-unix-socket-dir", "."]):
+                  ["--allow-unix-socket-dir", "."], ["--allow-unix-socket-subtree", "."]):
         done = run("true", options=["--allow-cwd", *flags], command="wrap")
         assert done.status == 2 and b"use run" in done.stderr, flags
 

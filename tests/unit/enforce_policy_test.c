@@ -489,6 +489,31 @@ static void sockets_by_path(void **state)
     assert_false(policy_ask_unix(p, at("project/sockets"), true));
     policy_free(p);
 
+    make_folder("project/sockets-not");
+    const struct policy_request tree = { .block_net = true,
+                                         .unix_socket_subtree = TEXTS("sockets"),
+                                         .unix_socket_subtree_bind = TEXTS("sockets/deep") };
+    p = make(&tree);
+    assert_true(policy_ask_unix(p, at("project/sockets/one"), false));
+    assert_true(policy_ask_unix(p, at("project/sockets/deep/er/any"), false));
+    assert_false(policy_ask_unix(p, at("project/sockets/one"), true));
+    assert_true(policy_ask_unix(p, at("project/sockets/deep/er/any"), true));
+    assert_false(policy_ask_unix(p, at("project/sockets"), false));
+    assert_false(policy_ask_unix(p, at("project/sockets-not/one"), false));
+    assert_false(policy_ask_unix(p, at("project/one"), false));
+    assert_true(may(p, "sockets", POLICY_READ) && !may(p, "sockets", POLICY_WRITE));
+    assert_true(may(p, "sockets/deep", POLICY_BOTH));
+    char *json = NULL;
+    struct policy *again = NULL;
+    struct nt_error e = NT_ERROR_INIT;
+    assert_int_equal(policy_to_json(p, &json, &e), 0);
+    assert_int_equal(policy_from_json((struct nt_bytes){ json, strlen(json) }, &again, &e), 0);
+    assert_true(policy_ask_unix(again, at("project/sockets/deep/er/any"), true));
+    assert_false(policy_ask_unix(again, at("project/sockets/x/any"), true));
+    free(json);
+    policy_free(again);
+    policy_free(p);
+
     const struct policy_request coming = { .block_net = true,
                                            .unix_socket_bind = TEXTS("src/new.sock") };
     p = make(&coming);

@@ -11,16 +11,22 @@
 /* clang-format off */
 static const struct nt_opt why_opts[] = {
     OPTIONS_COMMON,
-    { .name = "path", .type = NT_PATH, .arg = "path", .complete = "files", .conflicts = "host port",
+    { .name = "path", .type = NT_PATH, .arg = "path", .complete = "files",
+      .conflicts = "host port unix-socket",
       .help = "File or folder" },
     { .name = "op", .type = NT_CHOICE, .choices = "read|write|readwrite", .fallback = "read",
       .help = "What is to be done with it" },
-    { .name = "host", .type = NT_TEXT, .arg = "host", .conflicts = "path",
+    { .name = "host", .type = NT_TEXT, .arg = "host", .conflicts = "path unix-socket",
       .help = "Host to connect to" },
     { .name = "port", .type = NT_INT, .arg = "port", .min = 1, .max = 65535, .fallback = "443",
-      .conflicts = "path", .help = "Its port" },
+      .conflicts = "path unix-socket", .help = "Its port" },
+    { .name = "unix-socket", .type = NT_PATH, .arg = "path", .complete = "files",
+      .conflicts = "path host port", .help = "Local socket" },
+    { .name = "socket-op", .type = NT_CHOICE, .choices = "connect|bind", .fallback = "connect",
+      .help = "What is to be done with that" },
     { .name = "self", .type = NT_FLAG, .help = "In the sandbox that this very command runs in" },
     OPTIONS_FILES,
+    OPTIONS_SOCKETS,
     OPTIONS_NETWORK,
     OPTIONS_PROFILE,
     { .name = "allow-cwd", .type = NT_FLAG, .help = "With the folder it starts in" },
@@ -98,7 +104,7 @@ static const struct nt_alias learn_aliases[] = { { "sandbox-enforce learn", NT_H
 
 #define EXPLAIN_COMMANDS                                                                           \
     { .path = "enforce why",                                                                       \
-      .summary = "Tell why a path or a host would be allowed or denied",                           \
+      .summary = "Tell why a path, host or local socket would be allowed or denied",                           \
       .description = "Asks the policy that the same options would make for run; nothing is "      \
                      "started. The exit status is 0 for both answers.",                            \
       .run = why_run, .opts = NT_TABLE(why_opts), .columns = NT_TABLE(why_columns),                \

@@ -117,6 +117,8 @@ static int ask(struct nt_call *call, const struct policy *policy, struct nt_erro
 {
     const char *path = call->host->text(call, "path"), *host = call->host->text(call, "host");
     const char *op = call->host->text(call, "op");
+    const char *unix_path = call->host->text(call, "unix-socket");
+    const char *socket_op = call->host->text(call, "socket-op");
     uint16_t port = (uint16_t)call->host->number(call, "port");
     nt_auto(nt_buf_done) struct nt_buf target = NT_BUF(8192), message = NT_BUF(32768);
     struct policy_answer answer;
@@ -130,11 +132,16 @@ static int ask(struct nt_call *call, const struct policy *policy, struct nt_erro
         path = with_home(path, buffer, sizeof(buffer));
         policy_ask_path(policy, path, access, &answer);
         hook = hook_of(policy, path);
+    } else if (unix_path) {
+        nt_buf_addf(&target, "unix:%s", unix_path);
+        unix_path = with_home(unix_path, buffer, sizeof(buffer));
+        policy_ask_socket(policy, unix_path, strcmp(socket_op, "bind") == 0, &answer);
+        op = strcmp(socket_op, "bind") == 0 ? "binding" : "connecting to";
     } else {
         nt_buf_addf(&target, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port);
         policy_ask_host(policy, host, port, &answer);
     }
-    message_of(&answer, path ? op : "connecting to", nt_buf_text(&target), &message);
+    message_of(&answer, host ? "connecting to" : op, nt_buf_text(&target), &message);
     if (hook)
         nt_buf_addf(&message, "; session_hooks.%s runs it outside of the sandbox", hook);
     nt_auto_json json_t *object = answer_of(&answer, nt_buf_text(&target), nt_buf_text(&message));
@@ -148,6 +155,7 @@ static int answer_protected(struct nt_call *call, const struct nt_error *error,
                             struct nt_error *reterr)
 {
     const char *path = call->host->text(call, "path"), *host = call->host->text(call, "host");
+    path = path ? path : call->host->text(call, "unix-socket");
     nt_auto_json json_t *object =
         json_pack("{s:s, s:s, s:s, s:s}", "status", "denied", "reason", "sensitive_path", "target",
                   path ? path : host, "message", error->message);
@@ -172,8 +180,9 @@ int why_run(struct nt_call *call, struct nt_error *reterr)
 {
     bool has_path = call->host->text(call, "path") != NULL;
     bool has_host = call->host->text(call, "host") != NULL;
-    if (has_path == has_host)
-        return nt_fail(reterr, NT_E_USAGE, "give one of --path and --host");
+    bool has_socket = call->host->text(call, "unix-socket") != NULL;
+    if (has_path + has_host + has_socket != 1)
+        return nt_fail(reterr, NT_E_USAGE, "give one of --path, --host and --unix-socket");
     if (call->host->number(call, "self"))
         return ask_self(call, reterr);
     struct options options;

@@ -133,14 +133,21 @@ static void suggest(const char *path, uint32_t access, struct policy_answer *ret
         memcpy(ret->flag, nt_buf_text(&b), b.size + 1);
 }
 
+/* Canonical, from the working folder. false: too long for any call. */
+static bool resolve(const struct policy *policy, const char *path, char ret[PATH_MAX])
+{
+    char whole[PATH_MAX];
+    int size = path[0] == '/' ? snprintf(whole, sizeof(whole), "%s", path)
+                              : snprintf(whole, sizeof(whole), "%s/%s", policy->workdir, path);
+    return size >= 0 && (size_t)size < sizeof(whole) && path_resolve_into(whole, ret);
+}
+
 void policy_ask_path(const struct policy *policy, const char *path, uint32_t access,
                      struct policy_answer *ret)
 {
-    char whole[PATH_MAX], real[PATH_MAX];
-    int size = path[0] == '/' ? snprintf(whole, sizeof(whole), "%s", path)
-                              : snprintf(whole, sizeof(whole), "%s/%s", policy->workdir, path);
-    if (size < 0 || (size_t)size >= sizeof(whole) || !path_resolve_into(whole, real)) {
-        *ret = (struct policy_answer){ .reason = "path_not_granted" }; /* too long for any call */
+    char real[PATH_MAX];
+    if (!resolve(policy, path, real)) {
+        *ret = (struct policy_answer){ .reason = "path_not_granted" };
         return;
     }
     own_process(real);
@@ -160,13 +167,14 @@ bool policy_ask_unix(const struct policy *policy, const char *path, bool is_bind
     size_t folder = slash == path ? 1 : (size_t)(slash - path);
     for (size_t i = 0; i < policy->unix_count; i++) {
         const struct policy_unix *row = &policy->unix_grants[i];
-        bool is_it = row->is_folder
+        bool is_it = row->is_tree ? strcmp(row->path, path) != 0 && path_is_below(path, row->path)
+                     : row->is_folder
                          ? strlen(row->path) == folder && strncmp(row->path, path, folder) == 0
                          : strcmp(row->path, path) == 0;
         if (is_it && (row->may_bind || !is_bind))
             return true;
     }
-    if (policy->network != POLICY_NET_OPEN)
+    if (policy->network != POLICY_NET_OPEN || policy->unix_by_grant)
         return false;
     for (size_t i = 0; i < policy->grant_count; i++) {
         const struct policy_grant *grant = &policy->grants[i];
@@ -177,6 +185,33 @@ bool policy_ask_unix(const struct policy *policy, const char *path, bool is_bind
             return true;
     }
     return false;
+}
+
+void policy_ask_socket(const struct policy *policy, const char *path, bool is_bind,
+                       struct policy_answer *ret)
+{
+    nt_auto(nt_buf_done) struct nt_buf b = NT_BUF(sizeof(ret->flag) - 1);
+    char real[PATH_MAX];
+    *ret = (struct policy_answer){ .reason = "path_not_granted" };
+    if (!resolve(policy, path, real))
+        return;
+    ret->is_allowed = policy_ask_unix(policy, real, is_bind);
+    if (ret->is_allowed) {
+        ret->reason = "granted_path";
+        return;
+    }
+    if (is_denied(policy, real, ret)) {
+        ret->reason = "sensitive_path";
+        if (ret->deny && ret->deny->is_absolute)
+            return; /* no option opens it */
+        nt_buf_add(&b, "--bypass-protection ");
+        add_word(&b, real);
+        nt_buf_add_char(&b, ' ');
+    }
+    nt_buf_add(&b, is_bind ? "--allow-unix-socket-bind " : "--allow-unix-socket ");
+    add_word(&b, real);
+    if (nt_buf_ok(&b))
+        memcpy(ret->flag, nt_buf_text(&b), b.size + 1);
 }
 
 /* --- network --------------------------------------------------------------------------------- */

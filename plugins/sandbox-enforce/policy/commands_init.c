@@ -30,11 +30,18 @@ static void add_all_sections(json_t *object)
                                   "shared_memory_only", "capability_elevation", 0));
     json_object_set_new(json_object_get(object, "groups"), "exclude", json_array());
     json_t *filesystem = json_object_get(object, "filesystem");
-    static const char *const lists[] = {
-        "write",       "allow_file",       "read_file",       "write_file",
-        "unix_socket", "unix_socket_bind", "unix_socket_dir", "unix_socket_dir_bind",
-        "deny",        "bypass_protection"
-    };
+    static const char *const lists[] = { "write",
+                                         "allow_file",
+                                         "read_file",
+                                         "write_file",
+                                         "unix_socket",
+                                         "unix_socket_bind",
+                                         "unix_socket_dir",
+                                         "unix_socket_dir_bind",
+                                         "unix_socket_subtree",
+                                         "unix_socket_subtree_bind",
+                                         "deny",
+                                         "bypass_protection" };
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
         json_object_set_new(filesystem, lists[i], json_array());
     json_object_set_new(object, "commands", json_pack("{s:[], s:[]}", "allow", "deny"));

@@ -147,8 +147,9 @@ static json_t *unix_of(const struct policy *p)
     json_t *array = json_array();
     for (size_t i = 0; i < p->unix_count; i++)
         json_array_append_new(
-            array, json_pack("{s:o, s:b, s:b}", "path", text_of(p->unix_grants[i].path), "may_bind",
-                             p->unix_grants[i].may_bind, "is_folder", p->unix_grants[i].is_folder));
+            array, json_pack("{s:o, s:b, s:b, s:b}", "path", text_of(p->unix_grants[i].path),
+                             "may_bind", p->unix_grants[i].may_bind, "is_folder",
+                             p->unix_grants[i].is_folder, "is_tree", p->unix_grants[i].is_tree));
     return array;
 }
 
@@ -208,6 +209,7 @@ static json_t *own_of(const struct policy *policy)
     json_object_set_new(own, "network", json_string(network_names[policy->network]));
     json_object_set_new(own, "patterns", patterns);
     json_object_set_new(own, "sockets", unix_of(policy));
+    json_object_set_new(own, "sockets_by_grant", json_boolean(policy->unix_by_grant));
     json_object_set_new(own, "hosts", hosts_of(policy));
     json_object_set_new(own, "routes", routes_of(policy));
     json_object_set_new(own, "open_ports", ports_of(policy->open_ports, policy->open_port_count));
@@ -337,6 +339,7 @@ static void take_sockets(struct reader *r, const json_t *array)
         p->unix_grants[i] = (struct policy_unix){ .path = take_path(r, item),
                                                   .may_bind = take_bool(item, "may_bind"),
                                                   .is_folder = take_bool(item, "is_folder"),
+                                                  .is_tree = take_bool(item, "is_tree"),
                                                   .parent_fd = -1 };
     }
 }
@@ -447,6 +450,7 @@ int policy_from_json(struct nt_bytes json, struct policy **ret, struct nt_error 
     take_denies(&r, json_object_get(own, "denies"));
     take_patterns(&r, json_object_get(own, "patterns"));
     take_sockets(&r, json_object_get(own, "sockets"));
+    policy->unix_by_grant = take_bool(own, "sockets_by_grant");
     take_hosts(&r, json_object_get(own, "hosts"));
     take_routes(&r, json_object_get(own, "routes"));
     policy->open_ports =

@@ -183,6 +183,8 @@ static void make_settings(struct maker *k)
     const char *workdir = k->profile.texts[PROFILE_WORKDIR_ACCESS];
     p->signals_leave = signals && strcmp(signals, "allow_all") == 0;
     p->abstract_sockets = ipc && strcmp(ipc, "full") == 0;
+    const char *sockets = k->profile.texts[PROFILE_AF_UNIX_MEDIATION];
+    p->unix_by_grant = sockets && strcmp(sockets, "pathname") == 0;
     p->capability_elevation = (k->profile.flags & PROFILE_CAPABILITY_ELEVATION) != 0;
     p->allow_gpu = k->request->allow_gpu;
     const char *layers = k->profile.texts[PROFILE_SANDBOX_POLICY];

@@ -37,6 +37,7 @@ struct policy_request {
     struct policy_texts allow, read, write;                /* folders */
     struct policy_texts allow_file, read_file, write_file; /* files */
     struct policy_texts unix_socket, unix_socket_bind, unix_socket_dir, unix_socket_dir_bind;
+    struct policy_texts unix_socket_subtree, unix_socket_subtree_bind;
     struct policy_texts bypass; /* --bypass-protection */
     struct policy_texts allow_command, block_command;
     struct policy_texts domains, credentials, endpoints; /* endpoints: SERVICE:METHOD:PATH */
@@ -92,6 +93,7 @@ struct policy_pattern {
 struct policy_unix {
     const char *path;         /* canonical, of the socket or of its folder */
     bool may_bind, is_folder; /* a folder: only what lies directly in it */
+    bool is_tree;             /* a folder: what lies deeper, too */
     int parent_fd;            /* O_PATH of the folder that holds it */
 };
 
@@ -206,6 +208,8 @@ struct policy {
     struct policy_texts bypasses;         /* canonical: denied paths that were opened by name */
     bool signals_leave;                   /* security.signal_mode allow_all */
     bool abstract_sockets;                /* security.ipc_mode full */
+    /* linux.af_unix_mediation pathname: no grant of a folder or file opens a local socket. */
+    bool unix_by_grant;
     bool allow_gpu, capability_elevation;
     bool landlock_network; /* linux.sandbox_policy landlock: no restricted network without it */
 
@@ -264,6 +268,9 @@ void policy_ask_host(const struct policy *policy, const char *host, uint16_t por
  * grants, holds sockets of others (terminal multiplexers, display servers) that run commands for
  * whoever reaches them. What was bound by the program itself is for notify to know. */
 bool policy_ask_unix(const struct policy *policy, const char *path, bool is_bind);
+/* The same for PATH as a person writes it, and in words. */
+void policy_ask_socket(const struct policy *policy, const char *path, bool is_bind,
+                       struct policy_answer *ret);
 
 /* true for the addresses of cloud metadata, by name or number in every spelling (decimal, octal,
  * hex, short forms, trailing dot, IPv4 in IPv6). Nothing allows them. */

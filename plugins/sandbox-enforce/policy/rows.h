@@ -160,9 +160,9 @@ static const uint32_t profile_errors[] = { ENFORCE_E_PROFILE, NT_E_CONFLICT, NT_
     "meta.name is needed. groups.include names groups of paths (`enforce profile groups`). "       \
     "filesystem has lists of paths: allow, read and write for folders, allow_file, read_file and " \
     "write_file for files, deny for what stays closed, bypass_protection for what a group denies " \
-    "and is granted all the same; unix_socket, unix_socket_bind, unix_socket_dir and "             \
-    "unix_socket_dir_bind for local sockets. ~, $HOME, $WORKDIR, $TMPDIR, $UID and $XDG_... are "  \
-    "put in. workdir.access says what sharing the current folder means.\n\n"                       \
+    "and is granted all the same; unix_socket, unix_socket_bind, unix_socket_dir, "                \
+    "unix_socket_dir_bind, unix_socket_subtree and unix_socket_subtree_bind for local sockets. "   \
+    "~, $HOME, $WORKDIR, $TMPDIR, $UID and $XDG_... are put in. workdir.access says what sharing the current folder means.\n\n"                       \
     "network.block closes the network; network.network_profile, allow_domain, credentials and "    \
     "upstream_proxy filter it; open_port and listen_port open ports of this machine. "             \
     "env_credentials puts secrets into variables, environment.allow_vars, deny_vars and set_vars " \

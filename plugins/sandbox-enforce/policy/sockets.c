@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sockets.c - which sockets of this machine may be connected to or bound by path. The names are
- * resolved now; a folder stands for what lies directly in it. */
+ * resolved now; a folder stands for what lies directly in it, a tree for what lies deeper, too. */
 #include "plugins/sandbox-enforce/policy/make.h"
 
 #include <errno.h>
@@ -13,28 +13,44 @@
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
-static int add_row(struct maker *k, const char *path, bool may_bind, bool is_folder,
-                   struct nt_error *reterr)
+/* What a name stands for. */
+struct reach {
+    bool may_bind, is_folder, is_tree;
+};
+
+/* In the order of enum profile_list from PROFILE_UNIX and of struct policy_request. */
+static const struct reach reaches[] = {
+    { false, false, false }, { true, false, false }, { false, true, false },
+    { true, true, false },   { false, true, true },  { true, true, true },
+};
+#define REACHES (sizeof(reaches) / sizeof(reaches[0]))
+
+static int add_row(struct maker *k, const char *path, struct reach reach, struct nt_error *reterr)
 {
     struct policy *p = k->policy;
-    for (size_t i = 0; i < p->unix_count; i++)
-        if (strcmp(p->unix_grants[i].path, path) == 0 && p->unix_grants[i].is_folder == is_folder) {
-            p->unix_grants[i].may_bind |= may_bind;
+    for (size_t i = 0; i < p->unix_count; i++) {
+        struct policy_unix *same = &p->unix_grants[i];
+        if (strcmp(same->path, path) == 0 && same->is_folder == reach.is_folder
+            && same->is_tree == reach.is_tree) {
+            same->may_bind |= reach.may_bind;
             return 0;
         }
+    }
     struct policy_unix *rows = memory_grow(k->m, p->unix_grants, p->unix_count, sizeof(*rows));
     if (!rows)
         return memory_fail(k->m, reterr);
     p->unix_grants = rows;
     const char *slash = strrchr(path, '/');
-    size_t size = is_folder ? strlen(path) : (size_t)(slash - path);
+    size_t size = reach.is_folder ? strlen(path) : (size_t)(slash - path);
     const char *folder = size ? memory_bytes(k->m, path, size) : "/";
     int fd = folder ? open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW) : -1;
     if (fd < 0)
         return nt_fail_sys(reterr, folder ? errno : ENOMEM, "cannot open the folder of %s", path);
-    rows[p->unix_count++] = (struct policy_unix){
-        .path = path, .may_bind = may_bind, .is_folder = is_folder, .parent_fd = fd
-    };
+    rows[p->unix_count++] = (struct policy_unix){ .path = path,
+                                                  .may_bind = reach.may_bind,
+                                                  .is_folder = reach.is_folder,
+                                                  .is_tree = reach.is_tree,
+                                                  .parent_fd = fd };
     return 0;
 }
 
@@ -63,11 +79,11 @@ static int add_missing(struct maker *k, const char *original, const char *path, 
     const struct policy_deny *deny = deny_of(k->owned, whole, NULL);
     if (deny)
         return nt_fail(reterr, ENFORCE_E_PROTECTED, "%s is denied: %s", original, deny->about);
-    return add_row(k, whole, true, false, reterr);
+    return add_row(k, whole, (struct reach){ .may_bind = true }, reterr);
 }
 
-static int add_socket(struct maker *k, const char *original, const char *path, bool may_bind,
-                      bool is_folder, const char *source, struct nt_error *reterr)
+static int add_socket(struct maker *k, const char *original, const char *path, struct reach reach,
+                      const char *source, struct nt_error *reterr)
 {
     struct found found;
     if (k->request->is_wrap) {
@@ -77,35 +93,36 @@ static int add_socket(struct maker *k, const char *original, const char *path, b
         return nt_hint(reterr, "use `run` instead");
     }
     int failed = path_find(k->policy->workdir_fd, path, &found);
-    if (failed == ENOENT && may_bind && !is_folder)
+    if (failed == ENOENT && reach.may_bind && !reach.is_folder)
         return add_missing(k, original, path, source, reterr);
     if (!failed) {
         close(found.fd);
-        if (!is_folder && !S_ISSOCK(found.mode))
+        if (!reach.is_folder && !S_ISSOCK(found.mode))
             return nt_fail(reterr, NT_E_USAGE, "%s is not a socket", original);
     }
-    uint32_t access = is_folder && may_bind ? POLICY_BOTH : POLICY_READ;
+    uint32_t access = reach.is_folder && reach.may_bind ? POLICY_BOTH : POLICY_READ;
     const char *real = NULL;
     if (add_grant(k->owned, k->policy->workdir_fd, original, path, access, source,
-                  is_folder ? GRANT_FOLDER : GRANT_FILE, &real, reterr)
+                  reach.is_folder ? GRANT_FOLDER : GRANT_FILE, &real, reterr)
         < 0)
         return -1;
-    return real ? add_row(k, real, may_bind, is_folder, reterr) : 0;
+    return real ? add_row(k, real, reach, reterr) : 0;
 }
 
 int make_sockets(struct maker *k, struct nt_error *reterr)
 {
     const struct policy_request *r = k->request;
-    const struct policy_texts *typed[] = { &r->unix_socket, &r->unix_socket_bind,
-                                           &r->unix_socket_dir, &r->unix_socket_dir_bind };
-    for (size_t i = 0; i < 4; i++) {
-        bool may_bind = i & 1, is_folder = i >= 2;
+    const struct policy_texts *typed[REACHES] = {
+        &r->unix_socket,          &r->unix_socket_bind,    &r->unix_socket_dir,
+        &r->unix_socket_dir_bind, &r->unix_socket_subtree, &r->unix_socket_subtree_bind
+    };
+    for (size_t i = 0; i < REACHES; i++) {
         for (size_t j = 0; j < typed[i]->count; j++) {
             const char *original = memory_text(k->m, typed[i]->at[j]);
             const char *path = original ? expand_home(k->m, &k->places, original) : NULL;
             if (!path)
                 return memory_fail(k->m, reterr);
-            if (add_socket(k, original, path, may_bind, is_folder, "user", reterr) < 0)
+            if (add_socket(k, original, path, reaches[i], "user", reterr) < 0)
                 return -1;
         }
         const struct policy_texts *written = &k->profile.lists[PROFILE_UNIX + i];
@@ -116,8 +133,7 @@ int make_sockets(struct maker *k, struct nt_error *reterr)
             if (!path)
                 warn(k->owned, "%s of the profile is skipped: %s is not set", written->at[j],
                      missing);
-            else if (add_socket(k, written->at[j], path, may_bind, is_folder, "profile", reterr)
-                     < 0)
+            else if (add_socket(k, written->at[j], path, reaches[i], "profile", reterr) < 0)
                 return -1;
         }
     }
