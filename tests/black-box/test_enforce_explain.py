@@ -267,6 +267,16 @@ def test_what_runs_a_script_is_learnt(cli):
 
 
 @NEEDS_STRACE
+def test_a_device_that_is_driven_is_learnt(cli):
+    program = "import fcntl\nwith open('/dev/urandom', 'rb') as f: fcntl.ioctl(f, 0x80045200, b'0000')"
+    learnt = learn(cli, "--", "/usr/bin/python3", "-c", program)
+    assert "/dev/urandom" in learnt["filesystem"]["allow_file"] + learnt["filesystem"]["write_file"]
+    profile = cli.home / "device.json"
+    profile.write_text(json.dumps(learnt))
+    cli.ok("enforce", "run", "-s", "--allow-cwd", "--profile", profile, "--", "/usr/bin/python3", "-c", program, cwd=cli.home / "project")
+
+
+@NEEDS_STRACE
 def test_a_learnt_profile_is_enough_and_not_more(cli, tmp_path):
     project = cli.home / "project"
     (project / "hello.c").write_text('#include <stdio.h>\nint main(void) { puts("hello"); return 0; }\n')
@@ -457,6 +467,157 @@ def test_a_script_needs_what_runs_it(cli, outside):
     done, lines = footer(cli, "--diagnose", program="./script")
     assert done.status == 126 and f"read {outside}/sh" in lines and f"allow: --read-file {outside}/sh" in lines, lines
     assert footer(cli, "--read-file", outside / "sh", program="./script")[0].status == 0
+
+
+def test_a_program_needs_its_loader(cli):
+    """The kernel opens it by itself; by a path of the program's choosing, from its working folder."""
+    true = pathlib.Path("/bin/true").read_bytes()
+    [loader] = set(re.findall(rb"/lib[^\0]*/ld[^\0]*\0", true))
+    program = cli.home / "project/program"
+    program.write_bytes(true.replace(loader, b"../ld".ljust(len(loader), b"\0")))
+    (cli.home / "ld").write_bytes(pathlib.Path(os.fsdecode(loader[:-1])).read_bytes())
+    (cli.home / "project/script").write_text("#!./inner\n")
+    (cli.home / "project/inner").write_text("#! ./program\n")
+    for name in ("ld", "project/program", "project/script", "project/inner"):
+        (cli.home / name).chmod(0o755)
+    for words in ("./program", "./script"):
+        done, lines = footer(cli, "--diagnose", program=words)
+        assert done.status == 126 and f"read {cli.home}/ld" in lines and f"allow: --read-file {cli.home}/ld" in lines, lines
+        assert f"{cli.home}/project" not in lines, lines
+        assert footer(cli, "--read-file", cli.home / "ld", program=words)[0].status == 0
+    if can_trace():
+        assert "~/ld" in learn(cli, "--", "./script")["filesystem"]["read_file"]
+    # A loader that is not there is nobody's denial.
+    (cli.home / "ld").unlink()
+    done, lines = footer(cli, "--diagnose", program="./program")
+    assert done.status == 127 and "/ld" not in lines, lines
+
+
+ACTS = """
+import ctypes, errno, fcntl, json, os, struct, sys
+def told(act, *arguments):
+    try:
+        act(*arguments)
+        return "ok"
+    except OSError as e:
+        return errno.errorcode[e.errno]
+def raw_ioctl(number, request, argument):
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(ctypes.c_long(RAW_IOCTL), ctypes.c_long(number), ctypes.c_long(request), argument) < 0:
+        raise OSError(ctypes.get_errno(), "")
+RAW_IOCTL = 16 if os.uname().machine == "x86_64" else 29
+"""
+
+
+def acts(cli, program, *words, diagnose=True, **how):
+    """What the program was told by each act, and what was noted that is about more than the system's own files."""
+    done = cli("enforce", "run", "--json", *(["--diagnose"] if diagnose else []), "--allow", cli.home / "project", *words, "--",
+               "/usr/bin/python3", "-c", f"{ACTS}\nprint(json.dumps({program}))\nsys.exit(3)", cwd=cli.home / "project", **how)
+    assert done.status == 3, done
+    return json.loads(done.stdout), [d for d in json.loads(done.stderr.splitlines()[-1])["denials"] if not d["target"].startswith("/etc/")]
+
+
+def test_with_diagnose_devices_that_may_not_be_driven_are_told(cli):
+    """A device that may only be read is no terminal either, but that is nobody's fault."""
+    program = ("[told(fcntl.ioctl, os.open('/dev/urandom', os.O_RDONLY), request, b'0000') for request in (0x80045200, 0x5401)]"
+               " + [told(fcntl.ioctl, os.open('/dev/null', os.O_RDONLY), 0x5401, b'0' * 64),"
+               " told(fcntl.ioctl, 0, 0x80045200, b'0000'), told(os.set_blocking, os.open('/dev/urandom', os.O_RDONLY), False)]")
+    if not is_readonly(cli, cli.home / "project"):
+        pytest.skip("no mount namespace can be made here")
+    with open("/dev/urandom", "rb") as ours:
+        results, noted = acts(cli, program, stdin=ours)
+        if results[0] != "EACCES":
+            pytest.skip("this kernel lets all devices be driven")
+        assert results == ["EACCES", "EACCES", "ENOTTY", "ok", "ok"]
+        assert [(d["act"], d["target"], d["layer"], d["source"], d["count"]) for d in noted] \
+            == [("ioctl", "/dev/urandom", "landlock", "traced", 1)], noted
+        flag, path = shlex.split(noted[0]["grant"])
+        results, noted = acts(cli, program, flag, path, stdin=ours)
+    assert results[0] == "ok" and noted == []
+
+
+def test_with_diagnose_what_is_refused_to_everybody_stays_refused(cli):
+    """The rules of a diagnosis come before the others in the filter."""
+    program = "[told(raw_ioctl, 1, request + high, b'x') for request in (0x5412, 0x541c) for high in (0, 1 << 32, 1 << 63)]"
+    results, noted = acts(cli, program)
+    assert results == ["EPERM"] * 6 and noted == []
+
+
+def test_with_diagnose_attributes_of_read_only_files_are_told(cli, outside):
+    if not is_readonly(cli, outside):
+        pytest.skip("no mount namespace can be made here")
+    for name in ("a", "b"):
+        (outside / name).write_text("x")
+    program = ("[told(raw_ioctl, os.open(path, os.O_RDONLY), 0x40086602, flags)"
+               f" for path in ({str(outside / 'a')!r}, {str(outside)!r}, 'f') for flags in (struct.pack('i', 0x80), None)]")
+    (cli.home / "project/f").write_text("x")
+    results, noted = acts(cli, program, "--read", outside)
+    if results[0] != "EROFS":
+        pytest.skip("no attributes on this file system")
+    assert results[1::2] == ["EFAULT"] * 3 and results[2] == "EROFS" and results[4] == "ok"
+    assert [(d["act"], d["target"], d["layer"], d["grant"], d["count"]) for d in noted] == [
+        ("write", str(outside / "a"), "mount", f"--write-file {outside}/a", 1),
+        ("write", str(outside), "mount", f"--write {outside}", 1)]
+    results, noted = acts(cli, program, "--allow", outside)
+    assert results[0] == results[2] == "ok" and noted == []
+
+
+def apart(cli, outside, *words, **how):
+    for name in ("a", "b"):
+        shutil.rmtree(outside / name, ignore_errors=True)
+        (outside / name).mkdir()
+        (outside / name / "f").write_text("x")
+    program = (f"[told(act, {str(outside)!r} + one, {str(outside)!r} + other) for act, one, other in"
+               " ((os.rename, '/a/f', '/b/g'), (os.link, '/b/f', '/a/h'), (os.rename, '/a/missing', '/b/x'), (os.link, '/b/f', '/a/h'))]")
+    return acts(cli, program, *words, **how)
+
+
+def test_with_diagnose_what_was_granted_apart_is_told(cli, outside):
+    """Neither folder was denied: so none is said to be."""
+    if not is_readonly(cli, outside):
+        pytest.skip("no mount namespace can be made here")
+    words = ["--allow", outside / "a", "--allow", outside / "b"]
+    (outside / "a").mkdir(), (outside / "b").mkdir()
+    results, noted = apart(cli, outside, *words)
+    assert results == ["EXDEV"] * 4
+    expected = {"layer": "mount", "source": "traced", "rule": "granted apart: grant the folder that holds both",
+                "grant": f"--allow {outside}"}
+    assert noted == [{"act": "rename", "target": f"{outside}/a -> {outside}/b", "count": 1} | expected,
+                     {"act": "link", "target": f"{outside}/b -> {outside}/a", "count": 2} | expected]
+    assert apart(cli, outside, *words, diagnose=False) == (results, [])
+    results, noted = apart(cli, outside, *words, "--allow", outside)
+    assert results == ["ok", "ok", "ENOENT", "EEXIST"] and noted == []
+
+
+def test_with_diagnose_nothing_is_granted_apart_that_lies_apart_or_may_not_be_changed(cli, outside):
+    elsewhere = pathlib.Path("/dev/shm") / outside.name
+    elsewhere.mkdir()
+    try:
+        if elsewhere.stat().st_dev == outside.stat().st_dev:
+            pytest.skip("there is but one file system")
+        (outside / "f").write_text("x")
+        program = f"[told(os.rename, {str(outside / 'f')!r}, {str(elsewhere / 'f')!r})]"
+        assert acts(cli, program, "--allow", outside, "--allow", elsewhere) == (["EXDEV"], [])
+    finally:
+        elsewhere.rmdir()
+    for name in ("a", "b"):
+        (outside / name).mkdir()
+    (outside / "a/f").write_text("x")
+    (outside / "b").chmod(0o555)
+    program = f"[told(os.rename, {str(outside / 'a/f')!r}, {str(outside / 'b/f')!r})]"
+    assert acts(cli, program, "--allow", outside / "a", "--allow", outside / "b")[1] == [] or os.geteuid() == 0
+
+
+def test_with_diagnose_what_would_gain_rights_by_its_place_is_told(cli, outside):
+    (outside / "open").mkdir()
+    (outside / "f").write_text("x")
+    program = f"[told(os.rename, {str(outside / 'f')!r}, {str(outside / 'open/f')!r})]"
+    results, noted = acts(cli, program, "--write", outside, "--allow", outside / "open")
+    assert results == ["EXDEV"]
+    assert [(d["act"], d["target"], d["layer"], d["grant"]) for d in noted] == [
+        ("rename", f"{outside} -> {outside}/open", "landlock", f"--allow {outside}")]
+    results, noted = acts(cli, program, "--allow", outside, "--allow", outside / "open")
+    assert results == ["ok"] and noted == []
 
 
 @pytest.mark.parametrize("words", [["-s"], ["--no-diagnostics"]])

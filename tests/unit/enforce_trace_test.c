@@ -134,6 +134,22 @@ static void open_files(void **state)
                               "execute /d/run:0 error=0\n");
 }
 
+/* Attributes, and devices that are driven; what comes back with an error says so. */
+static void requests(void **state)
+{
+    say(*state, "7  ioctl(3<{/d/a}>, FS_IOC_SETFLAGS, [FS_IMMUTABLE_FL]) = 0");
+    say(*state, "7  ioctl(3<{/d/b}>, FS_IOC_GETFLAGS, [0]) = 0");
+    say(*state, "7  ioctl(3<{/dev/urandom}>, RNDGETENTCNT, [[256]]) = 0");
+    say(*state, "7  ioctl(3<{/dev/null}>, TCGETS, 0x7ffc) = -1 ENOTTY (Inappropriate ioctl for "
+                "device)");
+    say(*state, "7  ioctl(3<{/dev/fuse}>, FIONBIO, [1]) = 0");
+    say(*state, "7  ioctl(3<{socket:[7]}>, FIONREAD, [0]) = 0");
+    say(*state, "7  ioctl(3) = 0");
+    assert_string_equal(told, "open w /d/a:0 error=0\n"
+                              "open w /dev/urandom:0 error=0\n"
+                              "open w /dev/null:0 error=5\n");
+}
+
 static void working_folders(void **state)
 {
     say(*state, "7  chdir(\"{sub}\") = 0");
@@ -242,6 +258,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(files, begin, end),
         cmocka_unit_test_setup_teardown(modes_and_times, begin, end),
         cmocka_unit_test_setup_teardown(open_files, begin, end),
+        cmocka_unit_test_setup_teardown(requests, begin, end),
         cmocka_unit_test_setup_teardown(working_folders, begin, end),
         cmocka_unit_test_setup_teardown(hosts, begin, end),
         cmocka_unit_test(names),

@@ -94,14 +94,22 @@ static void on_open(struct learn *l, const struct trace_event *e)
     add(l, e->is_folder ? l->folders : l->files, path, e->access, false);
 }
 
-/* A program, and for a script the one that runs it, which no call names. */
-static void on_execute(struct learn *l, const char *path)
+/* A program, and what runs it: its loader; of a script its interpreter, which has one in turn. */
+static void on_execute(struct learn *l, const struct trace_event *e)
 {
-    char name[SCRIPT_NAME_MAX], real[PATH_MAX];
-    add(l, l->files, path, POLICY_READ, false);
-    nt_autoclose int file = open(path, O_PATH | O_CLOEXEC);
-    if (file >= 0 && script_interpreter(file, name) && name[0] == '/' && realpath(name, real))
+    char name[SCRIPT_PATH_MAX], whole[2 * PATH_MAX], real[PATH_MAX];
+    add(l, l->files, e->path, POLICY_READ, false);
+    nt_autoclose int file = open(e->path, O_PATH | O_CLOEXEC);
+    for (int i = 0; i < SCRIPT_DEPTH && file >= 0 && script_runner(file, name); i++) {
+        bool is_absolute = name[0] == '/';
+        snprintf(whole, sizeof(whole), "%s%s%s", is_absolute || !e->cwd ? "" : e->cwd,
+                 is_absolute ? "" : "/", name);
+        if ((!is_absolute && !e->cwd) || !realpath(whole, real))
+            return;
         add(l, l->files, real, POLICY_READ, false);
+        close(file);
+        file = open(real, O_PATH | O_CLOEXEC);
+    }
 }
 
 static void on_address(struct learn *l, const struct trace_event *e)
@@ -132,7 +140,7 @@ void learn_event(void *data, const struct trace_event *e)
     if (e->act == TRACE_OPEN)
         on_open(l, e);
     else if (e->act == TRACE_EXECUTE)
-        on_execute(l, e->path);
+        on_execute(l, e);
     else
         add(l, l->made, e->path, 1, false);
 }

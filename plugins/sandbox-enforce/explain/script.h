@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* script.h - which program runs a script: the kernel opens it by itself, so no call names it. */
+/* script.h - what runs a program: the interpreter of a script, the loader of a program that is
+ * linked to libraries. The kernel opens them by itself, so no call names them. */
 #ifndef NT_ENFORCE_SCRIPT_H
 #define NT_ENFORCE_SCRIPT_H
 
 #include <stdbool.h>
 
-#define SCRIPT_NAME_MAX 256u /* of the kernel (BINPRM_BUF_SIZE) */
+#define SCRIPT_PATH_MAX 4096u /* of a loader; of an interpreter less than 256 */
+#define SCRIPT_DEPTH 6 /* so many scripts that are run by scripts, and a loader: the kernel's */
 
-/* FILE may be open as a path only. false: it is no script, or may not be read. */
-bool script_interpreter(int file, char ret[SCRIPT_NAME_MAX]);
+/* The path as FILE says it, which may be open as a path only. false: nothing runs it, or it may not
+ * be read. Hostile files: bounded, and none that could block. */
+bool script_runner(int file, char ret[SCRIPT_PATH_MAX]);
 
 #endif

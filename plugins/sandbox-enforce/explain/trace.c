@@ -234,6 +234,29 @@ static void on_set(struct trace *t, struct process *p, const struct trace_call *
                                       .path = t->path });
 }
 
+/* Attributes of a file; a device that is driven, but for what all may be asked. */
+static void on_ioctl(struct trace *t, struct process *p, const struct trace_call *c)
+{
+    static const char *const changes[] = { "FS_IOC_SETFLAGS", "FS_IOC_FSSETXATTR",
+                                           "EXT2_IOC_SETFLAGS", "XFS_IOC_FSSETXATTR" };
+    static const char *const idle[] = { "FIOCLEX", "FIONCLEX", "FIONBIO", "FIOASYNC", "FIGETBSZ" };
+    if (c->count < 2)
+        return;
+    for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++)
+        if (trace_has_flag(c->args[1], changes[i])) {
+            on_set(t, p, c, 0, 0);
+            return;
+        }
+    for (size_t i = 0; i < sizeof(idle) / sizeof(idle[0]); i++)
+        if (trace_has_flag(c->args[1], idle[i]))
+            return;
+    if (path_of_open(c->args[0], t->path) && strncmp(t->path, "/dev/", 5) == 0)
+        tell(t, (struct trace_event){ .act = TRACE_OPEN,
+                                      .access = POLICY_WRITE,
+                                      .error = number_of(c->error),
+                                      .path = t->path });
+}
+
 static void on_address(struct trace *t, enum trace_act act, const struct trace_call *c,
                        struct trace_text address)
 {
@@ -261,7 +284,21 @@ static void on_name(void *data, const char *host, const char *address)
 
 /* How the arguments of a call lie: descriptor of a folder (-1: none), and path; the same: of what
  * is changed, open. */
-enum kind { OPEN, CREAT, EXECUTE, CHANGE, SET, CHDIR, FCHDIR, FORK, CONNECT, BIND, SEND, RECEIVE };
+enum kind {
+    OPEN,
+    CREAT,
+    EXECUTE,
+    CHANGE,
+    SET,
+    IOCTL,
+    CHDIR,
+    FCHDIR,
+    FORK,
+    CONNECT,
+    BIND,
+    SEND,
+    RECEIVE
+};
 static const struct call_row {
     const char *name;
     enum kind kind;
@@ -293,6 +330,7 @@ static const struct call_row {
     { "fchown", SET, 0, 0, -2, 0 },           { "fsetxattr", SET, 0, 0, -2, 0 },
     { "fremovexattr", SET, 0, 0, -2, 0 },     { "setxattrat", SET, 0, 1, -2, 0 },
     { "removexattrat", SET, 0, 1, -2, 0 },    { "file_setattr", SET, 0, 1, -2, 0 },
+    { "ioctl", IOCTL, 0, 0, -2, 0 },
 };
 
 static const struct call_row *row_of(struct trace_text name)
@@ -347,8 +385,10 @@ static void on_call(struct trace *t, struct process *p, const struct trace_call 
         break;
     case EXECUTE:
         if (path_or_open(p, c, row->folder, path, t->path))
-            tell(t, (struct trace_event){
-                        .act = TRACE_EXECUTE, .error = number_of(c->error), .path = t->path });
+            tell(t, (struct trace_event){ .act = TRACE_EXECUTE,
+                                          .error = number_of(c->error),
+                                          .path = t->path,
+                                          .cwd = p->cwd });
         break;
     case CHANGE:
         on_change(t, p, c, row->folder, path);
@@ -357,6 +397,9 @@ static void on_call(struct trace *t, struct process *p, const struct trace_call 
         break;
     case SET:
         on_set(t, p, c, row->folder, path);
+        break;
+    case IOCTL:
+        on_ioctl(t, p, c);
         break;
     case CHDIR:
         on_chdir(t, p, c, false);

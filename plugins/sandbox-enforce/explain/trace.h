@@ -15,13 +15,14 @@
 
 /* With "?": calls that an older strace does not know. */
 #define TRACE_CALLS                                                                                \
-    "%file,%network,fchdir,clone,clone3,fork,vfork,fchmod,fchown,fsetxattr,fremovexattr,"          \
+    "%file,%network,fchdir,clone,clone3,fork,vfork,fchmod,fchown,fsetxattr,fremovexattr,ioctl,"    \
     "?fchmodat2,?setxattrat,?removexattrat,?file_setattr"
 #define TRACE_LINE_MAX 65536u
 
 enum trace_act {
     TRACE_OPEN, /* a file or a folder, with POLICY_READ, POLICY_WRITE or both; or its mode, owner,
-                 * times or attributes were changed, which needs POLICY_WRITE */
+                 * times or attributes were changed, or it is a device that was driven, which needs
+                 * POLICY_WRITE */
     TRACE_EXECUTE, /* a program */
     TRACE_CHANGE,  /* an entry of a folder was made, removed or renamed: `path` is the entry */
     TRACE_CONNECT, /* to a host or a local socket */
@@ -37,6 +38,7 @@ struct trace_event {
     bool is_folder;   /* TRACE_OPEN: opened as a folder */
     int error;        /* errno value of the call; 0: it went well */
     const char *path; /* absolute, "." and ".." removed as text; local socket; NULL: none */
+    const char *cwd;  /* TRACE_EXECUTE: the working folder; NULL: not known */
     const char *address, *host; /* "192.0.2.1"; host only with TRACE_NAME */
     uint16_t port;
 };

@@ -156,6 +156,11 @@ void policy_ask_path(const struct policy *policy, const char *path, uint32_t acc
         suggest(real, access, ret);
 }
 
+bool policy_is_driven(const struct policy_grant *grant)
+{
+    return grant->access & POLICY_WRITE && strncmp(grant->path, "/dev/", 5) == 0;
+}
+
 /* --- sockets --------------------------------------------------------------------------------- */
 
 bool policy_ask_unix(const struct policy *policy, const char *path, bool is_bind)

@@ -260,6 +260,9 @@ void policy_ask_path(const struct policy *policy, const char *path, uint32_t acc
  * empty. */
 void policy_ask_canonical(const struct policy *policy, const char *path, uint32_t access,
                           struct policy_answer *ret);
+/* Whether devices that GRANT covers may be driven by ioctl, beyond reading and writing: those in
+ * /dev that may be written. */
+bool policy_is_driven(const struct policy_grant *grant);
 /* Network: what would become of a connection (no name is looked up). */
 void policy_ask_host(const struct policy *policy, const char *host, uint16_t port,
                      struct policy_answer *ret);

@@ -149,10 +149,7 @@ static uint32_t access_of(const struct policy_grant *grant)
 {
     uint32_t access = (grant->access & POLICY_READ ? ACCESS_READ : 0)
                       | (grant->access & POLICY_WRITE ? ACCESS_WRITE : 0);
-    /* Devices are driven by ioctl: those that may be written, and what lies in /dev. */
-    if (grant->access & POLICY_WRITE && strncmp(grant->path, "/dev/", 5) == 0)
-        access |= ENFORCE_DEVICE;
-    return access;
+    return access | (policy_is_driven(grant) ? ENFORCE_DEVICE : 0);
 }
 
 /* Files of /proc are those of another mount inside. */

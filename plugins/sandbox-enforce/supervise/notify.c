@@ -226,6 +226,8 @@ static int64_t decide(struct notify *n)
         return NOTIFY_NOBODY;
     if (files_is_call(ask.call))
         return files_answer(&ask);
+    if (ask.call == SYS_ioctl)
+        return ioctl_answer(&ask);
     if (pidfd < 0)
         return -EACCES;
     return ask.call == SYS_landlock_create_ruleset ? answer_ruleset(&ask) : answer_socket(&ask);

@@ -239,7 +239,7 @@ static bool note(const struct notify_ask *ask, const char *path, uint32_t access
     if (strncmp(path, "/proc/", 6) == 0 && path[6] >= '0' && path[6] <= '9')
         return false;
     policy_ask_path(options->policy, path, access, &answer);
-    if (answer.is_allowed)
+    if (answer.is_allowed || (options->has_no_rules && strcmp(layer, "landlock") == 0))
         return false;
     if (!notify_is_valid(ask->n, ask->id)) /* what was looked at may be somebody else's */
         return true;
@@ -253,9 +253,9 @@ static bool note(const struct notify_ask *ask, const char *path, uint32_t access
     return true;
 }
 
-/* Making and removing a name needs the right to write its folder, whose path becomes *ret. */
-static void note_folder(const struct notify_ask *ask, struct target *target, const char *other,
-                        char ret[NOTIFY_PATH_MAX])
+/* The folder that holds what TARGET names, which becomes TARGET; -errno. */
+static int find_folder(const struct notify_ask *ask, struct target *target,
+                       char ret[NOTIFY_PATH_MAX])
 {
     for (size_t size = strlen(target->path); size > 1 && target->path[size - 1] == '/';)
         target->path[--size] = '\0';
@@ -265,16 +265,22 @@ static void note_folder(const struct notify_ask *ask, struct target *target, con
     else
         memcpy(target->path, ".", 2);
     target->descriptor = -1;
-    nt_autoclose int folder = find(ask, target, O_DIRECTORY, ret);
-    if (folder >= 0 && !(other && strcmp(other, ret) == 0))
-        note(ask, ret, POLICY_WRITE, "landlock");
+    return find(ask, target, O_DIRECTORY, ret);
+}
+
+/* Making and removing a name needs the right to write its folder. */
+static void note_folder(const struct notify_ask *ask, struct target *target)
+{
+    char path[NOTIFY_PATH_MAX];
+    nt_autoclose int folder = find_folder(ask, target, path);
+    if (folder >= 0)
+        note(ask, path, POLICY_WRITE, "landlock");
 }
 
 static void note_entry(const struct notify_ask *ask, struct target *target, bool must_be_there)
 {
-    char folder[NOTIFY_PATH_MAX];
     if (is_there(ask, target) == must_be_there)
-        note_folder(ask, target, NULL, folder);
+        note_folder(ask, target);
 }
 
 /* What a link leads to that leads to nothing is made in its place. false: there is no such link. */
@@ -355,9 +361,13 @@ static void note_set(const struct notify_ask *ask, struct target *target, bool i
         note(ask, canonical, POLICY_WRITE, "mount");
         return;
     }
-    char folder[NOTIFY_PATH_MAX]; /* with which a link is granted */
-    memcpy(target->path, canonical, strlen(canonical) + 1);
-    note_folder(ask, target, NULL, folder);
+    memcpy(target->path, canonical, strlen(canonical) + 1); /* a link is granted with its folder */
+    note_folder(ask, target);
+}
+
+void files_note_change(const struct notify_ask *ask, int number)
+{
+    note_set(ask, &(struct target){ .descriptor = number }, false);
 }
 
 /* "May I write?" is answered by a read-only mount, too, once all else has agreed. This thread has
@@ -377,13 +387,35 @@ static void note_ask(const struct notify_ask *ask, const struct row *row,
         note(ask, canonical, POLICY_WRITE, "mount");
 }
 
+/* The folder of TARGET (the descriptor is the caller's; -1: it is not found) and its last name. */
+static struct apart *place_of(const struct notify_ask *ask, struct target *target,
+                              struct apart *ret)
+{
+    char whole[NOTIFY_PATH_MAX];
+    memcpy(whole, target->path, sizeof(whole));
+    size_t size = strlen(whole);
+    while (size > 1 && whole[size - 1] == '/')
+        whole[--size] = '\0';
+    const char *slash = strrchr(whole, '/'), *name = slash ? slash + 1 : whole;
+    ret->folder = find_folder(ask, target, ret->path);
+    if (ret->folder < 0)
+        return ret;
+    int length =
+        snprintf(ret->entry, sizeof(ret->entry), "%s/%s", ret->path[1] ? ret->path : "", name);
+    if (length < 0 || (size_t)length >= sizeof(ret->entry))
+        ret->entry[0] = '\0';
+    return ret;
+}
+
 static void note_two(const struct notify_ask *ask, const struct row *row, struct target *from,
                      uint64_t flags)
 {
-    char folder[NOTIFY_PATH_MAX], other[NOTIFY_PATH_MAX];
     struct target to;
+    struct apart here, there;
+    char canonical[NOTIFY_PATH_MAX];
     bool is_rename = row->kind == FILE_RENAME;
     int second = row->folder < 0 ? row->path + 1 : row->path + 2;
+    uint64_t follows = !is_rename && flags & AT_SYMLINK_FOLLOW ? 0 : O_NOFOLLOW;
     if (is_rename)
         from->descriptor = -1;
     if (!is_there(ask, from)
@@ -393,21 +425,33 @@ static void note_two(const struct notify_ask *ask, const struct row *row, struct
     bool has_to = is_there(ask, &to), may_have = is_rename && !(flags & RENAME_NOREPLACE);
     if ((has_to && !may_have) || (!has_to && is_rename && flags & RENAME_EXCHANGE))
         return;
-    folder[0] = '\0';
-    if (is_rename)
-        note_folder(ask, from, NULL, folder);
-    note_folder(ask, &to, folder, other);
+    /* What a descriptor leads to may have come from outside. */
+    bool is_path = from->descriptor < 0;
+    nt_autoclose int file = is_rename || !is_path ? -1 : find(ask, from, follows, canonical);
+    if (file >= 0)
+        memcpy(from->path, canonical, sizeof(canonical));
+    nt_autoclose int folder = is_path ? place_of(ask, from, &here)->folder : -1;
+    nt_autoclose int other = place_of(ask, &to, &there)->folder;
+    bool is_denied = is_rename && folder >= 0 && note(ask, here.path, POLICY_WRITE, "landlock");
+    if (other >= 0 && !(is_denied && strcmp(here.path, there.path) == 0))
+        is_denied = note(ask, there.path, POLICY_WRITE, "landlock") || is_denied;
+    if (!is_denied && folder >= 0 && other >= 0 && (is_rename || file >= 0))
+        apart_note(ask, &here, &there, file, is_rename && flags & RENAME_EXCHANGE);
 }
 
-/* A script that may be run is run by another program, which must be granted, too. */
-static void note_interpreter(const struct notify_ask *ask, int file)
+/* What may be run is run by others, which must be granted, too: of a script its interpreter, which
+ * may be one itself, and of a program its loader. */
+static void note_interpreter(const struct notify_ask *ask, int program)
 {
-    char path[SCRIPT_NAME_MAX], canonical[NOTIFY_PATH_MAX];
-    if (!script_interpreter(file, path))
-        return;
-    nt_autoclose int fd = program_resolve(ask->pid, path, 0, canonical);
-    if (fd >= 0)
-        note(ask, canonical, POLICY_READ, "landlock");
+    char path[SCRIPT_PATH_MAX], canonical[NOTIFY_PATH_MAX];
+    nt_autoclose int file = dup(program);
+    for (int i = 0; i < SCRIPT_DEPTH && file >= 0 && script_runner(file, path); i++) {
+        int next = program_resolve(ask->pid, path, 0, canonical);
+        close(file);
+        file = next;
+        if (file >= 0 && note(ask, canonical, POLICY_READ, "landlock"))
+            return;
+    }
 }
 
 static void note_use(const struct notify_ask *ask, const struct row *row,

@@ -125,11 +125,26 @@ int notify_filter(const struct policy *policy, struct sock_filter *ret, size_t m
     return 0;
 }
 
+/* All requests but some, which go on to the rules behind these: so that what is refused there is
+ * not let through here. The kernel reads the request as 32 bits. */
+static void write_ioctl(struct writer *w)
+{
+    size_t start = open_block(w, SYS_ioctl), count = 0;
+    while (ioctl_never_asked(count))
+        count++;
+    load_argument(w, 1, false);
+    for (size_t i = 0; i < count; i++)
+        emit(w, BPF_JMP | BPF_JEQ | BPF_K, (uint8_t)(count - i), 0, ioctl_never_asked(i));
+    answer(w, SECCOMP_RET_USER_NOTIF);
+    close_block(w, start);
+}
+
 int notify_file_filter(struct sock_filter *ret, size_t max, size_t *ret_count)
 {
     struct writer w = { .at = ret, .max = max };
     for (size_t i = 0; files_call(i) >= 0; i++)
         ask_for(&w, files_call(i));
+    write_ioctl(&w);
     if (w.size > max)
         return ENOSPC;
     *ret_count = w.size;

@@ -111,6 +111,28 @@ int64_t names_answer(const struct notify_ask *ask); /* getsockname */
 long files_call(size_t index);
 bool files_is_call(int call);
 int64_t files_answer(const struct notify_ask *ask); /* NOTIFY_NATIVE */
+/* Mode, times or attributes of what its descriptor NUMBER leads to are changed. */
+void files_note_change(const struct notify_ask *ask, int number);
+
+/* --- notify_ioctl.c: as much for ioctl ------------------------------------------------------- */
+
+/* The requests that are not looked at. 0: no more. */
+uint32_t ioctl_never_asked(size_t index);
+int64_t ioctl_answer(const struct notify_ask *ask); /* NOTIFY_NATIVE */
+
+/* --- notify_apart.c ------------------------------------------------------------------------ */
+
+/* The mount that FILE was opened on; 0: not known. */
+uint64_t files_mount_of(int file);
+/* A folder of the program's, its canonical path, and that of a name in it. */
+struct apart {
+    int folder;
+    char path[NOTIFY_PATH_MAX], entry[NOTIFY_PATH_MAX];
+};
+/* Notes it if something is not renamed from one to the other, or (FILE is it, else -1) not linked,
+ * though the policy allows to write both. */
+void apart_note(const struct notify_ask *ask, const struct apart *from, const struct apart *to,
+                int file, bool is_exchange);
 
 /* --- notify_send.c ------------------------------------------------------------------------- */
 

@@ -212,10 +212,14 @@ static int take_listener(struct session *session, int number, struct nt_error *r
                                "--accept-weaker " SUPERVISE_WEAKER_NOTIFICATION);
     }
     fcntl(fd, F_SETFD, FD_CLOEXEC);
+    bool has_rules = enforce_layer_is_set(&session->layers, ENFORCE_FILES);
     const struct notify_options options = { .policy = s->options.policy,
                                             .denials = session->denials,
                                             .proxy_port = s->proxy_port,
                                             .is_readonly = s->is_readonly,
+                                            .has_no_rules = !has_rules,
+                                            .has_device_rules =
+                                                has_rules && session->layers.landlock >= 5,
                                             .own_network = s->spaces & ENFORCE_SPACE_NETWORK };
     return notify_new(fd, &options, &session->notify, reterr);
 }
