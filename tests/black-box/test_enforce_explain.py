@@ -267,6 +267,25 @@ def test_what_runs_a_script_is_learnt(cli):
 
 
 @NEEDS_STRACE
+def test_a_change_that_strace_cannot_show_is_not_kept_quiet(cli):
+    """fchmodat2 is newer than the strace of many systems, which then writes its number alone."""
+    (cli.home / "tool").write_text("x")
+    program = "import ctypes, sys\nsys.exit(-ctypes.CDLL(None).syscall(ctypes.c_long(452), -100, sys.argv[1].encode(), 0o600, 0))"
+    words = ["--", "/usr/bin/python3", "-c", program, str(cli.home / "tool")]
+    done = cli("enforce", "learn", "-s", "--json", *words, cwd=cli.home / "project", timeout=120)
+    if b"with status 1" in done.stderr:
+        pytest.skip("this kernel does not have fchmodat2")
+    learnt, said = done.json, done.stderr.decode()
+    if "~/tool" in learnt["filesystem"]["write_file"]:
+        assert "fchmodat2" not in said
+    else:
+        assert "not known: fchmodat2 (call 452, of Linux 6.6) was made, and this strace cannot show on which file" in said
+    profile = cli.home / "learnt.json"
+    profile.write_text(json.dumps(learnt))
+    cli.ok("enforce", "profile", "validate", profile)
+
+
+@NEEDS_STRACE
 def test_a_device_that_is_driven_is_learnt(cli):
     program = "import fcntl\nwith open('/dev/urandom', 'rb') as f: fcntl.ioctl(f, 0x80045200, b'0000')"
     learnt = learn(cli, "--", "/usr/bin/python3", "-c", program)

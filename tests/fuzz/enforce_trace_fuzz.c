@@ -17,6 +17,8 @@ static void on_event(void *data, const struct trace_event *e)
         abort();
     if (e->act == TRACE_NAME && (!e->host || !e->address))
         abort();
+    if (e->act == TRACE_UNSEEN && (!e->call || !e->since || !e->number))
+        abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -19,15 +19,21 @@ static char told[8192];
 static void on_event(void *data, const struct trace_event *e)
 {
     (void)data;
-    static const char *const acts[] = { "open", "execute", "change", "connect", "bind", "name" };
+    static const char *const acts[] = { "open", "execute", "change", "connect",
+                                        "bind", "name",    "unseen" };
     size_t size = strlen(told);
     snprintf(told + size, sizeof(told) - size, "%s%s%s%s %s%s%s:%u error=%d\n", acts[e->act],
              e->access & POLICY_READ ? " r" : "", e->access & POLICY_WRITE ? " w" : "",
              e->is_made     ? " made"
              : e->is_folder ? " folder"
                             : "",
-             e->path ? e->path : "", e->host ? e->host : "", e->address ? e->address : "", e->port,
-             e->error);
+             e->path   ? e->path
+             : e->call ? e->call
+                       : "",
+             e->host    ? e->host
+             : e->since ? e->since
+                        : "",
+             e->address ? e->address : "", e->port, e->error);
 }
 
 /* Writes {text} as \xHH. */
@@ -150,6 +156,29 @@ static void requests(void **state)
                               "open w /dev/null:0 error=5\n");
 }
 
+/* As an older strace writes what it does not know: the number, and where the path is. */
+static void calls_without_a_name(void **state)
+{
+    say(*state, "7  syscall_0x1c4(0xffffffffffffff9c, 0x7fdedf21f740, 0x180, 0, 0, 0) = 0");
+    say(*state, "7  syscall_0x1cf(0x3, 0x7fdedf21f740, 0, 0, 0, 0 <unfinished ...>");
+    say(*state, "8  syscall_0x1b5(0xffffffffffffff9c, 0x7f, 0x7f, 0x18, 0, 0) = 3");
+    say(*state, "7  <... syscall_0x1cf resumed>) = 0");
+    say(*state, "7  syscall_0x1d5(0x3, 0x7f, 0, 0, 0, 0) = -1 EROFS (Read-only file system)");
+    say(*state, "7  syscall_0x1c2(0, 0, 0, 0, 0, 0) = 0"); /* of processes, not of files */
+    say(*state, "7  syscall_0x1d6(0, 0, 0, 0, 0, 0) = 0");
+    say(*state, "7  setxattrat(0x3, 0x7fdedf21f740, 0, 0x7f, 0x7f, 0x10) = 0");
+    say(*state, "7  chmod(0x7fdedf21f740, 0755) = -1 EFAULT (Bad address)");
+    say(*state, "7  syscall_0x(0) = 0");
+    say(*state, "7  syscall_0xzz(0) = 0");
+    say(*state, "7  syscall_0x1c41c41c41c41c4(0) = 0");
+    say(*state, "7  syscall_1c4(0) = 0");
+    assert_string_equal(told, "unseen fchmodat26.6:0 error=0\n"
+                              "unseen openat25.6:0 error=0\n"
+                              "unseen setxattrat6.13:0 error=0\n"
+                              "unseen :0 error=0\n"
+                              "unseen setxattrat6.13:0 error=0\n");
+}
+
 static void working_folders(void **state)
 {
     say(*state, "7  chdir(\"{sub}\") = 0");
@@ -259,6 +288,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(modes_and_times, begin, end),
         cmocka_unit_test_setup_teardown(open_files, begin, end),
         cmocka_unit_test_setup_teardown(requests, begin, end),
+        cmocka_unit_test_setup_teardown(calls_without_a_name, begin, end),
         cmocka_unit_test_setup_teardown(working_folders, begin, end),
         cmocka_unit_test_setup_teardown(hosts, begin, end),
         cmocka_unit_test(names),

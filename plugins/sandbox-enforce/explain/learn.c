@@ -30,6 +30,7 @@ struct learn {
     json_t *listening; /* "address port": count */
     json_t *names;     /* address: host */
     json_t *sockets;   /* path: connected (1) or bound (2) */
+    json_t *unseen;    /* what is to be said of calls without a path: count */
     bool is_full;
 };
 
@@ -37,7 +38,7 @@ struct learn *learn_new(void)
 {
     struct learn *l = calloc(1, sizeof(*l));
     json_t **const all[] = { &l->files,     &l->made,  &l->folders, &l->outbound,
-                             &l->listening, &l->names, &l->sockets };
+                             &l->listening, &l->names, &l->sockets, &l->unseen };
     bool ok = l != NULL;
     for (size_t i = 0; ok && i < sizeof(all) / sizeof(all[0]); i++)
         ok = (*all[i] = json_object()) != NULL;
@@ -52,7 +53,7 @@ void learn_free(struct learn *l)
     if (!l)
         return;
     json_t *const all[] = { l->files,     l->made,  l->folders, l->outbound,
-                            l->listening, l->names, l->sockets };
+                            l->listening, l->names, l->sockets, l->unseen };
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         json_decref(all[i]);
     free(l);
@@ -123,9 +124,30 @@ static void on_address(struct learn *l, const struct trace_event *e)
     add(l, e->act == TRACE_BIND ? l->listening : l->outbound, key, 0, true);
 }
 
+/* Never silent: the profile may lack what such a call needs. */
+static void on_unseen(struct learn *l, const struct trace_event *e)
+{
+    char reason[192];
+    if (*e->call)
+        snprintf(reason, sizeof(reason),
+                 "%s (call %u, of Linux %s) was made, and this strace cannot show on which file: a "
+                 "newer one can, and `run --diagnose` tells what is denied",
+                 e->call, e->number, e->since);
+    else
+        snprintf(reason, sizeof(reason),
+                 "call %u was made, which is newer than this strace and this program: `run "
+                 "--diagnose` may tell what it needs",
+                 e->number);
+    add(l, l->unseen, reason, 0, true);
+}
+
 void learn_event(void *data, const struct trace_event *e)
 {
     struct learn *l = data;
+    if (e->act == TRACE_UNSEEN) {
+        on_unseen(l, e);
+        return;
+    }
     if (e->act == TRACE_NAME) {
         json_object_set_new(l->names, e->address, json_string(e->host));
         return;
@@ -155,11 +177,13 @@ struct making {
     bool is_all;
 };
 
+/* PATH "": of no file in particular. */
 static void skip(struct making *m, const char *path, const char *reason)
 {
     size_t i;
     json_t *old;
-    json_array_foreach(m->skipped, i, old) if (strcmp(nt_json_text(old, "path"), path) == 0) return;
+    json_array_foreach(m->skipped, i,
+                       old) if (*path && strcmp(nt_json_text(old, "path"), path) == 0) return;
     json_array_append_new(m->skipped, json_pack("{s:s, s:s}", "path", path, "reason", reason));
 }
 
@@ -366,6 +390,7 @@ int learn_result(const struct learn *l, const struct policy *policy, const char 
         want_parent(&m, path, POLICY_WRITE);
     if (l->is_full)
         skip(&m, "", "more files than are remembered");
+    json_object_foreach(l->unseen, path, bits) skip(&m, "", path);
     *ret = json_pack("{s:{s:s}, s:o, s:{s:o, s:o}, s:O}", "meta", "name", name, "filesystem",
                      filesystem_of(&m), "network", "outbound", addresses_of(l->outbound, l->names),
                      "listening", addresses_of(l->listening, l->names), "skipped", skipped);

@@ -251,9 +251,10 @@ static int print(struct nt_call *call, const json_t *result, struct nt_error *re
     json_array_foreach(json_object_get(result, "skipped"), i, row)
     {
         nt_buf_reset(&line);
-        nt_buf_add(&line, "not granted: ");
-        nt_buf_add_printable(&line, nt_json_text(row, "path"), false);
-        nt_buf_addf(&line, ": %s", nt_json_text(row, "reason"));
+        const char *path = nt_json_text(row, "path");
+        nt_buf_add(&line, *path ? "not granted: " : "not known: ");
+        nt_buf_add_printable(&line, path, false);
+        nt_buf_addf(&line, "%s%s", *path ? ": " : "", nt_json_text(row, "reason"));
         call->host->message(call, NT_SAY_WARN, nt_buf_text(&line));
     }
     if (call->flags & NT_CALL_JSON) {

@@ -368,12 +368,59 @@ static void on_received(struct trace *t, const struct trace_call *c)
         trace_dns_answer((const unsigned char *)t->line, size, on_name, t);
 }
 
+/* Calls that strace writes as numbers: from 424 on they are the same on all architectures. Told are
+ * those that open or change a file, and those that are newer than this list. */
+#define NEWEST_CALL 469u
+static const struct newer_row {
+    unsigned number;
+    const char *call, *since;
+} newer[] = {
+    { 437, "openat2", "5.6" },       { 452, "fchmodat2", "6.6" },
+    { 463, "setxattrat", "6.13" },   { 466, "removexattrat", "6.13" },
+    { 469, "file_setattr", "6.17" },
+};
+
+/* "syscall_0x1c4": 0x1c4. 0: it has a name. */
+static unsigned unnamed(struct trace_text name)
+{
+    static const char prefix[] = "syscall_0x";
+    char digits[8] = "";
+    size_t size = strlen(prefix);
+    if (name.size <= size || name.size - size >= sizeof(digits)
+        || memcmp(name.at, prefix, size) != 0)
+        return 0;
+    memcpy(digits, name.at + size, name.size - size);
+    char *end;
+    unsigned long number = strtoul(digits, &end, 16);
+    return *end ? 0 : (unsigned)number;
+}
+
+/* Also of those whose name strace knows, and nothing more. */
+static void on_unseen(struct trace *t, const struct trace_call *c)
+{
+    struct trace_event e = { .act = TRACE_UNSEEN, .number = unnamed(c->name) };
+    if (c->error.size)
+        return;
+    for (size_t i = 0; i < sizeof(newer) / sizeof(newer[0]); i++)
+        if (newer[i].number == e.number || trace_is(c->name, newer[i].call)) {
+            e.number = newer[i].number;
+            e.call = newer[i].call;
+            e.since = newer[i].since;
+        }
+    if (!e.call && e.number > NEWEST_CALL)
+        e.call = e.since = "";
+    if (e.call)
+        tell(t, e);
+}
+
 static void on_call(struct trace *t, struct process *p, const struct trace_call *c)
 {
     static const struct trace_text truncating = { "O_WRONLY|O_CREAT|O_TRUNC", 24 };
     const struct call_row *row = row_of(c->name);
-    if (!row)
+    if (!row) {
+        on_unseen(t, c);
         return;
+    }
     size_t path = (size_t)row->path;
     switch (row->kind) {
     case OPEN:
@@ -396,7 +443,10 @@ static void on_call(struct trace *t, struct process *p, const struct trace_call 
             on_change(t, p, c, row->folder2, (size_t)row->path2);
         break;
     case SET:
-        on_set(t, p, c, row->folder, path);
+        if (path < c->count && c->args[path].size > 2 && memcmp(c->args[path].at, "0x", 2) == 0)
+            on_unseen(t, c);
+        else
+            on_set(t, p, c, row->folder, path);
         break;
     case IOCTL:
         on_ioctl(t, p, c);
@@ -436,12 +486,12 @@ static bool ends_with(const char *line, size_t size, const char *end)
 static void keep_half(struct process *p, const char *line, size_t size)
 {
     const char *open = memchr(line, '(', size);
-    const struct call_row *row =
-        open ? row_of((struct trace_text){ line, (size_t)(open - line) }) : NULL;
+    const struct trace_text name = { line, open ? (size_t)(open - line) : 0 };
+    const struct call_row *row = row_of(name);
     free(p->half);
     p->half = NULL;
     p->is_forking = row && row->kind == FORK;
-    if (!row)
+    if (!row && !unnamed(name))
         return;
     p->half = malloc(size + 1);
     if (!p->half)

@@ -13,7 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* With "?": calls that an older strace does not know. */
+/* With "?": calls that an older strace does not know. It writes them all the same, as numbers, with
+ * the addresses of their names. */
 #define TRACE_CALLS                                                                                \
     "%file,%network,fchdir,clone,clone3,fork,vfork,fchmod,fchown,fsetxattr,fremovexattr,ioctl,"    \
     "?fchmodat2,?setxattrat,?removexattrat,?file_setattr"
@@ -27,7 +28,8 @@ enum trace_act {
     TRACE_CHANGE,  /* an entry of a folder was made, removed or renamed: `path` is the entry */
     TRACE_CONNECT, /* to a host or a local socket */
     TRACE_BIND,
-    TRACE_NAME, /* the answer to a question for a name: host, address */
+    TRACE_NAME,   /* the answer to a question for a name: host, address */
+    TRACE_UNSEEN, /* a call that went well and that strace has no words for: number, call, since */
 };
 
 /* Valid during the callback. */
@@ -41,6 +43,9 @@ struct trace_event {
     const char *cwd;  /* TRACE_EXECUTE: the working folder; NULL: not known */
     const char *address, *host; /* "192.0.2.1"; host only with TRACE_NAME */
     uint16_t port;
+    /* "fchmodat2", "6.6" (of Linux); both "": newer than what is known here. */
+    const char *call, *since;
+    unsigned number; /* of the call, on all architectures */
 };
 
 struct trace;
