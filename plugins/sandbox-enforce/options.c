@@ -270,6 +270,9 @@ static int read_values(struct reader *r, struct nt_error *reterr)
                reterr);
     if (!reterr->code)
         read_ports(r, "open-port", "allow-port", NULL, &q->open_ports, &q->open_port_count, reterr);
+    if (!reterr->code)
+        read_ports(r, "allow-connect-port", NULL, NULL, &q->connect_ports, &q->connect_port_count,
+                   reterr);
     return reterr->code ? -1 : 0;
 }
 

@@ -82,7 +82,11 @@
     { .name = "listen-port", .type = NT_INT, .flags = NT_MANY, .arg = "port", .min = 1,            \
       .max = 65535, .help = "TCP port to listen on where the network is restricted" },             \
     { .name = "open-port", .type = NT_INT, .flags = NT_MANY, .arg = "port", .min = 1,              \
-      .max = 65535, .help = "TCP port of this machine to connect to and to listen on" }
+      .max = 65535, .help = "TCP port of this machine to connect to and to listen on" },           \
+    { .name = "allow-connect-port", .type = NT_INT, .flags = NT_MANY, .arg = "port", .min = 1,     \
+      .max = 65535,                                                                                \
+      .help = "TCP port of any other machine to connect to, by its address: names are not "        \
+              "looked up" }
 
 #define OPTIONS_COMMANDS                                                                           \
     OPTIONS_TEXTS("allow-command", 0, NT_TEXT, "name", NULL,                                       \

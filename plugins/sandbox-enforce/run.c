@@ -120,6 +120,7 @@ static int check_wrap(const struct policy_request *q, struct nt_error *reterr)
         { "upstream-proxy", q->upstream_proxy },
         { "upstream-bypass", q->upstream_bypass.count },
         { "proxy-port", q->proxy_port },
+        { "allow-connect-port", q->connect_port_count },
         { "allow-unix-socket", q->unix_socket.count },
         { "allow-unix-socket-bind", q->unix_socket_bind.count },
         { "allow-unix-socket-dir", q->unix_socket_dir.count },

@@ -62,10 +62,14 @@ static void add_grant(struct nt_buf *b, const struct theme *theme, const struct 
     nt_buf_add_char(b, '\n');
 }
 
-static void add_ports(struct nt_buf *b, const char *what, const uint16_t *ports, size_t count)
+static void add_ports(struct nt_buf *b, const char *what, const struct policy_ports *ports,
+                      size_t count)
 {
-    for (size_t i = 0; i < count; i++)
-        nt_buf_addf(b, "%s%u", i ? "," : what, ports[i]);
+    for (size_t i = 0; i < count; i++) {
+        nt_buf_addf(b, "%s%u", i ? "," : what, ports[i].first);
+        if (ports[i].last != ports[i].first)
+            nt_buf_addf(b, "-%u", ports[i].last);
+    }
 }
 
 static void add_network(struct nt_buf *b, const struct theme *theme, const struct policy *policy)
@@ -80,6 +84,8 @@ static void add_network(struct nt_buf *b, const struct theme *theme, const struc
     if (policy->network != POLICY_NET_OPEN) {
         add_ports(b, ", open ports ", policy->open_ports, policy->open_port_count);
         add_ports(b, ", listening ports ", policy->listen_ports, policy->listen_port_count);
+        add_ports(b, ", ports of other machines ", policy->connect_ports,
+                  policy->connect_port_count);
     }
     nt_buf_add_char(b, '\n');
     for (size_t i = 0; i < policy->unix_count; i++) {

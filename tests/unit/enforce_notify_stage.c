@@ -54,8 +54,9 @@ int stage_setup(void **state)
     s->policy.network = POLICY_NET_BLOCKED;
     s->policy.unix_grants = s->unix_grants;
     s->policy.grants = s->grants;
-    s->policy.open_ports = s->open_ports;
-    s->policy.listen_ports = s->listen_ports;
+    s->policy.open_ports = s->ports[0];
+    s->policy.listen_ports = s->ports[1];
+    s->policy.connect_ports = s->ports[2];
     *state = s;
     return mkdtemp(s->folder) ? 0 : -1;
 }
@@ -187,6 +188,10 @@ int stage_run(struct stage *s, int (*program)(struct stage *s),
               void (*meanwhile)(struct stage *s, pid_t pid))
 {
     int told[2], go[2], status;
+    const uint16_t *ports[] = { s->open_ports, s->listen_ports, s->connect_ports };
+    for (size_t i = 0; i < 3; i++)
+        for (size_t j = 0; j < 4; j++)
+            s->ports[i][j] = (struct policy_ports){ ports[i][j], ports[i][j] };
     denials_free(s->denials);
     s->denials = denials_new();
     if (pipe(told) < 0 || pipe(go) < 0)

@@ -27,7 +27,8 @@ struct stage {
     struct policy policy;
     struct policy_unix unix_grants[4];
     struct policy_grant grants[4];
-    uint16_t open_ports[4], listen_ports[4];
+    uint16_t open_ports[4], listen_ports[4], connect_ports[4];
+    struct policy_ports ports[3][4]; /* of the policy: made of these when a program runs */
     uint16_t proxy_port;
     bool own_network;
     bool is_diagnosed; /* calls on files are asked about, too */

@@ -235,6 +235,85 @@ static void also_from_a_network_of_its_own(void **state)
     open_ports(s);
 }
 
+/* Ports of other machines are none of this one, of cloud metadata or of many, however the address
+ * is written; and nothing but TCP goes there. */
+static int connects_elsewhere(struct stage *s)
+{
+    static const char *const closed[] = {
+        "127.0.0.1",
+        "127.8.9.1",
+        "0.0.0.0",
+        "0.1.2.3",
+        "169.254.169.254",
+        "169.254.1.1",
+        "100.100.100.200",
+        "192.0.0.192",
+        "224.0.0.1",
+        "255.255.255.255",
+        "240.0.0.1",
+        "::1",
+        "::",
+        "::127.0.0.1",
+        "::ffff:127.0.0.1",
+        "::ffff:169.254.169.254",
+        "::ffff:0.0.0.0",
+        "64:ff9b::7f00:1",
+        "64:ff9b::a9fe:a9fe",
+        "2002:a9fe:a9fe::1",
+        "2002:7f00:1::",
+        "fd00:ec2::254",
+        "fe80::1",
+        "ff02::1",
+    };
+    for (size_t i = 0; i < sizeof(closed) / sizeof(closed[0]); i++) {
+        struct sockaddr_storage to = { 0 };
+        struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(s->connect_ports[0]) };
+        struct sockaddr_in6 in6 = { .sin6_family = AF_INET6,
+                                    .sin6_port = htons(s->connect_ports[0]) };
+        bool is_four = inet_pton(AF_INET, closed[i], &in.sin_addr) == 1;
+        if (is_four)
+            memcpy(&to, &in, sizeof(in));
+        else if (inet_pton(AF_INET6, closed[i], &in6.sin6_addr) == 1)
+            memcpy(&to, &in6, sizeof(in6));
+        int fd = socket(to.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd < 0 && !is_four)
+            continue; /* a machine without IPv6 */
+        socklen_t size = is_four ? sizeof(in) : sizeof(in6);
+        bool is_refused = fails(connect(fd, (struct sockaddr *)&to, size), EACCES);
+        close(fd);
+        if (!is_refused)
+            fprintf(stderr, "%s\n", closed[i]);
+        CHECK(is_refused);
+    }
+    struct sockaddr_in other = { .sin_family = AF_INET,
+                                 .sin_port = htons((uint16_t)(s->connect_ports[0] ^ 1)) };
+    inet_pton(AF_INET, "192.0.2.1", &other.sin_addr);
+    CHECK(fails(connect(tcp(), (struct sockaddr *)&other, sizeof(other)), EACCES));
+    other.sin_port = htons(s->connect_ports[0]);
+    int udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    CHECK(udp < 0 || fails(connect(udp, (struct sockaddr *)&other, sizeof(other)), EACCES));
+    CHECK(fails(bind(tcp(), (struct sockaddr *)&other, sizeof(other)), EACCES));
+    return 0;
+}
+
+static void ports_of_other_machines_are_none_of_this_one(void **state)
+{
+    struct stage *s = stage_of(state);
+    port = 0;
+    int listener = stage_listen_tcp(&port, 16);
+    s->connect_ports[s->policy.connect_port_count++] = port;
+    assert_int_equal(stage_run(s, connects_elsewhere, NULL), 0);
+    char target[64];
+    snprintf(target, sizeof(target), "127.0.0.1:%u", port);
+    char grant[64];
+    snprintf(grant, sizeof(grant), "--open-port %u", port);
+    assert_int_equal(stage_denied(s, "connect", target, grant), 1);
+    /* Nobody came. */
+    struct pollfd ready = { .fd = listener, .events = POLLIN };
+    assert_int_equal(poll(&ready, 1, 0), 0);
+    close(listener);
+}
+
 static int serves(struct stage *s)
 {
     struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(s->listen_ports[0]) };
@@ -1171,6 +1250,7 @@ int main(void)
         TEST(an_open_network_is_open),
         TEST(a_blocked_network_is_closed_at_once_and_noted),
         TEST(open_ports_of_this_machine_can_be_reached),
+        TEST(ports_of_other_machines_are_none_of_this_one),
         TEST(also_from_a_network_of_its_own),
         TEST(ports_to_listen_on_can_be_reached_from_outside),
         TEST(also_those_of_a_network_of_its_own),

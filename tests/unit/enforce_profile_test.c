@@ -164,6 +164,13 @@ static void what_is_wrong_is_said_with_its_place(void **state)
         { "{\"meta\":{\"name\":\"x\"},\"filesystem\":{\"allow\":[7]}}", "a text is needed" },
         { "{\"meta\":{\"name\":\"x\"},\"security\":{\"signal_mode\":\"all\"}}", "signal_mode" },
         { "{\"meta\":{\"name\":\"x\"},\"network\":{\"open_port\":[0]}}", "open_port" },
+        { "{\"meta\":{\"name\":\"x\"},\"network\":{\"connect_port\":[\"22\"]}}", "connect_port" },
+        { "{\"meta\":{\"name\":\"x\"},\"network\":{\"open_port_range\":[[3, 2]]}}", "a pair" },
+        { "{\"meta\":{\"name\":\"x\"},\"network\":{\"open_port_range\":[3]}}", "a pair" },
+        { "{\"meta\":{\"name\":\"x\"},\"network\":{\"listen_port_range\":[[1, 65536]]}}",
+          "a pair" },
+        { "{\"meta\":{\"name\":\"x\"},\"network\":{\"listen_port_range\":[[0, 9]]}}", "a pair" },
+        { "{\"meta\":{\"name\":\"x\"},\"network\":{\"listen_port_range\":[[1, 2, 3]]}}", "a pair" },
         { "{\"meta\":{\"name\":\"x\"},\"nothing\":{}}", "nothing: there is no such key" },
         { "{\"meta\":{}}", "meta.name" },
         { "{\"meta\":{\"name\":\"x\"},\"meta\":{\"name\":\"y\"}}", "duplicate" },
@@ -732,6 +739,77 @@ static void registries_come_from_the_package_managers(void **state)
     unlink(at("bin/go"));
 }
 
+static void ports_and_ranges_of_ports(void **state)
+{
+    (void)state;
+    profile("ports", "{\"meta\":{\"name\":\"ports\"},\"network\":{\"block\":true,"
+                     "\"open_port\":[4000, 3011],\"open_port_range\":[[3000, 3010], [3005, 3008]],"
+                     "\"listen_port_range\":[[8000, 8100], [65000, 65535]],"
+                     "\"connect_port\":[22, 5432]}}");
+    const uint16_t typed[] = { 443 };
+    struct policy *p = make(&(struct policy_request){
+        .profile = "ports", .connect_ports = typed, .connect_port_count = 1 });
+    char *text = NULL;
+    struct nt_error e = NT_ERROR_INIT;
+    struct policy *back = NULL;
+    assert_int_equal(policy_to_json(p, &text, &e), 0);
+    assert_int_equal(policy_from_json((struct nt_bytes){ text, strlen(text) }, &back, &e), 0);
+    free(text);
+    const struct policy *both[] = { p, back };
+    for (size_t i = 0; i < 2; i++) {
+        const struct policy *q = both[i];
+        assert_int_equal(q->open_port_count, 2);
+        assert_int_equal(q->open_ports[0].first, 3000);
+        assert_int_equal(q->open_ports[0].last, 3011);
+        assert_false(policy_has_port(q->open_ports, q->open_port_count, 2999));
+        assert_false(policy_has_port(q->open_ports, q->open_port_count, 3012));
+        assert_true(policy_has_port(q->open_ports, q->open_port_count, 4000));
+        assert_true(policy_has_port(q->listen_ports, q->listen_port_count, 65535));
+        assert_true(policy_has_port(q->listen_ports, q->listen_port_count, 8050));
+        assert_false(policy_has_port(q->listen_ports, q->listen_port_count, 7999));
+        assert_true(policy_ask_connect(q, "192.0.2.1", 22));
+        assert_true(policy_ask_connect(q, "2001:db8::1", 443));
+        assert_false(policy_ask_connect(q, "192.0.2.1", 23));
+        /* Not the machine itself, cloud metadata or names, in any spelling. */
+        static const char *const closed[] = {
+            "127.0.0.1",
+            "2130706433",
+            "0x7f.1",
+            "0177.1",
+            "localhost",
+            "example.com",
+            "0",
+            "::1",
+            "::ffff:7f00:1",
+            "169.254.169.254",
+            "2852039166",
+            "0xa9fea9fe",
+            "[fd00:ec2::254]",
+            "fe80::1%lo",
+            "metadata.google.internal",
+            "255.255.255.255",
+        };
+        for (size_t j = 0; j < sizeof(closed) / sizeof(closed[0]); j++)
+            if (policy_ask_connect(q, closed[j], 22))
+                fail_msg("%s", closed[j]);
+        struct policy_answer answer;
+        policy_ask_network(q, "192.0.2.1", 22, &answer);
+        assert_true(answer.is_allowed);
+        /* The proxy asks this one: ports of the program are none of its. */
+        policy_ask_host(q, "192.0.2.1", 22, &answer);
+        assert_false(answer.is_allowed);
+    }
+    policy_free(back);
+    policy_free(p);
+    p = make(&(struct policy_request){ .profile = "ports", .allow_net = true });
+    assert_false(policy_ask_connect(p, "192.0.2.1", 22)); /* nothing to open */
+    assert_non_null(strstr(p->warnings.at[0], "close none"));
+    policy_free(p);
+    assert_int_equal(
+        refused(&(struct policy_request){ .profile = "ports", .is_wrap = true }, "wrap"),
+        NT_E_USAGE);
+}
+
 static void a_policy_goes_through_its_file(void **state)
 {
     (void)state;
@@ -887,6 +965,7 @@ int main(void)
         cmocka_unit_test(an_upstream_proxy_and_its_bypass),
         cmocka_unit_test(secrets_for_variables),
         cmocka_unit_test(registries_come_from_the_package_managers),
+        cmocka_unit_test(ports_and_ranges_of_ports),
         cmocka_unit_test(a_policy_goes_through_its_file),
         cmocka_unit_test(names_of_every_kind_go_through_the_file),
         cmocka_unit_test(a_manifest_is_a_policy),

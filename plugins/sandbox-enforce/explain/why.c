@@ -124,6 +124,7 @@ static int ask(struct nt_call *call, const struct policy *policy, struct nt_erro
     struct policy_answer answer;
     char buffer[PATH_MAX];
     const char *hook = NULL;
+    bool is_by_address = false;
     if (path) {
         uint32_t access = strcmp(op, "read") == 0    ? POLICY_READ
                           : strcmp(op, "write") == 0 ? POLICY_WRITE
@@ -139,11 +140,17 @@ static int ask(struct nt_call *call, const struct policy *policy, struct nt_erro
         op = strcmp(socket_op, "bind") == 0 ? "binding" : "connecting to";
     } else {
         nt_buf_addf(&target, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port);
-        policy_ask_host(policy, host, port, &answer);
+        policy_ask_network(policy, host, port, &answer);
+        /* TEST-NET-1 stands for any other machine (RFC 5737). */
+        is_by_address = !answer.is_allowed && policy_ask_connect(policy, "192.0.2.1", port)
+                        && host[strspn(host, "0123456789.")] && !strchr(host, ':');
     }
     message_of(&answer, host ? "connecting to" : op, nt_buf_text(&target), &message);
     if (hook)
         nt_buf_addf(&message, "; session_hooks.%s runs it outside of the sandbox", hook);
+    if (is_by_address)
+        nt_buf_addf(&message, "; port %u is open by address alone, and names are not looked up",
+                    port);
     nt_auto_json json_t *object = answer_of(&answer, nt_buf_text(&target), nt_buf_text(&message));
     if (object)
         put(object, "session_hook", hook);

@@ -221,12 +221,19 @@ void policy_ask_socket(const struct policy *policy, const char *path, bool is_bi
 
 /* --- network --------------------------------------------------------------------------------- */
 
-static bool has_port(const uint16_t *ports, size_t count, uint16_t port)
+bool policy_has_port(const struct policy_ports *ports, size_t count, uint16_t port)
 {
     for (size_t i = 0; i < count; i++)
-        if (ports[i] == port)
+        if (ports[i].first <= port && port <= ports[i].last)
             return true;
     return false;
+}
+
+bool policy_ask_connect(const struct policy *policy, const char *address, uint16_t port)
+{
+    return policy->network != POLICY_NET_OPEN
+           && policy_has_port(policy->connect_ports, policy->connect_port_count, port)
+           && host_is_elsewhere(address);
 }
 
 /* The host of "https://host:port/base". */
@@ -297,7 +304,7 @@ void policy_ask_host(const struct policy *policy, const char *host, uint16_t por
         return;
     }
     if (is_plain && host_is_loopback(name)
-        && has_port(policy->open_ports, policy->open_port_count, port)) {
+        && policy_has_port(policy->open_ports, policy->open_port_count, port)) {
         ret->is_allowed = true;
         ret->reason = "network_allowed";
         return;
@@ -313,4 +320,15 @@ void policy_ask_host(const struct policy *policy, const char *host, uint16_t por
     ret->reason = "proxy_filtered";
     if (is_plain && !policy_is_metadata(name))
         ask_filtered(policy, name, port, ret);
+}
+
+void policy_ask_network(const struct policy *policy, const char *host, uint16_t port,
+                        struct policy_answer *ret)
+{
+    policy_ask_host(policy, host, port, ret);
+    if (ret->is_allowed || !policy_ask_connect(policy, host, port))
+        return;
+    ret->is_allowed = true;
+    ret->reason = "network_allowed";
+    ret->flag[0] = '\0';
 }

@@ -46,9 +46,11 @@ static void add_all_sections(json_t *object)
         json_object_set_new(filesystem, lists[i], json_array());
     json_object_set_new(object, "commands", json_pack("{s:[], s:[]}", "allow", "deny"));
     json_object_set_new(object, "network",
-                        json_pack("{s:b, s:n, s:[], s:[], s:{}, s:[], s:[], s:n, s:[]}", "block", 0,
-                                  "network_profile", "allow_domain", "credentials",
-                                  "custom_credentials", "open_port", "listen_port",
+                        json_pack("{s:b, s:n, s:[], s:[], s:{}, s:[], s:[], s:[], s:[], s:[], s:n, "
+                                  "s:[]}",
+                                  "block", 0, "network_profile", "allow_domain", "credentials",
+                                  "custom_credentials", "open_port", "open_port_range",
+                                  "listen_port", "listen_port_range", "connect_port",
                                   "upstream_proxy", "upstream_bypass"));
     json_object_set_new(object, "env_credentials", json_object());
     json_object_set_new(object, "session_hooks", json_object());

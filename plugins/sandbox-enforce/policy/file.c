@@ -35,11 +35,14 @@ static json_t *texts_of(const struct policy_texts *texts)
     return array;
 }
 
-static json_t *ports_of(const uint16_t *ports, size_t count)
+/* A number for one port, a pair for more. */
+static json_t *ports_of(const struct policy_ports *ports, size_t count)
 {
     json_t *array = json_array();
     for (size_t i = 0; i < count; i++)
-        json_array_append_new(array, json_integer(ports[i]));
+        json_array_append_new(array, ports[i].first == ports[i].last
+                                         ? json_integer(ports[i].first)
+                                         : json_pack("[i, i]", ports[i].first, ports[i].last));
     return array;
 }
 
@@ -215,6 +218,8 @@ static json_t *own_of(const struct policy *policy)
     json_object_set_new(own, "open_ports", ports_of(policy->open_ports, policy->open_port_count));
     json_object_set_new(own, "listen_ports",
                         ports_of(policy->listen_ports, policy->listen_port_count));
+    json_object_set_new(own, "connect_ports",
+                        ports_of(policy->connect_ports, policy->connect_port_count));
     json_object_set_new(own, "workdir", text_of(policy->workdir));
     json_object_set_new(own, "profile", policy->profile ? text_of(policy->profile) : json_null());
     return own;
@@ -372,13 +377,16 @@ static void take_routes(struct reader *r, const json_t *array)
     }
 }
 
-static uint16_t *take_ports(struct reader *r, const json_t *array, size_t *ret_count)
+static struct policy_ports *take_ports(struct reader *r, const json_t *array, size_t *ret_count)
 {
-    uint16_t *ports = take_rows(r, array, sizeof(*ports), ret_count);
+    struct policy_ports *ports = take_rows(r, array, sizeof(*ports), ret_count);
     for (size_t i = 0; i < *ret_count; i++) {
-        json_int_t port = json_integer_value(json_array_get(array, i));
-        r->is_bad |= port < 1 || port > 65535;
-        ports[i] = (uint16_t)port;
+        const json_t *item = json_array_get(array, i);
+        bool is_pair = json_array_size(item) == 2;
+        json_int_t first = json_integer_value(is_pair ? json_array_get(item, 0) : item);
+        json_int_t last = is_pair ? json_integer_value(json_array_get(item, 1)) : first;
+        r->is_bad |= first < 1 || last > 65535 || first > last;
+        ports[i] = (struct policy_ports){ (uint16_t)first, (uint16_t)last };
     }
     return ports;
 }
@@ -457,6 +465,8 @@ int policy_from_json(struct nt_bytes json, struct policy **ret, struct nt_error 
         take_ports(&r, json_object_get(own, "open_ports"), &policy->open_port_count);
     policy->listen_ports =
         take_ports(&r, json_object_get(own, "listen_ports"), &policy->listen_port_count);
+    policy->connect_ports =
+        take_ports(&r, json_object_get(own, "connect_ports"), &policy->connect_port_count);
     policy->workdir = take_text(&r, own, "workdir");
     if (policy->workdir && policy->workdir[0] != '/')
         r.is_bad = true;

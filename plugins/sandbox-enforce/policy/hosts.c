@@ -90,22 +90,48 @@ static bool is_metadata_ipv4(uint32_t address)
            || address == 0xc00000c0; /* 192.0.0.192 */
 }
 
-static bool is_metadata_ipv6(const struct in6_addr *a)
+/* The IPv4 address that an IPv6 address stands for; false: none. */
+static bool inner_ipv4(const struct in6_addr *a, uint32_t *ret)
 {
     static const uint8_t nat64[12] = { 0x00, 0x64, 0xff, 0x9b };
-    static const uint8_t amazon[16] = { 0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54 };
     const uint8_t *b = a->s6_addr;
-    size_t at = 16; /* of an IPv4 address within it */
-    if (IN6_IS_ADDR_LINKLOCAL(a) || memcmp(b, amazon, sizeof(amazon)) == 0)
-        return true;
     if (IN6_IS_ADDR_V4MAPPED(a) || IN6_IS_ADDR_V4COMPAT(a) || memcmp(b, nat64, 12) == 0)
-        at = 12;
+        b += 12;
     else if (b[0] == 0x20 && b[1] == 0x02) /* 6to4 */
-        at = 2;
-    if (at == 16)
+        b += 2;
+    else
         return false;
-    return is_metadata_ipv4((uint32_t)b[at] << 24 | (uint32_t)b[at + 1] << 16
-                            | (uint32_t)b[at + 2] << 8 | b[at + 3]);
+    *ret = (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
+    return true;
+}
+
+static bool is_metadata_ipv6(const struct in6_addr *a)
+{
+    static const uint8_t amazon[16] = { 0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54 };
+    uint32_t v4;
+    return IN6_IS_ADDR_LINKLOCAL(a) || memcmp(a->s6_addr, amazon, sizeof(amazon)) == 0
+           || (inner_ipv4(a, &v4) && is_metadata_ipv4(v4));
+}
+
+/* Of one host, and not this one: 0/8, 127/8, multicast and what is reserved are not (RFC 6890). */
+static bool is_elsewhere_ipv4(uint32_t a)
+{
+    return a >> 24 != 0 && a >> 24 != 127 && a >> 28 < 0xe && !is_metadata_ipv4(a);
+}
+
+bool host_is_elsewhere(const char *address)
+{
+    char name[HOST_MAX];
+    uint32_t v4;
+    struct in6_addr v6;
+    if (!host_plain(address, name))
+        return false;
+    if (is_ipv4(name, &v4))
+        return is_elsewhere_ipv4(v4);
+    if (!is_ipv6(name, &v6) || is_metadata_ipv6(&v6) || IN6_IS_ADDR_LOOPBACK(&v6)
+        || IN6_IS_ADDR_UNSPECIFIED(&v6) || IN6_IS_ADDR_MULTICAST(&v6) || IN6_IS_ADDR_SITELOCAL(&v6))
+        return false;
+    return !inner_ipv4(&v6, &v4) || is_elsewhere_ipv4(v4);
 }
 
 bool policy_is_metadata(const char *host)

@@ -6,6 +6,7 @@
 #include "plugins/sandbox-enforce/policy/make.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "plugins/sandbox-enforce/errors.h"
@@ -304,29 +305,83 @@ static int make_filtered(struct maker *k, struct nt_error *reterr)
     return 0;
 }
 
-static int add_ports(struct maker *k, const uint16_t *typed, size_t typed_count,
-                     const struct policy_texts *written, uint16_t **ret, size_t *ret_count,
-                     struct nt_error *reterr)
+static int by_first(const void *a, const void *b)
 {
-    uint16_t *ports = memory_room(k->m, (typed_count + written->count + 1) * sizeof(*ports));
-    if (!ports)
+    const struct policy_ports *one = a, *other = b;
+    return (int)one->first - (int)other->first;
+}
+
+/* "first-last", or one port. */
+static int read_range(const char *text, struct policy_ports *ret, struct nt_error *reterr)
+{
+    const char *dash = strchr(text, '-');
+    char first_text[8];
+    uint64_t first, last;
+    size_t size = dash ? (size_t)(dash - text) : strlen(text);
+    if (size >= sizeof(first_text))
+        return nt_fail(reterr, NT_E_USAGE, "%.64s are no ports", text);
+    memcpy(first_text, text, size);
+    first_text[size] = '\0';
+    if (nt_parse_u64(first_text, 1, 65535, &first, reterr) < 0)
+        return -1;
+    last = first;
+    if (dash && nt_parse_u64(dash + 1, first, 65535, &last, reterr) < 0)
+        return -1;
+    *ret = (struct policy_ports){ (uint16_t)first, (uint16_t)last };
+    return 0;
+}
+
+/* Those of the options, the profile's ports and ranges (NULL: it has none); joined where they
+ * touch. */
+static int add_ports(struct maker *k, const uint16_t *typed, size_t typed_count,
+                     enum profile_list ports, const struct policy_texts *ranges,
+                     struct policy_ports **ret, size_t *ret_count, struct nt_error *reterr)
+{
+    const struct policy_texts none = { 0 };
+    const struct policy_texts *written[] = { &k->profile.lists[ports], ranges ? ranges : &none };
+    size_t max = typed_count + written[0]->count + written[1]->count + 1, count = 0;
+    struct policy_ports *all = memory_room(k->m, max * sizeof(*all));
+    if (!all)
         return memory_fail(k->m, reterr);
-    size_t count = 0;
-    for (size_t i = 0; i < typed_count + written->count; i++) {
-        uint64_t port = i < typed_count ? typed[i] : 0;
-        if (i >= typed_count
-            && nt_parse_u64(written->at[i - typed_count], 1, 65535, &port, reterr) < 0)
-            return -1;
-        if (port == 0)
+    for (size_t i = 0; i < typed_count; i++) {
+        if (typed[i] == 0)
             return nt_fail(reterr, NT_E_USAGE, "port 0 stands for any; name one");
-        size_t j = 0;
-        while (j < count && ports[j] != port)
-            j++;
-        ports[j] = (uint16_t)port;
-        count += j == count;
+        all[count++] = (struct policy_ports){ typed[i], typed[i] };
     }
-    *ret = ports;
-    *ret_count = count;
+    for (size_t i = 0; i < 2; i++)
+        for (size_t j = 0; j < written[i]->count; j++)
+            if (read_range(written[i]->at[j], &all[count++], reterr) < 0)
+                return -1;
+    qsort(all, count, sizeof(*all), by_first);
+    size_t kept = 0;
+    for (size_t i = 1; i < count; i++) {
+        if (all[i].first > (uint32_t)all[kept].last + 1)
+            all[++kept] = all[i];
+        else if (all[i].last > all[kept].last)
+            all[kept].last = all[i].last;
+    }
+    *ret = all;
+    *ret_count = count ? kept + 1 : 0;
+    return 0;
+}
+
+/* Ports of other machines: each connection must be looked at, as a port rule of the kernel's opens
+ * that port of this machine and of cloud metadata, too. */
+static int check_connect_ports(struct maker *k, struct nt_error *reterr)
+{
+    const struct policy *p = k->policy;
+    if (!p->connect_port_count)
+        return 0;
+    if (k->request->is_wrap) {
+        nt_fail(
+            reterr, NT_E_USAGE,
+            "ports to connect to (--allow-connect-port, network.connect_port) need somebody who "
+            "looks at each address, and `wrap` leaves nobody");
+        return nt_hint(reterr, "use `run` instead");
+    }
+    if (p->network == POLICY_NET_OPEN)
+        warn(k->owned, "the network is open: ports to connect to (--allow-connect-port, "
+                       "network.connect_port) close none; --block-net does");
     return 0;
 }
 
@@ -366,11 +421,16 @@ int make_network(struct maker *k, struct nt_error *reterr)
     if (p->network == POLICY_NET_FILTERED && make_filtered(k, reterr) < 0)
         return -1;
     p->proxy_port = r->proxy_port;
-    return add_ports(k, r->open_ports, r->open_port_count, &profile->lists[PROFILE_OPEN_PORTS],
-                     &p->open_ports, &p->open_port_count, reterr)
-                   < 0
-               ? -1
-               : add_ports(k, r->listen_ports, r->listen_port_count,
-                           &profile->lists[PROFILE_LISTEN_PORTS], &p->listen_ports,
-                           &p->listen_port_count, reterr);
+    if (add_ports(k, r->open_ports, r->open_port_count, PROFILE_OPEN_PORTS,
+                  &profile->lists[PROFILE_OPEN_RANGES], &p->open_ports, &p->open_port_count, reterr)
+            < 0
+        || add_ports(k, r->listen_ports, r->listen_port_count, PROFILE_LISTEN_PORTS,
+                     &profile->lists[PROFILE_LISTEN_RANGES], &p->listen_ports,
+                     &p->listen_port_count, reterr)
+               < 0
+        || add_ports(k, r->connect_ports, r->connect_port_count, PROFILE_CONNECT_PORTS, NULL,
+                     &p->connect_ports, &p->connect_port_count, reterr)
+               < 0)
+        return -1;
+    return check_connect_ports(k, reterr);
 }

@@ -176,7 +176,9 @@ static const struct key keys[] = {
     { "network", "port_allow", KEY_PORTS, PROFILE_OPEN_PORTS, NULL, NULL, NULL },
     { "network", "allow_port", KEY_PORTS, PROFILE_OPEN_PORTS, NULL, NULL, NULL },
     { "network", "listen_port", KEY_PORTS, PROFILE_LISTEN_PORTS, NULL, NULL, NULL },
-    { "network", "connect_port", KEY_REFUSED, 0, "a port of every host cannot be allowed; use allow_domain or open_port", NULL, NULL },
+    { "network", "connect_port", KEY_PORTS, PROFILE_CONNECT_PORTS, NULL, NULL, NULL },
+    { "network", "open_port_range", KEY_RANGES, PROFILE_OPEN_RANGES, NULL, NULL, NULL },
+    { "network", "listen_port_range", KEY_RANGES, PROFILE_LISTEN_RANGES, NULL, NULL, NULL },
     { "network", "custom_credentials", KEY_OWN, 0, NULL, NULL, parse_services },
     { "network", "upstream_proxy", KEY_NULLABLE, PROFILE_UPSTREAM_PROXY, NULL, NULL, NULL },
     { "network", "external_proxy", KEY_NULLABLE, PROFILE_UPSTREAM_PROXY, NULL, NULL, NULL },
@@ -249,6 +251,30 @@ static void read_ports(struct parser *p, const struct key *key, const char *path
     }
 }
 
+static void read_ranges(struct parser *p, const struct key *key, const char *path,
+                        const json_t *value)
+{
+    size_t i;
+    json_t *item;
+    if (!json_is_array(value)) {
+        parse_error(p, path, "a list of pairs of ports is needed: [[3000, 3010], …]");
+        return;
+    }
+    json_array_foreach(value, i, item)
+    {
+        const json_t *ends[] = { json_array_get(item, 0), json_array_get(item, 1) };
+        bool is_pair =
+            json_array_size(item) == 2 && json_is_integer(ends[0]) && json_is_integer(ends[1]);
+        json_int_t first = is_pair ? json_integer_value(ends[0]) : 0;
+        json_int_t last = is_pair ? json_integer_value(ends[1]) : 0;
+        if (first < 1 || last > 65535 || first > last)
+            parse_error(p, path, "each is a pair [first, last] of numbers from 1 to 65535");
+        else
+            texts_add_new(p->m, &p->profile->lists[key->target],
+                          memory_format(p->m, "%d-%d", (int)first, (int)last));
+    }
+}
+
 /* true for what says nothing: null, false, [] and {}. */
 static bool is_nothing(const json_t *value)
 {
@@ -292,6 +318,9 @@ static void read_key(struct parser *p, const struct key *key, const char *path, 
         break;
     case KEY_PORTS:
         read_ports(p, key, path, value);
+        break;
+    case KEY_RANGES:
+        read_ranges(p, key, path, value);
         break;
     case KEY_META:
         text = parse_text(p, path, value);

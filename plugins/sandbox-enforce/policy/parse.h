@@ -19,6 +19,7 @@ enum key_type {
     KEY_NULLABLE, /* the same, null clears */
     KEY_FLAG,     /* target: enum profile_flag */
     KEY_PORTS,    /* target: enum profile_list */
+    KEY_RANGES,   /* pairs of ports; target: enum profile_list */
     KEY_META,     /* target: which member */
     KEY_FREE,     /* known, without effect on Linux or in this version: not looked at */
     KEY_REFUSED,  /* it would restrict or hand out what this version cannot: never ignored */

@@ -43,8 +43,8 @@ struct policy_request {
     struct policy_texts domains, credentials, endpoints; /* endpoints: SERVICE:METHOD:PATH */
     struct policy_texts upstream_bypass;
     struct policy_texts env_credential_map; /* reference, variable, reference, variable… */
-    const uint16_t *open_ports, *listen_ports;
-    size_t open_port_count, listen_port_count;
+    const uint16_t *open_ports, *listen_ports, *connect_ports;
+    size_t open_port_count, listen_port_count, connect_port_count;
     const char *profile;         /* name or path; NULL: only `default` */
     const char *config;          /* --config: a capability manifest; NULL: none */
     const char *network_profile; /* NULL: the profile's */
@@ -95,6 +95,11 @@ struct policy_unix {
     bool may_bind, is_folder; /* a folder: only what lies directly in it */
     bool is_tree;             /* a folder: what lies deeper, too */
     int parent_fd;            /* O_PATH of the folder that holds it */
+};
+
+/* TCP ports, both included. */
+struct policy_ports {
+    uint16_t first, last;
 };
 
 enum policy_network { POLICY_NET_OPEN, POLICY_NET_BLOCKED, POLICY_NET_FILTERED };
@@ -192,8 +197,10 @@ struct policy {
     size_t host_count;
     struct policy_route *routes;
     size_t route_count;
-    uint16_t *open_ports, *listen_ports;
-    size_t open_port_count, listen_port_count;
+    struct policy_ports *open_ports, *listen_ports; /* of this machine; in order, none twice */
+    /* Of all other machines, by address: no name is looked up for the program. */
+    struct policy_ports *connect_ports;
+    size_t open_port_count, listen_port_count, connect_port_count;
     const char *upstream_proxy; /* NULL: none */
     struct policy_texts upstream_bypass;
     uint16_t proxy_port;
@@ -266,6 +273,14 @@ bool policy_is_driven(const struct policy_grant *grant);
 /* Network: what would become of a connection (no name is looked up). */
 void policy_ask_host(const struct policy *policy, const char *host, uint16_t port,
                      struct policy_answer *ret);
+/* The same for what the program does by itself: also what connect_ports open. */
+void policy_ask_network(const struct policy *policy, const char *host, uint16_t port,
+                        struct policy_answer *ret);
+/* Whether connect_ports open that port of ADDRESS, which is a number in any spelling: never for
+ * this machine (by its loopback addresses; those of its interfaces are the asker's to find), cloud
+ * metadata, link-local and what is no address of one host. */
+bool policy_ask_connect(const struct policy *policy, const char *address, uint16_t port);
+bool policy_has_port(const struct policy_ports *ports, size_t count, uint16_t port);
 /* A unix socket's canonical path: by the unix grants; with an open network also by a grant with
  * POLICY_WRITE. For connecting that must be one of the user or the profile: /tmp, which a group
  * grants, holds sockets of others (terminal multiplexers, display servers) that run commands for

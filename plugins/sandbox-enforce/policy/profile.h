@@ -38,6 +38,9 @@ enum profile_list {
     PROFILE_UPSTREAM_BYPASS,
     PROFILE_OPEN_PORTS, /* decimal */
     PROFILE_LISTEN_PORTS,
+    PROFILE_CONNECT_PORTS,
+    PROFILE_OPEN_RANGES, /* "first-last" */
+    PROFILE_LISTEN_RANGES,
     PROFILE_ALLOW_VARS,
     PROFILE_DENY_VARS,
     PROFILE_SET_VARS, /* NAME=value; a child's value replaces its parents' */

@@ -164,7 +164,8 @@ static const uint32_t profile_errors[] = { ENFORCE_E_PROFILE, NT_E_CONFLICT, NT_
     "unix_socket_dir_bind, unix_socket_subtree and unix_socket_subtree_bind for local sockets. "   \
     "~, $HOME, $WORKDIR, $TMPDIR, $UID and $XDG_... are put in. workdir.access says what sharing the current folder means.\n\n"                       \
     "network.block closes the network; network.network_profile, allow_domain, credentials and "    \
-    "upstream_proxy filter it; open_port and listen_port open ports of this machine. "             \
+    "upstream_proxy filter it; open_port and listen_port open ports of this machine, "             \
+    "connect_port those of other machines. "                                                       \
     "env_credentials puts secrets into variables, environment.allow_vars, deny_vars and set_vars " \
     "choose what the program sees.\n\n"                                                            \
     "session_hooks.before and after are scripts of yours, {\"script\": PATH, \"timeout_secs\": N}, "  \

@@ -39,6 +39,18 @@ static json_t *ports_of(const struct policy_texts *texts)
     return array;
 }
 
+static json_t *ranges_of(const struct policy_texts *texts)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < texts->count; i++) {
+        const char *dash = strchr(texts->at[i], '-');
+        nt_autofree char *first = strndup(texts->at[i], (size_t)(dash - texts->at[i]));
+        if (first)
+            json_array_append_new(array, json_pack("[I, I]", port_of(first), port_of(dash + 1)));
+    }
+    return array;
+}
+
 static json_t *endpoints_of(const struct policy_endpoint *rows, size_t count)
 {
     json_t *array = json_array();
@@ -205,10 +217,12 @@ static json_t *value_of(const struct profile *p, const struct key *key)
         return strncmp(key->name, "external", 8) ? text_or_null(p->texts[key->target]) : NULL;
     case KEY_FLAG:
         return json_boolean(p->flags & key->target);
-    case KEY_PORTS: /* the names without "_port" in the middle are older */
-        return strcmp(key->name, "open_port") && strcmp(key->name, "listen_port")
+    case KEY_PORTS: /* the names without "_port" at their end, and allow_port, are older */
+        return strcmp(key->name, "port_allow") == 0 || strcmp(key->name, "allow_port") == 0
                    ? NULL
                    : ports_of(&p->lists[key->target]);
+    case KEY_RANGES:
+        return ranges_of(&p->lists[key->target]);
     case KEY_META:
         return text_or_null(meta[key->target]);
     case KEY_OWN:
@@ -438,6 +452,10 @@ static json_t *key_schema(const struct key *key)
         return json_pack("{s:s}", "type", "boolean");
     case KEY_PORTS:
         return json_pack("{s:s, s:{s:s, s:i, s:i}}", "type", "array", "items", "type", "integer",
+                         "minimum", 1, "maximum", 65535);
+    case KEY_RANGES:
+        return json_pack("{s:s, s:{s:s, s:i, s:i, s:{s:s, s:i, s:i}}}", "type", "array", "items",
+                         "type", "array", "minItems", 2, "maxItems", 2, "items", "type", "integer",
                          "minimum", 1, "maximum", 65535);
     case KEY_META:
         return json_pack("{s:s}", "type", "string");

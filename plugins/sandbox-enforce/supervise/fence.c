@@ -56,6 +56,8 @@ const char *fence_needs_notification(const struct supervise *s)
         return "the rules for local sockets";
     if (s->spaces & ENFORCE_SPACE_NETWORK && (policy->open_port_count || policy->listen_port_count))
         return "open and listening ports";
+    if (is_restricted(s) && policy->connect_port_count)
+        return "ports of other machines";
     return NULL;
 }
 
@@ -128,8 +130,19 @@ static enum enforce_network network_of(const struct supervise *s)
     const struct policy *policy = s->options.policy;
     if (!is_restricted(s))
         return ENFORCE_NET_OPEN;
-    bool has_ports = s->proxy_port || policy->open_port_count || policy->listen_port_count;
+    bool has_ports = s->proxy_port || policy->open_port_count || policy->listen_port_count
+                     || policy->connect_port_count;
     return has_ports || is_notified(s) ? ENFORCE_NET_PORTS : ENFORCE_NET_NONE;
+}
+
+static int add_range(struct enforce *e, const struct policy_ports *ports, size_t count,
+                     bool connect, bool listen)
+{
+    int sys = 0;
+    for (size_t i = 0; i < count && !sys; i++)
+        for (uint32_t port = ports[i].first; port <= ports[i].last && !sys; port++)
+            sys = enforce_port(e, (uint16_t)port, connect, listen);
+    return sys;
 }
 
 static int add_ports(const struct supervise *s, struct enforce *e)
@@ -138,11 +151,11 @@ static int add_ports(const struct supervise *s, struct enforce *e)
     int sys = 0;
     if (s->proxy_port)
         sys = enforce_port(e, s->proxy_port, true, false);
-    for (size_t i = 0; i < policy->open_port_count && !sys; i++)
-        sys = enforce_port(e, policy->open_ports[i], true, true);
-    for (size_t i = 0; i < policy->listen_port_count && !sys; i++)
-        sys = enforce_port(e, policy->listen_ports[i], false, true);
-    return sys;
+    if (!sys)
+        sys = add_range(e, policy->open_ports, policy->open_port_count, true, true);
+    if (!sys)
+        sys = add_range(e, policy->listen_ports, policy->listen_port_count, false, true);
+    return sys ? sys : add_range(e, policy->connect_ports, policy->connect_port_count, true, false);
 }
 
 static uint32_t access_of(const struct policy_grant *grant)
@@ -288,6 +301,9 @@ static void describe_network(struct supervise *s, const struct enforce *e)
             row(s, "connect by TCP to another port", "landlock", "only ports that were granted");
         if (is_notified(s))
             row(s, "connect by TCP to another host", "notification", "every connect is asked for");
+        if (is_notified(s) && policy->connect_port_count)
+            row(s, "connect by an opened port to this machine or metadata", "notification",
+                "only addresses of other machines");
         if (policy->network == POLICY_NET_FILTERED)
             row(s, "reach another host", "proxy", "the allow-list");
     }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* notify_inet.c - connect, bind and listen of IP sockets.
  *
- * With an open network the call is made. Else only three
- * things are there: the proxy, the open ports of this machine, the ports to listen on. When the
- * program has a network of its own, the last two lie outside of it: then the call is made on a new
- * socket of this machine's network, which replaces the program's under its number. */
+ * With an open network the call is made. Else only four things are there: the proxy, the open ports
+ * of this machine, the ports to listen on, the opened ports of other machines. When the program has
+ * a network of its own, the last three lie outside of it: then the call is made on a new socket of
+ * this machine's network, which replaces the program's under its number. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -60,22 +60,14 @@ static bool read_endpoint(const struct notify_address *address, struct endpoint 
     return false;
 }
 
-static bool has_port(const uint16_t *ports, size_t count, uint16_t port)
-{
-    for (size_t i = 0; i < count; i++)
-        if (ports[i] == port)
-            return true;
-    return false;
-}
-
 static bool is_open_port(const struct policy *policy, uint16_t port)
 {
-    return has_port(policy->open_ports, policy->open_port_count, port);
+    return policy_has_port(policy->open_ports, policy->open_port_count, port);
 }
 
 static bool is_listen_port(const struct policy *policy, uint16_t port)
 {
-    return has_port(policy->listen_ports, policy->listen_port_count, port);
+    return policy_has_port(policy->listen_ports, policy->listen_port_count, port);
 }
 
 /* Anything that is not TCP has other ways to say where it goes. */
@@ -162,6 +154,20 @@ static int64_t deny_endpoint(const struct notify_ask *ask, const char *act,
     return notify_deny(ask->n, act, to->text, rule, grant[0] ? grant : answer.flag);
 }
 
+/* Ports of other machines. Always on a socket of our own making: what the program has set on its
+ * own (source routes) would lead elsewhere than where the address says. */
+static int64_t connect_elsewhere(const struct notify_ask *ask, struct notify_address *address,
+                                 const struct endpoint *to)
+{
+    int sys = route_leads_away((const struct sockaddr *)(const void *)address->bytes);
+    if (sys == EACCES)
+        return deny_endpoint(ask, "connect", to, "an address of this machine");
+    if (sys)
+        return -sys;
+    int outside = new_outside(ask);
+    return outside < 0 ? outside : wait_connect(ask, address, outside, -1);
+}
+
 int64_t inet_connect(const struct notify_ask *ask, struct notify_address *address)
 {
     const struct notify_options *options = notify_options_of(ask->n);
@@ -176,6 +182,8 @@ int64_t inet_connect(const struct notify_ask *ask, struct notify_address *addres
     bool is_here = (to.is_loopback || to.is_any) && is_tcp(ask);
     if (is_here && options->proxy_port && to.port == options->proxy_port)
         return wait_connect(ask, address, ask->socket, -1);
+    if (!is_here && is_tcp(ask) && policy_ask_connect(policy, to.host, to.port))
+        return connect_elsewhere(ask, address, &to);
     if (!is_here || !is_open_port(policy, to.port))
         return deny_endpoint(ask, "connect", &to, closed_rule(policy));
     if (to.is_any)

@@ -89,6 +89,10 @@ int64_t inet_listen(const struct notify_ask *ask);
 /* Whether a datagram may go there: 0 or -EACCES. */
 int64_t inet_may_send(const struct notify_ask *ask, const struct notify_address *address);
 
+/* notify_route.c: 0 when ADDRESS (IP) is one of another machine, by the kernel's own table; EACCES
+ * when it is one of this machine, or of many; else why that is not known, or no way leads there. */
+int route_leads_away(const struct sockaddr *address);
+
 int64_t unix_connect(const struct notify_ask *ask, const struct notify_address *address);
 int64_t unix_bind(const struct notify_ask *ask, const struct notify_address *address);
 /* Turns the address of a datagram into one that names the checked socket itself, which *ret_fd
