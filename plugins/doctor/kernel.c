@@ -127,21 +127,15 @@ static int try_own_root(void)
 }
 
 /* Whether our root is not the root of its mount namespace: the kernel makes no user namespace
- * there. Without rights only a root that is no mount gives it away. */
+ * there. Without rights only a root that is no mount's gives it away. */
 static bool is_chroot(void)
 {
+    struct statx root;
     if (probe(try_own_root).step == 1)
         return true;
-    char line[4096];
-    FILE *mounts = fopen("/proc/self/mountinfo", "re");
-    bool has_root = false;
-    while (mounts && !has_root && fgets(line, sizeof(line), mounts)) {
-        char point[1024];
-        has_root = sscanf(line, "%*s %*s %*s %*s %1023s", point) == 1 && strcmp(point, "/") == 0;
-    }
-    if (mounts)
-        fclose(mounts);
-    return mounts && !has_root;
+    return statx(AT_FDCWD, "/", 0, STATX_TYPE, &root) == 0
+           && root.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT
+           && !(root.stx_attributes & STATX_ATTR_MOUNT_ROOT);
 }
 
 static int say_namespaces(struct nt_call *call, struct nt_error *reterr)

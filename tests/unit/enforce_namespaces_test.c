@@ -456,6 +456,31 @@ static void where_none_can_be_had_the_remedy_is_named(void **state)
     assert_int_equal(within(0, has_none), 0);
 }
 
+/* The kernel's reason there has no sysctl: the root is not that of the mount namespace. */
+static int in_a_chroot(void)
+{
+    const char *why = NULL;
+    pid_t pid;
+    int pidfd;
+    uid_t uid = geteuid();
+    gid_t gid = getegid();
+    if (unshare(CLONE_NEWUSER) < 0 || enforce_spaces_map(getpid(), uid, uid, gid, gid))
+        return 2;
+    if (strstr(enforce_spaces_remedy(EPERM), "this process runs in a chroot"))
+        return 3;
+    if (chroot(folder) < 0 || chdir("/") < 0 || drop_capabilities() < 0)
+        return 4;
+    if (enforce_spaces_fork(ENFORCE_SPACE_PID, &pid, &pidfd, &why) != EPERM)
+        return 5;
+    return why && strstr(why, "this process runs in a chroot") ? 0 : 6;
+}
+
+static void in_a_chroot_that_is_the_reason(void **state)
+{
+    (void)state;
+    assert_int_equal(within(0, in_a_chroot), 0);
+}
+
 static int in_a_sandbox(void)
 {
     const char *why = NULL;
@@ -505,6 +530,7 @@ int main(void)
         cmocka_unit_test(where_it_cannot_be_had_nothing_changes),
         cmocka_unit_test(the_loopback_is_its_own),
         cmocka_unit_test(where_none_can_be_had_the_remedy_is_named),
+        cmocka_unit_test(in_a_chroot_that_is_the_reason),
         cmocka_unit_test(within_another_sandbox_it_is_refused),
         cmocka_unit_test(a_probe_says_what_there_is),
     };

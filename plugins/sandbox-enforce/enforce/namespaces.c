@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -30,10 +31,24 @@ static const struct {
     { ENFORCE_SPACE_IPC, CLONE_NEWIPC },
 };
 
+/* Whether our root is surely not that of the mount namespace, as it is no mount's: then the kernel
+ * makes no user namespace (current_chrooted). A folder that was mounted on itself first is not told
+ * from the root of a container, unless one may enter namespaces. */
+static bool is_chroot(void)
+{
+    struct statx root;
+    return statx(AT_FDCWD, "/", 0, STATX_TYPE, &root) == 0
+           && root.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT
+           && !(root.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+}
+
 const char *enforce_spaces_remedy(int sys)
 {
     switch (sys) {
     case EPERM:
+        if (is_chroot())
+            return "this process runs in a chroot, where the kernel makes no user namespaces: "
+                   "start it outside of the chroot, or as root";
         return "user namespaces are refused here (in a chroot, by a container's or another "
                "sandbox's profile, or by kernel.unprivileged_userns_clone): start it outside of it";
     case EACCES:
