@@ -19,6 +19,7 @@
 
 #include "plugins/sandbox-enforce/errors.h"
 #include "plugins/sandbox-enforce/supervise/hook.h"
+#include "plugins/sandbox-enforce/supervise/outside.h"
 #include "sdk/cleanup.h"
 
 static char home[PATH_MAX];
@@ -68,7 +69,9 @@ static const char *asked(const struct policy *policy)
     static struct nt_error e;
     int fd = -1;
     e = (struct nt_error)NT_ERROR_INIT;
-    if (hook_open(policy, POLICY_HOOK_BEFORE, &fd, &e) == 0) {
+    const struct outside what = { policy, "session_hooks.before", policy->hooks[0].script,
+                                  policy->hooks[0].file };
+    if (outside_open(&what, &fd, &e) == 0) {
         struct stat st;
         assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
         assert_true(fcntl(fd, F_GETFL) & O_PATH);

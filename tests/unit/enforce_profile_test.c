@@ -201,6 +201,27 @@ static void what_is_wrong_is_said_with_its_place(void **state)
         { "{\"meta\":{\"name\":\"x\"},\"session_hooks\":{\"after\":{\"script\":\"/a\","
           "\"timeout_secs\":-1}}}",
           "at least 1" },
+        { "{\"meta\":{\"name\":\"x\"},\"credential_capture\":{\"a\":{}}}", "not both" },
+        { "{\"meta\":{\"name\":\"x\"},\"credential_capture\":{\"a\":{\"command\":[]}}}",
+          "a list is needed" },
+        { "{\"meta\":{\"name\":\"x\"},\"credential_capture\":{\"a\":{\"command\":[\"a\",7]}}}",
+          "an argument" },
+        { "{\"meta\":{\"name\":\"x\"},\"credential_capture\":{\"a\":{\"command\":[\"a/b\"]}}}",
+          "absolute path" },
+        { "{\"meta\":{\"name\":\"x\"},\"credential_capture\":{\"a\":{\"command\":[\"a\"],\"shell\":"
+          "true}}}",
+          "no such key" },
+        { "{\"meta\":{\"name\":\"x\"},\"credential_capture\":{\"a\":{\"command\":[\"a\"],\"stdin\":"
+          "\"all\"}}}",
+          "request_json" },
+        { "{\"meta\":{\"name\":\"x\"},\"credential_capture\":{\"a\":{\"command\":[\"a\"],\"cache_"
+          "ttl_secs\":3601}}}",
+          "from 0 to 3600" },
+        { "{\"meta\":{\"name\":\"x\"},\"credential_capture\":{\"a\":{\"provider\":{\"command\":["
+          "\"a\"],\"config\":[]}}}}",
+          "config is an object" },
+        { "{\"meta\":{\"name\":\"x\"},\"credential_capture\":{\"a\":{\"provider\":{}}}}",
+          "a list is needed" },
         { "{\"meta\":{\"name\":\"x\"},\"linux\":{\"sandbox_policy\":\"external\"}}",
           "leave the program's network open" },
         { "{\"meta\":{\"name\":\"x\"},\"linux\":{\"sandbox_policy\":\"seccomp\"}}",
@@ -233,6 +254,7 @@ static void a_service_cannot_send_its_credential_elsewhere(void **state)
         "\"upstream\":\"https://0xa9fea9fe/\",\"credential_key\":\"k\"",
         "\"upstream\":\"https://a.example.com:99999x\",\"credential_key\":\"k\"",
         "\"upstream\":\"https://a.example.com\",\"credential_key\":\"cmd://x\"",
+        "\"upstream\":\"https://a.example.com\",\"credential_key\":\"cmd://../x\"",
         "\"upstream\":\"https://a.example.com\"",
         "\"upstream\":\"https://"
         "a.example.com\",\"credential_key\":\"k\",\"inject_header\":\"Host\"",

@@ -172,6 +172,8 @@ void stage_start(struct stage *s, uint32_t connections)
     struct nt_error e = NT_ERROR_INIT;
     struct proxy_options o = { .policy = &s->policy,
                                .token = STAGE_TOKEN,
+                               .captures = s->captures,
+                               .session = "5e55",
                                .connections = connections,
                                .warn = on_warning,
                                .data = s };

@@ -30,6 +30,7 @@ struct stage {
     struct policy policy;
     struct denials *denials;
     struct proxy *proxy;
+    const char *const *captures; /* of the routes; NULL: none */
     uint16_t port;
     char warnings[1024]; /* of the start, a line each */
 };

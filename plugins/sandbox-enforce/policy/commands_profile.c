@@ -295,6 +295,9 @@ static void check_names(struct memory *m, const struct places *places, const str
             texts_add(m, errors,
                       memory_format(m, "network.credentials: there is no service %s", name));
     }
+    for (size_t i = 0; i < all.service_count; i++)
+        if (profile_check_capture(&all, &all.services[i], &e) < 0)
+            add_line(m, errors, e.message);
     if (all.flags & PROFILE_BLOCK && ((network && *network) || all.domain_count))
         texts_add(m, errors, "network.block excludes network_profile and allow_domain");
 }

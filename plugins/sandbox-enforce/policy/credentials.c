@@ -79,3 +79,58 @@ int make_env_credentials(struct maker *k, struct nt_error *reterr)
             return -1;
     return 0;
 }
+
+/* --- commands that print one ----------------------------------------------------------------- */
+
+static int find_capture(const struct profile *profile, const struct policy_route *route,
+                        const struct policy_capture **ret, struct nt_error *reterr)
+{
+    const char *key = route->key;
+    if (!key || strncmp(key, REFERENCE_CAPTURE, REFERENCE_CAPTURE_SIZE) != 0)
+        return 0;
+    for (size_t i = 0; i < profile->capture_count; i++)
+        if (strcmp(profile->captures[i].name, key + REFERENCE_CAPTURE_SIZE) == 0) {
+            *ret = &profile->captures[i];
+            break;
+        }
+    if (!*ret)
+        return nt_fail(reterr, ENFORCE_E_PROFILE,
+                       "network.custom_credentials.%s: there is no %s in credential_capture",
+                       route->name, key);
+    if ((*ret)->headers.count && route->inject != POLICY_IN_HEADER)
+        return nt_fail(reterr, ENFORCE_E_PROFILE,
+                       "network.custom_credentials.%s: %s prints headers, which go into no other "
+                       "place: leave inject_mode out",
+                       route->name, key);
+    return 0;
+}
+
+int profile_check_capture(const struct profile *profile, const struct policy_route *route,
+                          struct nt_error *reterr)
+{
+    const struct policy_capture *unused = NULL;
+    return find_capture(profile, route, &unused, reterr);
+}
+
+int make_capture(struct maker *k, struct policy_route *route, struct nt_error *reterr)
+{
+    const struct policy_capture *written = NULL;
+    if (find_capture(&k->profile, route, &written, reterr) < 0)
+        return -1;
+    if (!written)
+        return 0;
+    struct policy_capture *capture = memory_room(k->m, sizeof(*capture));
+    if (!capture)
+        return memory_fail(k->m, reterr);
+    *capture = *written;
+    capture->words = (struct policy_texts){ 0 };
+    const char *missing = NULL, *program = expand(k->m, &k->places, written->words.at[0], &missing);
+    if (missing)
+        return nt_fail(reterr, ENFORCE_E_PROFILE,
+                       "credential_capture.%s: the variable %.64s is not set", capture->name,
+                       missing);
+    for (size_t i = 0; i < written->words.count; i++)
+        texts_add(k->m, &capture->words, i ? written->words.at[i] : program);
+    route->capture = capture;
+    return k->m->failed ? memory_fail(k->m, reterr) : 0;
+}

@@ -74,6 +74,8 @@ int profile_read(struct memory *m, const char *path, struct profile *ret,
     ret->file = memory_text(m, path);
     for (size_t i = 0; i < POLICY_HOOKS; i++)
         ret->hooks[i].file = ret->file;
+    for (size_t i = 0; i < ret->capture_count; i++)
+        ret->captures[i].file = ret->file;
     if (reterrs)
         *reterrs = errors;
     if (errors.count) {

@@ -55,6 +55,8 @@ int make_sockets(struct maker *k, struct nt_error *reterr);
 int make_network(struct maker *k, struct nt_error *reterr);
 /* credentials.c */
 int make_env_credentials(struct maker *k, struct nt_error *reterr);
+/* The command that a service's credential_key names, if it names one. */
+int make_capture(struct maker *k, struct policy_route *route, struct nt_error *reterr);
 /* hooks.c */
 int make_hooks(struct maker *k, struct nt_error *reterr);
 /* gpu.c */

@@ -192,7 +192,9 @@ static int add_service(struct maker *k, const char *name, struct nt_error *reter
     if (expand_file(k, name, "tls_ca", &route->tls_ca, reterr) < 0
         || expand_file(k, name, "tls_client_cert", &route->tls_certificate, reterr) < 0)
         return -1;
-    return expand_file(k, name, "tls_client_key", &route->tls_key, reterr);
+    return expand_file(k, name, "tls_client_key", &route->tls_key, reterr) < 0
+               ? -1
+               : make_capture(k, route, reterr);
 }
 
 /* SERVICE:METHOD:PATH */
@@ -395,6 +397,9 @@ int make_network(struct maker *k, struct nt_error *reterr)
     bool written = or_null(profile->texts[PROFILE_NETWORK_PROFILE]) || profile->domain_count
                    || profile->lists[PROFILE_CREDENTIALS].count
                    || or_null(profile->texts[PROFILE_UPSTREAM_PROXY]);
+    for (size_t i = 0; i < profile->service_count; i++)
+        if (profile_check_capture(profile, &profile->services[i], reterr) < 0)
+            return -1;
     if (r->block_net && r->allow_net)
         return nt_fail(reterr, NT_E_USAGE, "--block-net and --allow-net exclude each other");
     if (typed && (r->block_net || r->allow_net))

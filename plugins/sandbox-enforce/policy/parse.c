@@ -212,7 +212,7 @@ static const struct key keys[] = {
     { "", "allow_parent_of_protected", KEY_FLAG, PROFILE_ALLOW_PARENT, NULL, NULL, NULL },
     { "", "command_policies", KEY_REFUSED, 0, "commands inside are not mediated: all of them have what the program has; start one that may do more or "
       "less by an `enforce run` of its own", NULL, NULL },
-    { "", "credential_capture", KEY_REFUSED, 0, "credentials are not taken out of answers; put them under network.custom_credentials", NULL, NULL },
+    { "", "credential_capture", KEY_OWN, 0, NULL, NULL, parse_captures },
 };
 /* clang-format on */
 #define KEYS (sizeof(keys) / sizeof(keys[0]))

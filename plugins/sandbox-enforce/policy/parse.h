@@ -63,6 +63,10 @@ void parse_env_credentials(struct parser *p, const char *path, const json_t *val
 /* The name of a service: also the first part of a path. */
 bool profile_is_service_name(const char *name);
 void parse_set_vars(struct parser *p, const char *path, const json_t *value);
+/* credential_capture */
+void parse_captures(struct parser *p, const char *path, const json_t *value);
+/* The name of a header that a service may set. */
+bool profile_is_header(const char *name);
 /* session_hooks */
 void parse_hooks(struct parser *p, const char *path, const json_t *value);
 

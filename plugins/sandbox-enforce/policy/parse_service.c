@@ -80,14 +80,21 @@ static bool is_upstream(const char *url)
     return is_https || host_is_loopback(plain);
 }
 
-static bool is_header(const char *text)
+bool profile_is_header(const char *text)
 {
     static const char token[] = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
                                 "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
-    static const char *const taken[] = {
-        "host", "content-length", "transfer-encoding",  "connection", "upgrade",
-        "te",   "trailer",        "proxy-authorization"
-    };
+    static const char *const taken[] = { "host",
+                                         "content-length",
+                                         "transfer-encoding",
+                                         "connection",
+                                         "upgrade",
+                                         "te",
+                                         "trailer",
+                                         "proxy-authorization",
+                                         "keep-alive",
+                                         "proxy-connection",
+                                         "proxy-authenticate" };
     for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
         if (strcasecmp(taken[i], text) == 0)
             return false;
@@ -300,11 +307,15 @@ static void check_service(struct parser *p, const char *at, struct policy_route 
         parse_error(p, at, "upstream is needed: https://host/…, or http:// to this machine");
     if (!row->key == !row->auth)
         parse_error(p, at, "credential_key or auth is needed, not both");
-    else if (row->key && reference_check(row->key, &e) < 0)
+    else if (row->key && strncmp(row->key, REFERENCE_CAPTURE, REFERENCE_CAPTURE_SIZE) == 0
+             && !profile_is_service_name(row->key + REFERENCE_CAPTURE_SIZE))
+        parse_error(p, at, "%.100s is not " REFERENCE_CAPTURE "NAME", row->key);
+    else if (row->key && strncmp(row->key, REFERENCE_CAPTURE, REFERENCE_CAPTURE_SIZE) != 0
+             && reference_check(row->key, &e) < 0)
         parse_error(p, at, "%s", e.message);
     if (row->variable && variable_check(row->variable, &e) < 0)
         parse_error(p, at, "%s", e.message);
-    if (row->header && !is_header(row->header))
+    if (row->header && !profile_is_header(row->header))
         parse_error(p, at, "inject_header is not the name of a header that may be set");
     if (row->format && !is_format(row->format))
         parse_error(p, at, "credential_format holds {} once");
@@ -366,7 +377,7 @@ static void read_phantom(struct parser *p, const char *at, const json_t *object,
         if (!is_known)
             parse_error(p, at, "there is no such key: %.64s", name);
     }
-    if (!is_header(place->header))
+    if (!profile_is_header(place->header))
         parse_error(p, at, "inject_header is not the name of a header that may be set");
     if (!is_format(place->format) || (place->path_pattern && !is_format(place->path_pattern)))
         parse_error(p, at, "credential_format and path_pattern hold {} once");

@@ -135,13 +135,30 @@ struct policy_auth {
     struct policy_texts extra; /* name, value, name, value … */
 };
 
+/* A command of the person's that prints a credential. It runs outside of the sandbox, when the
+ * first request needs what it prints. */
+struct policy_capture {
+    const char *name;
+    const char *file;            /* of the profile that names it */
+    struct policy_texts words;   /* its program, as written or expanded, and its arguments */
+    const char *config;          /* of a provider: JSON, an object; NULL: it is a plain command */
+    bool is_told;                /* it reads JSON about the request */
+    bool is_heard;               /* its standard error is ours */
+    bool prints_headers;         /* JSON with headers; a provider says itself what it prints */
+    struct policy_texts headers; /* that it may set */
+    uint32_t timeout_s;
+    uint32_t kept_s;     /* 0: for those that wait alone */
+    const char *pattern; /* over the path: for what else it is not kept; NULL: the upstream */
+};
+
 /* A service whose requests get a credential that the program never holds. */
 struct policy_route {
     const char *name;     /* first segment of the path at the proxy: "openai" */
     const char *upstream; /* https://host[:port][/base], or http:// to this machine only */
-    const char *key;      /* reference: account of the keyring, env://, file://, op:// */
-    const struct policy_auth *auth; /* instead of it; NULL: none */
-    const char *variable;           /* that gets the phantom token; NULL: none */
+    const char *key;      /* reference: account of the keyring, env://, file://, op://, cmd:// */
+    const struct policy_capture *capture; /* that key names; NULL: another kind */
+    const struct policy_auth *auth;       /* instead of it; NULL: none */
+    const char *variable;                 /* that gets the phantom token; NULL: none */
     enum policy_inject inject;
     const char *header, *format;                 /* "Authorization", "Bearer {}" */
     const char *path_pattern, *path_replacement; /* POLICY_IN_PATH */

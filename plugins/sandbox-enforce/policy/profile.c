@@ -196,6 +196,22 @@ static void merge_env_credentials(struct memory *m, struct profile *into,
     }
 }
 
+static void merge_captures(struct memory *m, struct profile *into, const struct profile *child)
+{
+    for (size_t i = 0; i < child->capture_count; i++) {
+        struct policy_capture *rows =
+            memory_grow(m, into->captures, into->capture_count, sizeof(*rows));
+        if (!rows)
+            return;
+        into->captures = rows;
+        size_t j = 0;
+        while (j < into->capture_count && strcmp(rows[j].name, child->captures[i].name) != 0)
+            j++;
+        rows[j] = child->captures[i];
+        into->capture_count += j == into->capture_count;
+    }
+}
+
 static void merge_hooks(struct profile *into, const struct profile *child)
 {
     for (size_t i = 0; i < POLICY_HOOKS; i++)
@@ -227,6 +243,7 @@ void profile_merge(struct memory *m, struct profile *into, const struct profile 
     merge_domains(m, into, child);
     merge_services(m, into, child);
     merge_env_credentials(m, into, child);
+    merge_captures(m, into, child);
     merge_hooks(into, child);
     for (size_t i = 0; i < child->warnings.count; i++)
         texts_add_new(m, &into->warnings, child->warnings.at[i]);

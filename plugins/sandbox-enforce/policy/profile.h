@@ -90,6 +90,8 @@ struct profile {
     size_t service_count;
     struct policy_env_credential *env_credentials;
     size_t env_credential_count;
+    struct policy_capture *captures; /* credential_capture; a child's replaces its parents' */
+    size_t capture_count;
     struct policy_hook hooks[POLICY_HOOKS]; /* a child's replaces its parents', each for itself */
     struct policy_texts warnings;           /* legacy keys, keys without effect: one line each */
     struct policy_texts deprecated;         /* the legacy keys: "security.groups" */
@@ -109,6 +111,10 @@ void profile_default(struct memory *m, struct profile *ret);
 bool profile_builtin(struct memory *m, const char *name, struct profile *ret);
 /* The index-th name of one; NULL: no more. */
 const char *profile_builtin_at(size_t index);
+
+/* Does PROFILE have the command that the credential of SERVICE is asked of, if it is? */
+int profile_check_capture(const struct profile *profile, const struct policy_route *service,
+                          struct nt_error *reterr);
 
 /* Lays CHILD over INTO. Texts stay where they are. */
 void profile_merge(struct memory *m, struct profile *into, const struct profile *child);

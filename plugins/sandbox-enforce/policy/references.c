@@ -82,6 +82,11 @@ int reference_check(const char *reference, struct nt_error *reterr)
     if (strncmp(reference, "apple-password://", 17) == 0)
         return nt_fail(reterr, ENFORCE_E_CREDENTIAL, "%s: Apple Passwords exist on macOS only",
                        reference);
+    if (strncmp(reference, REFERENCE_CAPTURE, REFERENCE_CAPTURE_SIZE) == 0)
+        return nt_fail(reterr, ENFORCE_E_CREDENTIAL,
+                       "%.64s: a command is run for requests, so it is the credential_key of a "
+                       "service in network.custom_credentials, and nothing else",
+                       reference);
     return nt_fail(reterr, ENFORCE_E_CREDENTIAL,
                    "%.*s:// is not known; there are env, file, op, keyring, and plain accounts",
                    (int)(end - reference > 32 ? 32 : end - reference), reference);

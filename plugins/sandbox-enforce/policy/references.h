@@ -8,6 +8,10 @@
 
 #include "nanoterm/error.h"
 
+/* Of the credential of a service alone: what a command of credential_capture prints. */
+#define REFERENCE_CAPTURE "cmd://"
+#define REFERENCE_CAPTURE_SIZE (sizeof(REFERENCE_CAPTURE) - 1)
+
 /* An account of the keyring ("openai_api_key"), env://NAME, file:///path, op://vault/item/field or
  * keyring://service/account. ENFORCE_E_CREDENTIAL otherwise. */
 int reference_check(const char *reference, struct nt_error *reterr);

@@ -76,6 +76,7 @@ static const struct nt_column profile_show_columns[] = {
     PROFILE_OBJECT("workdir", "What sharing the current folder means"),
     PROFILE_OBJECT("linux", "Settings of Linux"),
     PROFILE_OBJECT("session_hooks", "Scripts of yours before and after the program"),
+    PROFILE_OBJECT("credential_capture", "Commands of yours that print a credential"),
     { .name = "allow_gpu", .help = "Whether --allow-gpu may be used", .type = NT_BOOL },
     { .name = "allow_parent_of_protected", .help = "Without effect", .type = NT_BOOL },
 };
@@ -92,6 +93,7 @@ static const struct nt_column profile_diff_columns[] = {
     PROFILE_OBJECT("workdir", "Keys that differ: from, to"),
     PROFILE_OBJECT("linux", "Keys that differ: from, to"),
     PROFILE_OBJECT("session_hooks", "Keys that differ: from, to"),
+    PROFILE_OBJECT("credential_capture", "Keys that differ: from, to"),
     PROFILE_OBJECT("allow_gpu", "from, to"),
     PROFILE_OBJECT("allow_parent_of_protected", "from, to"),
 };
@@ -170,6 +172,8 @@ static const uint32_t profile_errors[] = { ENFORCE_E_PROFILE, NT_E_CONFLICT, NT_
     "choose what the program sees.\n\n"                                                            \
     "session_hooks.before and after are scripts of yours, {\"script\": PATH, \"timeout_secs\": N}, "  \
     "which run outside of the sandbox; `profile guide` says how.\n\n"                              \
+    "credential_capture names commands of yours that print the credential of a service (cmd://NAME) " \
+    "when a request needs it; they run outside of the sandbox, too.\n\n"                            \
     "A key that is not known is an error; `profile validate FILE` lists all of them."
 
 #define PROFILE_ALIAS(name_)                                                                       \

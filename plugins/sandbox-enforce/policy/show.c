@@ -164,6 +164,36 @@ static json_t *vars_of(const struct policy_texts *texts)
     return object;
 }
 
+static json_t *capture_of(const struct policy_capture *row)
+{
+    json_t *item =
+        json_pack("{s:i, s:i, s:s}", "timeout_secs", (int)row->timeout_s, "cache_ttl_secs",
+                  (int)row->kept_s, "stdin", row->is_told ? "request_json" : "null");
+    if (row->config)
+        json_object_set_new(item, "provider",
+                            json_pack("{s:o, s:o?}", "command", texts_of(&row->words), "config",
+                                      json_loads(row->config, 0, NULL)));
+    else
+        json_object_set_new(item, "command", texts_of(&row->words));
+    if (row->pattern)
+        json_object_set_new(item, "cache_path_regex", json_string(row->pattern));
+    if (row->prints_headers)
+        json_object_set_new(
+            item, "output",
+            json_pack("{s:s, s:o}", "format", "json", "allow_headers", texts_of(&row->headers)));
+    if (row->is_heard)
+        json_object_set_new(item, "interaction", json_pack("{s:b}", "stdio", 1));
+    return item;
+}
+
+static json_t *captures_of(const struct profile *p)
+{
+    json_t *object = json_object();
+    for (size_t i = 0; i < p->capture_count; i++)
+        json_object_set_new(object, p->captures[i].name, capture_of(&p->captures[i]));
+    return object;
+}
+
 /* Both keys in any case, so that two profiles can be compared key by key. */
 static json_t *hooks_of(const struct profile *p)
 {
@@ -191,6 +221,8 @@ static json_t *own_value(const struct profile *p, const char *name)
         return services_of(p);
     if (strcmp(name, "env_credentials") == 0)
         return env_credentials_of(p);
+    if (strcmp(name, "credential_capture") == 0)
+        return captures_of(p);
     if (strcmp(name, "session_hooks") == 0)
         return hooks_of(p);
     if (strcmp(name, "sandbox_policy") == 0)
@@ -403,6 +435,43 @@ static json_t *service_schema(void)
                      "credential_key", "required", "auth", "properties", properties);
 }
 
+static json_t *seconds_schema(int least, int most)
+{
+    return json_pack("{s:s, s:i, s:i}", "type", "integer", "minimum", least, "maximum", most);
+}
+
+static json_t *capture_schema(void)
+{
+    json_t *command = texts_schema(), *properties = json_object(), *headers = texts_schema();
+    json_object_set_new(command, "minItems", json_integer(1));
+    json_object_set_new(headers, "minItems", json_integer(1));
+    json_object_set(properties, "command", command);
+    json_object_set_new(properties, "provider",
+                        json_pack("{s:s, s:b, s:[s], s:{s:o, s:{s:s}}}", "type", "object",
+                                  "additionalProperties", 0, "required", "command", "properties",
+                                  "command", command, "config", "type", "object"));
+    json_object_set_new(properties, "timeout_secs", seconds_schema(1, 300));
+    json_object_set_new(properties, "ttl_secs", seconds_schema(0, 3600));
+    json_object_set_new(properties, "cache_ttl_secs", seconds_schema(0, 3600));
+    json_object_set_new(properties, "cache_path_regex",
+                        json_pack("{s:s, s:i}", "type", "string", "minLength", 1));
+    json_object_set_new(properties, "stdin", choices_schema("null|request_json"));
+    json_object_set_new(properties, "output",
+                        json_pack("{s:[{s:[s]}, {s:s, s:b, s:[s,s], s:{s:{s:[s]}, s:o}}]}", "anyOf",
+                                  "enum", "text", "type", "object", "additionalProperties", 0,
+                                  "required", "format", "allow_headers", "properties", "format",
+                                  "enum", "json", "allow_headers", headers));
+    json_object_set_new(properties, "interaction",
+                        json_pack("{s:[s,s], s:b, s:{s:{s:s}, s:{s:[b]}, s:{s:s}, s:{s:s}}}",
+                                  "type", "object", "null", "additionalProperties", 0, "properties",
+                                  "stdio", "type", "boolean", "stdin", "enum", 0,
+                                  "allow_launch_services", "type", "boolean", "open_urls", "type",
+                                  "null"));
+    return json_pack("{s:s, s:b, s:[{s:[s]}, {s:[s]}], s:o}", "type", "object",
+                     "additionalProperties", 0, "oneOf", "required", "command", "required",
+                     "provider", "properties", properties);
+}
+
 static json_t *hooks_schema(void)
 {
     json_t *properties = json_object();
@@ -419,6 +488,9 @@ static json_t *hooks_schema(void)
 
 static json_t *own_schema(const char *name)
 {
+    if (strcmp(name, "credential_capture") == 0)
+        return json_pack("{s:[s,s], s:o}", "type", "object", "null", "additionalProperties",
+                         capture_schema());
     if (strcmp(name, "session_hooks") == 0)
         return hooks_schema();
     if (strcmp(name, "sandbox_policy") == 0)

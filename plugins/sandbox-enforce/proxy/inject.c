@@ -9,7 +9,7 @@
 #include "plugins/sandbox-enforce/proxy/visit.h"
 #include "sdk/cleanup.h"
 
-enum { TOKEN = PROXY_TOKEN_SIZE - 1 };
+enum { TOKEN = PROXY_TOKEN_SIZE - 1, SCRUBBED_MIN = 8 };
 
 static const char *header_of(enum policy_inject inject, const char *header)
 {
@@ -41,7 +41,7 @@ static struct policy_place place_of(const struct policy_route *r)
 /* NULL: there is none. Of one that is asked for it is empty while the request is only judged. */
 static const char *credential_of(const struct visit *v)
 {
-    if (!v->route->oauth)
+    if (!v->route->oauth && !v->route->capture)
         return v->route->secret.text;
     return v->token ? token_text(v->token) : "";
 }
@@ -293,15 +293,19 @@ const char *inject(const struct visit *v, const char *path, struct injected *ret
         add_query(&ret->target, v, path + strcspn(path, "?"));
     else
         nt_buf_add(&ret->target, path + strcspn(path, "?"));
-    ret->has_header =
+    ret->count = v->token ? token_headers(v->token, ret->headers) : 0;
+    if (ret->count)
+        return nt_buf_ok(&ret->target) ? NULL : "too long";
+    bool has_header =
         route_has_credential(r) && (r->inject == POLICY_IN_HEADER || r->inject == POLICY_IN_BASIC);
-    if (ret->has_header && r->inject == POLICY_IN_BASIC)
+    if (has_header && r->inject == POLICY_IN_BASIC)
         add_basic(&ret->value, v);
-    else if (ret->has_header)
+    else if (has_header)
         add_formatted(&ret->value, format_of(header, r->format), credential_of(v));
     if (!nt_buf_ok(&ret->target) || !nt_buf_ok(&ret->value))
         return "too long";
-    ret->header = (struct net_header){ header, nt_buf_text(&ret->value) };
+    ret->headers[0] = (struct net_header){ header, nt_buf_text(&ret->value) };
+    ret->count = has_header;
     return NULL;
 }
 
@@ -336,6 +340,9 @@ bool inject_keeps(const struct visit *v, const struct net_header *h)
         return false;
     if (route_has_credential(r) && strcasecmp(h->name, place_of(r).header) == 0)
         return false;
+    for (size_t i = 0; r->capture && i < r->capture->headers.count; i++)
+        if (strcasecmp(h->name, r->capture->headers.at[i]) == 0)
+            return false;
     /* The token is for us alone. */
     return !strstr(h->value, v->proxy->token);
 }
@@ -357,10 +364,8 @@ static char *replace(const char *text, const char *what, const char *with)
     return ret;
 }
 
-/* A redirect tells the address that was asked for, with the credential when it stood there. */
-bool inject_scrub(struct visit *v, struct net_header *h)
+static bool scrub_of(struct visit *v, struct net_header *h, const char *credential)
 {
-    const char *credential = credential_of(v);
     nt_auto(nt_buf_done) struct nt_buf url = NT_BUF(4 * SECRET_MAX);
     nt_auto(nt_buf_done) struct nt_buf part = NT_BUF(4 * SECRET_MAX);
     if (!credential || !*credential)
@@ -380,4 +385,21 @@ bool inject_scrub(struct visit *v, struct net_header *h)
         h->value = clean;
     }
     return true;
+}
+
+/* A redirect tells the address that was asked for, with the credential when it stood there. */
+bool inject_scrub(struct visit *v, struct net_header *h)
+{
+    struct net_header headers[SOURCE_HEADERS_MAX];
+    uint32_t count = v->token ? token_headers(v->token, headers) : 0;
+    /* The value, and what stands in it behind "Bearer "; what is shorter is no secret, and would be
+     * found in any text. */
+    for (uint32_t i = 0; i < count; i++) {
+        const char *space = strrchr(headers[i].value, ' ');
+        const char *const forms[] = { headers[i].value, space ? space + 1 : "" };
+        for (size_t j = 0; j < 2; j++)
+            if (strlen(forms[j]) >= SCRUBBED_MIN && !scrub_of(v, h, forms[j]))
+                return false;
+    }
+    return count ? true : scrub_of(v, h, credential_of(v));
 }

@@ -8,19 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #include "plugins/sandbox-enforce/proxy/visit.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
-/* A server that refuses is not asked by every request: the program decides how many there are. */
-enum { EXCHANGE_MS = 60 * 1000, AGAIN_MS = 2000, QUESTION_MAX = 8 * SECRET_MAX };
-
-struct token {
-    uint32_t references;
-    struct secret secret;
-};
+enum { EXCHANGE_MS = 60 * 1000, QUESTION_MAX = 8 * SECRET_MAX };
 
 /* One question. It is gone when its handles have closed, maybe later than its oauth is told. */
 struct exchange {
@@ -34,97 +27,15 @@ struct exchange {
 };
 
 struct oauth {
+    struct source source;
     struct proxy *proxy;
     const struct route *route;
     struct net_address to;
     char *memory;       /* of its texts */
     char *authority;    /* for Host */
     const char *target; /* as token_url has it */
-    struct token *token;
-    int64_t token_until; /* times of now_ms */
-    int64_t quiet_until; /* the last failure is the answer */
-    char failure[256];
     struct exchange *exchange;
-    struct visit *waiting;
 };
-
-/* Goes on while the machine sleeps. */
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_BOOTTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-/* --- tokens --------------------------------------------------------------------------------- */
-
-const char *token_text(const struct token *token)
-{
-    return token->secret.text;
-}
-
-void token_unref(struct token *token)
-{
-    if (!token || --token->references)
-        return;
-    secret_done(&token->secret);
-    free(token);
-}
-
-static struct token *token_ref(struct token *token)
-{
-    token->references++;
-    return token;
-}
-
-static struct token *token_new(const char *text)
-{
-    struct nt_error ignored = NT_ERROR_INIT;
-    struct token *token = calloc(1, sizeof(*token));
-    if (token && secret_keep(&token->secret, text, &ignored) < 0) {
-        free(token);
-        return NULL;
-    }
-    if (token)
-        token->references = 1;
-    return token;
-}
-
-/* --- who waits ------------------------------------------------------------------------------ */
-
-void oauth_leave(struct visit *v)
-{
-    if (!v->is_waiting)
-        return;
-    v->is_waiting = false;
-    for (struct visit **at = &v->route->oauth->waiting; *at; at = &(*at)->next_waiting)
-        if (*at == v) {
-            *at = v->next_waiting;
-            return;
-        }
-}
-
-static void refuse(struct visit *v)
-{
-    visit_refuse(v, 502, v->route->oauth->failure, "");
-}
-
-/* All that wait go on, or are refused. */
-static void tell(struct oauth *o, struct token *token)
-{
-    struct visit *all = nt_take(o->waiting);
-    while (all) {
-        struct visit *v = all;
-        all = v->next_waiting;
-        v->is_waiting = false;
-        if (token) {
-            v->token = token_ref(token);
-            route_go_on(v);
-        } else {
-            refuse(v);
-        }
-    }
-}
 
 /* --- the exchange --------------------------------------------------------------------------- */
 
@@ -157,10 +68,9 @@ static struct oauth *settle(struct exchange *x)
 
 static void fail(struct exchange *x, const char *why)
 {
-    struct oauth *o = settle(x);
-    snprintf(o->failure, sizeof(o->failure), "no token for it: %s", why);
-    o->quiet_until = now_ms() + AGAIN_MS;
-    tell(o, NULL);
+    char text[256];
+    snprintf(text, sizeof(text), "no token for it: %s", why);
+    source_fail(&settle(x)->source, text);
 }
 
 static void fail_status(struct exchange *x, uint32_t status)
@@ -214,14 +124,7 @@ static void on_answered(void *data, struct net_client *client, bool reusable)
         fail(x, reason);
         return;
     }
-    struct oauth *o = settle(x);
-    token_unref(o->token);
-    o->token = token;
-    o->token_until = now_ms() + lifetime_ms;
-    o->quiet_until = 0;
-    token_ref(token);
-    tell(o, token);
-    token_unref(token);
+    source_tell(&settle(x)->source, token, lifetime_ms);
 }
 
 static void on_closed(void *data, struct net_client *client, const struct nt_error *reason)
@@ -319,14 +222,13 @@ static void on_looked(void *data, const struct sockaddr_storage *addresses, uint
     }
 }
 
-/* Waits for nothing itself: what fails is told now, to those who wait. */
-static void begin(struct oauth *o)
+static void begin(struct source *source)
 {
+    struct oauth *o = (struct oauth *)source; /* its first member */
     struct nt_error error = NT_ERROR_INIT;
     struct exchange *x = calloc(1, sizeof(*x));
     if (!x) {
-        snprintf(o->failure, sizeof(o->failure), "out of memory");
-        tell(o, NULL);
+        source_fail(source, "out of memory");
         return;
     }
     x->oauth = o;
@@ -351,22 +253,9 @@ static void begin(struct oauth *o)
     }
 }
 
-void oauth_ask(struct visit *v)
+void oauth_ask(struct oauth *o, struct visit *v)
 {
-    struct oauth *o = v->route->oauth;
-    int64_t now = now_ms();
-    if (o->token && now < o->token_until) {
-        v->token = token_ref(o->token);
-        route_go_on(v);
-    } else if (!o->exchange && now < o->quiet_until) {
-        refuse(v);
-    } else {
-        v->is_waiting = true;
-        v->next_waiting = o->waiting;
-        o->waiting = v;
-        if (!o->exchange)
-            begin(o);
-    }
+    source_ask(&o->source, v);
 }
 
 /* --- beginning and end ---------------------------------------------------------------------- */
@@ -385,6 +274,7 @@ int oauth_new(struct proxy *proxy, const struct route *route, struct oauth **ret
     *ret = o;
     if (!o || !(o->memory = malloc(size)))
         return nt_fail(reterr, NT_E_MEMORY, "out of memory for a route");
+    o->source = (struct source){ .begin = begin, .status = 502 };
     o->proxy = proxy;
     o->route = route;
     if (net_parse_url(url, o->memory, size, &o->to, &prefix, reterr) < 0)
@@ -403,7 +293,7 @@ int oauth_new(struct proxy *proxy, const struct route *route, struct oauth **ret
 void oauth_wipe(struct oauth *o)
 {
     if (o)
-        token_unref(nt_take(o->token));
+        source_wipe(&o->source);
 }
 
 void oauth_end(struct oauth *o)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* oauth.h - credentials that are asked for: a token of OAuth 2 client credentials (RFC 6749 section
- * 4.4), one exchange for all requests that wait, kept in memory until shortly before its end.
- * Private to this folder. */
+ * 4.4), kept until shortly before its end (source.h). Private to this folder. */
 #ifndef NT_ENFORCE_PROXY_OAUTH_H
 #define NT_ENFORCE_PROXY_OAUTH_H
 
@@ -15,7 +14,6 @@
 struct oauth;
 struct proxy;
 struct route;
-struct token;
 struct visit;
 
 /* Of a route with an auth; its secrets are read already. Nothing is asked before the first
@@ -28,12 +26,8 @@ void oauth_free(struct oauth *oauth);
 void oauth_end(struct oauth *oauth);
 void oauth_wipe(struct oauth *oauth); /* forgets the token; NULL is nothing */
 
-/* Calls route_go_on with v->token set, now or later; or the visit is refused with the reason. */
-void oauth_ask(struct visit *v);
-/* It waits no longer. */
-void oauth_leave(struct visit *v);
-void token_unref(struct token *token); /* wiped with the last reference; NULL is nothing */
-const char *token_text(const struct token *token);
+/* As source_ask. */
+void oauth_ask(struct oauth *oauth, struct visit *v);
 
 /* oauth_answer.c: what a token endpoint has answered with 200. NULL: fine; else what is wrong:
  * static. ret_token is malloc'ed, and wiped by the caller. */

@@ -91,6 +91,8 @@ static void on_wake(uv_async_t *wake)
     }
     for (size_t i = 0; i < p->route_count; i++)
         oauth_end(p->routes[i].oauth);
+    for (size_t i = 0; i < p->route_count; i++)
+        capture_end(p->routes[i].capture);
     net_pool_free(p->pool);
     net_server_stop(p->server, false);
     net_server_free(p->server, on_server_freed, p);

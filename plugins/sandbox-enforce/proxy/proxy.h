@@ -32,6 +32,10 @@ struct proxy_options {
     const char *token;    /* of PROXY_TOKEN_SIZE */
     uint32_t connections; /* 0: 256 */
     uint32_t reserved;
+    /* Of each route the program of its capture, as an absolute path that nobody inside can change,
+     * or NULL. May be NULL as a whole. Lives longer than the proxy. */
+    const char *const *captures;
+    const char *session; /* its name, for those programs; NULL: "" */
     /* A line for the person, from `start` only; NULL: nobody is told. */
     void (*warn)(void *data, const char *text);
     void *data;

@@ -35,7 +35,7 @@ static bool scrub(void *data, struct net_header *h)
 /* TO and, for http, its Host header. */
 static void carry(struct visit *v, const struct net_address *to)
 {
-    struct net_header headers[VISIT_HEADERS_MAX + 2];
+    struct net_header headers[VISIT_HEADERS_MAX + 1 + SOURCE_HEADERS_MAX];
     struct nt_error error = NT_ERROR_INIT;
     uint32_t status;
     nt_auto(injected_done) struct injected in = { .target = NT_BUF(512 * 1024),
@@ -47,8 +47,8 @@ static void carry(struct visit *v, const struct net_address *to)
     }
     uint32_t count = visit_headers(v, headers, inject_keeps);
     headers[count++] = (struct net_header){ "Host", v->route->authority };
-    if (in.has_header)
-        headers[count++] = in.header;
+    for (uint32_t i = 0; i < in.count; i++)
+        headers[count++] = in.headers[i];
     v->is_answered = true;
     if (net_request_is_websocket(v->req)) {
         struct bridge_options options = { .to = *to,
@@ -161,7 +161,9 @@ void route_begin(struct visit *v)
     if (!judge(v))
         return;
     if (v->route->oauth)
-        oauth_ask(v);
+        oauth_ask(v->route->oauth, v);
+    else if (v->route->capture)
+        capture_ask(v->route->capture, v);
     else
         route_go_on(v);
 }

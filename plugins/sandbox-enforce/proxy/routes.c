@@ -18,6 +18,7 @@ void routes_wipe(struct proxy *p)
         secret_done(&p->routes[i].client_id);
         secret_done(&p->routes[i].client_secret);
         oauth_wipe(p->routes[i].oauth);
+        capture_wipe(p->routes[i].capture);
     }
 }
 
@@ -29,6 +30,7 @@ void routes_done(struct proxy *p)
         free(p->routes[i].authority);
         free(p->routes[i].certificates);
         oauth_free(p->routes[i].oauth);
+        capture_free(p->routes[i].capture);
     }
     free(p->routes);
 }
@@ -149,6 +151,9 @@ static int read_credentials(struct proxy *p, struct route *r, const struct proxy
                             struct nt_error *reterr)
 {
     const struct policy_auth *auth = r->policy->auth;
+    if (r->policy->capture)
+        return capture_new(p, r, o->captures ? o->captures[r - p->routes] : NULL, o->session,
+                           &r->capture, reterr);
     if (r->policy->key)
         read_secret(p, r, r->policy->key, "credential", &r->secret, o);
     if (!auth)

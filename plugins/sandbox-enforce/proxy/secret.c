@@ -21,7 +21,12 @@ enum { WAIT_S = 120 };
 
 int secret_keep(struct secret *secret, const char *text, struct nt_error *reterr)
 {
-    size_t size = strlen(text);
+    return secret_keep_bytes(secret, text, strlen(text), reterr);
+}
+
+int secret_keep_bytes(struct secret *secret, const char *bytes, size_t size,
+                      struct nt_error *reterr)
+{
     void *at = mmap(NULL, size + 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (at == MAP_FAILED)
         return nt_fail(reterr, NT_E_MEMORY, "out of memory for a credential");
@@ -29,7 +34,7 @@ int secret_keep(struct secret *secret, const char *text, struct nt_error *reterr
     mlock(at, size + 1);
     madvise(at, size + 1, MADV_DONTDUMP);
     madvise(at, size + 1, MADV_DONTFORK);
-    memcpy(at, text, size + 1);
+    memcpy(at, bytes, size);
     *secret = (struct secret){ at, size, size + 1 };
     return 0;
 }

@@ -17,6 +17,8 @@ struct secret {
     size_t size, mapped;
 };
 int secret_keep(struct secret *secret, const char *text, struct nt_error *reterr);
+int secret_keep_bytes(struct secret *secret, const char *bytes, size_t size,
+                      struct nt_error *reterr); /* a NUL stands behind them */
 void secret_done(struct secret *secret);
 
 /* The value of a reference: NAME (keyring, service "nono"), keyring://SERVICE/ACCOUNT, env://NAME,

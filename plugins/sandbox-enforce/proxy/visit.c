@@ -19,7 +19,7 @@ void visit_settle(struct visit *v)
     net_lookup_cancel(v->lookup);
     net_dial_cancel(v->dial);
     chain_cancel(v->chain);
-    oauth_leave(v);
+    source_leave(v);
     token_unref(v->token);
     if (v->fd >= 0)
         close(v->fd);
@@ -40,7 +40,7 @@ void visit_cancel(struct visit *v)
     net_lookup_cancel(nt_take(v->lookup));
     net_dial_cancel(nt_take(v->dial));
     chain_cancel(nt_take(v->chain));
-    oauth_leave(v);
+    source_leave(v);
     net_tunnel_close(v->tunnel);
     net_forward_cancel(v->forward);
     bridge_cancel(v->bridge);

@@ -7,9 +7,11 @@
 #include <pthread.h>
 
 #include "core/net/net.h"
+#include "plugins/sandbox-enforce/proxy/capture.h"
 #include "plugins/sandbox-enforce/proxy/oauth.h"
 #include "plugins/sandbox-enforce/proxy/proxy.h"
 #include "plugins/sandbox-enforce/proxy/secret.h"
+#include "plugins/sandbox-enforce/proxy/source.h"
 #include "sdk/buf.h"
 
 enum {
@@ -34,6 +36,7 @@ struct route {
     struct net_identity identity;           /* both, in `to` */
     struct secret client_id, client_secret; /* of its auth */
     struct oauth *oauth;                    /* that asks for the credential; NULL: it is `secret` */
+    struct capture *capture;                /* the same of a command */
     const char *broken; /* what could not be read, why its requests are refused; NULL: nothing */
 };
 
@@ -80,9 +83,9 @@ struct visit {
     struct bridge *bridge; /* a WebSocket */
 
     const struct route *route;
-    struct token *token; /* the credential, when it had to be asked for; a reference */
+    struct token *token;   /* the credential, when it had to be asked for; a reference */
+    struct source *source; /* that it waits for; NULL: it does not */
     struct visit *next_waiting;
-    bool is_waiting;                    /* for it */
     char *scrubbed[VISIT_SCRUBBED_MAX]; /* headers of the answer without the credential */
     uint32_t scrubbed_count;
 };
@@ -188,8 +191,8 @@ static inline bool route_has_credential(const struct policy_route *route)
 struct injected {
     struct nt_buf target;
     struct nt_buf value; /* of the header that carries the credential */
-    struct net_header header;
-    bool has_header;
+    struct net_header headers[SOURCE_HEADERS_MAX];
+    uint32_t count;
 };
 const char *inject(const struct visit *v, const char *path, struct injected *ret,
                    uint32_t *ret_status);

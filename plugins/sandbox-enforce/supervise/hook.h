@@ -10,11 +10,6 @@
 
 #include "plugins/sandbox-enforce/supervise/hooks.h"
 
-/* --- hook_check.c -------------------------------------------------------------------------- */
-
-/* Opens the script and says whether it may run outside; *ret_fd is O_PATH, close-on-exec. */
-int hook_open(const struct policy *policy, size_t when, int *ret_fd, struct nt_error *reterr);
-
 /* --- hook_run.c ---------------------------------------------------------------------------- */
 
 /* Signals that end a script instead of us. */

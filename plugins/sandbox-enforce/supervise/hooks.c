@@ -4,15 +4,14 @@
 #include "hooks.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "hook.h"
+#include "outside.h"
 #include "sdk/buf.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
@@ -59,9 +58,8 @@ void hooks_free(struct hooks *hooks)
 }
 
 int hooks_open(const struct policy *policy, struct nt_call *call, bool is_silent,
-               struct hooks **ret, struct nt_error *reterr)
+               const char *session, struct hooks **ret, struct nt_error *reterr)
 {
-    uint64_t random;
     if (!policy_has_hooks(policy))
         return 0;
     nt_auto(hooks_freep) struct hooks *hooks = calloc(1, sizeof(*hooks));
@@ -70,12 +68,16 @@ int hooks_open(const struct policy *policy, struct nt_call *call, bool is_silent
     *hooks = (struct hooks){
         .policy = policy, .call = call, .is_silent = is_silent, .scripts = { -1, -1 }
     };
-    if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
-        return nt_fail_sys(reterr, errno, "random bytes");
-    snprintf(hooks->session, sizeof(hooks->session), "%016" PRIx64, random);
-    for (size_t i = 0; i < POLICY_HOOKS; i++)
-        if (policy->hooks[i].script && hook_open(policy, i, &hooks->scripts[i], reterr) < 0)
+    nt_copy_text(hooks->session, sizeof(hooks->session), session);
+    for (size_t i = 0; i < POLICY_HOOKS; i++) {
+        const struct outside what = { .policy = policy,
+                                      .key = i == POLICY_HOOK_BEFORE ? "session_hooks.before"
+                                                                     : "session_hooks.after",
+                                      .path = policy->hooks[i].script,
+                                      .file = policy->hooks[i].file };
+        if (what.path && outside_open(&what, &hooks->scripts[i], reterr) < 0)
             return -1;
+    }
     *ret = nt_take(hooks);
     return 0;
 }

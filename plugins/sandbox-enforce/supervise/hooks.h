@@ -25,7 +25,7 @@ struct hooks {
 /* Opens and checks the scripts of the policy; *ret stays NULL when it has none. ENFORCE_E_PROFILE
  * says what is wrong with one: nothing has run then. */
 int hooks_open(const struct policy *policy, struct nt_call *call, bool is_silent,
-               struct hooks **ret, struct nt_error *reterr);
+               const char *session, struct hooks **ret, struct nt_error *reterr);
 /* Runs the script before the program and takes its lines; that it fails is a warning. -1: the
  * person gave up (NT_E_CANCELLED), the time of the command is over (NT_E_TIMEOUT), or there is no
  * place for its lines: nothing shall start. For a process of one thread. */

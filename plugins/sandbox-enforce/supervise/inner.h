@@ -49,6 +49,8 @@ struct supervise {
     bool has_run;        /* the program was executed */
     int run_status;      /* how it ended: 128+n for signals */
 
+    char session_name[17]; /* for what runs outside; empty: nothing does */
+    const char **captures; /* of each route its command, canonical, or NULL; malloc'ed, each too */
     const struct proxy_ops *proxy_ops; /* of the module; NULL: not opened */
     char proxy_token[PROXY_TOKEN_SIZE];
     uint16_t proxy_port; /* 0: no proxy */
@@ -85,6 +87,12 @@ void hidden_free(struct supervise *s);
 /* Fills s->writable: grants for writing that lie in no other. */
 int writable_find(struct supervise *s, struct nt_error *reterr);
 void writable_free(struct supervise *s);
+
+/* --- captures.c ---------------------------------------------------------------------------- */
+
+/* Fills s->captures; refuses commands that the program could have chosen. */
+int captures_find(struct supervise *s, struct nt_error *reterr);
+void captures_free(struct supervise *s);
 
 /* --- environment.c ------------------------------------------------------------------------- */
 

@@ -171,6 +171,8 @@ static int start_proxy(struct session *session, int listener, struct nt_error *r
                                            .denials = session->denials,
                                            .listener = listener,
                                            .token = s->proxy_token,
+                                           .captures = s->captures,
+                                           .session = s->session_name,
                                            .warn = s->options.is_silent ? NULL : on_proxy_warning,
                                            .data = s };
     return s->proxy_ops->start(&options, &session->proxy, reterr);

@@ -2,6 +2,7 @@
 /* supervise.c - plans a sandbox and starts a program in it; in which process what happens is told
  * in supervise.h. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,7 @@ void supervise_free(struct supervise *s)
     environment_free(s);
     cap_file_remove(s);
     hidden_free(s);
+    captures_free(s);
     writable_free(s);
     if (s->proxy_listener >= 0)
         close(s->proxy_listener);
@@ -102,6 +104,22 @@ static int try_spaces(struct supervise *s, struct nt_error *reterr)
     return fence_check_spaces(s, reterr);
 }
 
+/* What runs outside is told of which session it is part. */
+static int name_session(struct supervise *s, struct nt_error *reterr)
+{
+    const struct policy *policy = s->options.policy;
+    bool is_needed = policy_has_hooks(policy);
+    uint64_t random;
+    for (size_t i = 0; i < policy->route_count; i++)
+        is_needed |= policy->routes[i].capture != NULL;
+    if (!is_needed)
+        return 0;
+    if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
+        return nt_fail_sys(reterr, errno, "random bytes");
+    snprintf(s->session_name, sizeof(s->session_name), "%016" PRIx64, random);
+    return 0;
+}
+
 int supervise_plan(const struct supervise_options *options, struct supervise **ret,
                    struct nt_error *reterr)
 {
@@ -113,8 +131,12 @@ int supervise_plan(const struct supervise_options *options, struct supervise **r
     s->proxy_listener = s->cap_fd = -1;
     s->no_notification = fence_accepts(s, SUPERVISE_WEAKER_NOTIFICATION);
     if (check_options(options, reterr) < 0 || check_standard(reterr) < 0
-        || hooks_open(options->policy, options->call, options->is_silent, &s->hooks, reterr) < 0
-        || hidden_find(s, reterr) < 0 || writable_find(s, reterr) < 0)
+        || name_session(s, reterr) < 0
+        || hooks_open(options->policy, options->call, options->is_silent, s->session_name,
+                      &s->hooks, reterr)
+               < 0
+        || captures_find(s, reterr) < 0 || hidden_find(s, reterr) < 0
+        || writable_find(s, reterr) < 0)
         return -1;
     fence_want(s);
     if (options->policy->network == POLICY_NET_FILTERED && make_token(s, reterr) < 0)
