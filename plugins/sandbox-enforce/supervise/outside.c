@@ -315,6 +315,6 @@ int outside_check_argument(const struct outside *what, const char *argument,
     struct found found;
     if (argument[0] != '/' || path_find(AT_FDCWD, argument, &found))
         return 0;
-    nt_autoclose int fd = found.fd;
+    close(found.fd);
     return found.is_file ? check_grants(&c, "its argument ", found.path, reterr) : 0;
 }
