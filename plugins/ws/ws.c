@@ -5,51 +5,51 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "exec_rows.h"
+#include "job_rows.h"
 #include "nanoterm/plugin.h"
 #include "sdk/error.h"
+#include "stats_rows.h"
 
-#define COLUMNS_OF_A_WORKSPACE                                                                     \
-    { .name = "id", .help = "Id of the workspace", .type = NT_ID },                                \
-        { .name = "name", .help = "Its name", .type = NT_TEXT },                                   \
-        { .name = "status", .help = "creating, running, stopped or error", .type = NT_TEXT },      \
-        { .name = "image", .help = "What it was made from", .type = NT_TEXT },                     \
-        { .name = "size",                                                                          \
-          .help = "small, medium, large, or its numbers",                                          \
-          .type = NT_TEXT,                                                                         \
-          .flags = NT_WIDE },                                                                      \
-        { .name = "vcpus",                                                                         \
-          .path = "config.vcpus",                                                                  \
-          .help = "Processors",                                                                    \
-          .type = NT_INT,                                                                          \
-          .flags = NT_WIDE },                                                                      \
-        { .name = "memory_mb",                                                                     \
-          .path = "config.memory_mb",                                                              \
-          .help = "Memory in MiB",                                                                 \
-          .type = NT_INT,                                                                          \
-          .flags = NT_WIDE },                                                                      \
-        { .name = "limits",                                                                        \
-          .help = "How firmly each limit holds: hard, soft or none",                               \
-          .type = NT_JSON,                                                                         \
-          .schema = "{\"type\":\"object\",\"additionalProperties\":{\"type\":\"string\"}}",        \
-          .flags = NT_WIDE },                                                                      \
-        { .name = "internet_access",                                                               \
-          .help = "Whether it may use the internet",                                               \
-          .type = NT_BOOL,                                                                         \
-          .flags = NT_WIDE },                                                                      \
-        { .name = "unreachable",                                                                   \
-          .help = "Its guest does not answer",                                                     \
-          .type = NT_BOOL,                                                                         \
-          .flags = NT_WIDE },                                                                      \
-        { .name = "notice",                                                                        \
-          .help = "Something you should know of it",                                               \
-          .type = NT_TEXT,                                                                         \
-          .flags = NT_WIDE },                                                                      \
-        { .name = "created_at", .help = "When it was made", .type = NT_TIME, .flags = NT_WIDE },   \
-    {                                                                                              \
-        .name = "timeout_at", .help = "When its time ends", .type = NT_TIME, .flags = NT_WIDE      \
-    }
-
-static const struct nt_column workspace_columns[] = { COLUMNS_OF_A_WORKSPACE };
+static const struct nt_column workspace_columns[] = {
+    { .name = "id", .help = "Id of the workspace", .type = NT_ID },
+    { .name = "name", .help = "Its name", .type = NT_TEXT },
+    { .name = "status", .help = "creating, running, stopped or error", .type = NT_TEXT },
+    { .name = "image", .help = "What it was made from", .type = NT_TEXT },
+    { .name = "size",
+      .help = "small, medium, large, or its numbers",
+      .type = NT_TEXT,
+      .flags = NT_WIDE },
+    { .name = "vcpus",
+      .path = "config.vcpus",
+      .help = "Processors",
+      .type = NT_INT,
+      .flags = NT_WIDE },
+    { .name = "memory_mb",
+      .path = "config.memory_mb",
+      .help = "Memory in MiB",
+      .type = NT_INT,
+      .flags = NT_WIDE },
+    { .name = "limits",
+      .help = "How firmly each limit holds: hard, soft or none",
+      .type = NT_JSON,
+      .schema = "{\"type\":\"object\",\"additionalProperties\":{\"type\":\"string\"}}",
+      .flags = NT_WIDE },
+    { .name = "internet_access",
+      .help = "Whether it may use the internet",
+      .type = NT_BOOL,
+      .flags = NT_WIDE },
+    { .name = "unreachable",
+      .help = "Its guest does not answer",
+      .type = NT_BOOL,
+      .flags = NT_WIDE },
+    { .name = "notice",
+      .help = "Something you should know of it",
+      .type = NT_TEXT,
+      .flags = NT_WIDE },
+    { .name = "created_at", .help = "When it was made", .type = NT_TIME, .flags = NT_WIDE },
+    { .name = "timeout_at", .help = "When its time ends", .type = NT_TIME, .flags = NT_WIDE },
+};
 
 static const struct nt_arg id_args[] = {
     { .name = "id", .type = NT_ID, .complete = "ws.ids", .help = "Id or name of the workspace" },
@@ -178,281 +178,6 @@ static const struct nt_example start_examples[] = { { "ws start ws_a1b2c3d4",
                                                       "Go on with its files" } };
 static const struct nt_example rm_examples[] = { { "ws rm ws_a1b2c3d4",
                                                    "Remove one workspace for good" } };
-
-static const struct nt_arg exec_args[] = {
-    { .name = "workspace-id",
-      .type = NT_ID,
-      .complete = "ws.ids",
-      .help = "Id or name of the workspace" },
-    { .name = "command",
-      .type = NT_TEXT,
-      .flags = NT_REST,
-      .help = "Program and its arguments, behind --" },
-};
-static const struct nt_opt exec_opts[] = {
-    { .name = "cwd",
-      .type = NT_TEXT,
-      .arg = "path",
-      .help = "Working directory inside the workspace (default: /workspace)" },
-    { .name = "detach",
-      .letter = 'd',
-      .type = NT_FLAG,
-      .help = "Start it as a job, print the job's id, and do not wait for it" },
-    { .name = "log",
-      .type = NT_TEXT,
-      .arg = "path",
-      .help = "With --detach: file inside the workspace for its output; its status goes to "
-              "PATH.exit when it has ended" },
-    { .name = "on-disconnect",
-      .type = NT_CHOICE,
-      .choices = "kill|keep",
-      .fallback = "kill",
-      .help = "When this command is lost: kill the program, or keep it as a job" },
-    { .name = "tty",
-      .letter = 't',
-      .type = NT_FLAG,
-      .help =
-          "In a terminal, as shell does it (also when ours is none: its end of input is Ctrl-D)" },
-    { .name = "foreground",
-      .type = NT_FLAG,
-      .help = "Start it as the workspace's agent, in a terminal, and attach; without a terminal of "
-              "ours return at once" },
-};
-static const struct nt_column exec_columns[] = {
-    { .name = "id", .help = "Id of the job, with --detach", .type = NT_ID },
-    { .name = "pid", .help = "Its process id in the workspace", .type = NT_INT },
-    { .name = "workspace", .help = "The workspace", .type = NT_ID },
-    { .name = "log", .help = "Its log file", .type = NT_TEXT },
-};
-static const struct nt_example exec_examples[] = {
-    { "exec ws_a1b2c3d4 -- make test", "Run a program; its exit status is ours" },
-    { "exec --cwd /workspace/api ws_a1b2c3d4 -- ls -la", "In another folder" },
-    { "exec ws_a1b2c3d4 -- bash -lc \"ls -la | head\"", "A pipeline needs a shell" },
-    { "exec ws_a1b2c3d4 --detach --log /tmp/build.log -- make", "A job that goes on by itself" },
-    { "exec --foreground ws_a1b2c3d4 -- sleep 1", "The agent, which attach takes" },
-};
-static const uint32_t exec_errors[] = {
-    WS_E_OUT_OF_MEMORY,     NT_E_NOT_FOUND,      NT_E_CONFLICT,   NT_E_TIMEOUT,
-    NT_E_RUNTIME,           NT_E_AUTH,           NT_E_CONNECT,    NT_E_CLOSED,
-    WS_E_COMMAND_NOT_FOUND, WS_E_NOT_EXECUTABLE, WS_E_UNREACHABLE
-};
-
-static const struct nt_opt exec_wait_opts[] = {
-    { .name = "log",
-      .type = NT_TEXT,
-      .arg = "path",
-      .flags = NT_REQUIRED,
-      .help = "The log file that was given to exec --detach" },
-    { .name = "interval",
-      .type = NT_DURATION_MS,
-      .arg = "time",
-      .fallback = "1s",
-      .min = 10,
-      .max = 3600000,
-      .help = "Time between two looks" },
-};
-static const struct nt_arg exec_wait_args[] = {
-    { .name = "workspace-id",
-      .type = NT_ID,
-      .complete = "ws.ids",
-      .help = "Id or name of the workspace" },
-};
-static const struct nt_example exec_wait_examples[] = {
-    { "exec-wait ws_a1b2c3d4 --log /tmp/build.log", "Wait for the job; its exit status is ours" },
-    { "exec-wait ws_a1b2c3d4 --log /tmp/build.log --interval 5 --timeout 10m",
-      "Look every 5 seconds, for 10 minutes" },
-};
-
-static const struct nt_arg job_list_args[] = {
-    { .name = "workspace", .type = NT_ID, .complete = "ws.ids", .help = "Id or name of it" },
-};
-static const struct nt_arg job_args[] = {
-    { .name = "workspace", .type = NT_ID, .complete = "ws.ids", .help = "Id or name of it" },
-    { .name = "job", .type = NT_ID, .complete = "job.ids", .help = "Id of the job" },
-};
-static const struct nt_column job_columns[] = {
-    { .name = "id", .help = "Id of the job", .type = NT_ID },
-    { .name = "running", .help = "Whether it has not ended", .type = NT_BOOL },
-    { .name = "status", .help = "Its exit status", .type = NT_INT },
-    { .name = "reason",
-      .help = "How it ended: exited, signaled, timeout, killed, memory or lost",
-      .type = NT_TEXT },
-    { .name = "started_at", .help = "When it was started", .type = NT_TIME },
-    { .name = "command", .help = "What runs", .type = NT_TEXT },
-    { .name = "pid", .help = "Its process id inside", .type = NT_INT, .flags = NT_WIDE },
-    { .name = "signal", .help = "What it died of", .type = NT_INT, .flags = NT_WIDE },
-    { .name = "ended_at", .help = "When it ended", .type = NT_TIME, .flags = NT_WIDE },
-    { .name = "stdout_bytes", .help = "Its output", .type = NT_INT, .flags = NT_WIDE },
-    { .name = "stderr_bytes", .help = "Its messages", .type = NT_INT, .flags = NT_WIDE },
-    { .name = "background",
-      .help = "Whether it was started as a job",
-      .type = NT_BOOL,
-      .flags = NT_WIDE },
-    { .name = "kept", .help = "Whether its output is kept", .type = NT_BOOL, .flags = NT_WIDE },
-    { .name = "terminal", .help = "Whether it has a terminal", .type = NT_BOOL, .flags = NT_WIDE },
-    { .name = "log", .help = "Its log file in the workspace", .type = NT_TEXT, .flags = NT_WIDE },
-    { .name = "limits_hit",
-      .help = "What it may have failed of: memory, pids, disk",
-      .type = NT_JSON,
-      .schema = "{\"type\":\"array\",\"items\":{\"enum\":[\"memory\",\"pids\",\"disk\"]}}",
-      .flags = NT_WIDE },
-    { .name = "notice", .help = "Why not all is kept", .type = NT_TEXT, .flags = NT_WIDE },
-};
-static const struct nt_opt job_logs_opts[] = {
-    { .name = "follow", .letter = 'f', .type = NT_FLAG, .help = "Go on until the job ends" },
-    { .name = "offset",
-      .type = NT_INT,
-      .arg = "bytes",
-      .min = 0,
-      .max = INT64_MAX,
-      .help = "Begin at this byte of its output, both streams counted together" },
-};
-static const struct nt_opt job_kill_opts[] = {
-    { .name = "signal",
-      .letter = 's',
-      .type = NT_TEXT,
-      .arg = "signal",
-      .help = "Send only this (TERM, SIGINT, 15) to its process group; without it, the job and all "
-              "that it started is killed, and gone when this command ends" },
-};
-static const struct nt_example job_list_examples[] = {
-    { "job list ws_a1b2c3d4", "Programs of a workspace, the newest first" }
-};
-static const struct nt_example job_logs_examples[] = {
-    { "job logs ws_a1b2c3d4 job_a1b2", "Its output until now" },
-    { "job logs ws_a1b2c3d4 job_a1b2 --follow --offset 4096", "From there on, until it ends" },
-};
-static const struct nt_example job_wait_examples[] = {
-    { "job wait ws_a1b2c3d4 job_a1b2 --timeout 10m", "Its exit status is ours" }
-};
-static const struct nt_example job_kill_examples[] = {
-    { "job kill ws_a1b2c3d4 job_a1b2", "End it with all that it started" },
-    { "job kill ws_a1b2c3d4 job_a1b2 --signal TERM", "Ask it to end" },
-};
-static const uint32_t job_errors[] = { NT_E_NOT_FOUND, NT_E_CONFLICT,   NT_E_AUTH,
-                                       NT_E_CONNECT,   NT_E_TIMEOUT,    NT_E_UNAVAILABLE,
-                                       NT_E_CLOSED,    WS_E_UNREACHABLE };
-static const uint32_t wait_errors[] = {
-    NT_E_NOT_FOUND, NT_E_CONFLICT, NT_E_AUTH,   NT_E_CONNECT,
-    NT_E_TIMEOUT,   NT_E_RUNTIME,  NT_E_CLOSED, WS_E_UNREACHABLE
-};
-
-static const struct nt_column stats_columns[] = {
-    { .name = "id", .help = "Id of the workspace", .type = NT_ID },
-    { .name = "name", .help = "Its name", .type = NT_TEXT },
-    { .name = "status", .help = "running, stopped, creating or error", .type = NT_TEXT },
-    { .name = "unreachable", .help = "Its guest does not answer", .type = NT_BOOL },
-    { .name = "cpu_percent",
-      .title = "CPU %",
-      .help = "Share of one processor, between two samples",
-      .type = NT_REAL },
-    { .name = "mem_used_bytes", .title = "MEMORY", .help = "In use", .type = NT_SIZE_BYTES },
-    { .name = "mem_limit_bytes", .title = "LIMIT", .help = "At the most", .type = NT_SIZE_BYTES },
-    { .name = "pids_used", .title = "PIDS", .help = "Processes and threads", .type = NT_INT },
-    { .name = "net_rx_bytes", .title = "NET IN", .help = "Received", .type = NT_SIZE_BYTES },
-    { .name = "net_tx_bytes", .title = "NET OUT", .help = "Sent", .type = NT_SIZE_BYTES },
-    { .name = "disk_used_bytes",
-      .title = "DISK",
-      .help = "In use on the file system that holds it",
-      .type = NT_SIZE_BYTES,
-      .flags = NT_WIDE },
-    { .name = "pids_limit", .help = "Processes at the most", .type = NT_INT, .flags = NT_WIDE },
-    { .name = "oom_kills",
-      .help = "Processes killed for memory since it started",
-      .type = NT_INT,
-      .flags = NT_WIDE },
-    { .name = "pids_refused",
-      .help = "Processes refused since it started; counted only where the kernel does",
-      .type = NT_INT,
-      .flags = NT_WIDE },
-};
-static const struct nt_arg stats_args[] = {
-    { .name = "workspace-id",
-      .type = NT_ID,
-      .complete = "ws.ids",
-      .flags = NT_MANY | NT_OPTIONAL,
-      .help = "Ids or names of workspaces (default: all)" },
-};
-static const struct nt_opt top_opts[] = {
-    { .name = "interval",
-      .type = NT_DURATION_MS,
-      .arg = "time",
-      .fallback = "2s",
-      .min = 200,
-      .max = 3600000,
-      .help = "Time between two samples" },
-    { .name = "count",
-      .letter = 'n',
-      .type = NT_INT,
-      .arg = "samples",
-      .min = 1,
-      .max = 1000000,
-      .help = "End after so many (default: at Ctrl-C)" },
-};
-static const struct nt_example stats_examples[] = {
-    { "ws stats", "What each workspace uses now" },
-    { "ws stats ws_a1b2c3d4 --json", "One, for a program" },
-};
-static const struct nt_example top_examples[] = {
-    { "top --count 2", "Two samples; without --count until Ctrl-C" },
-    { "top --json --interval 5s --count 1", "JSON lines, for a program" },
-};
-static const struct nt_alias top_aliases[] = { { .path = "ws top" } };
-
-#define ESCAPE_OPTION                                                                              \
-    {                                                                                              \
-        .name = "escape", .type = NT_TEXT, .arg = "key",                                           \
-        .help = "Key that is special at the start of a line (default: ~; none: no key is)"         \
-    }
-
-static const struct nt_arg shell_args[] = {
-    { .name = "workspace-id",
-      .type = NT_ID,
-      .complete = "ws.ids",
-      .help = "Id or name of the workspace" },
-    { .name = "command",
-      .type = NT_TEXT,
-      .flags = NT_REST | NT_OPTIONAL,
-      .help = "Program and its arguments, behind -- (default: a login shell)" },
-};
-static const struct nt_opt shell_opts[] = {
-    { .name = "cwd",
-      .type = NT_TEXT,
-      .arg = "path",
-      .help = "Working directory inside the workspace (default: /workspace)" },
-    { .name = "detach", .type = NT_FLAG, .help = "Start the command and leave; it goes on" },
-    { .name = "log",
-      .type = NT_TEXT,
-      .arg = "path",
-      .help = "Log file inside the workspace, with --detach" },
-    ESCAPE_OPTION,
-};
-static const struct nt_example shell_examples[] = {
-    { "shell ws_a1b2c3d4", "A login shell" },
-    { "shell ws_a1b2c3d4 -- python3 -q", "Another program in a terminal" },
-    { "shell ws_a1b2c3d4 --detach --log /tmp/build.log -- make", "One that goes on without us" },
-};
-static const struct nt_arg attach_args[] = {
-    { .name = "workspace-id",
-      .type = NT_ID,
-      .complete = "ws.ids",
-      .help = "Id or name of the workspace" },
-};
-static const struct nt_opt attach_opts[] = {
-    { .name = "read-only", .type = NT_FLAG, .help = "Look on: type nothing, change no size" },
-    { .name = "job",
-      .type = NT_ID,
-      .arg = "id",
-      .complete = "job.ids",
-      .help = "A job or session with a terminal (default: the agent)" },
-    ESCAPE_OPTION,
-};
-static const struct nt_example attach_examples[] = {
-    { "attach ws_a1b2c3d4", "The agent's terminal; ~. at the start of a line leaves it running" },
-    { "attach ws_a1b2c3d4 --read-only", "Look over its shoulder" },
-};
-static const uint32_t attach_errors[] = { NT_E_NOT_FOUND, NT_E_CONFLICT, NT_E_RUNTIME,
-                                          NT_E_CLOSED,    NT_E_AUTH,     NT_E_CONNECT };
 
 static const struct nt_error_row errors[] = {
     { .number = WS_E_COMMAND_NOT_FOUND,
