@@ -43,14 +43,6 @@ int64_t api_earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-int64_t api_left_ms(struct api *api)
-{
-    if (api->deadline_ms < 0)
-        return -1;
-    int64_t left = api->deadline_ms - api_now_ms(api);
-    return left > 0 ? left : 0;
-}
-
 static void on_alarm(uv_timer_t *timer)
 {
     (void)timer; /* it has ended the wait of the loop, which is all */

@@ -16,7 +16,7 @@ struct api;
 
 struct api_options {
     const struct config *config;
-    int64_t timeout_ms; /* deadline of the whole command, from api_new; -1: none */
+    int64_t timeout_ms; /* what is left of the command's time, at api_new; -1: no end */
     bool retries;       /* false: one attempt (tests, --no-retry) */
     void (*debug)(void *data, const char *event, const char *fields);
     void *data;
@@ -40,6 +40,5 @@ int api_upgrade_local(struct api *api, const char *path, const char *protocol, i
                       struct nt_bytes *ret_early, struct nt_error *reterr);
 struct nt_loop *api_loop(struct api *api);
 int api_wait(struct api *api, const uint32_t *done, struct nt_error *reterr);
-int64_t api_left_ms(struct api *api);
 
 #endif

@@ -16,6 +16,5 @@ const struct api_table nt_api_table = {
     .upgrade_local = api_upgrade_local,
     .loop = api_loop,
     .wait = api_wait,
-    .left_ms = api_left_ms,
     .login = api_login,
 };

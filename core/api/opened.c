@@ -108,11 +108,6 @@ int api_wait(struct api *api, const uint32_t *done, struct nt_error *reterr)
     return table->wait(api, done, reterr);
 }
 
-int64_t api_left_ms(struct api *api)
-{
-    return table->left_ms(api);
-}
-
 int api_login(struct api *api, const struct api_login *login, char ret_key[LOGIN_KEY_MAX],
               struct nt_error *reterr)
 {

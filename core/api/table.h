@@ -25,7 +25,6 @@ struct api_table {
     __typeof__(api_upgrade_local) *upgrade_local;
     __typeof__(api_loop) *loop;
     __typeof__(api_wait) *wait;
-    __typeof__(api_left_ms) *left_ms;
     __typeof__(api_login) *login;
 };
 

@@ -120,7 +120,7 @@ struct api *call_api(struct nt_call *head, struct nt_error *reterr)
         return call->api;
     struct api_options options = {
         .config = call->options.config,
-        .timeout_ms = call_timeout_ms(call->options.command, call->options.parsed),
+        .timeout_ms = call_left_ms(call), /* one clock, from the start of the command */
         .retries = true,
         .debug = call->is_debug ? api_debug : NULL,
         .data = call,

@@ -96,8 +96,7 @@ static int host_wait(struct nt_call *call, const uint32_t *done, struct nt_error
 
 static int64_t host_left_ms(struct nt_call *call)
 {
-    const struct call *c = call_of(call);
-    return c->api ? api_left_ms(c->api) : call_left_ms(c);
+    return call_left_ms(call_of(call));
 }
 
 /* For a plugin of the installation; that of a third party has its own (core/confine). */

@@ -29,6 +29,7 @@ struct config {
 
 static unsigned made, freed, requests;
 static bool api_fails;
+static int64_t timeout_of_api_ms;
 
 int api_new(const struct api_options *options, struct api **ret, struct nt_error *reterr)
 {
@@ -38,6 +39,7 @@ int api_new(const struct api_options *options, struct api **ret, struct nt_error
     *ret = calloc(1, sizeof(**ret));
     assert_non_null(*ret);
     (*ret)->options = *options;
+    timeout_of_api_ms = options->timeout_ms;
     return 0;
 }
 
@@ -97,11 +99,6 @@ int api_wait(struct api *api, const uint32_t *done, struct nt_error *reterr)
     (void)api;
     (void)done;
     return nt_fail(reterr, NT_E_CANCELLED, "interrupted");
-}
-
-int64_t api_left_ms(struct api *api)
-{
-    return api->options.timeout_ms - 1;
 }
 
 const struct config_value *config_get(const struct config *config, const char *key)
@@ -212,7 +209,6 @@ static void the_api_is_made_once_and_only_when_needed(void **state)
     assert_int_equal(host->request(s.call, &request, &response, &e), 0);
     assert_int_equal(made, 1);
     assert_int_equal(requests, 2);
-    assert_int_equal(host->left_ms(s.call), 6999);
     assert_string_equal(host->header(s.call, &response, "x"), "x");
     end(&s);
     assert_int_equal(freed, 1);
@@ -225,6 +221,28 @@ static void the_api_is_made_once_and_only_when_needed(void **state)
     assert_int_equal(host->wait(s.call, &s.call->flags, &e), -1);
     end(&s);
     assert_int_equal(freed, 0);
+}
+
+static void one_clock_runs_from_the_start_of_the_command(void **state)
+{
+    (void)state;
+    struct setting s;
+    struct nt_error e = NT_ERROR_INIT;
+    api_fails = false;
+    begin(&s, &list_command, 4, words_list);
+    const struct nt_host *host = s.call->host;
+    struct nt_request request = { .size = sizeof(request), .method = "GET", .path = "/v1/x" };
+    struct nt_response response = { .size = sizeof(response) };
+    int64_t left = host->left_ms(s.call);
+    const struct timespec moment = { .tv_nsec = 2 * 1000 * 1000 };
+    nanosleep(&moment, NULL); /* what a command does before it opens the API counts */
+    assert_int_equal(host->request(s.call, &request, &response, &e), 0);
+    assert_true(timeout_of_api_ms < left);
+    left = timeout_of_api_ms;
+    nanosleep(&moment, NULL);
+    assert_int_equal(host->request(s.call, &request, &response, &e), 0);
+    assert_true(host->left_ms(s.call) < left);
+    end(&s);
 }
 
 static void the_deadline_comes_from_words_table_or_default(void **state)
@@ -279,6 +297,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arguments_are_read_by_name),
         cmocka_unit_test(the_api_is_made_once_and_only_when_needed),
+        cmocka_unit_test(one_clock_runs_from_the_start_of_the_command),
         cmocka_unit_test(the_deadline_comes_from_words_table_or_default),
         cmocka_unit_test(status_config_path_and_service),
     };
