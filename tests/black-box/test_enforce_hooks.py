@@ -116,6 +116,15 @@ def test_a_program_of_any_kind(stage, program):
     assert (b"NONO_HOOK_TYPE=before" in done.stderr) == (program == "binary")
 
 
+def test_a_script_finds_its_own_path(stage):
+    """What runs is what was opened, by a name that leads to it; and from there to what lies beside it."""
+    (stage.scripts / "beside").write_text("GREETING=hello\n")
+    path = stage.script("one", 'cat "$(dirname "$(readlink -f "$0")")/beside" >> "$NONO_ENV_FILE"; readlink -f "$0" >&2\n')
+    stage.hooks(before=path)
+    done = stage.run("sh", "-c", "echo $GREETING")
+    assert done.stdout == b"hello\n" and os.fsencode(path) + b"\n" in done.stderr
+
+
 def test_descriptors_of_the_caller_stay_with_it(stage):
     stage.hooks(before="(echo x >&77) 2>/dev/null && touch \"$HOME/open\"\ntrue")
     reading, writing = os.pipe()

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -12,7 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -130,6 +133,88 @@ static void grants_close_it_by_name_and_by_inode(void **state)
     assert_non_null(strstr(asked(&policy), "the profile"));
 }
 
+/* --- mounts -------------------------------------------------------------------------------- */
+
+#define NO_MOUNTS 77
+
+static char names[4096];
+
+static int keep_name(void *data, const char *name)
+{
+    size_t size = strlen(names);
+    (void)data;
+    snprintf(names + size, sizeof(names) - size, "%s\n", name);
+    return 0;
+}
+
+static bool is_named(const char *name)
+{
+    char line[PATH_MAX + 2];
+    snprintf(line, sizeof(line), "%s\n", name);
+    return strstr(names, line) != NULL;
+}
+
+/* What is open is looked up as it was before the mounts, and as one of them. */
+static int with_mounts(const struct policy *policy)
+{
+    nt_autoclose int before = open(at("scripts/mine"), O_PATH | O_CLOEXEC);
+    if (unshare(CLONE_NEWNS) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+        return NO_MOUNTS;
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return NO_MOUNTS;
+    nt_autoclose int script = open(at("scripts/mine"), O_PATH | O_CLOEXEC);
+    names[0] = '\0';
+    if (outside_other_names(script, at("scripts/mine"), keep_name, NULL) != 0
+        || strstr(names, home))
+        return 1;
+    if (mount(at("scripts"), at("shared/deep/a name"), NULL, MS_BIND, NULL) < 0
+        || mount(home, at("shared/all"), NULL, MS_BIND, NULL) < 0
+        || mount(at("scripts/mine"), at("shared/file"), NULL, MS_BIND, NULL) < 0
+        || mount(at("other"), at("shared/none"), NULL, MS_BIND, NULL) < 0)
+        return NO_MOUNTS;
+    if (outside_other_names(script, at("scripts/mine"), keep_name, NULL) != 0
+        || !is_named(at("shared/deep/a name/mine")) || !is_named(at("shared/all/scripts/mine"))
+        || !is_named(at("shared/file")) || strstr(names, "none"))
+        return 2;
+    /* By the bound name it is the first one that is another. */
+    nt_autoclose int again = open(at("shared/deep/a name/mine"), O_PATH | O_CLOEXEC);
+    names[0] = '\0';
+    if (outside_other_names(again, at("shared/deep/a name/mine"), keep_name, NULL) != 0
+        || !is_named(at("scripts/mine")))
+        return 3;
+    /* Others than root seem to be strangers in a namespace of one's own: refused in any case. */
+    return geteuid() != 0 || strstr(asked(policy), "by a second mount ") ? 0 : 4;
+}
+
+static void a_mount_in_a_writable_folder_closes_it(void **state)
+{
+    (void)state;
+    int status = 0;
+    put("scripts/mine", "#!/bin/sh\n", 0700);
+    put("profile.json", "{}", 0600);
+    put("shared/file", "", 0600);
+    assert_int_equal(mkdir(at("shared/deep"), 0755) + mkdir(at("shared/deep/a name"), 0755)
+                         + mkdir(at("shared/all"), 0755) + mkdir(at("shared/none"), 0755)
+                         + mkdir(at("other"), 0755),
+                     0);
+    nt_autoclose int shared = open(at("shared"), O_PATH | O_CLOEXEC);
+    struct policy_grant grant = {
+        .path = at("shared"), .source = "user", .access = POLICY_WRITE, .fd = shared
+    };
+    const struct policy policy = { .grants = &grant,
+                                   .grant_count = 1,
+                                   .hooks = { { at("scripts/mine"), at("profile.json"), 0 } } };
+    assert_string_equal(asked(&policy), "");
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(with_mounts(&policy));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == NO_MOUNTS)
+        skip();
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 /* --- its file ------------------------------------------------------------------------------ */
 
 static void make(struct hook_file *file)
@@ -235,6 +320,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_of_the_persons_own_may_run),
         cmocka_unit_test(grants_close_it_by_name_and_by_inode),
+        cmocka_unit_test(a_mount_in_a_writable_folder_closes_it),
         cmocka_unit_test(the_file_is_private_and_goes_with_its_folders),
         cmocka_unit_test(another_file_in_its_place_is_not_read),
         cmocka_unit_test(too_much_is_nothing),

@@ -65,18 +65,37 @@ static int check_grants(const struct check *c, const char *what, const char *pat
     return 0;
 }
 
-/* By what they name: a grant may be another name of a folder, as bind mounts are. */
-static int check_same(const struct check *c, const char *what, const char *path,
-                      const struct stat *st, struct nt_error *reterr)
+struct other_name {
+    const struct check *c;
+    const char *what;
+    struct nt_error *reterr;
+};
+
+static int check_name(void *data, const char *name)
 {
-    struct stat granted;
+    const struct other_name *other = data;
+    return check_grants(other->c, other->what, name, other->reterr);
+}
+
+/* By what they name: a grant may be another name of a folder, as bind mounts are; or hold one. FD
+ * is open at PATH, which WHAT comes before in messages. */
+static int check_same(const struct check *c, const char *what, const char *path, int fd,
+                      struct nt_error *reterr)
+{
+    struct stat granted, st;
+    char text[64];
+    if (fstat(fd, &st) < 0)
+        return nt_fail_sys(reterr, errno, "%s", c->what->key);
     for (size_t i = 0; i < c->policy->grant_count; i++) {
         const struct policy_grant *grant = &c->policy->grants[i];
         if (grant->access & POLICY_WRITE && grant->fd >= 0 && fstat(grant->fd, &granted) == 0
-            && granted.st_dev == st->st_dev && granted.st_ino == st->st_ino)
+            && granted.st_dev == st.st_dev && granted.st_ino == st.st_ino)
             return refuse_writable(c, what, path, grant, reterr);
     }
-    return 0;
+    snprintf(text, sizeof(text), "%sby a second mount ", what);
+    struct other_name other = { c, text, reterr };
+    int sys = outside_other_names(fd, path, check_name, &other);
+    return sys > 0 ? nt_fail_sys(reterr, sys, "%s: the mounts", c->what->key) : sys;
 }
 
 /* The profile that names the script: by what it is, and by the folder that its name stands in. */
@@ -85,7 +104,6 @@ static int check_profile(const struct check *c, struct nt_error *reterr)
     static const char what[] = "the profile ";
     char folder[PATH_MAX] = ".";
     struct found found;
-    struct stat st;
     const char *file = c->what->file, *slash = file ? strrchr(file, '/') : NULL;
     if (!file)
         return 0;
@@ -97,8 +115,8 @@ static int check_profile(const struct check *c, struct nt_error *reterr)
         if (sys)
             return nt_fail_sys(reterr, sys, "cannot open the profile %.150s", names[i]);
         nt_autoclose int fd = found.fd;
-        if (check_grants(c, what, found.path, reterr) < 0 || fstat(fd, &st) < 0
-            || check_same(c, what, found.path, &st, reterr) < 0)
+        if (check_grants(c, what, found.path, reterr) < 0
+            || check_same(c, what, found.path, fd, reterr) < 0)
             return -1;
     }
     return 0;
@@ -142,7 +160,7 @@ static int check_folder(const struct check *c, const char *path, bool is_parent,
     /* In a sticky folder further up nobody can rename what is yours. */
     if (st.st_mode & S_IWOTH && (is_parent || !(st.st_mode & S_ISVTX)))
         return refuse(c, "lies in a folder that everybody may write to", reterr);
-    return check_same(c, "", path, &st, reterr);
+    return check_same(c, "", path, fd, reterr);
 }
 
 /* From the script's own folder up to the root. */
@@ -180,7 +198,7 @@ int outside_open(const struct outside *what, int *ret_fd, struct nt_error *reter
     if (fstat(fd, &c.script) < 0)
         return nt_fail_sys(reterr, errno, "%s", what->key);
     if (check_file(&c, fd, found.path, reterr) < 0 || check_grants(&c, "", found.path, reterr) < 0
-        || check_same(&c, "", found.path, &c.script, reterr) < 0
+        || check_same(&c, "", found.path, fd, reterr) < 0
         || check_folders(&c, found.path, reterr) < 0 || check_profile(&c, reterr) < 0)
         return -1;
     /* Nobody else can move anything in these folders: so it was opened in them, or it is refused.
@@ -229,11 +247,12 @@ static int step(const struct check *c, struct way *w, const char *name, size_t s
     int n = snprintf(next, sizeof(next), "%s/%.*s", w->at, (int)size, name);
     if (n < 0 || (size_t)n >= sizeof(next))
         return refuse(c, "is too long", reterr);
-    if (lstat(next, &st) < 0)
+    nt_autoclose int fd = open(next, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0)
         return refuse(c, strerrordesc_np(errno), reterr);
     if (!is_trusted(&st))
         return refuse(c, "leads through something that is neither yours nor root's", reterr);
-    if (check_grants(c, "", next, reterr) < 0 || check_same(c, "", next, &st, reterr) < 0)
+    if (check_grants(c, "", next, reterr) < 0 || check_same(c, "", next, fd, reterr) < 0)
         return -1;
     memmove(w->rest, name + size, strlen(name + size) + 1);
     if (S_ISLNK(st.st_mode))
@@ -311,10 +330,16 @@ int outside_find(const struct outside *what, char ret[PATH_MAX], struct nt_error
 int outside_check_argument(const struct outside *what, const char *argument,
                            struct nt_error *reterr)
 {
+    static const char what_it_is[] = "its argument ";
     struct check c = { .what = what, .policy = what->policy };
     struct found found;
     if (argument[0] != '/' || path_find(AT_FDCWD, argument, &found))
         return 0;
-    close(found.fd);
-    return found.is_file ? check_grants(&c, "its argument ", found.path, reterr) : 0;
+    nt_autoclose int fd = found.fd;
+    if (!found.is_file)
+        return 0;
+    return check_grants(&c, what_it_is, found.path, reterr) < 0
+                   || check_same(&c, what_it_is, found.path, fd, reterr) < 0
+               ? -1
+               : 0;
 }

@@ -26,4 +26,11 @@ int outside_find(const struct outside *what, char ret[PATH_MAX], struct nt_error
 int outside_check_argument(const struct outside *what, const char *argument,
                            struct nt_error *reterr);
 
+/* --- outside_mounts.c ---------------------------------------------------------------------- */
+
+/* Tells the other names that FILE, which is PATH, has by mounts, until ON_NAME returns something
+ * else than 0. That, or errno where they cannot be known. */
+int outside_other_names(int file, const char *path, int (*on_name)(void *data, const char *name),
+                        void *data);
+
 #endif
