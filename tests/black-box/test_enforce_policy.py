@@ -208,11 +208,11 @@ def test_a_capability_manifest(fresh):
 
 
 def test_the_guide_names_only_keys_that_there_are(fresh):
-    """Each "section.key" of the guide is in the schema."""
+    """Each "section.key" of the guide is in the schema; a section of the person's own names has any."""
     cli = fresh()
     schema = json.loads(cli.ok("enforce", "profile", "schema").stdout)["properties"]
     words = cli.ok("enforce", "profile", "guide").text.replace(",", " ").split()
     named = [word.split(".")[:2] for word in words if "." in word and word.split(".")[0] in schema]
     assert len(named) > 15
     for section, key in named:
-        assert key.startswith("…") or key in schema[section]["properties"], (section, key)
+        assert key.startswith("…") or key in schema[section].get("properties", [key]), (section, key)
