@@ -74,8 +74,10 @@ struct conn {
     void (*gone)(void *data, struct conn *c); /* the last handle has closed; c is freed after it */
     void *gone_data;
     struct conn *next, *prev; /* the server's list */
-    uint64_t id;              /* in it; counted from 1 */
+    uint64_t id;              /* counted from 1 */
     char holder[NET_HOLDER];  /* "": nobody has said */
+    void *link;               /* of net_take */
+    void (*link_gone)(void *link);
 };
 
 struct conn *conn_new(uv_loop_t *uv, const struct conn_events *events, void *owner,

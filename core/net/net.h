@@ -100,6 +100,15 @@ int net_server_new(uv_loop_t *uv, int listen_fd, const struct net_server_options
 void net_server_tls(struct net_server *server, struct net_tls *tls);
 /* Serves one connected descriptor (takes it), accepted elsewhere. */
 int net_server_take(struct net_server *server, int fd, struct nt_error *reterr);
+/* The same over TLS of its own, for a server that speaks for several names. */
+struct net_take {
+    struct net_tls *tls; /* borrowed for the call. NULL: the server's */
+    void *link;          /* net_request_link of all its requests */
+    /* Last, exactly once, also on failure (then in the call). NULL: nobody is told */
+    void (*gone)(void *link);
+};
+int net_server_take_with(struct net_server *server, int fd, const struct net_take *take,
+                         struct nt_error *reterr);
 /* Takes no more connections and tells keep-alive peers to close; what was accepted is finished. The
  * descriptor is closed unless `keep` is set: then it is returned for a hand-over (else -1). Call
  * once. */
@@ -122,8 +131,12 @@ bool net_request_header_at(const struct net_request *req, uint32_t index, struct
 /* Bytes of the body by Content-Length; -1: chunked; 0: none. */
 int64_t net_request_length(const struct net_request *req);
 bool net_request_is_websocket(const struct net_request *req);
-/* A number of its connection, not given twice by one server. */
+/* A number of its connection, not given twice. */
 uint64_t net_request_connection(const struct net_request *req);
+/* Of net_server_take_with; NULL: the connection came in another way. */
+void *net_request_link(const struct net_request *req);
+/* The name that the peer asked for when TLS began (RFC 6066 section 3); NULL: it named none. */
+const char *net_request_server_name(const struct net_request *req);
 /* Notes in whose name its connection is used from now on, at most NET_HOLDER - 1 bytes; copied. */
 #define NET_HOLDER 44
 void net_request_hold(struct net_request *req, const char *holder);

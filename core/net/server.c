@@ -51,7 +51,7 @@ static void on_listen(uv_poll_t *poll, int status, int events)
             break;
         }
         struct nt_error ignored = NT_ERROR_INIT;
-        if (peer_conn_new(server, fd, &ignored) < 0)
+        if (peer_conn_new(server, fd, NULL, &ignored) < 0)
             close(fd);
     }
     watch(server);
@@ -102,6 +102,8 @@ void server_conn_gone(void *data, struct conn *c)
 {
     struct net_server *server = data;
     server_count(server, c, false);
+    if (c->link_gone)
+        c->link_gone(c->link);
     try_free(server);
 }
 
@@ -135,16 +137,26 @@ int net_server_new(uv_loop_t *uv, int listen_fd, const struct net_server_options
 
 int net_server_take(struct net_server *server, int fd, struct nt_error *reterr)
 {
+    static const struct net_take nothing;
+    return net_server_take_with(server, fd, &nothing, reterr);
+}
+
+int net_server_take_with(struct net_server *server, int fd, const struct net_take *take,
+                         struct nt_error *reterr)
+{
     int rc = -1;
     if (server->is_stopped)
         nt_fail(reterr, NT_E_UNAVAILABLE, "the server has stopped");
     else if (server->open >= server->options.limits.connections)
         nt_fail(reterr, NT_E_LIMIT, "the server has no room for another connection");
     else
-        rc = peer_conn_new(server, fd, reterr);
-    if (rc < 0)
-        close(fd);
-    return rc;
+        rc = peer_conn_new(server, fd, take, reterr);
+    if (rc == 0)
+        return 0;
+    close(fd);
+    if (take->gone)
+        take->gone(take->link);
+    return -1;
 }
 
 int net_server_stop(struct net_server *server, bool keep)

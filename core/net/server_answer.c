@@ -46,6 +46,17 @@ uint64_t net_request_connection(const struct net_request *req)
     return req->conn->c->id;
 }
 
+void *net_request_link(const struct net_request *req)
+{
+    return req->conn->c->link;
+}
+
+const char *net_request_server_name(const struct net_request *req)
+{
+    const struct conn *c = req->conn->c;
+    return c->transport == &transport_tls ? tls_link_name(c->transport_data) : NULL;
+}
+
 void net_request_hold(struct net_request *req, const char *holder)
 {
     snprintf(req->conn->c->holder, NET_HOLDER, "%s", holder);

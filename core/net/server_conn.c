@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -14,6 +15,9 @@
 #include "core/net/ws.h"
 #include "core/net/ws_parse.h"
 #include "sdk/error.h"
+
+/* Of all servers: a pool may hold connections for those of several. */
+static atomic_uint_fast64_t last_id;
 
 enum { HANDSHAKE_MS = 10000, LINGER_MS = 2000, LINGER_BYTES = 4 * 1024 * 1024 };
 
@@ -375,7 +379,8 @@ static void learn_peer(int fd, struct net_peer *ret)
     }
 }
 
-int peer_conn_new(struct net_server *server, int fd, struct nt_error *reterr)
+int peer_conn_new(struct net_server *server, int fd, const struct net_take *take,
+                  struct nt_error *reterr)
 {
     struct peer_conn *p = calloc(1, sizeof(*p));
     if (p)
@@ -391,9 +396,9 @@ int peer_conn_new(struct net_server *server, int fd, struct nt_error *reterr)
         free(p);
         return -1;
     }
-    p->c->id = ++server->last_id;
+    p->c->id = atomic_fetch_add(&last_id, 1) + 1;
     learn_peer(fd, &p->peer);
-    struct net_tls *tls = server->options.tls;
+    struct net_tls *tls = take && take->tls ? take->tls : server->options.tls;
     struct tls_link *link = tls ? tls_link_new(tls, fd, reterr) : NULL;
     if ((tls && !link)
         || conn_attach(p->c, fd, tls ? &transport_tls : &transport_socket, link, reterr) < 0) {
@@ -404,6 +409,8 @@ int peer_conn_new(struct net_server *server, int fd, struct nt_error *reterr)
     p->c->stall_ms = server->options.limits.stall_ms;
     p->c->gone = server_conn_gone;
     p->c->gone_data = server;
+    p->c->link = take ? take->link : NULL;
+    p->c->link_gone = take ? take->gone : NULL;
     int64_t head_ms = server->options.limits.head_ms;
     conn_due(p->c, DUE_IDLE, tls && head_ms > HANDSHAKE_MS ? HANDSHAKE_MS : head_ms);
     server_count(server, p->c, true);

@@ -51,7 +51,6 @@ struct net_server {
     bool has_listen, is_stopped, is_freed, is_paused;
     uint32_t open_handles;
     uint32_t open;
-    uint64_t last_id;
     struct conn *first;
     void (*freed)(void *data);
     void *freed_data;
@@ -60,11 +59,14 @@ struct net_server {
 /* transport_tls.c: one connection of a server with a certificate. */
 struct tls_link;
 struct tls_link *tls_link_new(struct net_tls *tls, int fd, struct nt_error *reterr);
-void tls_link_free(struct tls_link *link);       /* the descriptor stays */
-extern const struct transport_ops transport_tls; /* its data is the tls_link */
+void tls_link_free(struct tls_link *link);        /* the descriptor stays */
+const char *tls_link_name(const void *transport); /* that the peer asked for; NULL: none */
+extern const struct transport_ops transport_tls;  /* its data is the tls_link */
 
-/* server_conn.c: takes over a connected descriptor. On failure it stays the caller's. */
-int peer_conn_new(struct net_server *server, int fd, struct nt_error *reterr);
+/* server_conn.c: takes over a connected descriptor. On failure it stays the caller's, and nobody is
+ * told. TAKE NULL: nothing of its own. */
+int peer_conn_new(struct net_server *server, int fd, const struct net_take *take,
+                  struct nt_error *reterr);
 /* server.c: a connection came or went. */
 void server_count(struct net_server *server, struct conn *c, bool came);
 void server_conn_gone(void *data, struct conn *c);

@@ -37,6 +37,7 @@ enum { RECORD = 16384, CHAIN_MAX = 16 };
     X(SSL_CTX_use_certificate)                                                                     \
     X(SSL_free)                                                                                    \
     X(SSL_get_error)                                                                               \
+    X(SSL_get_servername)                                                                          \
     X(SSL_new)                                                                                     \
     X(SSL_read_ex)                                                                                 \
     X(SSL_select_next_proto)                                                                       \
@@ -207,6 +208,12 @@ void tls_link_free(struct tls_link *link)
         return;
     lib.SSL_free(link->ssl); /* the descriptor is not its own */
     free(link);
+}
+
+const char *tls_link_name(const void *transport)
+{
+    const struct tls_link *link = transport;
+    return lib.SSL_get_servername(link->ssl, TLSEXT_NAMETYPE_host_name);
 }
 
 /* What a call that did not succeed means: 0 for the end, or -errno. */
