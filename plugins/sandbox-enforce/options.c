@@ -251,6 +251,11 @@ static int read_values(struct reader *r, struct nt_error *reterr)
     q->proxy_port = (uint16_t)r->host->number(r->call, "proxy-port");
     q->allow_cwd = r->host->number(r->call, "allow-cwd") != 0;
     q->allow_gpu = r->host->number(r->call, "allow-gpu") != 0;
+    const char *days = variable(r, "NONO_PROXY_CA_VALIDITY", NULL);
+    uint64_t count = 0;
+    if (days && nt_parse_u64(days, 1, 365, &count, reterr) < 0)
+        return nt_wrap(reterr, "NONO_PROXY_CA_VALIDITY (days)");
+    q->ca_days = (uint32_t)count;
     o->shell = read_text(r, "shell", NULL, NULL, NULL);
     o->theme = read_text(r, "theme", NULL, "NONO_THEME", NULL);
     int64_t verbosity = r->host->number(r->call, "verbose");

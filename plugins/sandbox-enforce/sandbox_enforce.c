@@ -104,8 +104,8 @@ static const struct nt_arg program_args[] = {
     "\"rule\"],\"properties\":{\"act\":{\"type\":\"string\"},\"layer\":{\"type\":\"string\"},"     \
     "\"rule\":{\"type\":\"string\"}}}}"
 #define HOOKS                                                                                      \
-    "{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"when\",\"script\"],"        \
-    "\"properties\":{\"when\":{\"type\":\"string\"},\"script\":{\"type\":\"string\"},"               \
+    "{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"when\",\"script\"],"       \
+    "\"properties\":{\"when\":{\"type\":\"string\"},\"script\":{\"type\":\"string\"},"             \
     "\"timeout_secs\":{\"type\":\"integer\"}}}}"
 static const struct nt_column run_columns[] = {
     { .name = "command", .help = "What would be started", .type = NT_JSON, .schema = TEXTS },
@@ -124,6 +124,10 @@ static const struct nt_column run_columns[] = {
       .type = NT_JSON,
       .schema = HOOKS },
     { .name = "warnings", .help = "What was skipped or opened", .type = NT_JSON, .schema = TEXTS },
+    { .name = "intercepted",
+      .help = "Hosts whose TLS would end at the proxy, which looks at each request",
+      .type = NT_JSON,
+      .schema = TEXTS },
 };
 
 static const struct nt_example run_examples[] = {

@@ -97,6 +97,10 @@ static void add_network(struct nt_buf *b, const struct theme *theme, const struc
     }
     for (size_t i = 0; i < policy->route_count; i++)
         nt_buf_addf(b, "  [credential] %s\n", policy->routes[i].name);
+    char host[POLICY_HOST_MAX];
+    for (size_t i = 0;
+         policy->network == POLICY_NET_FILTERED && policy_intercepted(policy, i, host); i++)
+        nt_buf_addf(b, "  [tls] the proxy looks at requests to %s\n", host);
 }
 
 /* They run outside: who starts them shall know. */
@@ -215,6 +219,17 @@ static json_t *texts_to_json(const struct policy_texts *texts)
     return list;
 }
 
+/* Hosts whose TLS ends at the proxy. */
+static json_t *intercepted_to_json(const struct policy *policy)
+{
+    char host[POLICY_HOST_MAX];
+    json_t *list = json_array();
+    for (size_t i = 0;
+         policy->network == POLICY_NET_FILTERED && policy_intercepted(policy, i, host); i++)
+        json_array_append_new(list, json_string(host));
+    return list;
+}
+
 static json_t *hooks_to_json(const struct policy *policy)
 {
     json_t *list = json_array();
@@ -239,11 +254,11 @@ int summary_emit(struct nt_call *call, const struct policy *policy,
     for (size_t i = 0; argv[i]; i++)
         json_array_append_new(words, text(argv[i]));
     nt_auto_json json_t *all =
-        json_pack("{s:o, s:o, s:o, s:s, s:o, s:o, s:o}", "command", words, "workdir",
+        json_pack("{s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o}", "command", words, "workdir",
                   text(policy->is_workdir_covered ? policy->workdir : "/"), "capabilities",
                   grants_to_json(policy), "network", summary_network(policy), "enforcement",
                   rows_to_json(rows, count), "hooks", hooks_to_json(policy), "warnings",
-                  texts_to_json(&policy->warnings));
+                  texts_to_json(&policy->warnings), "intercepted", intercepted_to_json(policy));
     nt_autofree char *line = all ? json_dumps(all, JSON_COMPACT) : NULL;
     if (!line)
         return nt_fail(reterr, NT_E_MEMORY, "out of memory");

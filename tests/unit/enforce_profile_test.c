@@ -179,8 +179,11 @@ static void what_is_wrong_is_said_with_its_place(void **state)
         { "[]", "object" },
         { "{\"meta\":{\"name\":\"x\"},\"filesystem\":{\"allow\":[,]}}", "line 1" },
         { "{\"meta\":{\"name\":\"x\"},\"command_policies\":[1]}", "not mediated" },
-        { "{\"meta\":{\"name\":\"x\"},\"network\":{\"tls_intercept\":{\"ca_validity\":\"1d\"}}}",
-          "custom_credentials" },
+        { "{\"meta\":{\"name\":\"x\"},\"network\":{\"tls_intercept\":{\"ca_validity\":\"1y\"}}}",
+          "ca_validity" },
+        { "{\"meta\":{\"name\":\"x\"},\"network\":{\"tls_intercept\":{\"ca_lifecycle\":\"trusted\"}"
+          "}}",
+          "macOS" },
         { "{\"meta\":{\"name\":\"x\"},\"groups\":{\"include\":[\"nothing\"]}}",
           "no group nothing" },
         { "{\"meta\":{\"name\":\"x\"},\"groups\":{\"exclude\":[\"deny_credentials\"]}}",

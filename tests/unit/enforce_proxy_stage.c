@@ -171,6 +171,7 @@ void stage_start(struct stage *s, uint32_t connections)
 {
     struct nt_error e = NT_ERROR_INIT;
     struct proxy_options o = { .policy = &s->policy,
+                               .bundle = -1,
                                .token = STAGE_TOKEN,
                                .captures = s->captures,
                                .session = "5e55",

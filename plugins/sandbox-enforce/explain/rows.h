@@ -39,6 +39,9 @@ static const struct nt_opt why_opts[] = {
     "{\"type\":\"object\",\"required\":[\"path\",\"access\",\"source\"],\"properties\":{"          \
     "\"path\":{\"type\":\"string\"},\"access\":{\"type\":\"string\"},"                             \
     "\"source\":{\"type\":\"string\"}}}"
+#define WHY_ENDPOINTS                                                                              \
+    "{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"method\",\"path\"],"             \
+    "\"properties\":{\"method\":{\"type\":\"string\"},\"path\":{\"type\":\"string\"}}}}"
 static const struct nt_column why_columns[] = {
     { .name = "status", .help = "allowed, denied or not_sandboxed" },
     { .name = "reason", .help = "By which kind of rule" },
@@ -55,6 +58,11 @@ static const struct nt_column why_columns[] = {
       .flags = NT_WIDE, .schema = WHY_CAPABILITY },
     { .name = "session_hook", .help = "before or after: it is that script of the profile's",
       .flags = NT_WIDE },
+    { .name = "intercepted", .help = "true: its TLS ends at the proxy, which looks at each request",
+      .type = NT_BOOL, .flags = NT_WIDE },
+    { .name = "endpoints", .help = "Which requests to that host pass", .type = NT_JSON,
+      .flags = NT_WIDE, .schema = WHY_ENDPOINTS },
+    { .name = "service", .help = "Whose credential goes to that host", .flags = NT_WIDE },
 };
 static const struct nt_example why_examples[] = {
     { "enforce why --path ~/.ssh/id_rsa --op read", "Why can it not read that?" },

@@ -84,6 +84,15 @@ static void message_of(const struct policy_answer *a, const char *act, const cha
     else if (a->grant)
         nt_buf_addf(ret, ": the grant of %s is for %s only", a->grant->path,
                     access_name(a->grant->access));
+    else if (a->route && strncmp(a->route->upstream, "https:", 6) == 0)
+        nt_buf_addf(ret,
+                    " but for requests to %s with the token of %s: its TLS ends at the proxy, "
+                    "which puts the credential in",
+                    a->route->upstream, a->route->name);
+    else if (a->limited)
+        nt_buf_addf(ret,
+                    " but for some requests (%s): its TLS ends at the proxy, which looks at each",
+                    a->limited->source);
     else if (!a->is_allowed && strcmp(a->reason, "network_blocked") == 0)
         nt_buf_add(ret, ": the network is blocked");
     else if (!a->is_allowed && strcmp(a->reason, "proxy_filtered") == 0)
@@ -111,6 +120,21 @@ static const char *hook_of(const struct policy *policy, const char *path)
             && strcmp(policy->hooks[i].script, real) == 0)
             return policy_hook_name(i);
     return NULL;
+}
+
+/* What is allowed of a host that is not allowed as a whole. */
+static void put_limits(json_t *object, const struct policy_answer *a)
+{
+    json_t *rules = a->limited ? json_array() : NULL;
+    for (size_t i = 0; rules && i < a->limited->endpoint_count; i++)
+        json_array_append_new(rules,
+                              json_pack("{s:s, s:s}", "method", a->limited->endpoints[i].method,
+                                        "path", a->limited->endpoints[i].path));
+    if (rules)
+        json_object_set_new(object, "endpoints", rules);
+    if (a->route)
+        put(object, "service", a->route->name);
+    json_object_set_new(object, "intercepted", json_true());
 }
 
 static int ask(struct nt_call *call, const struct policy *policy, struct nt_error *reterr)
@@ -154,6 +178,8 @@ static int ask(struct nt_call *call, const struct policy *policy, struct nt_erro
     nt_auto_json json_t *object = answer_of(&answer, nt_buf_text(&target), nt_buf_text(&message));
     if (object)
         put(object, "session_hook", hook);
+    if (object && host && policy_intercepts(policy, host, port))
+        put_limits(object, &answer);
     return emit(call, object, reterr);
 }
 

@@ -254,34 +254,36 @@ static void ask_filtered(const struct policy *policy, const char *name, uint16_t
                          struct policy_answer *ret)
 {
     ret->reason = "proxy_filtered";
-    const struct policy_host *limited = NULL;
-    bool is_open = policy->host_count == 0;
+    ret->is_open = policy->host_count == 0;
     for (size_t i = 0; i < policy->host_count; i++) {
         const struct policy_host *host = &policy->hosts[i];
         if (!host_matches(host->name, name))
             continue;
-        if (host->endpoint_count)
-            limited = host;
-        else if (!ret->host)
+        /* The nearest entry limits it: one for the name itself before one for all below. */
+        if (host->endpoint_count
+            && (!ret->limited || strlen(host->name) >= strlen(ret->limited->name)))
+            ret->limited = host;
+        if (!host->endpoint_count && !ret->host)
             ret->host = host;
     }
-    is_open |= ret->host != NULL;
+    ret->is_open |= ret->host != NULL;
     /* An empty list means the world, not the services of this machine. */
-    if (!ret->host && host_is_loopback(name))
-        is_open = false;
+    if (ret->limited || (!ret->host && host_is_loopback(name)))
+        ret->is_open = false;
     /* A tunnel to where credentials go would be a way past the rules of their route, and one to a
      * host with endpoints a way past those. */
     for (size_t i = 0; i < policy->route_count; i++)
         if (is_host_of(policy->routes[i].upstream, name)) {
+            ret->route = &policy->routes[i];
             ret->reason = "endpoint_restricted";
             return;
         }
-    if (limited) {
-        ret->host = limited;
+    if (ret->limited) {
+        ret->host = ret->limited;
         ret->reason = "endpoint_restricted";
         return;
     }
-    if (is_open) {
+    if (ret->is_open) {
         ret->is_allowed = true;
         ret->reason = "proxy_allowed";
         return;

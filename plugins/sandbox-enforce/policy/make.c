@@ -13,6 +13,7 @@
 #include "plugins/sandbox-enforce/errors.h"
 #include "plugins/sandbox-enforce/policy/find.h"
 #include "plugins/sandbox-enforce/policy/groups.h"
+#include "plugins/sandbox-enforce/policy/intercept.h"
 #include "plugins/sandbox-enforce/policy/paths.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
@@ -193,6 +194,7 @@ static void make_settings(struct maker *k)
     p->allow_vars = k->profile.lists[PROFILE_ALLOW_VARS];
     p->deny_vars = k->profile.lists[PROFILE_DENY_VARS];
     make_vars(k);
+    make_intercept(k);
     p->has_allow_vars = (k->profile.flags & PROFILE_HAS_ALLOW_VARS) != 0;
 }
 

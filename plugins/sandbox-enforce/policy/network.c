@@ -19,14 +19,35 @@
 
 /* --- hosts ----------------------------------------------------------------------------------- */
 
+/* Another list for a host that has one: what meets one of them is carried. */
+static int add_endpoints(struct maker *k, struct policy_host *host,
+                         const struct policy_endpoint *endpoints, size_t count,
+                         struct nt_error *reterr)
+{
+    struct policy_endpoint *all =
+        count ? memory_room(k->m, (host->endpoint_count + count) * sizeof(*all)) : NULL;
+    if (!count)
+        return 0;
+    if (!all)
+        return memory_fail(k->m, reterr);
+    memcpy(all, host->endpoints, host->endpoint_count * sizeof(*all));
+    memcpy(all + host->endpoint_count, endpoints, count * sizeof(*all));
+    host->endpoints = all;
+    host->endpoint_count += count;
+    return 0;
+}
+
 static int add_host(struct maker *k, const char *name, const char *source,
                     const struct policy_endpoint *endpoints, size_t endpoint_count,
                     struct nt_error *reterr)
 {
     struct policy *p = k->policy;
+    struct policy_host *same = NULL;
     for (size_t i = 0; i < p->host_count; i++)
-        if (strcmp(p->hosts[i].name, name) == 0 && !p->hosts[i].endpoint_count && !endpoint_count)
-            return 0;
+        if (strcmp(p->hosts[i].name, name) == 0 && !p->hosts[i].endpoint_count == !endpoint_count)
+            same = &p->hosts[i];
+    if (same)
+        return add_endpoints(k, same, endpoints, endpoint_count, reterr);
     struct policy_host *rows = memory_grow(k->m, p->hosts, p->host_count, sizeof(*rows));
     struct policy_endpoint *copy =
         endpoint_count ? memory_room(k->m, endpoint_count * sizeof(*copy)) : NULL;
@@ -118,7 +139,10 @@ static int add_domain(struct maker *k, const struct profile_domain *domain, cons
         return nt_fail(reterr, NT_E_USAGE, "\"%s\" is not a host, *.suffix, URL or group of hosts",
                        domain->name);
     const char *host = memory_text(k->m, plain);
-    const struct policy_endpoint below = { "*", memory_text(k->m, name) };
+    /* "/v1/" stands for all that lies there; "/v1" for itself, like a rule. */
+    bool is_folder = *name && name[strlen(name) - 1] == '/';
+    const struct policy_endpoint below = { "*", memory_format(k->m, "%s%s", name,
+                                                              is_folder ? "**" : "") };
     if (!host || !below.path)
         return memory_fail(k->m, reterr);
     if (domain->endpoint_count)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "plugins/sandbox-enforce/errors.h"
+#include "plugins/sandbox-enforce/policy/intercept.h"
 #include "plugins/sandbox-enforce/policy/jsonc.h"
 #include "sdk/error.h"
 #include "sdk/json.h"
@@ -183,8 +184,7 @@ static const struct key keys[] = {
     { "network", "upstream_proxy", KEY_NULLABLE, PROFILE_UPSTREAM_PROXY, NULL, NULL, NULL },
     { "network", "external_proxy", KEY_NULLABLE, PROFILE_UPSTREAM_PROXY, NULL, NULL, NULL },
     { "network", "upstream_bypass", KEY_LIST, PROFILE_UPSTREAM_BYPASS, NULL, NULL, NULL },
-    { "network", "tls_intercept", KEY_REFUSED, 0, "TLS of the program is not opened here, so there is no certificate to set up; requests with paths "
-      "go to a service of network.custom_credentials", NULL, NULL },
+    { "network", "tls_intercept", KEY_OWN, 0, NULL, NULL, parse_tls_intercept },
     { "network", "allow_http2", KEY_FREE, 0, NULL, NULL, NULL },
     { "network", "outbound", KEY_FREE, 0, NULL, NULL, NULL }, /* as `learn` writes them: for people */
     { "network", "listening", KEY_FREE, 0, NULL, NULL, NULL },

@@ -52,6 +52,7 @@ struct policy_request {
     const char *env_credential;  /* a,b,op://…=VAR; NULL: none */
     const char *workdir;         /* NULL: the current folder */
     uint16_t proxy_port;         /* 0: any */
+    uint32_t ca_days;            /* NONO_PROXY_CA_VALIDITY; 0: the profile's */
     bool block_net, allow_net, allow_cwd, allow_gpu;
     bool is_wrap; /* nobody stays outside: what needs a supervisor is refused */
 };
@@ -185,6 +186,13 @@ struct policy_host {
     size_t endpoint_count;
 };
 
+/* Where the proxy ends TLS itself, with certificates of an authority that lives as long as the
+ * session: for hosts with endpoints, and for upstreams of routes by https. */
+struct policy_intercept {
+    uint32_t ca_s, leaf_s;         /* how long the authority's and a host's are valid */
+    struct policy_texts variables; /* get the name of the bundle, besides the usual ones */
+};
+
 /* A credential that goes into a variable of the program, which can read it. */
 struct policy_env_credential {
     const char *reference, *variable;
@@ -214,6 +222,7 @@ struct policy {
     size_t host_count;
     struct policy_route *routes;
     size_t route_count;
+    struct policy_intercept intercept;
     struct policy_ports *open_ports, *listen_ports; /* of this machine; in order, none twice */
     /* Of all other machines, by address: no name is looked up for the program. */
     struct policy_ports *connect_ports;
@@ -272,6 +281,11 @@ struct policy_answer {
     const struct policy_grant *grant; /* that covers it; NULL: none */
     const struct policy_deny *deny;   /* that closes it; NULL: none */
     const struct policy_host *host;   /* that allows it; NULL: none */
+    /* "endpoint_restricted": the route whose credential goes there, and the entry with endpoints;
+     * NULL: none. But for its routes the host is open when is_open is set. */
+    const struct policy_route *route;
+    const struct policy_host *limited;
+    bool is_open;
     const struct policy_pattern *pattern; /* that closes it; NULL: none */
     char flag[4200]; /* the smallest that would allow it: "--read /a"; or empty */
 };
@@ -306,6 +320,13 @@ bool policy_ask_unix(const struct policy *policy, const char *path, bool is_bind
 /* The same for PATH as a person writes it, and in words. */
 void policy_ask_socket(const struct policy *policy, const char *path, bool is_bind,
                        struct policy_answer *ret);
+
+/* Is TLS to there ended by the proxy, which then judges each request? */
+bool policy_intercepts(const struct policy *policy, const char *host, uint16_t port);
+/* The index-th host of which that may become true ("*.suffix" too); NULL: no more. */
+#define POLICY_HOST_MAX 256u
+const char *policy_intercepted(const struct policy *policy, size_t index,
+                               char ret[POLICY_HOST_MAX]);
 
 /* true for the addresses of cloud metadata, by name or number in every spelling (decimal, octal,
  * hex, short forms, trailing dot, IPv4 in IPv6). Nothing allows them. */

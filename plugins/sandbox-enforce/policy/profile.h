@@ -41,6 +41,7 @@ enum profile_list {
     PROFILE_CONNECT_PORTS,
     PROFILE_OPEN_RANGES, /* "first-last" */
     PROFILE_LISTEN_RANGES,
+    PROFILE_CA_VARIABLES, /* network.tls_intercept.ca_env_vars */
     PROFILE_ALLOW_VARS,
     PROFILE_DENY_VARS,
     PROFILE_SET_VARS, /* NAME=value; a child's value replaces its parents' */
@@ -55,6 +56,8 @@ enum profile_text {
     PROFILE_WSL2_PROXY_POLICY,
     PROFILE_NETWORK_PROFILE, /* "" clears an inherited one */
     PROFILE_UPSTREAM_PROXY,
+    PROFILE_CA_VALIDITY, /* "24h" */
+    PROFILE_LEAF_VALIDITY,
     PROFILE_WORKDIR_ACCESS, /* "none" of a child does not count */
     PROFILE_AF_UNIX_MEDIATION,
     PROFILE_SANDBOX_POLICY, /* "auto" or "landlock" */

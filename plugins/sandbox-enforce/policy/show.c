@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plugins/sandbox-enforce/policy/intercept.h"
 #include "plugins/sandbox-enforce/policy/parse.h"
 #include "sdk/cleanup.h"
 #include "sdk/json.h"
@@ -225,6 +226,8 @@ static json_t *own_value(const struct profile *p, const char *name)
         return captures_of(p);
     if (strcmp(name, "session_hooks") == 0)
         return hooks_of(p);
+    if (strcmp(name, "tls_intercept") == 0)
+        return tls_intercept_to_json(p);
     if (strcmp(name, "sandbox_policy") == 0)
         return text_or_null(p->texts[PROFILE_SANDBOX_POLICY]);
     if (strcmp(name, "set_vars") == 0)
@@ -493,6 +496,8 @@ static json_t *own_schema(const char *name)
                          capture_schema());
     if (strcmp(name, "session_hooks") == 0)
         return hooks_schema();
+    if (strcmp(name, "tls_intercept") == 0)
+        return tls_intercept_schema();
     if (strcmp(name, "sandbox_policy") == 0)
         return json_pack("{s:[s,s,n]}", "enum", "auto", "landlock");
     if (strcmp(name, "extends") == 0)

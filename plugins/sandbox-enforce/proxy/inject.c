@@ -325,13 +325,9 @@ bool inject_keeps(const struct visit *v, const struct net_header *h)
                                            "api-key",        "x-goog-api-key",      "x-auth-token",
                                            "x-access-token", "private-token",       "forwarded",
                                            "x-forwarded-for" };
-    /* Servers that heed one of these carry out another method than the rules have judged. */
-    static const char *const methods[] = { "x-http-method-override", "x-http-method",
-                                           "x-method-override" };
     const struct policy_route *r = v->route->policy;
-    for (size_t i = 0; endpoint_has_rules(r) && i < sizeof(methods) / sizeof(methods[0]); i++)
-        if (strcasecmp(h->name, methods[i]) == 0)
-            return false;
+    if (endpoint_has_rules(r) && visit_is_override(h->name))
+        return false;
     if (route_has_credential(r))
         for (size_t i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++)
             if (strcasecmp(h->name, dropped[i]) == 0)

@@ -12,7 +12,7 @@ static void forward(struct visit *v, const struct net_address *to, const char *t
 {
     struct net_header headers[VISIT_HEADERS_MAX + 1];
     struct nt_error error = NT_ERROR_INIT;
-    uint32_t count = visit_headers(v, headers, NULL);
+    uint32_t count = visit_headers(v, headers, visit_keeps);
     headers[count++] = (struct net_header){ "Host", v->authority };
     struct net_forward_options options = {
         .pool = v->proxy->is_stopping ? NULL : v->proxy->pool,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* proxy.c - the thread of the proxy: its loop, who is let in, its end. */
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "plugins/sandbox-enforce/proxy/authority.h"
 #include "plugins/sandbox-enforce/proxy/module.h"
 #include "plugins/sandbox-enforce/proxy/visit.h"
 #include "sdk/cleanup.h"
@@ -20,10 +22,16 @@ enum { CONNECTIONS = 256, ACCEPTS_AT_ONCE = 16, END_MS = 500, STACK = 256 * 1024
 
 static void on_readable(uv_poll_t *poll, int status, int events);
 
+static uint32_t places_taken(const struct proxy *p)
+{
+    return net_server_connections(p->server) + (p->inner ? net_server_connections(p->inner) : 0)
+           + p->tunnels;
+}
+
 /* When all places are taken the others wait in the backlog. */
 static void update_accepting(struct proxy *p)
 {
-    bool has_room = net_server_connections(p->server) + p->tunnels < p->connections_max;
+    bool has_room = places_taken(p) < p->connections_max;
     bool wants = has_room && !p->is_stopping;
     if (wants == p->is_accepting)
         return;
@@ -39,7 +47,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     struct proxy *p = poll->data;
     for (int i = 0; i < ACCEPTS_AT_ONCE; i++) {
         struct nt_error ignored = NT_ERROR_INIT;
-        if (net_server_connections(p->server) + p->tunnels >= p->connections_max)
+        if (places_taken(p) >= p->connections_max)
             break;
         int fd = accept4(p->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0)
@@ -76,6 +84,11 @@ static void on_server_freed(void *data)
     ((struct proxy *)data)->server = NULL;
 }
 
+static void on_inner_freed(void *data)
+{
+    ((struct proxy *)data)->inner = NULL;
+}
+
 static void on_wake(uv_async_t *wake)
 {
     struct proxy *p = wake->data;
@@ -96,6 +109,7 @@ static void on_wake(uv_async_t *wake)
     net_pool_free(p->pool);
     net_server_stop(p->server, false);
     net_server_free(p->server, on_server_freed, p);
+    net_server_free(p->inner, on_inner_freed, p);
 }
 
 static void *run(void *data)
@@ -106,6 +120,56 @@ static void *run(void *data)
 }
 
 /* --- beginning ----------------------------------------------------------------------------- */
+
+static void warn_of_tls(const struct proxy_options *o, const struct nt_error *why)
+{
+    nt_auto(nt_buf_done) struct nt_buf line = NT_BUF(2048);
+    if (!o->warn)
+        return;
+    nt_buf_add(&line, "TLS of the program is not opened: ");
+    nt_buf_add_printable(&line, why->message, false);
+    if (why->hint[0])
+        nt_buf_addf(&line, " (%s)", why->hint);
+    nt_buf_add(&line,
+               "; connections to hosts of which only some requests are allowed, and to those "
+               "of credentials, are refused with 403");
+    o->warn(o->data, nt_buf_text(&line));
+}
+
+static int write_all(int fd, const char *text, struct nt_error *reterr)
+{
+    for (size_t left = strlen(text); left;) {
+        ssize_t n = write(fd, text, left);
+        if (n < 0 && errno != EINTR)
+            return nt_fail_sys(reterr, errno, "writing the bundle of certificates");
+        text += n > 0 ? n : 0;
+        left -= n > 0 ? (size_t)n : 0;
+    }
+    return 0;
+}
+
+/* Without an authority nothing is opened, and what would have to be stays closed. */
+static void begin_authority(struct proxy *p, const struct proxy_options *o)
+{
+    struct nt_error e = NT_ERROR_INIT;
+    if (o->bundle < 0)
+        return;
+    if (authority_new(p->policy, time(NULL), &p->authority, &e) == 0
+        && lseek(o->bundle, 0, SEEK_END) >= 0
+        && write_all(o->bundle, authority_certificate(p->authority), &e) == 0)
+        return;
+    warn_of_tls(o, &e);
+    authority_free(p->authority);
+    p->authority = NULL;
+}
+
+static int begin_inner(struct proxy *p, const struct net_server_options *outer,
+                       struct nt_error *reterr)
+{
+    struct net_server_options options = *outer;
+    options.request = intercept_request;
+    return p->authority ? net_server_new(&p->uv, -1, &options, &p->inner, reterr) : 0;
+}
 
 static int begin_loop(struct proxy *p, struct nt_error *reterr)
 {
@@ -128,7 +192,9 @@ static int begin_loop(struct proxy *p, struct nt_error *reterr)
     }
     if (uv_poll_init(&p->uv, &p->poll, p->listener) < 0
         || net_pool_new(&p->uv, &p->pool, reterr) < 0
-        || net_server_new(&p->uv, -1, &options, &p->server, reterr) < 0) {
+        || net_server_new(&p->uv, -1, &options, &p->server, reterr) < 0
+        || begin_inner(p, &options, reterr) < 0) {
+        net_server_free(p->server, on_server_freed, p);
         net_pool_free(p->pool);
         uv_close((uv_handle_t *)&p->wake, NULL);
         if (p->poll.type)
@@ -163,6 +229,7 @@ static void proxy_free(struct proxy *p)
     if (p->listener >= 0)
         close(p->listener);
     routes_done(p);
+    authority_free(p->authority);
     explicit_bzero(p->token, sizeof(p->token));
     free(p);
 }
@@ -186,6 +253,8 @@ static int proxy_start(const struct proxy_options *options, struct proxy **ret,
     p->routes = calloc(p->policy->route_count + 1, sizeof(*p->routes));
     int rc = p->routes ? routes_init(p, options, reterr)
                        : nt_fail(reterr, NT_E_MEMORY, "out of memory for the proxy");
+    if (rc == 0)
+        begin_authority(p, options);
     if (rc < 0 || begin_loop(p, reterr) < 0) {
         proxy_free(p);
         return -1;

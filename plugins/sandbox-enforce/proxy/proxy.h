@@ -31,7 +31,9 @@ struct proxy_options {
     int listener;         /* TCP on 127.0.0.1, listening, made where the program lives; taken */
     const char *token;    /* of PROXY_TOKEN_SIZE */
     uint32_t connections; /* 0: 256 */
-    uint32_t reserved;
+    /* A file that the program reads its authorities from: the session's own is put behind what is
+     * there, before `start` returns. -1: none; TLS is not ended here then. Borrowed. */
+    int bundle;
     /* Of each route the program of its capture, as an absolute path that nobody inside can change,
      * or NULL. May be NULL as a whole. Lives longer than the proxy. */
     const char *const *captures;

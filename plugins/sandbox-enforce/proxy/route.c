@@ -8,35 +8,10 @@
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
-static void on_bridge_failed(void *data, struct net_request *req, uint32_t status,
-                             const struct nt_error *reason)
-{
-    struct visit *v = data;
-    v->is_answered = false;
-    if (status)
-        visit_answer(v, status >= 400 ? status : 502, "the upstream refused the WebSocket");
-    else
-        visit_fail(v, reason);
-}
-
-static void on_bridged(void *data)
-{
-    struct visit *v = data;
-    v->bridge = NULL;
-    v->req = NULL;
-    visit_settle(v);
-}
-
-static bool scrub(void *data, struct net_header *h)
-{
-    return inject_scrub(data, h);
-}
-
 /* TO and, for http, its Host header. */
 static void carry(struct visit *v, const struct net_address *to)
 {
     struct net_header headers[VISIT_HEADERS_MAX + 1 + SOURCE_HEADERS_MAX];
-    struct nt_error error = NT_ERROR_INIT;
     uint32_t status;
     nt_auto(injected_done) struct injected in = { .target = NT_BUF(512 * 1024),
                                                   .value = NT_BUF(4 * SECRET_MAX) };
@@ -49,34 +24,7 @@ static void carry(struct visit *v, const struct net_address *to)
     headers[count++] = (struct net_header){ "Host", v->route->authority };
     for (uint32_t i = 0; i < in.count; i++)
         headers[count++] = in.headers[i];
-    v->is_answered = true;
-    if (net_request_is_websocket(v->req)) {
-        struct bridge_options options = { .to = *to,
-                                          .target = nt_buf_text(&in.target),
-                                          .headers = headers,
-                                          .count = count,
-                                          .failed = on_bridge_failed,
-                                          .done = on_bridged,
-                                          .data = v };
-        if (bridge_new(&v->proxy->uv, v->req, &options, &v->bridge, &error) < 0)
-            visit_on_failed(v, v->req, &error);
-        return;
-    }
-    struct net_forward_options options = {
-        .pool = v->proxy->is_stopping ? NULL : v->proxy->pool,
-        .to = *to,
-        .connect_ms = VISIT_CONNECT_MS,
-        .target = nt_buf_text(&in.target),
-        .headers = headers,
-        .count = count,
-        .body_max = VISIT_BODY_MAX,
-        .header = scrub,
-        .failed = visit_on_failed,
-        .done = visit_on_forwarded,
-        .data = v,
-    };
-    if (net_forward_new(&v->proxy->uv, v->req, &options, &v->forward, &error) < 0)
-        visit_on_failed(v, v->req, &error);
+    visit_carry(v, to, nt_buf_text(&in.target), headers, count);
 }
 
 static void on_found(struct visit *v, const struct sockaddr_storage *addresses, uint32_t count)
@@ -111,10 +59,10 @@ static bool judge(struct visit *v)
     const struct route *r = v->route;
     uint32_t status;
     bool is_ours = route_has_credential(r->policy);
-    bool has_token =
-        is_ours
-            ? inject_has_token(v, v->path)
-            : token_in_authorization(v->proxy, net_request_header(v->req, "proxy-authorization"));
+    bool has_token = is_ours ? inject_has_token(v, v->path)
+                             : v->is_inner
+                                   || token_in_authorization(
+                                       v->proxy, net_request_header(v->req, "proxy-authorization"));
     if (!has_token) {
         visit_refuse(v, is_ours ? 401 : 407, "the session's token is missing or wrong", "");
         return false;
@@ -158,6 +106,11 @@ void route_begin(struct visit *v)
         visit_answer(v, 400, "too long");
         return;
     }
+    route_enter(v);
+}
+
+void route_enter(struct visit *v)
+{
     if (!judge(v))
         return;
     if (v->route->oauth)

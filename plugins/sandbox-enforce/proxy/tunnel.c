@@ -101,7 +101,9 @@ void tunnel_begin(struct visit *v)
 {
     if (!visit_judge(v, NULL))
         return;
-    if (visit_is_chained(v))
+    if (v->is_intercepted)
+        intercept_begin(v);
+    else if (visit_is_chained(v))
         begin_chain(v);
     else
         visit_look(v, dial);

@@ -12,6 +12,8 @@
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
+enum { PATH_TOLD = 512 };
+
 void visit_settle(struct visit *v)
 {
     if (v->req || v->tunnel || v->forward || v->bridge)
@@ -63,13 +65,29 @@ void visit_answer(struct visit *v, uint32_t status, const char *text)
                 (struct nt_bytes){ nt_buf_text(&body), body.size });
 }
 
+/* "host:port", or of a request that we see within TLS "METHOD https://host:port/path", unless a
+ * token stands in it. */
+static void add_target(struct nt_buf *b, const struct visit *v)
+{
+    const char *path = v->is_inner && v->req ? net_request_target(v->req) : NULL;
+    if (!path || strstr(path, v->proxy->token)) {
+        nt_buf_add(b, v->authority);
+        return;
+    }
+    size_t size = strcspn(path, "?#");
+    nt_buf_addf(b, "%.32s https://%s%.*s", net_request_method(v->req), v->authority,
+                (int)(size < PATH_TOLD ? size : PATH_TOLD), path);
+}
+
 void visit_refuse(struct visit *v, uint32_t status, const char *rule, const char *grant)
 {
-    nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(1024);
+    nt_auto(nt_buf_done) struct nt_buf text = NT_BUF(2048);
+    nt_auto(nt_buf_done) struct nt_buf target = NT_BUF(1024);
+    add_target(&target, v);
     struct denial denial = {
         .source = DENIAL_NOTIFIED,
         .act = v->act,
-        .target = v->authority,
+        .target = nt_buf_text(&target),
         .layer = "proxy",
         .rule = rule,
         .grant = grant,
@@ -77,7 +95,7 @@ void visit_refuse(struct visit *v, uint32_t status, const char *rule, const char
     };
     if (v->proxy->denials)
         denials_add(v->proxy->denials, &denial);
-    nt_buf_addf(&text, "%s: %s", v->authority, rule);
+    nt_buf_addf(&text, "%s: %s", nt_buf_text(&target), rule);
     if (grant[0])
         nt_buf_addf(&text, " (%s)", grant);
     visit_answer(v, status, nt_buf_text(&text));
@@ -129,6 +147,8 @@ static bool meets_endpoints(struct visit *v, const struct policy_host *host, con
     if (endpoint_allows(host->endpoints, host->endpoint_count, net_request_method(v->req),
                         nt_buf_text(&plain))) {
         nt_buf_add(&wire, path + strcspn(path, "?"));
+        v->is_limited = true;
+        free(v->path);
         v->path = nt_buf_take(&wire);
         return v->path != NULL;
     }
@@ -147,12 +167,21 @@ bool visit_judge(struct visit *v, const char *path)
     if (answer.is_allowed)
         return true;
     bool is_limited = strcmp(answer.reason, "endpoint_restricted") == 0;
-    if (is_limited && path && answer.host && answer.host->endpoint_count)
-        return meets_endpoints(v, answer.host, path);
-    visit_refuse(v, 403,
-                 is_limited ? "only the proxy itself talks to it, at its route"
-                            : "not in the allow-list",
-                 answer.flag);
+    bool has_endpoints = is_limited && answer.limited && (!answer.route || v->is_inner);
+    if (has_endpoints && path)
+        return meets_endpoints(v, answer.limited, path);
+    /* What it asks for beside its routes, of a host that is open but for them. */
+    if (is_limited && v->is_inner && answer.is_open)
+        return true;
+    v->is_intercepted = is_limited && !path && v->proxy->authority
+                        && policy_intercepts(v->proxy->policy, v->to.host, v->to.port);
+    if (v->is_intercepted)
+        return true;
+    const char *why = !is_limited     ? "not in the allow-list"
+                      : v->is_inner   ? "it lies beside the upstream of its route"
+                      : has_endpoints ? "only some of its requests are allowed, and TLS hides them"
+                                      : "only the proxy itself talks to it, at its route";
+    visit_refuse(v, 403, why, answer.flag);
     return false;
 }
 
@@ -238,6 +267,22 @@ uint32_t visit_headers(const struct visit *v, struct net_header ret[VISIT_HEADER
     return count;
 }
 
+bool visit_is_override(const char *name)
+{
+    /* Servers that heed one of these carry out another method than the rules have judged. */
+    static const char *const names[] = { "x-http-method-override", "x-http-method",
+                                         "x-method-override" };
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcasecmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+bool visit_keeps(const struct visit *v, const struct net_header *h)
+{
+    return !(v->is_limited && visit_is_override(h->name)) && !strstr(h->value, v->proxy->token);
+}
+
 static bool has_proxy_token(struct visit *v)
 {
     if (token_in_authorization(v->proxy, net_request_header(v->req, "proxy-authorization")))
@@ -270,14 +315,14 @@ static void begin(struct visit *v)
         plain_begin(v);
 }
 
-void visit_begin(struct proxy *proxy, struct net_request *req)
+struct visit *visit_new(struct proxy *proxy, struct net_request *req)
 {
     struct visit *v = calloc(1, sizeof(*v));
     if (!v) {
         static const struct net_request_events nothing;
         net_request_handle(req, &nothing, NULL);
         net_respond(req, 503, NULL, 0, (struct nt_bytes){ 0 });
-        return;
+        return NULL;
     }
     v->proxy = proxy;
     v->req = req;
@@ -287,7 +332,14 @@ void visit_begin(struct proxy *proxy, struct net_request *req)
         v->next->prev = v;
     proxy->visits = v;
     net_request_handle(req, visit_events(), v);
-    begin(v);
+    return v;
+}
+
+void visit_begin(struct proxy *proxy, struct net_request *req)
+{
+    struct visit *v = visit_new(proxy, req);
+    if (v)
+        begin(v);
 }
 
 /* --- for what carries a request on ---------------------------------------------------------- */

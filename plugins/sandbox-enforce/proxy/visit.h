@@ -40,6 +40,8 @@ struct route {
     const char *broken; /* what could not be read, why its requests are refused; NULL: nothing */
 };
 
+struct authority;
+
 struct proxy {
     const struct policy *policy;
     struct denials *denials;
@@ -55,6 +57,8 @@ struct proxy {
     int listener;
     bool is_accepting, is_stopping;
     struct net_server *server;
+    struct net_server *inner;    /* speaks TLS for the hosts beyond; NULL: there are none */
+    struct authority *authority; /* that signs for them; NULL: TLS is not ended here */
     struct net_pool *pool;
     struct visit *visits;
     pthread_t thread;
@@ -71,7 +75,10 @@ struct visit {
     struct net_address to;
     bool is_loopback_named; /* the name itself means this machine */
     bool is_answered;
-    char *path; /* with the query, as it was judged; NULL: as it came */
+    bool is_intercepted; /* a CONNECT whose TLS ends here */
+    bool is_inner;       /* a request within such a one, which has shown the token */
+    bool is_limited;     /* endpoints have allowed it */
+    char *path;          /* with the query, as it was judged; NULL: as it came */
 
     struct net_lookup *lookup;
     void (*found)(struct visit *v, const struct sockaddr_storage *addresses, uint32_t count);
@@ -120,9 +127,11 @@ bool visit_target(struct visit *v, const char *text, size_t size, bool needs_por
 void visit_look(struct visit *v,
                 void (*found)(struct visit *v, const struct sockaddr_storage *addresses,
                               uint32_t count));
-/* Name, allow-list, routes: true, or it was answered. METHOD and PATH: of a request that we see;
- * NULL: a tunnel. */
+/* Name, allow-list, routes: true, or it was answered. PATH: of a request that we see; NULL: a
+ * tunnel, or one whose TLS ends here (is_intercepted). */
 bool visit_judge(struct visit *v, const char *path);
+/* A new one for REQ, among those of the proxy; NULL: it was answered. */
+struct visit *visit_new(struct proxy *proxy, struct net_request *req);
 /* Does this host lie beyond the upstream proxy? */
 bool proxy_is_chained(const struct proxy *proxy, const char *host);
 /* The same for `to`, which is never when the name itself means this machine. */
@@ -132,10 +141,24 @@ bool visit_is_chained(const struct visit *v);
 void tunnel_begin(struct visit *v);
 void plain_begin(struct visit *v);
 void route_begin(struct visit *v);
+/* The visit has a route and a path below its upstream. */
+void route_enter(struct visit *v);
+/* intercept.c: a CONNECT that was judged; a request within it. */
+void intercept_begin(struct visit *v);
+void intercept_request(void *proxy, struct net_request *req);
 const struct net_request_events *visit_events(void);
 /* Headers of the request for the next server: how many. */
 uint32_t visit_headers(const struct visit *v, struct net_header ret[VISIT_HEADERS_MAX],
                        bool (*keeps)(const struct visit *v, const struct net_header *h));
+
+/* Headers that go on to a host without a route: none with our token, and none that makes another
+ * method of one that was judged. */
+bool visit_keeps(const struct visit *v, const struct net_header *h);
+bool visit_is_override(const char *name);
+/* carry.c: a request that was judged goes on to TO, as a WebSocket when it is one. HEADERS are
+ * those of visit_headers and Host. */
+void visit_carry(struct visit *v, const struct net_address *to, const char *target,
+                 const struct net_header *headers, uint32_t count);
 
 /* chain.c: CONNECT through another proxy, on a connected descriptor (taken). done comes once,
  * later, with the descriptor (the receiver's) or -1 and why; the chain is gone after it. */

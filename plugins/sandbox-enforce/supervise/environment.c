@@ -119,6 +119,18 @@ static int put_proxy(struct supervise *s, struct nt_error *reterr)
     return result;
 }
 
+/* Before what the proxy says: of a name that both have, that is the one. */
+static int put_bundle(struct supervise *s, struct nt_error *reterr)
+{
+    const char *name;
+    int result = 0;
+    for (size_t i = 0; result == 0 && (name = bundle_variable(s, i)); i++) {
+        bundle_note(s, name, environment_get(s, name));
+        result = put_pair(s, name, bundle_path(s), reterr);
+    }
+    return result;
+}
+
 /* --- what a script said that ran before ---------------------------------------------------- */
 
 /* Why the program does not get it; NULL: it does. */
@@ -147,7 +159,9 @@ static int put_lines(struct supervise *s, struct nt_error *reterr)
 static int put_last(struct supervise *s, struct nt_error *reterr)
 {
     const struct policy *policy = s->options.policy;
-    int result = put_proxy(s, reterr);
+    int result = put_bundle(s, reterr);
+    if (result == 0)
+        result = put_proxy(s, reterr);
     if (result == 0 && s->cap_file[0])
         result = put_pair(s, "NONO_CAP_FILE", s->cap_file, reterr);
     if (result == 0 && environment_get(s, "PWD"))
@@ -191,7 +205,8 @@ int environment_make(struct supervise *s, struct nt_error *reterr)
     while (environ[count] && count < ENTRIES_MAX)
         count++;
     s->environment_max = count + policy->set_vars.count + policy->env_credential_count
-                         + policy->route_count * 2 + OWN_MAX + (s->hooks ? HOOKS_LINES_MAX : 0);
+                         + policy->route_count * 2 + policy->intercept.variables.count + OWN_MAX
+                         + (s->hooks ? HOOKS_LINES_MAX : 0);
     s->environment = calloc(s->environment_max + 1, sizeof(*s->environment));
     if (!s->environment)
         return nt_fail(reterr, NT_E_MEMORY, "out of memory");

@@ -181,6 +181,8 @@ static int add_paths(const struct supervise *s, struct enforce *e)
             sys = enforce_path(e, policy->grants[i].fd, access_of(&policy->grants[i]));
     if (!sys && s->cap_fd >= 0)
         sys = enforce_path(e, s->cap_fd, ENFORCE_READ);
+    if (!sys && bundle_folder(s) >= 0)
+        sys = enforce_path(e, bundle_folder(s), ENFORCE_READ);
     return sys;
 }
 
@@ -306,6 +308,10 @@ static void describe_network(struct supervise *s, const struct enforce *e)
                 "only addresses of other machines");
         if (policy->network == POLICY_NET_FILTERED)
             row(s, "reach another host", "proxy", "the allow-list");
+        char host[POLICY_HOST_MAX];
+        if (policy_intercepted(policy, 0, host))
+            row(s, "make another request to a limited host", "proxy",
+                "its TLS ends at the proxy, which looks at each request");
     }
     if (!is_notified(s))
         row(s, "make a local socket", "seccomp", "no socket of that family; pairs stay");

@@ -44,6 +44,7 @@ struct supervise {
     size_t environment_count, environment_max;
     char cap_file[PATH_MAX]; /* empty: none yet */
     int cap_fd;
+    struct bundle *bundle; /* NULL: TLS is not ended here */
 
     struct hooks *hooks; /* NULL: none */
     bool has_run;        /* the program was executed */
@@ -121,6 +122,21 @@ int cap_file_fill(struct supervise *s, struct nt_error *reterr);
 /* Removes those of owners that are gone. */
 void cap_file_sweep(const struct supervise *s);
 void cap_file_remove(struct supervise *s);
+
+/* --- bundle.c: the authorities that the program believes ------------------------------------ */
+
+/* Where the proxy ends TLS itself: a folder of its own with an empty file in it. Then what that
+ * says: the roots that there are here; the proxy adds its own. Elsewhere nothing. */
+int bundle_make(struct supervise *s, struct nt_error *reterr);
+int bundle_fill(struct supervise *s, struct nt_error *reterr);
+void bundle_free(struct supervise *s);        /* removes it */
+int bundle_folder(const struct supervise *s); /* O_PATH; -1: there is none */
+int bundle_file(const struct supervise *s);
+/* The index-th variable that gets its name; NULL: no more. What the variable said until then is
+ * read as roots, too. */
+const char *bundle_variable(const struct supervise *s, size_t index);
+const char *bundle_path(const struct supervise *s);
+void bundle_note(struct supervise *s, const char *variable, const char *value);
 
 /* --- way_out.c: the proxy's module -------------------------------------------------------------
  */

@@ -173,6 +173,7 @@ static int start_proxy(struct session *session, int listener, struct nt_error *r
                                            .token = s->proxy_token,
                                            .captures = s->captures,
                                            .session = s->session_name,
+                                           .bundle = bundle_file(s),
                                            .warn = s->options.is_silent ? NULL : on_proxy_warning,
                                            .data = s };
     return s->proxy_ops->start(&options, &session->proxy, reterr);
@@ -183,7 +184,7 @@ static int await_keeper(struct session *session, struct nt_error *reterr)
     struct inside_message message;
     int listener;
     /* It sets up meanwhile. */
-    if (cap_file_fill(session->s, reterr) < 0)
+    if (cap_file_fill(session->s, reterr) < 0 || bundle_fill(session->s, reterr) < 0)
         return -1;
     if (await(session->socket, &message, &listener) < 0)
         return nt_fail(reterr, NT_E_SYSTEM, "the sandbox's first process ended at once");

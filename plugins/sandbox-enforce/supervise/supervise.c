@@ -34,6 +34,7 @@ void supervise_free(struct supervise *s)
     hooks_free(s->hooks);
     environment_free(s);
     cap_file_remove(s);
+    bundle_free(s);
     hidden_free(s);
     captures_free(s);
     writable_free(s);
@@ -171,7 +172,8 @@ static int get_ready(struct supervise *s, struct nt_error *reterr)
     cap_file_make(s);
     if (hidden_make(s, reterr) < 0 || (s->proxy_port && way_out_open(s, reterr) < 0))
         return -1;
-    if (environment_make(s, reterr) < 0 || command_find(s, reterr) < 0)
+    if (bundle_make(s, reterr) < 0 || environment_make(s, reterr) < 0
+        || command_find(s, reterr) < 0)
         return -1;
     if (s->hooks && (hooks_before(s->hooks, reterr) < 0 || environment_add_lines(s, reterr) < 0))
         return -1;
