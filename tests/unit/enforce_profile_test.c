@@ -21,6 +21,7 @@
 #include "plugins/sandbox-enforce/errors.h"
 #include "plugins/sandbox-enforce/policy/find.h"
 #include "plugins/sandbox-enforce/policy/policy.h"
+#include "plugins/sandbox-enforce/policy/when.h"
 #include "plugins/sandbox-enforce/policy/references.h"
 #include "sdk/cleanup.h"
 
@@ -171,6 +172,34 @@ static void what_is_wrong_is_said_with_its_place(void **state)
           "a pair" },
         { "{\"meta\":{\"name\":\"x\"},\"network\":{\"listen_port_range\":[[0, 9]]}}", "a pair" },
         { "{\"meta\":{\"name\":\"x\"},\"network\":{\"listen_port_range\":[[1, 2, 3]]}}", "a pair" },
+        { "{\"meta\":{\"name\":\"x\"},\"filesystem\":{\"deny\":[{\"path\":\"/"
+          "a\",\"when\":\"Linux\"}]}}",
+          "begins with linux" },
+        { "{\"meta\":{\"name\":\"x\"},\"filesystem\":{\"deny\":[{\"path\":\"/a\",\"when\":[]}]}}",
+          "empty list" },
+        { "{\"meta\":{\"name\":\"x\"},\"filesystem\":{\"deny\":[{\"path\":\"/a\",\"when\":3}]}}",
+          "when" },
+        { "{\"meta\":{\"name\":\"x\"},\"filesystem\":{\"deny\":[{\"path\":\"/"
+          "a\",\"if\":\"linux\"}]}}",
+          "nothing else" },
+        { "{\"meta\":{\"name\":\"x\"},\"filesystem\":{\"deny\":[{\"when\":\"linux\"}]}}",
+          "a text is needed" },
+        { "{\"meta\":{\"name\":\"x\"},\"groups\":{\"include\":[{\"path\":\"git_config\"}]}}",
+          "a text is needed" },
+        { "{\"meta\":{\"name\":\"x\"},\"commands\":{\"deny\":[{\"name\":\"a\"}]}}",
+          "a text is needed" },
+        { "{\"meta\":{\"name\":\"x\"},\"platform_overrides\":{\"bsd\":{}}}", "no such system" },
+        { "{\"meta\":{\"name\":\"x\"},\"platform_overrides\":{\"linux\":[]}}",
+          "an object is needed" },
+        { "{\"meta\":{\"name\":\"x\"},\"platform_overrides\":{\"linux\":{\"extends\":\"default\"}}"
+          "}",
+          "platform_overrides.linux.extends" },
+        { "{\"meta\":{\"name\":\"x\"},\"platform_overrides\":{\"macos\":{\"platform_overrides\":{}}"
+          "}}",
+          "platform_overrides.macos.platform_overrides" },
+        { "{\"meta\":{\"name\":\"x\"},\"platform_overrides\":{\"macos\":{\"filesystem\":{\"alow\":["
+          "]}}}}",
+          "platform_overrides.macos.filesystem.alow" },
         { "{\"meta\":{\"name\":\"x\"},\"nothing\":{}}", "nothing: there is no such key" },
         { "{\"meta\":{}}", "meta.name" },
         { "{\"meta\":{\"name\":\"x\"},\"meta\":{\"name\":\"y\"}}", "duplicate" },
@@ -764,6 +793,109 @@ static void registries_come_from_the_package_managers(void **state)
     unlink(at("bin/go"));
 }
 
+static void conditions_are_those_of_the_system(void **state)
+{
+    (void)state;
+    static const char fedora[] = "NAME=\"Fedora Linux\"\nID=fedora\nID_LIKE=\"rhel centos\"\n"
+                                 "VERSION_ID='43.1'\nVARIANT_ID=workstation";
+    static const struct {
+        const char *text;
+        bool holds;
+    } rows[] = {
+        { "linux", true },
+        { "macos", false },
+        { "!macos", true },
+        { "!linux", false },
+        { "linux:fedora", true },
+        { "linux:debian", false },
+        { "!linux:debian", true },
+        { "linux:rhel-like", true },
+        { "linux:centos-like", true },
+        { "linux:fedora-like", true },
+        { "linux:cent-like", false },
+        { "linux:rhel", false },
+        { "linux:fedora:43", false },
+        { "linux:fedora:43.1", true },
+        { "linux:fedora:==43.1.0", true },
+        { "linux:fedora:>=43", true },
+        { "linux:fedora:>43.1", false },
+        { "linux:fedora:<=43.1", true },
+        { "linux:fedora:<43.10", true },
+        { "linux:fedora:<100", true },
+        { "linux:fedora:>=9", true },
+        { "linux:fedora:>=43:workstation", true },
+        { "linux:fedora:>=43:server", false },
+        { "!linux:fedora:>=43:server", true },
+        { "linux:fedora:workstation", true },
+        { "macos:>=15", false },
+        { "windows:10", false },
+    };
+    struct when_system system;
+    when_read(fedora, strlen(fedora), &system);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (when_check(rows[i].text) || when_holds(rows[i].text, &system) != rows[i].holds)
+            fail_msg("%s", rows[i].text);
+    when_read("BUILD=1\nVERSION_ID=rolling\n", 28, &system);
+    assert_true(when_holds("linux:linux", &system)); /* os-release(5) */
+    assert_false(when_holds("linux:linux:>=1", &system) || when_holds("linux:linux:<1", &system));
+    static const char *const wrong[] = { "",
+                                         "!",
+                                         "!!linux",
+                                         "bsd",
+                                         "Linux",
+                                         "linux:",
+                                         "linux::12",
+                                         "linux: debian",
+                                         "linux:Debian",
+                                         "linux:debian:>=",
+                                         "linux:debian:>=x",
+                                         "linux:debian:1..2",
+                                         "linux:debian:12.",
+                                         "linux:debian:=12",
+                                         "linux:>=3",
+                                         "linux:a:1:b:c",
+                                         "linux:a:b:>=3",
+                                         "macos:>=x" };
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        if (!when_check(wrong[i]))
+            fail_msg("%s", wrong[i]);
+}
+
+static void what_is_for_another_system_does_not_count(void **state)
+{
+    (void)state;
+    profile("base",
+            "{\"meta\":{\"name\":\"base\"},\"platform_overrides\":{\"linux\":{\"network\":"
+            "{\"block\":true},\"filesystem\":{\"deny\":[\"src/base\"]},"
+            "\"workdir\":{\"access\":\"write\"}}}}");
+    profile(
+        "systems",
+        "{\"meta\":{\"name\":\"systems\"},\"extends\":\"base\",\"workdir\":{\"access\":\"read\"},"
+        "\"groups\":{\"include\":[{\"name\":\"git_config\",\"when\":\"linux\"},"
+        "{\"name\":\"not_there\",\"when\":\"macos\"}]},"
+        "\"env_credentials\":{\"env://A\":{\"env_var\":\"A\",\"when\":\"windows\"},"
+        "\"env://B\":{\"env_var\":\"B\",\"when\":[\"windows\",\"linux\"]}},"
+        "\"filesystem\":{\"read\":[{\"path\":\".\"}],"
+        "\"write\":[{\"path\":\"src\",\"when\":\"!linux\"}],"
+        "\"deny\":[{\"path\":\"src/secret\",\"when\":[\"macos\",\"linux\"]}]},"
+        "\"platform_overrides\":{\"macos\":{\"filesystem\":{\"allow\":[\"/\"]}},\"windows\":null,"
+        "\"linux\":{\"filesystem\":{\"deny\":[\"src/own\"]},\"meta\":{\"name\":\"other\"}}}}");
+    setenv("B", "b", 1);
+    struct policy *p = make(&(struct policy_request){ .profile = "systems" });
+    assert_string_equal(p->profile, "systems");
+    assert_true(may(p, "src/x", POLICY_READ));
+    assert_false(may(p, "src/x", POLICY_WRITE));
+    assert_false(may(p, "src/secret", POLICY_READ));
+    assert_false(may(p, "src/base", POLICY_READ));
+    assert_false(may(p, "src/own", POLICY_READ));
+    assert_int_equal(p->network, POLICY_NET_BLOCKED);
+    assert_int_equal(p->workdir_access, POLICY_WRITE); /* laid over all, also over the child */
+    assert_int_equal(p->env_credential_count, 1);
+    assert_string_equal(p->env_credentials[0].variable, "B");
+    policy_free(p);
+    unsetenv("B");
+}
+
 static void ports_and_ranges_of_ports(void **state)
 {
     (void)state;
@@ -990,6 +1122,8 @@ int main(void)
         cmocka_unit_test(an_upstream_proxy_and_its_bypass),
         cmocka_unit_test(secrets_for_variables),
         cmocka_unit_test(registries_come_from_the_package_managers),
+        cmocka_unit_test(conditions_are_those_of_the_system),
+        cmocka_unit_test(what_is_for_another_system_does_not_count),
         cmocka_unit_test(ports_and_ranges_of_ports),
         cmocka_unit_test(a_policy_goes_through_its_file),
         cmocka_unit_test(names_of_every_kind_go_through_the_file),

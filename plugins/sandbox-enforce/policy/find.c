@@ -62,6 +62,15 @@ int profile_text(const char *path, char **ret, size_t *ret_size, struct nt_error
     return 0;
 }
 
+/* Where it is written what runs outside. */
+static void set_file(struct profile *profile, const char *file)
+{
+    for (size_t i = 0; i < POLICY_HOOKS; i++)
+        profile->hooks[i].file = file;
+    for (size_t i = 0; i < profile->capture_count; i++)
+        profile->captures[i].file = file;
+}
+
 int profile_read(struct memory *m, const char *path, struct profile *ret,
                  struct policy_texts *reterrs, struct nt_error *reterr)
 {
@@ -72,10 +81,9 @@ int profile_read(struct memory *m, const char *path, struct profile *ret,
         || profile_parse(m, (struct nt_bytes){ text, size }, ret, &errors, reterr) < 0)
         return -1;
     ret->file = memory_text(m, path);
-    for (size_t i = 0; i < POLICY_HOOKS; i++)
-        ret->hooks[i].file = ret->file;
-    for (size_t i = 0; i < ret->capture_count; i++)
-        ret->captures[i].file = ret->file;
+    set_file(ret, ret->file);
+    if (ret->patch)
+        set_file(ret->patch, ret->file);
     if (reterrs)
         *reterrs = errors;
     if (errors.count) {
@@ -197,7 +205,11 @@ int profile_complete(struct memory *m, const struct places *places, const struct
 {
     const struct chain chain = { NULL, profile, 1 };
     profile_default(m, ret);
-    return lay(m, places, &chain, ret, reterr);
+    if (lay(m, places, &chain, ret, reterr) < 0)
+        return -1;
+    if (ret->patch)
+        profile_merge(m, ret, ret->patch);
+    return m->failed ? memory_fail(m, reterr) : 0;
 }
 
 int profile_resolve(struct memory *m, const struct places *places, const char *name,

@@ -22,7 +22,7 @@ void parse_error(struct parser *p, const char *path, const char *format, ...)
     va_end(args);
     if (p->errors->count >= PARSE_ERRORS_MAX)
         return;
-    int size = snprintf(line, sizeof(line), "%s: %s", path, text);
+    int size = snprintf(line, sizeof(line), "%s%s: %s", p->prefix ? p->prefix : "", path, text);
     if (size > 0)
         texts_add(p->m, p->errors, memory_text(p->m, line));
 }
@@ -70,13 +70,67 @@ void parse_texts(struct parser *p, const char *path, const json_t *value, struct
     }
     json_array_foreach(value, i, item)
     {
-        const char *text = NULL;
-        if (json_is_object(item)) /* {path, when}: a condition is not dropped in silence */
-            parse_error(p, path, "entries with conditions are not supported; write the path alone");
-        else
-            text = parse_text(p, path, item);
+        const char *text = parse_text(p, path, item);
         if (text)
             texts_add_new(p->m, ret, text);
+    }
+}
+
+/* One condition or a list of them, of which one must hold. */
+static bool holds(struct parser *p, const char *path, const json_t *when)
+{
+    size_t count = json_is_array(when) ? json_array_size(when) : 1;
+    bool is_true = false;
+    if (!count)
+        parse_error(p, path, "when: an empty list holds nowhere");
+    if (!p->system && (p->system = memory_room(p->m, sizeof(*p->system))))
+        when_find(p->system);
+    for (size_t i = 0; i < count && p->system; i++) {
+        const json_t *item = json_is_array(when) ? json_array_get(when, i) : when;
+        const char *text = json_string_value(item);
+        const char *wrong = text ? when_check(text) : "it is a text, or a list of texts";
+        if (wrong)
+            parse_error(p, path, "when \"%.64s\": %s", text ? text : "", wrong);
+        else
+            is_true = when_holds(text, p->system) || is_true;
+    }
+    return is_true;
+}
+
+const char *parse_entry(struct parser *p, const char *path, const json_t *value, const char *member)
+{
+    if (!json_is_object(value))
+        return parse_text(p, path, value);
+    const json_t *when = json_object_get(value, "when");
+    const char *text = parse_text(p, path, json_object_get(value, member));
+    if (json_object_size(value) != (when ? 2u : 1u))
+        parse_error(p, path, "an entry has a %s and a when, nothing else", member);
+    return when && !holds(p, path, when) ? NULL : text;
+}
+
+/* The lists whose entries may have conditions. */
+static const char *member_of(const char *section)
+{
+    return strcmp(section, "filesystem") == 0 ? "path"
+           : strcmp(section, "groups") == 0   ? "name"
+                                              : NULL;
+}
+
+static void read_entries(struct parser *p, const struct key *key, const char *path,
+                         const json_t *value)
+{
+    const char *member = member_of(key->section);
+    size_t i;
+    json_t *item;
+    if (!member || !json_is_array(value)) {
+        parse_texts(p, path, value, &p->profile->lists[key->target]);
+        return;
+    }
+    json_array_foreach(value, i, item)
+    {
+        const char *text = parse_entry(p, path, item, member);
+        if (text)
+            texts_add_new(p->m, &p->profile->lists[key->target], text);
     }
 }
 
@@ -120,6 +174,64 @@ static void read_sandbox_policy(struct parser *p, const char *path, const json_t
         parse_error(p, path, "\"%.64s\" is not one of auto|landlock", text);
     else
         p->profile->texts[PROFILE_SANDBOX_POLICY] = text;
+}
+
+static void read_section(struct parser *p, const char *section, const json_t *object);
+
+/* What counts on one system. All of them are checked; the others' are then forgotten. */
+static void read_override(struct parser *p, const char *path, const json_t *object, bool is_ours)
+{
+    struct profile *patch = memory_room(p->m, sizeof(*patch));
+    if (!patch)
+        return;
+    struct parser inner = { .m = p->m,
+                            .profile = patch,
+                            .errors = p->errors,
+                            .prefix = memory_format(p->m, "%s.", path),
+                            .system = p->system };
+    static const char *const not_here[] = { "extends", "platform_overrides" };
+    for (size_t i = 0; i < sizeof(not_here) / sizeof(not_here[0]); i++) {
+        const json_t *value = json_object_get(object, not_here[i]);
+        if (value && !json_is_null(value))
+            parse_error(&inner, not_here[i], "what counts on one system cannot have it");
+    }
+    read_section(&inner, "", object);
+    if (!is_ours)
+        return;
+    if (patch->name || patch->version || patch->description || patch->author)
+        texts_add_new(p->m, &p->profile->warnings,
+                      memory_format(p->m, "the key %s.meta has no effect", path));
+    for (size_t i = 0; i < patch->warnings.count; i++)
+        texts_add_new(p->m, &p->profile->warnings, patch->warnings.at[i]);
+    for (size_t i = 0; i < patch->deprecated.count; i++)
+        texts_add_new(p->m, &p->profile->deprecated,
+                      memory_format(p->m, "%s.%s", path, patch->deprecated.at[i]));
+    patch->name = NULL; /* it stays the profile that it is in */
+    patch->warnings = patch->deprecated = (struct policy_texts){ 0 };
+    p->profile->patch = patch;
+}
+
+static void read_overrides(struct parser *p, const char *path, const json_t *value)
+{
+    const char *name;
+    json_t *object;
+    if (json_is_null(value))
+        return;
+    if (!json_is_object(value)) {
+        parse_error(p, path, "an object is needed: { \"linux\": { … } }");
+        return;
+    }
+    json_object_foreach((json_t *)(uintptr_t)value, name, object)
+    {
+        bool is_ours = strcmp(name, "linux") == 0;
+        const char *place = below(p, path, name);
+        if (!is_ours && strcmp(name, "macos") != 0 && strcmp(name, "windows") != 0)
+            parse_error(p, place, "there is no such system: linux, macos or windows");
+        else if (json_is_object(object))
+            read_override(p, place, object, is_ours);
+        else if (!json_is_null(object))
+            parse_error(p, place, "an object is needed: { … }");
+    }
 }
 
 #define MODES "isolated|allow_same_sandbox|allow_all"
@@ -208,6 +320,7 @@ static const struct key keys[] = {
     { "", "command_args", KEY_FREE, 0, NULL, NULL, NULL },
     { "", "interactive", KEY_FREE, 0, NULL, NULL, NULL },
     { "", "allow_launch_services", KEY_FREE, 0, NULL, NULL, NULL },
+    { "", "platform_overrides", KEY_OWN, 0, NULL, NULL, read_overrides },
     { "", "allow_gpu", KEY_FLAG, PROFILE_ALLOW_GPU, NULL, NULL, NULL },
     { "", "allow_parent_of_protected", KEY_FLAG, PROFILE_ALLOW_PARENT, NULL, NULL, NULL },
     { "", "command_policies", KEY_REFUSED, 0, "commands inside are not mediated: all of them have what the program has; start one that may do more or "
@@ -297,7 +410,7 @@ static void read_key(struct parser *p, const struct key *key, const char *path, 
     }
     switch (key->type) {
     case KEY_LIST:
-        parse_texts(p, path, value, &profile->lists[key->target]);
+        read_entries(p, key, path, value);
         break;
     case KEY_NULLABLE:
         if (json_is_null(value)) {

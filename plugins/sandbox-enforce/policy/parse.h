@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "plugins/sandbox-enforce/policy/profile.h"
+#include "plugins/sandbox-enforce/policy/when.h"
 
 #define PARSE_ERRORS_MAX 64u
 
@@ -39,6 +40,9 @@ struct parser {
     struct memory *m;
     struct profile *profile;
     struct policy_texts *errors;
+    const char *prefix; /* of the places of errors and warnings; NULL: none */
+    /* Filled when the first condition asks for it. */
+    struct when_system *system;
 };
 
 /* The index-th key; NULL: no more. Sections stand together. */
@@ -51,6 +55,10 @@ void parse_error(struct parser *p, const char *path, const char *format, ...)
 const char *parse_text(struct parser *p, const char *path, const json_t *value);
 /* false with an error when it is neither true nor false. */
 bool parse_bool(struct parser *p, const char *path, const json_t *value);
+/* The text of a list's entry, or of {MEMBER: text, "when": condition}; NULL: there is none, or its
+ * condition does not hold here. */
+const char *parse_entry(struct parser *p, const char *path, const json_t *value,
+                        const char *member);
 /* Appends the texts of an array. */
 void parse_texts(struct parser *p, const char *path, const json_t *value, struct policy_texts *ret);
 /* [{method, path}] */

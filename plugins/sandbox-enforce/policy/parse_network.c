@@ -93,7 +93,7 @@ void parse_env_credentials(struct parser *p, const char *path, const json_t *val
     {
         struct profile *profile = p->profile;
         struct nt_error e = NT_ERROR_INIT;
-        const char *variable = parse_text(p, path, item);
+        const char *variable = parse_entry(p, path, item, "env_var");
         if (!variable)
             continue;
         if (reference_check(reference, &e) < 0 || variable_check(variable, &e) < 0) {

@@ -219,6 +219,18 @@ static void merge_hooks(struct profile *into, const struct profile *child)
             into->hooks[i] = child->hooks[i];
 }
 
+/* The parent's patch stays as it is: others may extend it, too. */
+static void merge_patch(struct memory *m, struct profile *into, const struct profile *child)
+{
+    struct profile *both = child->patch ? memory_room(m, sizeof(*both)) : NULL;
+    if (!both)
+        return;
+    if (into->patch)
+        profile_merge(m, both, into->patch);
+    profile_merge(m, both, child->patch);
+    into->patch = both;
+}
+
 void profile_merge(struct memory *m, struct profile *into, const struct profile *child)
 {
     if (child->flags & PROFILE_CLEARS_CREDENTIALS)
@@ -245,6 +257,7 @@ void profile_merge(struct memory *m, struct profile *into, const struct profile 
     merge_env_credentials(m, into, child);
     merge_captures(m, into, child);
     merge_hooks(into, child);
+    merge_patch(m, into, child);
     for (size_t i = 0; i < child->warnings.count; i++)
         texts_add_new(m, &into->warnings, child->warnings.at[i]);
     for (size_t i = 0; i < child->deprecated.count; i++)

@@ -96,8 +96,10 @@ struct profile {
     struct policy_capture *captures; /* credential_capture; a child's replaces its parents' */
     size_t capture_count;
     struct policy_hook hooks[POLICY_HOOKS]; /* a child's replaces its parents', each for itself */
-    struct policy_texts warnings;           /* legacy keys, keys without effect: one line each */
-    struct policy_texts deprecated;         /* the legacy keys: "security.groups" */
+    /* platform_overrides for this system: laid over all when that is whole. NULL: none */
+    struct profile *patch;
+    struct policy_texts warnings;   /* legacy keys, keys without effect: one line each */
+    struct policy_texts deprecated; /* the legacy keys: "security.groups" */
 };
 
 /* Reads the text of a profile. What is wrong with it becomes lines in ERRORS, all of them, each

@@ -489,6 +489,17 @@ static json_t *hooks_schema(void)
                      "properties", properties);
 }
 
+/* A text, or one with the systems that it is for. */
+static json_t *entry_schema(const char *member)
+{
+    return json_pack("{s:[{s:s, s:i}, {s:s, s:b, s:[s], s:{s:{s:s, s:i}, s:{s:[{s:s}, {s:s, s:i, "
+                     "s:{s:s}}]}}}]}",
+                     "anyOf", "type", "string", "minLength", 1, "type", "object",
+                     "additionalProperties", 0, "required", member, "properties", member, "type",
+                     "string", "minLength", 1, "when", "anyOf", "type", "string", "type", "array",
+                     "minItems", 1, "items", "type", "string");
+}
+
 static json_t *own_schema(const char *name)
 {
     if (strcmp(name, "credential_capture") == 0)
@@ -509,8 +520,15 @@ static json_t *own_schema(const char *name)
                          "type", "string", "endpoints", endpoints_schema());
     if (strcmp(name, "custom_credentials") == 0)
         return json_pack("{s:s, s:o}", "type", "object", "additionalProperties", service_schema());
-    if (strcmp(name, "env_credentials") == 0 || strcmp(name, "secrets") == 0
-        || strcmp(name, "set_vars") == 0)
+    if (strcmp(name, "platform_overrides") == 0) /* whole profiles in them: checked when read */
+        return json_pack("{s:[s,s], s:b, s:{s:{s:[s,s]}, s:{s:[s,s]}, s:{s:[s,s]}}}", "type",
+                         "object", "null", "additionalProperties", 0, "properties", "linux", "type",
+                         "object", "null", "macos", "type", "object", "null", "windows", "type",
+                         "object", "null");
+    if (strcmp(name, "env_credentials") == 0 || strcmp(name, "secrets") == 0)
+        return json_pack("{s:s, s:o}", "type", "object", "additionalProperties",
+                         entry_schema("env_var"));
+    if (strcmp(name, "set_vars") == 0)
         return json_pack("{s:s, s:{s:s}}", "type", "object", "additionalProperties", "type",
                          "string");
     return texts_schema();
@@ -520,6 +538,9 @@ static json_t *key_schema(const struct key *key)
 {
     switch (key->type) {
     case KEY_LIST:
+        if (strcmp(key->section, "filesystem") == 0 || strcmp(key->section, "groups") == 0)
+            return json_pack("{s:s, s:o}", "type", "array", "items",
+                             entry_schema(*key->section == 'f' ? "path" : "name"));
         return texts_schema();
     case KEY_TEXT:
         return key->choices ? choices_schema(key->choices) : json_pack("{s:s}", "type", "string");
