@@ -68,7 +68,8 @@
       .help = "Only the hosts of this list, by way of a proxy: minimal, developer, claude-code, "  \
               "codex, opencode or enterprise" },                                                   \
     OPTIONS_TEXTS("allow-domain", 0, NT_TEXT, "domain", NULL,                                      \
-                  "Host that may be reached by way of the proxy, or *.suffix"),                    \
+                  "Host that may be reached by way of the proxy, *.suffix, or URL whose path "     \
+                  "(\"/v1/\", or a pattern) limits its requests"),                                 \
     OPTIONS_TEXTS("credential", 0, NT_TEXT, "service", NULL,                                       \
                   "Service whose requests get a credential that the program never holds"),         \
     OPTIONS_TEXTS("allow-endpoint", 0, NT_TEXT, "service:method:path", NULL,                       \

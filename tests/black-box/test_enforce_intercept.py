@@ -421,6 +421,44 @@ def test_the_bundle_has_the_roots_that_the_person_named(session, upstream, autho
     assert done.text in ("400 400\n", "400 400\nno\n") and "no" not in done.text or os.getuid() == 0, done
 
 
+def test_an_address_is_a_host_too(session, upstream):
+    run = session({"allow_domain": [f"https://127.0.0.1:{upstream.port}/v1/", "https://box.example/x"]})
+    done = run.python(f"""
+import urllib.request
+print(urllib.request.urlopen("https://127.0.0.1:{upstream.port}/v1/a", timeout=60).status)
+""")
+    assert done.text == "200\n", done
+
+
+def test_who_does_not_believe_it_is_told_why(session, upstream):
+    run = session(limited(("GET", "/**")))
+    rows = run.denials("env", "-u", "CURL_CA_BUNDLE", "-u", "SSL_CERT_FILE", CURL, "-sS", f"https://localhost:{upstream.port}/")
+    rows = [row for row in rows if row["layer"] == "proxy"]
+    assert [(row["source"], row["target"]) for row in rows] == [("inferred", f"localhost:{upstream.port}")], rows
+    assert "ca_env_vars" in rows[0]["rule"]
+
+
+def test_without_openssl_it_stays_closed(session, upstream, tmp_path):
+    """And so it does without a place for certificates. Then all else works."""
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "libssl.so.3").write_text("no library\n")
+    ask = RAW + f"""
+s, head = connect("localhost:{upstream.port}")
+print(head.split(b"\\r\\n")[0], s.recv(4096))
+s, head = connect("127.0.0.1:{upstream.port}")
+print(head.split(b"\\r\\n")[0])
+"""
+    for change in ({"LD_LIBRARY_PATH": str(broken)}, {"TMPDIR": str(tmp_path / "nothing")}):
+        run = session({**limited(("GET", "/**"))})
+        run.profile.write_text(json.dumps({"meta": {"name": "x"}, "network": {
+            "allow_domain": ["127.0.0.1", {"domain": "localhost", "endpoints": [{"method": "GET", "path": "/**"}]}]}}))
+        done = run.python(ask, env={**run.env, **change})
+        lines = done.text.splitlines()
+        assert lines[0].startswith("b'HTTP/1.1 403 Forbidden'") and "TLS hides them" in lines[0], done
+        assert lines[1] == "b'HTTP/1.1 200 OK'" and b"TLS of the program is not opened" in done.stderr, done
+
+
 def test_without_something_to_open_nothing_is_made(cli, tmp_path, temp, authority):
     env = {**cli.env, "TMPDIR": str(temp), "SSL_CERT_FILE": str(authority.file)}
     done = cli("enforce", "run", "--allow-domain", "localhost", "--", "sh", "-c",

@@ -290,8 +290,10 @@ static X509 *sign(struct authority *a, EVP_PKEY *key, const char *host, time_t n
 {
     X509V3_CTX about;
     nt_auto(nt_buf_done) struct nt_buf name = NT_BUF(2 * HOST_MAX);
-    /* A common name has at most 64 characters; nobody looks at it beside the names below. */
-    X509 *leaf = begin(key, strlen(host) <= 64 ? host : "a host", now - EARLIER_S, until);
+    /* A common name has at most 64 characters, and one that looks like a name is held to the
+     * authority's limits for names. Nobody goes by it: the host stands below. */
+    bool has_name = !family_of(host) && strlen(host) <= 64;
+    X509 *leaf = begin(key, has_name ? host : "(a host)", now - EARLIER_S, until);
     if (!leaf)
         return NULL;
     nt_buf_addf(&name, family_of(host) ? "IP:%s" : "DNS:%s", host);

@@ -16,10 +16,34 @@
 
 /* What the requests of one connection have in common. */
 struct beyond {
+    struct proxy *proxy;
+    bool has_request;
     char authority[VISIT_AUTHORITY_MAX]; /* as the CONNECT had it */
 };
 
 /* --- the connection ------------------------------------------------------------------------- */
+
+/* A guess, which costs a program that only tried the connection a line: one that does not believe
+ * the session's authority would be hard to understand otherwise. */
+static void on_gone(void *link)
+{
+    struct beyond *beyond = link;
+    struct proxy *p = beyond->proxy;
+    const struct denial denial = {
+        .source = DENIAL_INFERRED,
+        .act = "request",
+        .target = beyond->authority,
+        .layer = "proxy",
+        .rule =
+            "no request came: the program may not believe the session's authority, and read others "
+            "than the variables name (network.tls_intercept.ca_env_vars of a profile)",
+        .grant = "",
+        .count = 1,
+    };
+    if (!beyond->has_request && !p->is_stopping && p->denials)
+        denials_add(p->denials, &denial);
+    free(beyond);
+}
 
 static void on_taken(void *data, int fd)
 {
@@ -37,8 +61,9 @@ static void on_taken(void *data, int fd)
         close(fd);
         return;
     }
+    *beyond = (struct beyond){ .proxy = p };
     memcpy(beyond->authority, v->authority, sizeof(beyond->authority));
-    const struct net_take take = { .tls = tls, .link = beyond, .gone = free };
+    const struct net_take take = { .tls = tls, .link = beyond, .gone = on_gone };
     net_server_take_with(p->inner, fd, &take, &ignored);
 }
 
@@ -196,10 +221,11 @@ static void go_on(struct visit *v)
 
 void intercept_request(void *proxy, struct net_request *req)
 {
-    const struct beyond *beyond = net_request_link(req);
+    struct beyond *beyond = net_request_link(req);
     struct visit *v = visit_new(proxy, req);
     if (!v)
         return;
+    beyond->has_request = true;
     v->act = "request";
     v->is_inner = true;
     /* It was understood before. */
