@@ -140,6 +140,29 @@ def test_a_program_that_is_not_there(run, folder):
     assert run("/").status == 126
 
 
+@pytest.mark.parametrize("command", ["run", "wrap"])
+def test_what_cannot_be_executed_says_why(run, folder, command):
+    """As a shell has it: 127 for what is not there, also for what would run it; 126 for what is no program."""
+    def put(name, content, mode=0o755):
+        (folder / name).write_bytes(content)
+        (folder / name).chmod(mode)
+    (folder / "folder").mkdir()
+    put("plain", b"echo hello\n"), put("empty", b""), put("text", b"#!/bin/sh\n", 0o644), put("broken", b"\x7fELFnothing")
+    put("orphan", b"#!/nowhere/interpreter -x\n"), put("second", f"#!{folder}/orphan\n".encode())
+    true = pathlib.Path("/bin/true").read_bytes()
+    [loader] = set(re.findall(rb"/lib[^\0]*/ld[^\0]*\0", true))
+    put("unlinked", true.replace(loader, b"/nowhere/ld".ljust(len(loader), b"\0")))
+    for name, status, words in (("missing", 127, "is not there"), ("folder", 126, "is not executable"),
+                                ("text", 126, "is not executable"), ("plain", 126, "#!/bin/sh"), ("empty", 126, "#!/bin/sh"),
+                                ("broken", 126, "#!/bin/sh"), ("orphan", 127, "/nowhere/interpreter, which runs it, is not there"),
+                                ("second", 127, "/nowhere/interpreter, which runs it, is not there"),
+                                ("unlinked", 127, "/nowhere/ld, which runs it, is not there")):
+        done = run(f"./{name}", command=command)
+        assert (done.status, done.stdout) == (status, b"") and words in done.stderr.decode(), (name, done)
+    done = run("missing-program", command=command)
+    assert done.status == 127 and "'missing-program' is not there" in done.stderr.decode()
+
+
 def test_a_program_that_may_not_be_read_is_not_started(run, folder, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     elsewhere.chmod(0o755)

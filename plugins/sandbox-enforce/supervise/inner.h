@@ -111,6 +111,8 @@ void environment_wipe_own(void);
 
 /* Finds the program in the environment's PATH; refuses names on the list. */
 int command_find(struct supervise *s, struct nt_error *reterr);
+/* It was found, and execve said SYS: why, and what to do. Returns -1. */
+int command_fail(const struct supervise *s, int sys, struct nt_error *reterr);
 
 /* --- cap_file.c ---------------------------------------------------------------------------- */
 

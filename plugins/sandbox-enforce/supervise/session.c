@@ -376,14 +376,15 @@ static void say_exec(const struct session *session, int *ret_status)
     const struct supervise *s = session->s;
     struct nt_call *call = s->options.call;
     nt_auto(nt_buf_done) struct nt_buf line = NT_BUF(8192);
+    struct nt_error error = NT_ERROR_INIT;
     int sys = session->failure.sys;
-    nt_buf_add(&line, "cannot start ");
-    nt_buf_add_printable(&line, s->program, false);
-    nt_buf_addf(&line, ": %s", strerror(sys));
-    if (sys == EACCES)
-        nt_buf_add(&line,
-                   " (it, or what interprets it, is not among what was granted: --read-file, "
-                   "--read)");
+    command_fail(s, sys, &error);
+    nt_buf_add_printable(&line, error.message, false);
+    if (error.hint[0]) {
+        nt_buf_add(&line, " (");
+        nt_buf_add_printable(&line, error.hint, false);
+        nt_buf_add_char(&line, ')');
+    }
     call->host->message(call, NT_SAY_WARN, nt_buf_text(&line));
     *ret_status = sys == ENOENT || call->personality == NT_AS_NONO ? 127 : 126;
 }

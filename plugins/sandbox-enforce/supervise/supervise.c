@@ -246,5 +246,5 @@ int supervise_wrap(struct supervise *s, struct nt_error *reterr)
         return nt_fail_sys(reterr, sys, "layer %s", enforce_layer_name(layer));
     }
     execve(s->program, s->options.argv, s->environment);
-    return nt_fail_sys(reterr, errno, "cannot start %.180s", s->program);
+    return command_fail(s, errno, reterr);
 }
