@@ -154,10 +154,9 @@ static bool is_named(const char *name)
     return strstr(names, line) != NULL;
 }
 
-/* What is open is looked up as it was before the mounts, and as one of them. */
+/* Where what is open has which names, without and with mounts. */
 static int with_mounts(const struct policy *policy)
 {
-    nt_autoclose int before = open(at("scripts/mine"), O_PATH | O_CLOEXEC);
     if (unshare(CLONE_NEWNS) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
         return NO_MOUNTS;
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
@@ -198,12 +197,16 @@ static void a_mount_in_a_writable_folder_closes_it(void **state)
                          + mkdir(at("other"), 0755),
                      0);
     nt_autoclose int shared = open(at("shared"), O_PATH | O_CLOEXEC);
+    /* Copies: what `at` says holds for a few calls only. */
+    nt_autofree char *folder = strdup(at("shared")), *script = strdup(at("scripts/mine"));
+    nt_autofree char *profile = strdup(at("profile.json"));
+    assert_true(folder && script && profile);
     struct policy_grant grant = {
-        .path = at("shared"), .source = "user", .access = POLICY_WRITE, .fd = shared
+        .path = folder, .source = "user", .access = POLICY_WRITE, .fd = shared
     };
     const struct policy policy = { .grants = &grant,
                                    .grant_count = 1,
-                                   .hooks = { { at("scripts/mine"), at("profile.json"), 0 } } };
+                                   .hooks = { { script, profile, 0 } } };
     assert_string_equal(asked(&policy), "");
     pid_t pid = fork();
     if (pid == 0)
