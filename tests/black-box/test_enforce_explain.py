@@ -84,6 +84,28 @@ def test_it_says_by_which_rule(cli):
     assert answer["matching_capability"] == {"path": str(cli.home / "project"), "access": "read+write", "source": "user"}
 
 
+def test_what_a_program_asks_about_itself_is_relative_to_its_own_folder(cli):
+    prefix = pathlib.Path(os.path.realpath(cli.program)).parent.parent
+    words = ["enforce", "run", "-s", "--allow-cwd", "--read", prefix, "--workdir", ".", "--", "sh", "-c",
+             f"cd src && exec {cli.program} --json enforce why --self --path ../x --op read"]
+    answer = cli.ok(*words, cwd=cli.home / "project").json
+    assert (answer["status"], answer["matching_capability"]["path"]) == ("allowed", str(cli.home / "project"))
+    words[-1] = f"cd src && exec {cli.program} --json enforce why --self --path ../../.bashrc --op read"
+    assert cli.ok(*words, cwd=cli.home / "project").json["status"] == "denied"
+
+
+def test_grants_that_nothing_would_start_with_are_an_answer_about_what_is_denied_only(cli):
+    grants = ["--allow-file", "~/.ssh/id_rsa"]
+    answer = why(cli, "--path", "~/.ssh/id_rsa", *grants)
+    assert (answer["status"], answer["reason"], answer["policy_source"]) == ("denied", "sensitive_path", "group:deny_credentials")
+    flags = shlex.split(answer["suggested_flag"])
+    assert why(cli, "--path", "~/.ssh/id_rsa", *flags)["status"] == "allowed"
+    for question in (["--path", "src"], ["--host", "example.com"]):
+        done = cli("enforce", "why", "--json", *question, *grants, cwd=cli.home / "project")
+        assert done.status == 1 and done.stdout == b"" and done.error["code"] == "enforce.protected"
+        assert ".ssh" in done.error["message"]
+
+
 def test_a_link_leads_where_it_leads(cli):
     (cli.home / "project/innocent").symlink_to(cli.home / ".ssh")
     assert why(cli, "--path", "innocent/id_rsa", "--allow", ".")["reason"] == "sensitive_path"
@@ -174,6 +196,12 @@ def test_learn_never_grants_what_is_denied(cli):
     assert b".ssh" not in done.stdout
     assert b"UNCONFINED" in done.stderr.upper() or b"without a sandbox" in done.stderr
     assert b"not granted: " + os.fsencode(cli.home) + b"/.ssh/id_rsa" in done.stderr
+
+
+@NEEDS_STRACE
+def test_learn_says_that_nothing_is_needed(cli):
+    done = cli.ok("enforce", "learn", "--", "true", cwd=cli.home / "project", timeout=120)
+    assert done.stdout == b"" and b"Nothing more is needed" in done.stderr
 
 
 @NEEDS_STRACE

@@ -265,6 +265,8 @@ static int print(struct nt_call *call, const json_t *result, struct nt_error *re
     }
     nt_buf_reset(&line);
     add_text(result, &line);
+    if (!line.size)
+        call->host->message(call, NT_SAY_DONE, "Nothing more is needed than what was granted.");
     if (!nt_buf_ok(&line))
         return nt_fail(reterr, NT_E_MEMORY, "no memory");
     if (nt_write_all(call->host->descriptor(call, 1), nt_buf_text(&line), line.size) < 0)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "nanoterm/host.h"
 #include "plugins/sandbox-enforce/commands.h"
@@ -101,13 +102,18 @@ static void message_of(const struct policy_answer *a, const char *act, const cha
         nt_buf_add(ret, ": no grant covers it");
 }
 
-/* "~" as a program that asks without a shell may write it, and as grants take it. */
-static const char *with_home(const char *path, char *buffer, size_t max)
+/* "~" as a program that asks without a shell may write it, and as grants take it. To a program that
+ * asks about itself what is relative is so to its own folder, to others to that of the grants. */
+static const char *absolute(struct nt_call *call, const char *path, char *buffer, size_t max)
 {
     const char *home = getenv("HOME");
-    if (path[0] != '~' || (path[1] && path[1] != '/') || !home || home[0] != '/')
+    char folder[PATH_MAX] = "";
+    bool is_home = path[0] == '~' && (!path[1] || path[1] == '/') && home && home[0] == '/';
+    bool is_own = path[0] != '/' && call->host->number(call, "self");
+    if (!is_home && !(is_own && getcwd(folder, sizeof(folder))))
         return path;
-    int size = snprintf(buffer, max, "%s%s", home, path + 1);
+    int size = snprintf(buffer, max, "%s%s%s", is_home ? home : folder, is_home ? "" : "/",
+                        is_home ? path + 1 : path);
     return size > 0 && (size_t)size < max ? buffer : path;
 }
 
@@ -154,12 +160,12 @@ static int ask(struct nt_call *call, const struct policy *policy, struct nt_erro
                           : strcmp(op, "write") == 0 ? POLICY_WRITE
                                                      : POLICY_BOTH;
         nt_buf_add(&target, path);
-        path = with_home(path, buffer, sizeof(buffer));
+        path = absolute(call, path, buffer, sizeof(buffer));
         policy_ask_path(policy, path, access, &answer);
         hook = hook_of(policy, path);
     } else if (unix_path) {
         nt_buf_addf(&target, "unix:%s", unix_path);
-        unix_path = with_home(unix_path, buffer, sizeof(buffer));
+        unix_path = absolute(call, unix_path, buffer, sizeof(buffer));
         policy_ask_socket(policy, unix_path, strcmp(socket_op, "bind") == 0, &answer);
         op = strcmp(socket_op, "bind") == 0 ? "binding" : "connecting to";
     } else {
@@ -183,16 +189,26 @@ static int ask(struct nt_call *call, const struct policy *policy, struct nt_erro
     return emit(call, object, reterr);
 }
 
-/* The policy itself refuses a grant of something denied: which is an answer, too. */
-static int answer_protected(struct nt_call *call, const struct nt_error *error,
-                            struct nt_error *reterr)
+/* The policy itself refuses a grant of something denied: that is an answer, too, to who asks about
+ * what is denied. About all else there is none, as nothing would start with these grants. */
+static int ask_protected(struct nt_call *call, const struct policy_request *wanted,
+                         const struct nt_error *refusal, struct nt_error *reterr)
 {
-    const char *path = call->host->text(call, "path"), *host = call->host->text(call, "host");
-    path = path ? path : call->host->text(call, "unix-socket");
-    nt_auto_json json_t *object =
-        json_pack("{s:s, s:s, s:s, s:s}", "status", "denied", "reason", "sensitive_path", "target",
-                  path ? path : host, "message", error->message);
-    return emit(call, object, reterr);
+    struct policy_request request = *wanted;
+    nt_auto(policy_freep) struct policy *policy = NULL;
+    struct nt_error unused = NT_ERROR_INIT;
+    struct policy_answer answer = { .deny = NULL };
+    char buffer[PATH_MAX];
+    const char *path = call->host->text(call, "path");
+    request.allow = request.read = request.write = (struct policy_texts){ 0 };
+    request.allow_file = request.read_file = request.write_file = (struct policy_texts){ 0 };
+    request.bypass = (struct policy_texts){ 0 };
+    if (path && policy_make(&request, &policy, &unused) == 0)
+        policy_ask_path(policy, absolute(call, path, buffer, sizeof(buffer)), POLICY_READ, &answer);
+    if (answer.deny || answer.pattern)
+        return ask(call, policy, reterr);
+    *reterr = *refusal;
+    return -1;
 }
 
 static int ask_self(struct nt_call *call, struct nt_error *reterr)
@@ -227,7 +243,7 @@ int why_run(struct nt_call *call, struct nt_error *reterr)
     if (status == 0)
         status = ask(call, policy, reterr);
     else if (error.code == ENFORCE_E_PROTECTED)
-        status = answer_protected(call, &error, reterr);
+        status = ask_protected(call, &options.request, &error, reterr);
     else
         *reterr = error;
     options_done(&options);
