@@ -150,7 +150,7 @@ static void on_body(void *data, struct net_request *req, struct nt_bytes bytes)
 static void on_body_end(void *data, struct net_request *req)
 {
     struct net_forward *f = data;
-    if (f->client)
+    if (f->client && !f->options.has_body)
         net_client_write_end(f->client);
 }
 
@@ -242,6 +242,10 @@ int net_forward_new(uv_loop_t *uv, struct net_request *req,
                                           .headers = options->headers,
                                           .count = options->count,
                                           .length = net_request_length(req) };
+    if (options->has_body) {
+        request.length = (int64_t)options->body.size;
+        request.body = options->body;
+    }
     f->options = *options;
     f->peer = net_request_connection(req);
     if (find_client(uv, f, reterr) < 0) {
@@ -256,7 +260,7 @@ int net_forward_new(uv_loop_t *uv, struct net_request *req,
     }
     f->req = req;
     net_request_handle(req, &events, f);
-    if (request.length != 0)
+    if (request.length != 0 && !options->has_body)
         net_request_grant(req, CREDIT);
     *ret = f;
     return 0;

@@ -403,6 +403,8 @@ struct net_forward_options {
     uint32_t count;
     uint32_t limit_status; /* answered to a body that is larger than body_max; 0: 413 */
     uint64_t body_max;     /* of the request; 0: any */
+    struct nt_bytes body;  /* has_body: all of it, read before; borrowed for the call */
+    bool has_body;
     /* A header of the answer: false leaves it out; value may be changed to a text that lives until
      * `done`. NULL: all pass. */
     bool (*header)(void *data, struct net_header *header);

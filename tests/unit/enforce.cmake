@@ -12,6 +12,7 @@ nt_add_unit_test(enforce_proxy SOURCES enforce_proxy_stage.c LIBRARIES nt_enforc
 nt_add_unit_test(enforce_notify SOURCES enforce_notify_stage.c LIBRARIES nt_notify)
 nt_add_unit_test(enforce_oauth SOURCES enforce_proxy_stage.c LIBRARIES nt_enforce_proxy nt_proxy_env)
 nt_add_unit_test(enforce_capture SOURCES enforce_proxy_stage.c LIBRARIES nt_enforce_proxy)
+nt_add_unit_test(enforce_sigv4 LIBRARIES nt_enforce_proxy)
 nt_add_unit_test(enforce_routes SOURCES enforce_proxy_stage.c LIBRARIES nt_enforce_proxy -Wl,--wrap=getaddrinfo)
 # A library under the name of libsecret, for this test alone.
 add_library(enforce_secret_fake SHARED enforce_secret_fake.c)

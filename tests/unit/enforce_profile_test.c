@@ -314,6 +314,9 @@ static void a_service_cannot_send_its_credential_elsewhere(void **state)
         "\"upstream\":\"http://127.0.0.1:1\",\"credential_key\":\"k\",\"tls_client_cert\":\"/c\","
         "\"tls_client_key\":\"/k\"",
         SERVICE "\"aws_auth\":{}",
+        "\"upstream\":\"https://a.example.com\",\"aws_auth\":{}",
+        "\"upstream\":\"https://s3.amazonaws.com\",\"aws_auth\":{\"region\":\"a/b\"}",
+        "\"upstream\":\"https://s3.amazonaws.com\",\"aws_auth\":[]",
         SERVICE "\"auth\":" AUTH_START AUTH_END "}",
         ASKED AUTH_START "\"client_id\":\"me\"}",
         ASKED AUTH_START "\"client_secret\":\"k\"}",

@@ -71,6 +71,9 @@ void parse_env_credentials(struct parser *p, const char *path, const json_t *val
 /* The name of a service: also the first part of a path. */
 bool profile_is_service_name(const char *name);
 void parse_set_vars(struct parser *p, const char *path, const json_t *value);
+/* aws_auth of a service; then, when all of it is read, with what upstream says. */
+void parse_aws(struct parser *p, const char *path, const json_t *object, struct policy_route *ret);
+void parse_aws_check(struct parser *p, const char *at, struct policy_route *row);
 /* credential_capture */
 void parse_captures(struct parser *p, const char *path, const json_t *value);
 /* The name of a header that a service may set. */

@@ -126,23 +126,6 @@ static void read_inject(struct parser *p, const char *path, const char *text,
     parse_error(p, path, "\"%.64s\" is not one of header, url_path, query_param, basic_auth", text);
 }
 
-/* Keys of nono's that would send a credential in a way that is not built: never ignored. */
-static bool refuse_known(struct parser *p, const char *path, const char *name)
-{
-    static const struct {
-        const char *name, *why;
-    } rows[] = {
-        { "aws_auth", "requests are not signed here: run a signing proxy on this machine and make "
-                      "it the upstream" },
-    };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        if (strcmp(rows[i].name, name) == 0) {
-            parse_error(p, path, "%s", rows[i].why);
-            return true;
-        }
-    return false;
-}
-
 /* What has a meaning of its own in the request, and may not be said twice. */
 static bool is_own_parameter(const char *name)
 {
@@ -272,10 +255,13 @@ static void read_service(struct parser *p, const char *at, const json_t *object,
         } else if (strcmp(name, "auth") == 0) {
             if (!json_is_null(value))
                 read_auth(p, path, value, ret);
+        } else if (strcmp(name, "aws_auth") == 0) {
+            if (!json_is_null(value))
+                parse_aws(p, path, value, ret);
         } else if (strcmp(name, "proxy") == 0) {
             if (!json_is_object(value) && !json_is_null(value))
                 parse_error(p, path, "an object is needed: {\"inject_mode\": …}");
-        } else if (!refuse_known(p, path, name)) {
+        } else {
             parse_error(p, path, "there is no such key");
         }
     }
@@ -305,8 +291,8 @@ static void check_service(struct parser *p, const char *at, struct policy_route 
     struct nt_error e = NT_ERROR_INIT;
     if (!row->upstream || !is_upstream(row->upstream))
         parse_error(p, at, "upstream is needed: https://host/…, or http:// to this machine");
-    if (!row->key == !row->auth)
-        parse_error(p, at, "credential_key or auth is needed, not both");
+    if (!!row->key + !!row->auth + !!row->aws != 1)
+        parse_error(p, at, "one of credential_key, auth and aws_auth is needed, not more");
     else if (row->key && strncmp(row->key, REFERENCE_CAPTURE, REFERENCE_CAPTURE_SIZE) == 0
              && !profile_is_service_name(row->key + REFERENCE_CAPTURE_SIZE))
         parse_error(p, at, "%.100s is not " REFERENCE_CAPTURE "NAME", row->key);
@@ -328,6 +314,8 @@ static void check_service(struct parser *p, const char *at, struct policy_route 
     if (row->inject == POLICY_IN_QUERY && !row->query_name)
         parse_error(p, at, "inject_mode query_param needs a query_param_name");
     check_files(p, at, row);
+    if (row->aws)
+        parse_aws_check(p, at, row);
     if (!row->header)
         row->header = "Authorization";
     if (!row->format)
@@ -414,6 +402,9 @@ void parse_services(struct parser *p, const char *path, const json_t *value)
         read_service(p, at, item, &row);
         if (p->errors->count == before)
             check_service(p, at, &row);
+        if (p->errors->count == before && row.aws
+            && json_object_size(json_object_get(item, "proxy")))
+            parse_error(p, at, "aws_auth: the program signs with its token, in no other place");
         if (p->errors->count == before)
             read_phantom(p, memory_format(p->m, "%s.proxy", at), json_object_get(item, "proxy"),
                          &row);

@@ -136,6 +136,12 @@ struct policy_auth {
     struct policy_texts extra; /* name, value, name, value … */
 };
 
+/* Whose AWS keys sign the requests of a service, and for what. */
+struct policy_aws {
+    const char *profile;          /* NULL: the environment's, or the usual one */
+    const char *region, *service; /* "us-east-1", "bedrock"; what upstream's name says, too */
+};
+
 /* A command of the person's that prints a credential. It runs outside of the sandbox, when the
  * first request needs what it prints. */
 struct policy_capture {
@@ -159,6 +165,7 @@ struct policy_route {
     const char *key;      /* reference: account of the keyring, env://, file://, op://, cmd:// */
     const struct policy_capture *capture; /* that key names; NULL: another kind */
     const struct policy_auth *auth;       /* instead of it; NULL: none */
+    const struct policy_aws *aws;         /* the same */
     const char *variable;                 /* that gets the phantom token; NULL: none */
     enum policy_inject inject;
     const char *header, *format;                 /* "Authorization", "Bearer {}" */

@@ -108,6 +108,15 @@ static json_t *auth_of(const struct policy_auth *auth)
     return object;
 }
 
+static json_t *aws_of(const struct policy_aws *aws)
+{
+    const char *const pairs[] = { "profile",   aws->profile, "region",
+                                  aws->region, "service",    aws->service };
+    json_t *object = json_object();
+    set_texts(object, pairs, sizeof(pairs) / sizeof(pairs[0]));
+    return object;
+}
+
 static json_t *services_of(const struct profile *p)
 {
     json_t *object = json_object();
@@ -127,6 +136,13 @@ static json_t *services_of(const struct profile *p)
         set_texts(item, more, sizeof(more) / sizeof(more[0]));
         if (row->auth)
             json_object_set_new(item, "auth", auth_of(row->auth));
+        if (row->aws) {
+            json_object_set_new(item, "aws_auth", aws_of(row->aws));
+            /* A signature stands in no place of choice. */
+            json_object_del(item, "inject_mode");
+            json_object_del(item, "inject_header");
+            json_object_del(item, "credential_format");
+        }
         if (row->phantom)
             json_object_set_new(item, "proxy", place_of(row->phantom));
         if (row->others != POLICY_OTHERS_BY_RULES)
@@ -433,9 +449,15 @@ static json_t *service_schema(void)
                                   "client_secret", "type", "string", "scope", "type", "string",
                                   "null", "extra_params", "type", "object", "additionalProperties",
                                   "type", "string"));
-    return json_pack("{s:s, s:b, s:[s], s:[{s:[s]}, {s:[s]}], s:o}", "type", "object",
+    json_object_set_new(properties, "aws_auth",
+                        json_pack("{s:[s,s], s:b, s:{s:{s:[s,s]}, s:{s:[s,s]}, s:{s:[s,s]}}}",
+                                  "type", "object", "null", "additionalProperties", 0, "properties",
+                                  "profile", "type", "string", "null", "region", "type", "string",
+                                  "null", "service", "type", "string", "null"));
+    return json_pack("{s:s, s:b, s:[s], s:[{s:[s]}, {s:[s]}, {s:[s]}], s:o}", "type", "object",
                      "additionalProperties", 0, "required", "upstream", "oneOf", "required",
-                     "credential_key", "required", "auth", "properties", properties);
+                     "credential_key", "required", "auth", "required", "aws_auth", "properties",
+                     properties);
 }
 
 static json_t *seconds_schema(int least, int most)

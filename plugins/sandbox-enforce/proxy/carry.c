@@ -52,6 +52,8 @@ void visit_carry(struct visit *v, const struct net_address *to, const char *targ
         .target = target,
         .headers = headers,
         .count = count,
+        .body = { nt_buf_text(&v->body), v->body.size },
+        .has_body = v->has_body,
         .body_max = VISIT_BODY_MAX,
         .header = scrub,
         .failed = visit_on_failed,

@@ -86,9 +86,11 @@ static bool is_env(const char *reference)
 int proxy_secret_names(const struct policy *policy, struct policy_texts *ret,
                        struct nt_error *reterr)
 {
+    static const char *const aws[] = { "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
+                                       "AWS_SESSION_TOKEN" };
     size_t count = 0;
     const char **names =
-        calloc(3 * policy->route_count + policy->env_credential_count + 1, sizeof(*names));
+        calloc(6 * policy->route_count + policy->env_credential_count + 1, sizeof(*names));
     if (!names)
         return nt_fail(reterr, NT_E_MEMORY, "out of memory for the program's environment");
     for (size_t i = 0; i < policy->route_count; i++) {
@@ -98,6 +100,8 @@ int proxy_secret_names(const struct policy *policy, struct policy_texts *ret,
         for (size_t j = 0; j < sizeof(all) / sizeof(all[0]); j++)
             if (is_env(all[j]))
                 names[count++] = all[j] + 6;
+        for (size_t j = 0; policy->routes[i].aws && j < sizeof(aws) / sizeof(aws[0]); j++)
+            names[count++] = aws[j];
     }
     for (size_t i = 0; i < policy->env_credential_count; i++)
         if (is_env(policy->env_credentials[i].reference))

@@ -103,6 +103,8 @@ bool inject_has_token(const struct visit *v, const char *path)
 {
     const struct policy_place place = place_of(v->route->policy);
     const char *authorization = net_request_header(v->req, "authorization");
+    if (v->route->policy->aws && aws_has_token(v->proxy, authorization))
+        return true;
     switch (place.inject) {
     case POLICY_IN_PATH:
         return find_in_path(v, place.path_pattern, path) != NULL;
@@ -296,8 +298,8 @@ const char *inject(const struct visit *v, const char *path, struct injected *ret
     ret->count = v->token ? token_headers(v->token, ret->headers) : 0;
     if (ret->count)
         return nt_buf_ok(&ret->target) ? NULL : "too long";
-    bool has_header =
-        route_has_credential(r) && (r->inject == POLICY_IN_HEADER || r->inject == POLICY_IN_BASIC);
+    bool has_header = route_has_credential(r) && !r->aws
+                      && (r->inject == POLICY_IN_HEADER || r->inject == POLICY_IN_BASIC);
     if (has_header && r->inject == POLICY_IN_BASIC)
         add_basic(&ret->value, v);
     else if (has_header)
@@ -335,6 +337,8 @@ bool inject_keeps(const struct visit *v, const struct net_header *h)
     if (route_has_credential(r) && strcasecmp(h->name, header_of(r->inject, r->header)) == 0)
         return false;
     if (route_has_credential(r) && strcasecmp(h->name, place_of(r).header) == 0)
+        return false;
+    if (r->aws && aws_is_dropped(h->name))
         return false;
     for (size_t i = 0; r->capture && i < r->capture->headers.count; i++)
         if (strcasecmp(h->name, r->capture->headers.at[i]) == 0)
@@ -397,5 +401,7 @@ bool inject_scrub(struct visit *v, struct net_header *h)
             if (strlen(forms[j]) >= SCRUBBED_MIN && !scrub_of(v, h, forms[j]))
                 return false;
     }
-    return count ? true : scrub_of(v, h, credential_of(v));
+    if (count)
+        return true;
+    return scrub_of(v, h, v->route->policy->aws ? v->route->aws.session.text : credential_of(v));
 }

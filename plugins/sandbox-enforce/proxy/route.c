@@ -11,10 +11,12 @@
 /* TO and, for http, its Host header. */
 static void carry(struct visit *v, const struct net_address *to)
 {
-    struct net_header headers[VISIT_HEADERS_MAX + 1 + SOURCE_HEADERS_MAX];
+    struct net_header headers[VISIT_HEADERS_MAX + 1 + SOURCE_HEADERS_MAX + AWS_HEADERS_MAX];
     uint32_t status;
     nt_auto(injected_done) struct injected in = { .target = NT_BUF(512 * 1024),
                                                   .value = NT_BUF(4 * SECRET_MAX) };
+    nt_auto(aws_signed_done) struct aws_signed in_aws = { .target = NT_BUF(512 * 1024),
+                                                          .authorization = NT_BUF(64 * 1024) };
     const char *why = inject(v, v->path, &in, &status);
     if (why) {
         visit_refuse(v, status, why, "");
@@ -24,7 +26,16 @@ static void carry(struct visit *v, const struct net_address *to)
     headers[count++] = (struct net_header){ "Host", v->route->authority };
     for (uint32_t i = 0; i < in.count; i++)
         headers[count++] = in.headers[i];
-    visit_carry(v, to, nt_buf_text(&in.target), headers, count);
+    const char *target = nt_buf_text(&in.target);
+    if (v->route->policy->aws) {
+        why = aws_sign(v, target, headers, &count, &in_aws);
+        target = nt_buf_text(&in_aws.target);
+    }
+    if (why) {
+        visit_refuse(v, 400, why, "");
+        return;
+    }
+    visit_carry(v, to, target, headers, count);
 }
 
 static void on_found(struct visit *v, const struct sockaddr_storage *addresses, uint32_t count)
@@ -117,6 +128,8 @@ void route_enter(struct visit *v)
         oauth_ask(v->route->oauth, v);
     else if (v->route->capture)
         capture_ask(v->route->capture, v);
+    else if (v->route->policy->aws)
+        aws_ask(v);
     else
         route_go_on(v);
 }

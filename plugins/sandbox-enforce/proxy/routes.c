@@ -17,6 +17,7 @@ void routes_wipe(struct proxy *p)
         secret_done(&p->routes[i].tls_key);
         secret_done(&p->routes[i].client_id);
         secret_done(&p->routes[i].client_secret);
+        aws_keys_done(&p->routes[i].aws);
         oauth_wipe(p->routes[i].oauth);
         capture_wipe(p->routes[i].capture);
     }
@@ -147,6 +148,15 @@ static void read_secret(const struct proxy *p, struct route *r, const char *refe
     secret_free(text);
 }
 
+static void read_aws(struct route *r, const struct proxy_options *o)
+{
+    struct nt_error e = NT_ERROR_INIT;
+    if (aws_keys_read(r->policy->aws, &r->aws, &e) == 0)
+        return;
+    warn(o, r, "AWS key", &e);
+    r->broken = "its AWS keys could not be read";
+}
+
 static int read_credentials(struct proxy *p, struct route *r, const struct proxy_options *o,
                             struct nt_error *reterr)
 {
@@ -154,6 +164,8 @@ static int read_credentials(struct proxy *p, struct route *r, const struct proxy
     if (r->policy->capture)
         return capture_new(p, r, o->captures ? o->captures[r - p->routes] : NULL, o->session,
                            &r->capture, reterr);
+    if (r->policy->aws)
+        read_aws(r, o);
     if (r->policy->key)
         read_secret(p, r, r->policy->key, "credential", &r->secret, o);
     if (!auth)

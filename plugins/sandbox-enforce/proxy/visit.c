@@ -22,6 +22,7 @@ void visit_settle(struct visit *v)
     net_dial_cancel(v->dial);
     chain_cancel(v->chain);
     source_leave(v);
+    aws_leave(v);
     token_unref(v->token);
     if (v->fd >= 0)
         close(v->fd);
@@ -237,9 +238,19 @@ void visit_look(struct visit *v,
 
 /* --- beginning ----------------------------------------------------------------------------- */
 
-/* Nothing was granted yet, so nothing comes; without it the body would be drained. */
+/* Nothing comes but what was granted; without it the body would be drained. */
 static void on_body(void *data, struct net_request *req, struct nt_bytes bytes)
 {
+    struct visit *v = data;
+    if (v->is_reading)
+        aws_body(v, bytes);
+}
+
+static void on_body_end(void *data, struct net_request *req)
+{
+    struct visit *v = data;
+    if (v->is_reading)
+        aws_body_end(v);
 }
 
 static void on_done(void *data, struct net_request *req, const struct nt_error *reason)
@@ -251,7 +262,9 @@ static void on_done(void *data, struct net_request *req, const struct nt_error *
 
 const struct net_request_events *visit_events(void)
 {
-    static const struct net_request_events events = { .body = on_body, .done = on_done };
+    static const struct net_request_events events = { .body = on_body,
+                                                      .body_end = on_body_end,
+                                                      .done = on_done };
     return &events;
 }
 

@@ -7,6 +7,7 @@
 #include <pthread.h>
 
 #include "core/net/net.h"
+#include "plugins/sandbox-enforce/proxy/aws.h"
 #include "plugins/sandbox-enforce/proxy/capture.h"
 #include "plugins/sandbox-enforce/proxy/oauth.h"
 #include "plugins/sandbox-enforce/proxy/proxy.h"
@@ -37,6 +38,7 @@ struct route {
     struct secret client_id, client_secret; /* of its auth */
     struct oauth *oauth;                    /* that asks for the credential; NULL: it is `secret` */
     struct capture *capture;                /* the same of a command */
+    struct aws_keys aws;                    /* that sign its requests */
     const char *broken; /* what could not be read, why its requests are refused; NULL: nothing */
 };
 
@@ -61,6 +63,7 @@ struct proxy {
     struct authority *authority; /* that signs for them; NULL: TLS is not ended here */
     struct net_pool *pool;
     struct visit *visits;
+    size_t bodies; /* bytes that wait to be signed */
     pthread_t thread;
 };
 
@@ -93,6 +96,8 @@ struct visit {
     struct token *token;   /* the credential, when it had to be asked for; a reference */
     struct source *source; /* that it waits for; NULL: it does not */
     struct visit *next_waiting;
+    struct nt_buf body; /* read as a whole, to be signed */
+    bool is_reading, has_body;
     char *scrubbed[VISIT_SCRUBBED_MAX]; /* headers of the answer without the credential */
     uint32_t scrubbed_count;
 };
@@ -206,7 +211,7 @@ void route_go_on(struct visit *v);
 /* Does the program have a token in place of a credential there? */
 static inline bool route_has_credential(const struct policy_route *route)
 {
-    return route->key || route->auth;
+    return route->key || route->auth || route->aws;
 }
 
 /* inject.c: target and headers of a routed request, with its credential. NULL: fine; else what is
