@@ -243,6 +243,8 @@ static const struct notes {
             "options does so here." },
           { "NONO_ENV_CREDENTIAL, NONO_UPSTREAM_PROXY, NONO_THEME",
             "Stand in for the options of that name." },
+          { "NONO_PROXY_CA_VALIDITY", "How many days the authority of a session is good, where the "
+                                      "proxy ends TLS (1 to 365)." },
           { "NONO_KEYRING_TIMEOUT_SECS", "How long a keyring may take to answer." },
           { "NONO_UPDATE_URL", "Where to look for a newer version; without it nobody looks." },
           { "NONO_NO_UPDATE_CHECK", "Set: nobody looks for a newer version." },

@@ -135,6 +135,8 @@ static const struct nt_example run_examples[] = {
     { "enforce run --allow . --block-net -- make test", "Tests that get no network" },
     { "enforce run --allow-cwd --network-profile developer --dry-run -- bash",
       "What a shell with the developer's hosts would get" },
+    { "enforce run --allow-domain https://api.example.com/v1/ --dry-run -- curl",
+      "Only the requests below one path of a host" },
 };
 static const struct nt_example shell_examples[] = {
     { "enforce shell --allow-cwd --dry-run", "What a shell would get" },

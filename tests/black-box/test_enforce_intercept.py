@@ -236,7 +236,7 @@ context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT); context.check_hostname = Fals
 s = context.wrap_socket(s, server_hostname="box.example"); s.sendall(good.replace(b"\\r\\n\\r\\n", b"\\r\\nConnection: close\\r\\n\\r\\n"))
 print(all_of(s)[:12])
 s = inner(there); s.sendall(b"GET /v1/ok HTTP/1.1\\r\\nConnection: close\\r\\n\\r\\n"); print(all_of(s)[:12])
-s = inner(there); s.sendall(good.replace(b"GET", b"GET", 1).replace(b"Host: ", b"X-HTTP-Method-Override: DELETE\\r\\nConnection: close\\r\\nHost: "))
+s = inner(there); s.sendall(good.replace(b"GET", b"GET", 1).replace(b"Host: ", b"X-HTTP-Method-Override: DELETE\\r\\nX-Original-URL: /denied\\r\\nX-Rewrite-Url: /denied\\r\\nConnection: close\\r\\nHost: "))
 print(all_of(s)[:12])
 # The token counts before all else; other hosts stay closed.
 for target, token in ((there, "0" * 64), (there, "")):
@@ -253,7 +253,7 @@ for target in ("127.0.0.1:{upstream.port}", "box.example:443", "169.254.169.254:
     assert lines[13] == "b'HTTP/1.1 200'", done
     assert [line.split()[1] for line in lines[14:]] == ["407", "407", "403", "403", "403"], done
     assert [row[:2] for row in upstream.seen] == [("GET", "/v1/ok")] * 2
-    assert not any("override" in name.lower() for row in upstream.seen for name in row[2])
+    assert not any(word in name.lower() for row in upstream.seen for name in row[2] for word in ("override", "url"))
 
 
 def test_large_bodies_stream_both_ways(session, upstream, tmp_path):
@@ -346,6 +346,18 @@ def test_an_upstream_that_is_not_believed_gets_nothing(session, upstream, tmp_pa
     upstream.seen.clear()
     done = run.curl("-o", os.devnull, "-w", "%{http_code}", f"https://localhost:{upstream.port}/")
     assert done.text == "502" and upstream.seen == [], done
+
+
+def test_a_name_that_leads_to_this_machine_leads_nowhere(session, upstream):
+    """Whatever the name's certificate, and though its requests may be made: the address is judged like a tunnel's."""
+    rows = [line.split("#")[0].split() for line in pathlib.Path("/etc/hosts").read_text().splitlines()]
+    names = [name for row in rows if row and row[0].startswith("127.") for name in row[1:] if "localhost" not in name]
+    if not names:
+        pytest.skip("no other name of this machine")
+    run = session({"allow_domain": [f"https://{names[0]}/v1/"]})
+    upstream.seen.clear()
+    done = run.curl("-w", " %{http_code}", f"https://{names[0]}:{upstream.port}/v1/a")
+    assert done.text.endswith(" 403") and "this machine" in done.text and upstream.seen == [], done
 
 
 def test_other_hosts_stay_tunnels(session, upstream, authority):
@@ -464,6 +476,21 @@ def test_without_something_to_open_nothing_is_made(cli, tmp_path, temp, authorit
     done = cli("enforce", "run", "--allow-domain", "localhost", "--", "sh", "-c",
                f'echo "$SSL_CERT_FILE $CURL_CA_BUNDLE"; ls -A {temp} | grep -c tls; grep -c libssl /proc/$PPID/maps', env=env)
     assert done.text.splitlines()[:2] == [f"{authority.file} ", "0"], done
+
+
+def test_days_of_the_authority_come_from_the_variable(session, upstream, tmp_path):
+    run = session({**limited(("GET", "/**")), "tls_intercept": {"ca_validity": "1h"}})
+    (tmp_path / "nono").symlink_to(run.cli.program)
+    ask = lambda days: subprocess.run([tmp_path / "nono", "run", "--profile", run.profile, "--", "cat", "/dev/null"], cwd=tmp_path,
+                                      env={**run.env, "NONO_PROXY_CA_VALIDITY": days}, capture_output=True, stdin=subprocess.DEVNULL)
+    assert ask("400").returncode and b"NONO_PROXY_CA_VALIDITY" in ask("400").stderr and ask("1d").returncode
+    done = subprocess.run([tmp_path / "nono", "run", "--profile", run.profile, "--", "sh", "-c", 'cat "$SSL_CERT_FILE"'], cwd=tmp_path,
+                          env={**run.env, "NONO_PROXY_CA_VALIDITY": "30"}, capture_output=True, stdin=subprocess.DEVNULL, timeout=60)
+    pem = re.findall(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", done.stdout, re.S)[-1].decode()
+    (tmp_path / "ca.pem").write_text(pem)
+    soon, late = (subprocess.run([OPENSSL, "x509", "-in", tmp_path / "ca.pem", "-noout", "-checkend", str(days * 86400)],
+                                 capture_output=True).returncode for days in (29, 31))
+    assert (soon, late) == (0, 1), done
 
 
 def test_names_of_variables_are_checked(cli, tmp_path):

@@ -867,10 +867,9 @@ static void conditions_are_those_of_the_system(void **state)
 static void what_is_for_another_system_does_not_count(void **state)
 {
     (void)state;
-    profile("base",
-            "{\"meta\":{\"name\":\"base\"},\"platform_overrides\":{\"linux\":{\"network\":"
-            "{\"block\":true},\"filesystem\":{\"deny\":[\"src/base\"]},"
-            "\"workdir\":{\"access\":\"write\"}}}}");
+    profile("base", "{\"meta\":{\"name\":\"base\"},\"platform_overrides\":{\"linux\":{\"network\":"
+                    "{\"block\":true},\"filesystem\":{\"deny\":[\"src/base\"]},"
+                    "\"workdir\":{\"access\":\"write\"}}}}");
     profile(
         "systems",
         "{\"meta\":{\"name\":\"systems\"},\"extends\":\"base\",\"workdir\":{\"access\":\"read\"},"
@@ -968,6 +967,55 @@ static void ports_and_ranges_of_ports(void **state)
     assert_int_equal(
         refused(&(struct policy_request){ .profile = "ports", .is_wrap = true }, "wrap"),
         NT_E_USAGE);
+}
+
+static void hosts_with_endpoints_are_opened(void **state)
+{
+    static const char *const opened[] = { "api.example.com", "*.wide.example", "near.wide.example",
+                                          "up.example" };
+    char name[POLICY_HOST_MAX];
+    struct policy_answer answer;
+    (void)state;
+    profile(
+        "opened",
+        "{\"meta\":{\"name\":\"o\"},\"network\":{\"allow_domain\":[\"open.example\","
+        "{\"domain\":\"api.example.com\",\"endpoints\":[{\"method\":\"GET\",\"path\":\"/a\"}]},"
+        "{\"domain\":\"*.wide.example\",\"endpoints\":[{\"method\":\"*\",\"path\":\"/**\"}]},"
+        "\"https://near.wide.example/x\",\"https://API.example.com./v1/\"],"
+        "\"tls_intercept\":{\"ca_validity\":\"90m\",\"leaf_validity\":\"30\","
+        "\"ca_env_vars\":[\"MY_CA\"]},\"credentials\":[\"mine\"],\"custom_credentials\":{\"mine\":"
+        "{\"upstream\":\"https://Up.example:8443/v1\",\"credential_key\":\"env://K\"}}}}");
+    struct policy *p = make(&(struct policy_request){ .profile = "opened" });
+    for (size_t i = 0; i < sizeof(opened) / sizeof(opened[0]); i++)
+        assert_string_equal(policy_intercepted(p, i, name), opened[i]);
+    assert_null(policy_intercepted(p, sizeof(opened) / sizeof(opened[0]), name));
+    assert_true(policy_intercepts(p, "API.example.com", 443));
+    assert_true(policy_intercepts(p, "a.wide.example.", 8443));
+    assert_true(policy_intercepts(p, "up.example", 8443));
+    assert_false(policy_intercepts(p, "up.example", 443)); /* another server */
+    assert_false(policy_intercepts(p, "open.example", 443));
+    assert_false(policy_intercepts(p, "other.example", 443));
+    assert_false(policy_intercepts(p, "169.254.169.254", 443));
+    /* Lists for the same host are one; the nearest entry counts. */
+    policy_ask_host(p, "api.example.com", 443, &answer);
+    assert_int_equal(answer.limited->endpoint_count, 2);
+    assert_string_equal(answer.limited->endpoints[1].path, "/v1/**");
+    policy_ask_host(p, "near.wide.example", 443, &answer);
+    assert_string_equal(answer.limited->endpoints[0].path, "/x");
+    policy_ask_host(p, "up.example", 443, &answer);
+    assert_true(answer.route && !answer.is_open);
+    assert_int_equal(p->intercept.ca_s, 90 * 60);
+    assert_int_equal(p->intercept.leaf_s, 30);
+    assert_string_equal(p->intercept.variables.at[0], "MY_CA");
+    policy_free(p);
+    p = make(&(struct policy_request){ .profile = "opened", .ca_days = 3 });
+    assert_int_equal(p->intercept.ca_s, 3 * 24 * 3600);
+    policy_free(p);
+    p = make(&(struct policy_request){ 0 });
+    assert_int_equal(p->intercept.ca_s, 24 * 3600);
+    assert_int_equal(p->intercept.leaf_s, 15 * 60);
+    assert_false(policy_intercepts(p, "api.example.com", 443)); /* the network is open */
+    policy_free(p);
 }
 
 static void a_policy_goes_through_its_file(void **state)
@@ -1128,6 +1176,7 @@ int main(void)
         cmocka_unit_test(conditions_are_those_of_the_system),
         cmocka_unit_test(what_is_for_another_system_does_not_count),
         cmocka_unit_test(ports_and_ranges_of_ports),
+        cmocka_unit_test(hosts_with_endpoints_are_opened),
         cmocka_unit_test(a_policy_goes_through_its_file),
         cmocka_unit_test(names_of_every_kind_go_through_the_file),
         cmocka_unit_test(a_manifest_is_a_policy),

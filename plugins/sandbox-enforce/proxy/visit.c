@@ -282,9 +282,9 @@ uint32_t visit_headers(const struct visit *v, struct net_header ret[VISIT_HEADER
 
 bool visit_is_override(const char *name)
 {
-    /* Servers that heed one of these carry out another method than the rules have judged. */
+    /* Servers that heed one of these carry out another method, or another path, than was judged. */
     static const char *const names[] = { "x-http-method-override", "x-http-method",
-                                         "x-method-override" };
+                                         "x-method-override", "x-original-url", "x-rewrite-url" };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (strcasecmp(name, names[i]) == 0)
             return true;

@@ -157,7 +157,7 @@ uint32_t visit_headers(const struct visit *v, struct net_header ret[VISIT_HEADER
                        bool (*keeps)(const struct visit *v, const struct net_header *h));
 
 /* Headers that go on to a host without a route: none with our token, and none that makes another
- * method of one that was judged. */
+ * request of the one that was judged. */
 bool visit_keeps(const struct visit *v, const struct net_header *h);
 bool visit_is_override(const char *name);
 /* carry.c: a request that was judged goes on to TO, as a WebSocket when it is one. HEADERS are
