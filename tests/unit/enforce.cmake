@@ -26,6 +26,7 @@ nt_add_unit_test(enforce_profile LIBRARIES nt_policy)
 nt_add_unit_test(enforce_kernel_audit LIBRARIES nt_explain)
 nt_add_unit_test(enforce_matches SOURCES ${CMAKE_SOURCE_DIR}/plugins/sandbox-enforce/supervise/matches.c LIBRARIES nt_policy)
 nt_add_unit_test(enforce_hooks LIBRARIES nt_supervise)
+nt_add_unit_test(enforce_commands LIBRARIES nt_supervise)
 # OpenSSL judges what was made with it.
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 nt_add_unit_test(enforce_authority LIBRARIES nt_enforce_proxy OpenSSL::Crypto)

@@ -207,7 +207,7 @@ static void what_is_wrong_is_said_with_its_place(void **state)
         { "{\"meta\":{\"name\":\"x\"} /* ", "comment" },
         { "[]", "object" },
         { "{\"meta\":{\"name\":\"x\"},\"filesystem\":{\"allow\":[,]}}", "line 1" },
-        { "{\"meta\":{\"name\":\"x\"},\"command_policies\":[1]}", "not mediated" },
+        { "{\"meta\":{\"name\":\"x\"},\"command_policies\":[1]}", "object" },
         { "{\"meta\":{\"name\":\"x\"},\"network\":{\"tls_intercept\":{\"ca_validity\":\"1y\"}}}",
           "ca_validity" },
         { "{\"meta\":{\"name\":\"x\"},\"network\":{\"tls_intercept\":{\"ca_lifecycle\":\"trusted\"}"

@@ -78,6 +78,13 @@ int enforce_spaces_watch(const char *const *paths, size_t count, int *ret_fd);
  * covered; the program should be ended. */
 int enforce_spaces_hide_again(int fd, const char *const *paths, size_t count, size_t *ret_again);
 
+/* Puts FILE, read-only, over each of PATHS, files that are there. With WATCH, of
+ * enforce_spaces_watch, it is read empty, and those are covered again that somebody outside has
+ * made anew; -1: at first. Between the act outside and this the new file itself can be executed
+ * inside. */
+int enforce_spaces_cover(int watch, const char *file, const char *const *paths, size_t count,
+                         size_t *ret_failed);
+
 /* Brings `lo` up. */
 int enforce_spaces_loopback(void);
 

@@ -278,7 +278,7 @@ int make_bypasses(struct maker *k, struct nt_error *reterr)
     k->typed_bypasses = k->policy->bypasses.count;
     const struct policy_texts *written = &k->profile.lists[PROFILE_BYPASS];
     for (size_t i = 0; i < written->count; i++) {
-        const char *missing, *path = expand(k->m, &k->places, written->at[i], &missing);
+        const char *missing, *path = expand_written(k, written->at[i], &missing);
         if (!path && !missing)
             return memory_fail(k->m, reterr);
         if (!path)

@@ -94,6 +94,10 @@ int add_grant(struct owned *o, int base, const char *original, const char *path,
         return 0;
     }
     nt_autoclose int fd = found.fd;
+    if (o->is_final && strcmp(source, "profile") == 0 && strcmp(found.path, path) != 0)
+        return nt_fail(reterr, ENFORCE_E_PROTECTED,
+                       "%s leads to %s now, and did not when the session began", original,
+                       found.path);
     if (kind == GRANT_FOLDER && found.is_file)
         return nt_fail(reterr, NT_E_USAGE,
                        "%s is a file: a folder is needed here, or the option for files (--%s-file)",
@@ -176,12 +180,18 @@ static int add_typed(struct maker *k, struct nt_error *reterr)
     return 0;
 }
 
+const char *expand_written(struct maker *k, const char *text, const char **ret_missing)
+{
+    *ret_missing = NULL;
+    return k->request->overlay ? text : expand(k->m, &k->places, text, ret_missing);
+}
+
 static int add_written(struct maker *k, struct nt_error *reterr)
 {
     for (size_t i = 0; i < KINDS; i++) {
         const struct policy_texts *list = &k->profile.lists[PROFILE_ALLOW + i];
         for (size_t j = 0; j < list->count; j++) {
-            const char *missing, *path = expand(k->m, &k->places, list->at[j], &missing);
+            const char *missing, *path = expand_written(k, list->at[j], &missing);
             if (!path && !missing)
                 return memory_fail(k->m, reterr);
             if (!path) {

@@ -96,6 +96,8 @@ static int find_profile(struct maker *k, struct nt_error *reterr)
             return nt_fail(reterr, ENFORCE_E_PROFILE, "%s: %s", path, errors.at[0]);
         profile_merge(k->m, &k->profile, &manifest);
     }
+    if (r->overlay)
+        profile_merge(k->m, &k->profile, r->overlay);
     for (size_t i = 0; i < k->profile.warnings.count; i++)
         warn(k->owned, "profile %s: %s", k->profile.name, k->profile.warnings.at[i]);
     return k->m->failed ? memory_fail(k->m, reterr) : 0;
@@ -166,7 +168,7 @@ static void make_vars(struct maker *k)
     for (size_t i = 0; i < written->count; i++) {
         const char *missing, *value = strchr(written->at[i], '=') + 1;
         int name = (int)(value - written->at[i]);
-        value = expand(k->m, &k->places, value, &missing);
+        value = expand_written(k, value, &missing);
         if (value)
             texts_add(k->m, &k->policy->set_vars,
                       memory_format(k->m, "%.*s%s", name, written->at[i], value));
@@ -207,7 +209,7 @@ static int make_workdir(struct maker *k, struct nt_error *reterr)
     for (size_t i = 0; i < p->grant_count; i++)
         if (!p->grants[i].is_file && path_is_below(p->workdir, p->grants[i].path))
             have |= p->grants[i].access;
-    p->is_workdir_covered = (have & wanted) == wanted;
+    p->is_workdir_covered = (have & wanted) == wanted || (k->request->overlay && have);
     return k->request->allow_cwd ? policy_share_workdir(p, reterr) : 0;
 }
 
@@ -218,6 +220,7 @@ int policy_make(const struct policy_request *request, struct policy **ret, struc
         return nt_fail(reterr, NT_E_MEMORY, "out of memory");
     nt_auto(policy_freep) struct policy *policy = &o->policy;
     policy->workdir_fd = -1;
+    o->is_final = request->overlay != NULL;
     struct maker k = { .owned = o, .policy = policy, .m = &o->memory, .request = request };
     if (places_find(k.m, &k.places, reterr) < 0 || find_workdir(&k, reterr) < 0)
         return -1;
@@ -229,7 +232,7 @@ int policy_make(const struct policy_request *request, struct policy **ret, struc
         || make_env_credentials(&k, reterr) < 0 || make_sockets(&k, reterr) < 0
         || check_bypasses(&k, reterr) < 0 || mark_inside(o, reterr) < 0
         || make_workdir(&k, reterr) < 0 || make_commands(&k, reterr) < 0
-        || make_hooks(&k, reterr) < 0)
+        || make_hooks(&k, reterr) < 0 || make_command_policies(&k, reterr) < 0)
         return -1;
     if (k.m->failed)
         return memory_fail(k.m, reterr);

@@ -24,6 +24,7 @@ struct owned {
     struct file_id *deny_ids, *grant_ids; /* parallel to denies and grants */
     struct known_folder folders[8];       /* of denied names that are missing */
     size_t next_folder;
+    bool is_final;    /* paths of the profile are taken without links */
     bool has_skipped; /* a grant that somebody named, as nothing is there */
 };
 
@@ -36,6 +37,9 @@ struct maker {
     struct places places;
     size_t typed_bypasses; /* the first of the policy's; the rest is the profile's */
 };
+
+/* A path of the profile with its variables put in. Those of an overlay stand as they are. */
+const char *expand_written(struct maker *k, const char *text, const char **ret_missing);
 
 enum grant_kind { GRANT_ANY, GRANT_FOLDER, GRANT_FILE };
 
@@ -59,6 +63,8 @@ int make_env_credentials(struct maker *k, struct nt_error *reterr);
 int make_capture(struct maker *k, struct policy_route *route, struct nt_error *reterr);
 /* hooks.c */
 int make_hooks(struct maker *k, struct nt_error *reterr);
+/* commands_make.c. After denies. */
+int make_command_policies(struct maker *k, struct nt_error *reterr);
 /* gpu.c */
 int make_gpu(struct maker *k, struct nt_error *reterr);
 

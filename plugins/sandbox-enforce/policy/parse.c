@@ -323,8 +323,7 @@ static const struct key keys[] = {
     { "", "platform_overrides", KEY_OWN, 0, NULL, NULL, read_overrides },
     { "", "allow_gpu", KEY_FLAG, PROFILE_ALLOW_GPU, NULL, NULL, NULL },
     { "", "allow_parent_of_protected", KEY_FLAG, PROFILE_ALLOW_PARENT, NULL, NULL, NULL },
-    { "", "command_policies", KEY_REFUSED, 0, "commands inside are not mediated: all of them have what the program has; start one that may do more or "
-      "less by an `enforce run` of its own", NULL, NULL },
+    { "", "command_policies", KEY_OWN, 0, NULL, NULL, parse_command_policies },
     { "", "credential_capture", KEY_OWN, 0, NULL, NULL, parse_captures },
 };
 /* clang-format on */
@@ -344,8 +343,7 @@ static bool is_choice(const char *choices, const char *text)
     return false;
 }
 
-static void read_ports(struct parser *p, const struct key *key, const char *path,
-                       const json_t *value)
+void parse_ports(struct parser *p, const char *path, const json_t *value, struct policy_texts *ret)
 {
     size_t i;
     json_t *item;
@@ -359,8 +357,7 @@ static void read_ports(struct parser *p, const struct key *key, const char *path
         if (port < 1 || port > 65535)
             parse_error(p, path, "a port is a number from 1 to 65535");
         else
-            texts_add_new(p->m, &p->profile->lists[key->target],
-                          memory_format(p->m, "%d", (int)port));
+            texts_add_new(p->m, ret, memory_format(p->m, "%d", (int)port));
     }
 }
 
@@ -430,7 +427,7 @@ static void read_key(struct parser *p, const struct key *key, const char *path, 
             profile->flags |= key->target;
         break;
     case KEY_PORTS:
-        read_ports(p, key, path, value);
+        parse_ports(p, path, value, &profile->lists[key->target]);
         break;
     case KEY_RANGES:
         read_ranges(p, key, path, value);

@@ -78,6 +78,10 @@ void parse_aws_check(struct parser *p, const char *at, struct policy_route *row)
 void parse_captures(struct parser *p, const char *path, const json_t *value);
 /* The name of a header that a service may set. */
 bool profile_is_header(const char *name);
+/* Appends ports, decimal. */
+void parse_ports(struct parser *p, const char *path, const json_t *value, struct policy_texts *ret);
+/* command_policies */
+void parse_command_policies(struct parser *p, const char *path, const json_t *value);
 /* session_hooks */
 void parse_hooks(struct parser *p, const char *path, const json_t *value);
 

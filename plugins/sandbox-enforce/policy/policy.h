@@ -19,6 +19,9 @@
 #include "nanoterm/error.h"
 #include "nanoterm/stream.h"
 
+struct profile;          /* profile.h */
+struct command_policies; /* command_policies.h */
+
 #define POLICY_READ 1u /* read, list and execute */
 #define POLICY_WRITE 2u
 #define POLICY_BOTH (POLICY_READ | POLICY_WRITE)
@@ -54,6 +57,10 @@ struct policy_request {
     uint16_t proxy_port;         /* 0: any */
     uint32_t ca_days;            /* NONO_PROXY_CA_VALIDITY; 0: the profile's */
     bool block_net, allow_net, allow_cwd, allow_gpu;
+    /* Laid over the profile, by who starts a command for a program: its paths are final, and one
+     * that has become a link since is refused. CALLER is that command's name. */
+    const struct profile *overlay;
+    const char *caller;
     bool is_wrap; /* nobody stays outside: what needs a supervisor is refused */
 };
 
@@ -255,6 +262,9 @@ struct policy {
 
     struct policy_hook hooks[POLICY_HOOKS];
     const char *own_state; /* a folder of nanoterm's own, which no sandbox opens; may be missing */
+
+    const struct command_policies *commands; /* NULL: all that is started stays in this sandbox */
+    const char *caller;                      /* whose sandbox this is: one of them, or "session" */
 
     const char *profile;          /* its name; NULL: none */
     const char *workdir;          /* canonical: base of expansion */

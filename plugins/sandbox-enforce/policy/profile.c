@@ -212,6 +212,15 @@ static void merge_captures(struct memory *m, struct profile *into, const struct 
     }
 }
 
+/* To lay rules of one over those of another would open what one of the two had closed. */
+static void merge_commands(struct profile *into, const struct profile *child)
+{
+    if (child->commands && into->commands)
+        into->flags |= PROFILE_COMMANDS_TWICE;
+    if (child->commands)
+        into->commands = child->commands;
+}
+
 static void merge_hooks(struct profile *into, const struct profile *child)
 {
     for (size_t i = 0; i < POLICY_HOOKS; i++)
@@ -257,6 +266,7 @@ void profile_merge(struct memory *m, struct profile *into, const struct profile 
     merge_env_credentials(m, into, child);
     merge_captures(m, into, child);
     merge_hooks(into, child);
+    merge_commands(into, child);
     merge_patch(m, into, child);
     for (size_t i = 0; i < child->warnings.count; i++)
         texts_add_new(m, &into->warnings, child->warnings.at[i]);

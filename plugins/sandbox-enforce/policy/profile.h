@@ -71,6 +71,7 @@ enum profile_flag {
     PROFILE_ALLOW_PARENT = 1u << 3, /* of protected folders; they are hidden in any case */
     PROFILE_HAS_ALLOW_VARS = 1u << 4,
     PROFILE_CLEARS_CREDENTIALS = 1u << 5,
+    PROFILE_COMMANDS_TWICE = 1u << 6, /* command_policies of two of them: an error */
 };
 
 /* An entry of network.allow_domain, with the endpoints that it is limited to. */
@@ -96,6 +97,7 @@ struct profile {
     struct policy_capture *captures; /* credential_capture; a child's replaces its parents' */
     size_t capture_count;
     struct policy_hook hooks[POLICY_HOOKS]; /* a child's replaces its parents', each for itself */
+    struct command_policies *commands;      /* NULL: none */
     /* platform_overrides for this system: laid over all when that is whole. NULL: none */
     struct profile *patch;
     struct policy_texts warnings;   /* legacy keys, keys without effect: one line each */

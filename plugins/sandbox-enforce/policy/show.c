@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plugins/sandbox-enforce/policy/command_policies.h"
 #include "plugins/sandbox-enforce/policy/intercept.h"
 #include "plugins/sandbox-enforce/policy/parse.h"
 #include "sdk/cleanup.h"
@@ -225,6 +226,19 @@ static json_t *hooks_of(const struct profile *p)
     return object;
 }
 
+/* Every key in any case, so that two profiles can be compared key by key. */
+static json_t *commands_of(const struct profile *p)
+{
+    static const char *const keys[] = { "commands", "credentials", "executable_dirs",
+                                        "session_export_env" };
+    json_t *object =
+        p->commands && p->commands->text ? json_loads(p->commands->text, 0, NULL) : json_object();
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+        if (!json_object_get(object, keys[i]))
+            json_object_set_new(object, keys[i], json_null());
+    return object;
+}
+
 /* Which of the keys with a reader of their own. */
 static json_t *own_value(const struct profile *p, const char *name)
 {
@@ -242,6 +256,8 @@ static json_t *own_value(const struct profile *p, const char *name)
         return captures_of(p);
     if (strcmp(name, "session_hooks") == 0)
         return hooks_of(p);
+    if (strcmp(name, "command_policies") == 0)
+        return commands_of(p);
     if (strcmp(name, "tls_intercept") == 0)
         return tls_intercept_to_json(p);
     if (strcmp(name, "sandbox_policy") == 0)
@@ -529,6 +545,8 @@ static json_t *own_schema(const char *name)
                          capture_schema());
     if (strcmp(name, "session_hooks") == 0)
         return hooks_schema();
+    if (strcmp(name, "command_policies") == 0)
+        return command_policies_schema();
     if (strcmp(name, "tls_intercept") == 0)
         return tls_intercept_schema();
     if (strcmp(name, "sandbox_policy") == 0)

@@ -17,4 +17,7 @@ json_t *profile_compare(const json_t *a, const json_t *b);
 /* JSON Schema (draft 2020-12). */
 json_t *profile_schema(void);
 
+/* commands_schema.c */
+json_t *command_policies_schema(void);
+
 #endif

@@ -127,7 +127,7 @@ int make_sockets(struct maker *k, struct nt_error *reterr)
         }
         const struct policy_texts *written = &k->profile.lists[PROFILE_UNIX + i];
         for (size_t j = 0; j < written->count; j++) {
-            const char *missing, *path = expand(k->m, &k->places, written->at[j], &missing);
+            const char *missing, *path = expand_written(k, written->at[j], &missing);
             if (!path && !missing)
                 return memory_fail(k->m, reterr);
             if (!path)

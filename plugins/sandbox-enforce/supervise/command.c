@@ -64,6 +64,8 @@ static int take_path(struct supervise *s, const char *name, struct nt_error *ret
 int command_find(struct supervise *s, struct nt_error *reterr)
 {
     const char *name = s->options.argv[0];
+    if (s->options.executable)
+        return take_path(s, s->options.executable, reterr);
     if (!*name)
         return nt_fail(reterr, ENFORCE_E_COMMAND, "the program's name is empty");
     if (!s->options.is_shell && check_name(s->options.policy, name, reterr) < 0)

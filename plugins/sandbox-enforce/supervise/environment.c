@@ -155,6 +155,21 @@ static int put_lines(struct supervise *s, struct nt_error *reterr)
     return result;
 }
 
+/* Folders of commands that PATH does not have. */
+static int put_path(struct supervise *s, struct nt_error *reterr)
+{
+    const char *more = s->mediate ? s->mediate->more_path : NULL,
+               *path = environment_get(s, "PATH");
+    if (!more)
+        return 0;
+    size_t size = strlen(path ? path : "") + strlen(more) + 1;
+    nt_autofree char *whole = malloc(size);
+    if (!whole)
+        return nt_fail(reterr, NT_E_MEMORY, "out of memory");
+    snprintf(whole, size, "%s%s", path ? path : "", path && *path ? more : more + 1);
+    return put_pair(s, "PATH", whole, reterr);
+}
+
 /* What wins over all else, as it says what there is. */
 static int put_last(struct supervise *s, struct nt_error *reterr)
 {
@@ -162,6 +177,8 @@ static int put_last(struct supervise *s, struct nt_error *reterr)
     int result = put_bundle(s, reterr);
     if (result == 0)
         result = put_proxy(s, reterr);
+    if (result == 0)
+        result = put_path(s, reterr);
     if (result == 0 && s->cap_file[0])
         result = put_pair(s, "NONO_CAP_FILE", s->cap_file, reterr);
     if (result == 0 && environment_get(s, "PWD"))
@@ -200,9 +217,10 @@ int environment_add_lines(struct supervise *s, struct nt_error *reterr)
 int environment_make(struct supervise *s, struct nt_error *reterr)
 {
     const struct policy *policy = s->options.policy;
+    char *const *own_entries = s->options.environment ? s->options.environment : environ;
     struct policy_texts secrets = { NULL, 0 };
     size_t count = 0;
-    while (environ[count] && count < ENTRIES_MAX)
+    while (own_entries[count] && count < ENTRIES_MAX)
         count++;
     s->environment_max = count + policy->set_vars.count + policy->env_credential_count
                          + policy->route_count * 2 + policy->intercept.variables.count + OWN_MAX
@@ -213,7 +231,7 @@ int environment_make(struct supervise *s, struct nt_error *reterr)
     if (proxy_secret_names(policy, &secrets, reterr) < 0)
         return -1;
     int result = 0;
-    for (char **entry = environ; *entry && result == 0; entry++)
+    for (char *const *entry = own_entries; *entry && result == 0; entry++)
         if (is_kept(policy, &secrets, *entry))
             result = put(s, strdup(*entry), reterr);
     free(secrets.at);

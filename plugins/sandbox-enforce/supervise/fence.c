@@ -35,7 +35,7 @@ static bool is_restricted(const struct supervise *s)
 void fence_want(struct supervise *s)
 {
     const struct policy *policy = s->options.policy;
-    if (s->hidden_count)
+    if (s->hidden_count || s->mediate)
         s->needed |= ENFORCE_SPACE_MOUNT;
     if (s->is_wrap) {
         s->why = "wrap makes no namespaces: use run";
@@ -52,6 +52,8 @@ void fence_want(struct supervise *s)
 const char *fence_needs_notification(const struct supervise *s)
 {
     const struct policy *policy = s->options.policy;
+    if (s->mediate)
+        return "sandboxes of commands";
     if (policy->unix_count)
         return "the rules for local sockets";
     if (s->spaces & ENFORCE_SPACE_NETWORK && (policy->open_port_count || policy->listen_port_count))
@@ -65,6 +67,13 @@ const char *fence_needs_notification(const struct supervise *s)
 
 int fence_check_spaces(const struct supervise *s, struct nt_error *reterr)
 {
+    if (s->mediate && !(s->spaces & ENFORCE_SPACE_MOUNT)) {
+        nt_fail(reterr, ENFORCE_E_UNAVAILABLE,
+                "layer namespaces: without a mount namespace nothing can stand in for the commands "
+                "of command_policies");
+        return nt_hint(reterr, "%.160s; or use a profile without them",
+                       s->why ? s->why : "namespaces are refused here");
+    }
     if (!(s->needed & ~s->spaces) || fence_accepts(s, SUPERVISE_WEAKER_NAMESPACES))
         return 0;
     nt_fail(reterr, ENFORCE_E_UNAVAILABLE,
@@ -179,6 +188,9 @@ static int add_paths(const struct supervise *s, struct enforce *e)
     for (size_t i = 0; i < policy->grant_count && !sys; i++)
         if (!is_of_proc(&policy->grants[i]))
             sys = enforce_path(e, policy->grants[i].fd, access_of(&policy->grants[i]));
+    /* By what it is: so it can be executed wherever it lies. */
+    if (!sys && s->mediate)
+        sys = enforce_path(e, s->mediate->stand_in_fd, ACCESS_READ);
     if (!sys && s->cap_fd >= 0)
         sys = enforce_path(e, s->cap_fd, ENFORCE_READ);
     if (!sys && bundle_folder(s) >= 0)
@@ -372,6 +384,9 @@ void fence_describe(struct supervise *s)
     if (!policy->abstract_sockets)
         row(s, "connect to an abstract socket", has_scopes || is_notified(s) ? "landlock" : "none",
             "scopes");
+    if (s->mediate)
+        row(s, "start a command of command_policies itself", "mount",
+            "a stand-in lies over it, which asks for its own sandbox");
     row(s, "trace or read a process outside", "landlock", "only processes of the same sandbox");
     row(s, "gain privileges", "privileges", "no_new_privs, no capabilities");
     row(s, "make namespaces and mounts", "seccomp", "refused calls");

@@ -11,6 +11,7 @@
 
 #include "plugins/sandbox-enforce/enforce/enforce.h"
 #include "plugins/sandbox-enforce/enforce/namespaces.h"
+#include "plugins/sandbox-enforce/mediate/mediate.h"
 #include "plugins/sandbox-enforce/proxy/proxy.h"
 #include "plugins/sandbox-enforce/supervise/hooks.h"
 #include "plugins/sandbox-enforce/supervise/notify.h"
@@ -46,9 +47,11 @@ struct supervise {
     int cap_fd;
     struct bundle *bundle; /* NULL: TLS is not ended here */
 
-    struct hooks *hooks; /* NULL: none */
-    bool has_run;        /* the program was executed */
-    int run_status;      /* how it ended: 128+n for signals */
+    struct mediate *mediate; /* NULL: what is started stays in this sandbox */
+    struct hooks *hooks;     /* NULL: none */
+    bool has_run;            /* the program was executed */
+    int run_status;          /* how it ended: 128+n for signals */
+    int run_signal;          /* that ended it; 0: none */
 
     char session_name[17]; /* for what runs outside; empty: nothing does */
     const char **captures; /* of each route its command, canonical, or NULL; malloc'ed, each too */
@@ -167,6 +170,7 @@ enum inside_step {
     STEP_READONLY,
     STEP_PROC,
     STEP_HIDE,
+    STEP_COMMANDS,
     STEP_NETWORK,
     STEP_FORK,
     STEP_FOLDER,

@@ -21,8 +21,9 @@
 
 struct keeper {
     struct inside *in;
-    int signals; /* signalfd: SIGCHLD, and SIGTERM for the end of the supervisor */
-    int watch;   /* readable: something that was hidden may be bare again; -1: nothing is hidden */
+    int signals;  /* signalfd: SIGCHLD, and SIGTERM for the end of the supervisor */
+    int commands; /* the same for what stands in for commands; -1: nothing does */
+    int watch;    /* readable: something that was hidden may be bare again; -1: nothing is hidden */
     pid_t program;
 };
 
@@ -76,6 +77,23 @@ static void hide(struct keeper *k)
         fail(k, STEP_HIDE, (int)failed, sys);
 }
 
+/* What cannot be covered must not be started as it is. */
+static void cover_commands(struct keeper *k, bool is_again)
+{
+    const struct mediate *m = k->in->s->mediate;
+    size_t failed = 0;
+    if (!m || !m->covered_count)
+        return;
+    int sys = is_again ? 0 : enforce_spaces_watch(m->covered, m->covered_count, &k->commands);
+    if (!sys)
+        sys = enforce_spaces_cover(is_again ? k->commands : -1, m->stand_in, m->covered,
+                                   m->covered_count, &failed);
+    if (sys && is_again)
+        end(k);
+    if (sys)
+        fail(k, STEP_COMMANDS, (int)failed, sys);
+}
+
 /* Somebody outside has made a name anew where we hide one. What cannot be hidden again ends it. */
 static void hide_again(const struct keeper *k)
 {
@@ -107,6 +125,7 @@ static void set_up(struct keeper *k)
             fail(k, STEP_PROC, 0, sys);
     }
     hide(k);
+    cover_commands(k, false);
     if (s->spaces & ENFORCE_SPACE_NETWORK) {
         sys = enforce_spaces_loopback();
         if (!sys && s->proxy_port)
@@ -135,7 +154,7 @@ static void await_go(const struct keeper *k)
 /* Of what came by the fork - folders that are granted, the rules - nothing is needed any more. */
 static void close_rest(const struct keeper *k)
 {
-    int kept[] = { k->in->socket, k->signals, k->watch };
+    int kept[] = { k->in->socket, k->signals, k->watch, k->commands };
     unsigned first = 3;
     for (;;) {
         int next = -1;
@@ -222,7 +241,7 @@ static void note_signals(struct keeper *k)
 
 void keeper_run(struct inside *in)
 {
-    struct keeper k = { .in = in, .watch = -1 };
+    struct keeper k = { .in = in, .watch = -1, .commands = -1 };
     sigset_t wanted;
     sigemptyset(&wanted);
     sigaddset(&wanted, SIGCHLD);
@@ -237,12 +256,15 @@ void keeper_run(struct inside *in)
     start(&k);
     struct pollfd fds[] = { { .fd = in->socket, .events = POLLIN },
                             { .fd = k.signals, .events = POLLIN },
-                            { .fd = k.watch, .events = POLLIN } };
+                            { .fd = k.watch, .events = POLLIN },
+                            { .fd = k.commands, .events = POLLIN } };
     for (;;) {
-        if (poll(fds, 3, -1) < 0 && errno != EINTR)
+        if (poll(fds, 4, -1) < 0 && errno != EINTR)
             end(&k);
         if (fds[2].revents)
             hide_again(&k);
+        if (fds[3].revents)
+            cover_commands(&k, true);
         if (fds[1].revents)
             note_signals(&k);
         reap(&k);

@@ -99,6 +99,12 @@ int64_t unix_bind(const struct notify_ask *ask, const struct notify_address *add
  * holds (-1: an abstract one). 0 or -errno. */
 int64_t unix_may_send(const struct notify_ask *ask, struct notify_address *address, int *ret_fd);
 
+/* --- notify_commands.c: who asks for a command (mediate/protocol.h) --------------------------- */
+
+/* NAME: abstract, with '@' in front. */
+bool commands_is_asked(const struct notify_ask *ask, const char *name);
+int64_t commands_connect(const struct notify_ask *ask);
+
 /* --- notify_names.c: the names under which sockets were bound, as the program wrote them ------ */
 
 struct notify_names;

@@ -94,6 +94,8 @@ int64_t unix_connect(const struct notify_ask *ask, const struct notify_address *
     case UNNAMED:
         return -EINVAL;
     case ABSTRACT:
+        if (commands_is_asked(ask, name))
+            return commands_connect(ask);
         if (!notify_options_of(ask->n)->policy->abstract_sockets)
             return deny_abstract(ask, false, name);
         return wait_connect(ask, address, ask->socket, -1);

@@ -54,6 +54,7 @@ static int fail_start(const struct inside_message *m, struct nt_error *reterr)
         [STEP_READONLY] = "making the rest read-only",
         [STEP_PROC] = "/proc",
         [STEP_HIDE] = "hiding a denied path",
+        [STEP_COMMANDS] = "what stands in for commands",
         [STEP_NETWORK] = "the network inside",
         [STEP_FORK] = "starting a process",
         [STEP_FOLDER] = "the folder to start in",
@@ -223,7 +224,8 @@ static int take_listener(struct session *session, int number, struct nt_error *r
                                             .has_no_rules = !has_rules,
                                             .has_device_rules =
                                                 has_rules && session->layers.landlock >= 5,
-                                            .own_network = s->spaces & ENFORCE_SPACE_NETWORK };
+                                            .own_network = s->spaces & ENFORCE_SPACE_NETWORK,
+                                            .broker = s->mediate ? s->mediate->socket : 0 };
     return notify_new(fd, &options, &session->notify, reterr);
 }
 
@@ -274,13 +276,34 @@ static int on_message(struct session *session, struct nt_error *reterr)
     return 0;
 }
 
+/* Who asked for a command passes its signals on; when it goes, or its session ends, so does the
+ * command. */
+static int on_channel(struct session *session, struct nt_error *reterr)
+{
+    static const int known[] = { SIGINT,  SIGTERM, SIGHUP,  SIGQUIT,
+                                 SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH };
+    unsigned char bytes[64];
+    ssize_t n =
+        recv(session->s->options.channel, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+        return nt_fail(reterr, NT_E_CANCELLED, "who asked for it is gone");
+    for (ssize_t i = 0; i < n; i++)
+        for (size_t j = 0; j < sizeof(known) / sizeof(known[0]); j++)
+            if (bytes[i] == known[j])
+                session_tell(session, INSIDE_SIGNAL, known[j]);
+    return 0;
+}
+
 static int wait_for_end(struct session *session, struct nt_error *reterr)
 {
     struct nt_call *call = session->s->options.call;
+    const struct supervise_options *options = &session->s->options;
     struct pollfd fds[] = { { .fd = session->socket, .events = POLLIN },
                             { .fd = session->signals, .events = POLLIN },
                             { .fd = session->audit ? kernel_audit_fd(session->audit) : -1,
-                              .events = POLLIN } };
+                              .events = POLLIN },
+                            { .fd = options->channel ? options->channel : -1, .events = POLLIN },
+                            { .fd = options->leash ? options->leash : -1, .events = POLLIN } };
     while (!session->is_ended) {
         int64_t left = call->host->left_ms(call);
         if (left == 0) {
@@ -288,7 +311,7 @@ static int wait_for_end(struct session *session, struct nt_error *reterr)
             nt_fail(reterr, NT_E_TIMEOUT, "the program did not end in time, and was ended");
             return nt_hint(reterr, "--timeout says how long it may take");
         }
-        int ready = poll(fds, 3, left < 0 || left > 3600000 ? -1 : (int)left);
+        int ready = poll(fds, 5, left < 0 || left > 3600000 ? -1 : (int)left);
         if (ready < 0 && errno != EINTR)
             return nt_fail_sys(reterr, errno, "waiting for the program");
         if (ready > 0 && fds[1].revents)
@@ -297,6 +320,10 @@ static int wait_for_end(struct session *session, struct nt_error *reterr)
             kernel_audit_read(session->audit, session->denials);
         if (ready > 0 && fds[0].revents && on_message(session, reterr) < 0)
             return -1;
+        if (ready > 0 && fds[3].revents && !session->is_ended && on_channel(session, reterr) < 0)
+            return -1;
+        if (ready > 0 && fds[4].revents && !session->is_ended)
+            return nt_fail(reterr, NT_E_CANCELLED, "the session has ended");
     }
     return 0;
 }
@@ -342,6 +369,7 @@ static void done(struct session *session)
     struct supervise *s = session->s;
     bool was_killed = session->is_ended && WIFSIGNALED(session->status);
     end_keeper(session);
+    mediate_end(s);
     session_take_terminal(session, was_killed || session->is_late);
     notify_free(session->notify);
     explain(session);
@@ -420,6 +448,7 @@ int session_run(struct supervise *s, struct denials *denials, int *ret_status, b
     done(&session);
     s->has_run = session.is_let_go && !session.has_failed;
     s->run_status = status_of(&session);
+    s->run_signal = session.is_ended && WIFSIGNALED(session.status) ? WTERMSIG(session.status) : 0;
     if (result < 0)
         return -1;
     if (session.has_failed && session.failure.step == STEP_EXEC) {

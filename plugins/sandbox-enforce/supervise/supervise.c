@@ -32,6 +32,7 @@ void supervise_free(struct supervise *s)
     if (!s)
         return;
     hooks_free(s->hooks);
+    mediate_free(s->mediate);
     environment_free(s);
     cap_file_remove(s);
     bundle_free(s);
@@ -136,10 +137,14 @@ int supervise_plan(const struct supervise_options *options, struct supervise **r
         || hooks_open(options->policy, options->call, options->is_silent, s->session_name,
                       &s->hooks, reterr)
                < 0
-        || captures_find(s, reterr) < 0 || hidden_find(s, reterr) < 0
+        || mediate_open(s, &s->mediate, reterr) < 0 || captures_find(s, reterr) < 0 || hidden_find(s, reterr) < 0
         || writable_find(s, reterr) < 0)
         return -1;
     fence_want(s);
+    if (s->mediate && s->no_notification)
+        return nt_fail(reterr, NT_E_USAGE,
+                       "command_policies need the notification: nobody else tells who asks for a "
+                       "command");
     if (options->policy->network == POLICY_NET_FILTERED && make_token(s, reterr) < 0)
         return -1;
     if (options->is_trial) {
@@ -177,6 +182,8 @@ static int get_ready(struct supervise *s, struct nt_error *reterr)
         return -1;
     if (s->hooks && (hooks_before(s->hooks, reterr) < 0 || environment_add_lines(s, reterr) < 0))
         return -1;
+    if (mediate_start(s, reterr) < 0)
+        return -1;
     /* Not earlier: what the script has left running for the program is none of what ends with it.
      */
     if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
@@ -213,6 +220,7 @@ int supervise_run(struct supervise *s, struct denials *denials, int *ret_status,
     if (get_ready(s, reterr) < 0)
         return -1;
     int result = run(s, denials, ret_status, reterr);
+    mediate_end(s);
     if (s->hooks && s->has_run)
         hooks_after(s->hooks, s->run_status);
     return result;

@@ -44,6 +44,10 @@ struct supervise_options {
     char *const *argv;         /* the program and its words */
     const char *const *weaker; /* names of --accept-weaker */
     size_t weaker_count;
+    /* For a command that another one asked for (mediate/); zero of a person's own. */
+    const char *executable;   /* what is executed, in place of argv[0] */
+    char *const *environment; /* in place of this process's */
+    int channel, leash;       /* bytes that are signals; hung up, either ends it. Above 2 */
     bool is_wrap, is_shell;
     bool is_diagnosed; /* calls on files are looked at, too */
     bool is_explained; /* what the program says last is searched for denials */

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* broker.c - the process that takes the requests of stand-ins, one process for each; it knows
+ * nothing of what they say. Its end is that of all of them. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "mediate.h"
+#include "plugins/sandbox-enforce/supervise/inner.h"
+#include "sdk/error.h"
+#include "sdk/fds.h"
+
+#define COMMANDS_AT_ONCE 64u
+#define GRACE_S 20
+
+struct broker {
+    struct supervise *s;
+    int socket;
+    int leash[2]; /* a pipe that nobody writes to: it hangs up with us */
+    pid_t running[COMMANDS_AT_ONCE];
+    size_t count;
+};
+
+static void reap(struct broker *b)
+{
+    pid_t pid;
+    while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+        for (size_t i = 0; i < b->count; i++)
+            if (b->running[i] == pid) {
+                b->running[i] = b->running[--b->count];
+                break;
+            }
+}
+
+static void start_one(struct broker *b, const int fds[4])
+{
+    reap(b);
+    if (b->count == COMMANDS_AT_ONCE)
+        return;
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(b->socket);
+        close(b->leash[1]);
+        mediate_serve(b->s, fds[0], fds + 1, b->leash[0]);
+    }
+    if (pid > 0)
+        b->running[b->count++] = pid;
+}
+
+/* They see that the leash is gone, and end what they run. */
+static _Noreturn void end(struct broker *b)
+{
+    struct timespec now, left = { .tv_sec = GRACE_S };
+    sigset_t wanted;
+    sigemptyset(&wanted);
+    sigaddset(&wanted, SIGCHLD);
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    const time_t due = now.tv_sec + GRACE_S;
+    close(b->leash[1]);
+    for (reap(b); b->count && left.tv_sec > 0; reap(b)) {
+        sigtimedwait(&wanted, NULL, &left);
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        left.tv_sec = due - now.tv_sec;
+    }
+    for (size_t i = 0; i < b->count; i++)
+        kill(b->running[i], SIGKILL); /* what is inside goes with it: it is its parent */
+    while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) {
+    }
+    _exit(0);
+}
+
+/* Signals of a terminal are for the program, whose stand-ins pass them on. */
+static void be_alone(void)
+{
+    static const int plain[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD };
+    sigset_t blocked;
+    setsid();
+    for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+        signal(plain[i], SIG_DFL);
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGCHLD); /* for sigtimedwait */
+    sigprocmask(SIG_BLOCK, &blocked, NULL);
+}
+
+static _Noreturn void broker_main(struct supervise *s, int socket)
+{
+    struct broker b = { .s = s, .socket = socket };
+    be_alone();
+    /* What the program alone was given is for nobody else. */
+    environment_free(s);
+    explicit_bzero(s->proxy_token, sizeof(s->proxy_token));
+    if (pipe2(b.leash, O_CLOEXEC) < 0)
+        _exit(1);
+    for (;;) {
+        char byte;
+        int fds[4], count;
+        ssize_t n = nt_recv_fds(socket, &byte, 1, fds, 4, &count, 0);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n == 1 && count == 4)
+            start_one(&b, fds);
+        for (int i = 0; i < count; i++)
+            close(fds[i]);
+        if (n <= 0)
+            end(&b);
+    }
+}
+
+int mediate_start(struct supervise *s, struct nt_error *reterr)
+{
+    int pair[2];
+    if (!s->mediate || s->mediate->broker)
+        return 0;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return nt_fail_sys(reterr, errno, "a pair of sockets");
+    s->mediate->socket = fcntl(pair[0], F_DUPFD_CLOEXEC, 3);
+    int sys = s->mediate->socket < 0 ? errno : 0;
+    close(pair[0]);
+    pid_t pid = sys ? -1 : fork();
+    if (pid == 0) {
+        close(s->mediate->socket);
+        s->mediate->socket = 0;
+        broker_main(s, pair[1]);
+    }
+    sys = sys ? sys : pid < 0 ? errno : 0;
+    close(pair[1]);
+    if (sys)
+        return nt_fail_sys(reterr, sys, "a process for the commands");
+    s->mediate->broker = pid;
+    return 0;
+}
+
+void mediate_end(struct supervise *s)
+{
+    struct mediate *m = s->mediate;
+    if (!m)
+        return;
+    if (m->socket > 0)
+        close(m->socket);
+    m->socket = 0;
+    while (m->broker && waitpid(m->broker, NULL, 0) < 0 && errno == EINTR) {
+    }
+    m->broker = 0;
+}

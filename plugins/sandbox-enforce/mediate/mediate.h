@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mediate.h - commands that a program inside starts and that run in sandboxes of their own
+ * (policy/command_policies.h).
+ *
+ * Over the file of each lies a stand-in, in the program's own mounts; so every name of the command
+ * leads to it, and nobody inside can read or copy what is beneath. The stand-in asks the broker,
+ * which judges by the command, its words and variables - all of that is whatever a hostile program
+ * says - and runs it beside the program's sandbox, not in it:
+ *
+ *   supervisor ─► keeper ─► program ─► stand-in ┐ connect, answered by notify (notify_commands.c)
+ *        └─► broker ◄───────────────────────────┘
+ *              └─► a supervisor for each command ─► keeper ─► command
+ *
+ * The broker is a fork of the supervisor from before its threads, and forks a process for each
+ * request, which is then what `run` is for a program; whose commands have a broker of their own. So
+ * the caller is known by who is asked. Nothing of what a program says is in the environment or the
+ * words of a process outside before the command itself. */
+#ifndef NT_ENFORCE_MEDIATE_H
+#define NT_ENFORCE_MEDIATE_H
+
+#include <limits.h>
+
+#include "nanoterm/error.h"
+#include "plugins/sandbox-enforce/policy/command_policies.h"
+#include "plugins/sandbox-enforce/policy/policy.h"
+
+struct supervise;
+
+/* Where a command is: found outside and before the program starts. */
+struct mediate_place {
+    const struct command *command;
+    char path[PATH_MAX]; /* canonical; a stand-in lies over it */
+};
+
+struct mediate {
+    struct mediate_place *places; /* malloc'ed; several of a command when PATH has several */
+    size_t place_count;
+    const char **covered; /* malloc'ed; of places, those that are not the caller itself */
+    size_t covered_count;
+    char *more_path; /* folders for the program's PATH; NULL: none; malloc'ed */
+    char stand_in[PATH_MAX];
+    int stand_in_fd; /* O_PATH */
+    pid_t broker;    /* 0: none runs */
+    int socket;      /* to it, above 2; 0: none */
+};
+
+/* --- places.c ------------------------------------------------------------------------------ */
+
+/* Finds and checks what the policy names. *ret stays NULL when it names nothing. ENFORCE_E_PROFILE:
+ * the program could choose what runs, or a second name would lead past the stand-in. */
+int mediate_open(const struct supervise *s, struct mediate **ret, struct nt_error *reterr);
+void mediate_free(struct mediate *m);
+/* What is to be run for COMMAND, checked again; ret has PATH_MAX bytes. */
+int mediate_executable(const struct policy *policy, const struct command *command, char *ret,
+                       struct nt_error *reterr);
+/* The same of the program of an intercept. */
+int mediate_program(const struct policy *policy, const struct command *command, const char *path,
+                    char *ret, struct nt_error *reterr);
+
+/* --- digest.c ------------------------------------------------------------------------------ */
+
+/* Whether the file has that SHA-256 (64 digits, lower case). */
+int mediate_check_digest(int fd, const char *path, const char *wanted, struct nt_error *reterr);
+
+/* --- broker.c ------------------------------------------------------------------------------ */
+
+/* For a process of one thread. */
+int mediate_start(struct supervise *s, struct nt_error *reterr);
+/* Ends all commands that still run, and waits. */
+void mediate_end(struct supervise *s);
+
+/* --- request.c: hostile bytes ---------------------------------------------------------------- */
+
+struct mediate_request {
+    const char *file, *folder;
+    char **words, **variables; /* end with NULL; malloc'ed */
+};
+
+/* BYTES hold `head.size` of texts and are kept by the caller. -1: they are not what they say. */
+struct mediate_head;
+int mediate_parse(const struct mediate_head *head, char *bytes, struct mediate_request *ret);
+void mediate_request_done(struct mediate_request *request);
+
+/* --- serve.c: one command ------------------------------------------------------------------ */
+
+/* CHANNEL and standard are the requester's; LEASH hangs up when the session ends. */
+_Noreturn void mediate_serve(struct supervise *outer, int channel, const int standard[3],
+                             int leash);
+
+#endif

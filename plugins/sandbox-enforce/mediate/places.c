@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* places.c - where the commands are that run in sandboxes of their own: found by PATH of who starts
+ * the session, and refused when the program could choose what runs. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "mediate.h"
+#include "plugins/sandbox-enforce/errors.h"
+#include "plugins/sandbox-enforce/policy/paths.h"
+#include "plugins/sandbox-enforce/supervise/inner.h"
+#include "plugins/sandbox-enforce/supervise/outside.h"
+#include "sdk/buf.h"
+#include "sdk/cleanup.h"
+#include "sdk/error.h"
+
+#define STAND_IN "command-stand-in"
+#define USUAL_PATH "/usr/local/bin:/usr/bin:/bin"
+#define PLACES_MAX (COMMANDS_MAX * 4)
+
+void mediate_free(struct mediate *m)
+{
+    if (!m)
+        return;
+    free(m->places);
+    free(m->covered);
+    free(m->more_path);
+    if (m->stand_in_fd >= 0)
+        close(m->stand_in_fd);
+    free(m);
+}
+
+static void mediate_freep(struct mediate **m)
+{
+    mediate_free(*m);
+}
+
+/* --- one file ------------------------------------------------------------------------------ */
+
+static const char *place_of(const struct command *command, char buffer[128])
+{
+    snprintf(buffer, 128, "command_policies.commands.%.64s", command->name);
+    return buffer;
+}
+
+/* What PATH leads to, when neither others nor the program can change that, nor the way to it. */
+static int check(const struct policy *policy, const struct command *command, const char *path,
+                 bool is_covered, char *ret, struct nt_error *reterr)
+{
+    char key[128];
+    struct stat st;
+    const struct outside what = { .policy = policy, .key = place_of(command, key), .path = path };
+    if (outside_find(&what, ret, reterr) < 0)
+        return -1;
+    if (stat(ret, &st) < 0)
+        return nt_fail_sys(reterr, errno, "%s", key);
+    if (!is_covered || st.st_nlink == 1)
+        return 0;
+    nt_fail(reterr, ENFORCE_E_PROFILE,
+            "%s: %.150s has a second name (a hard link), which would lead past its sandbox", key,
+            ret);
+    return nt_hint(reterr, "copy it to a folder of its own, in front of PATH");
+}
+
+static int check_digest(const struct command *command, const char *path, struct nt_error *reterr)
+{
+    if (!command->sha256)
+        return 0;
+    nt_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return nt_fail_sys(reterr, errno, "reading %.150s", path);
+    return mediate_check_digest(fd, path, command->sha256, reterr);
+}
+
+/* --- by its name --------------------------------------------------------------------------- */
+
+/* NAME in the first LENGTH bytes of FOLDER; false: it is not there. */
+static bool join(const char *folder, size_t length, const char *name, char ret[PATH_MAX])
+{
+    struct stat st;
+    int n = length && folder[0] == '/' && length < PATH_MAX
+                ? snprintf(ret, PATH_MAX, "%.*s/%s", (int)length, folder, name)
+                : -1;
+    return n > 0 && n < PATH_MAX && stat(ret, &st) == 0 && S_ISREG(st.st_mode)
+           && faccessat(AT_FDCWD, ret, X_OK, AT_EACCESS) == 0;
+}
+
+/* The index-th folder that commands are looked for in; 0: no more. */
+static size_t folder_at(const struct command_policies *policies, size_t index, const char **ret)
+{
+    const char *path = getenv("PATH");
+    for (const char *at = path ? path : USUAL_PATH; at;) {
+        size_t length = strcspn(at, ":");
+        *ret = at;
+        if (index-- == 0)
+            return length ? length : 1; /* an empty one is no absolute path either */
+        at = at[length] ? at + length + 1 : NULL;
+    }
+    if (index >= policies->folders.count)
+        return 0;
+    *ret = policies->folders.at[index];
+    return strlen(*ret);
+}
+
+int mediate_executable(const struct policy *policy, const struct command *command, char *ret,
+                       struct nt_error *reterr)
+{
+    char path[PATH_MAX];
+    const char *folder;
+    size_t length;
+    bool is_found = false;
+    for (size_t i = 0; !command->executable && !is_found
+                       && (length = folder_at(policy->commands, i, &folder)) > 0;
+         i++)
+        is_found = join(folder, length, command->name, path);
+    if (!command->executable && !is_found)
+        return nt_fail(reterr, ENFORCE_E_COMMAND, "'%s' is not there", command->name);
+    if (check(policy, command, command->executable ? command->executable : path, true, ret, reterr)
+        < 0)
+        return -1;
+    return check_digest(command, ret, reterr);
+}
+
+int mediate_program(const struct policy *policy, const struct command *command, const char *path,
+                    char *ret, struct nt_error *reterr)
+{
+    return check(policy, command, path, false, ret, reterr);
+}
+
+/* --- all ----------------------------------------------------------------------------------- */
+
+static int add_place(struct mediate *m, const struct command *command, const char *path,
+                     struct nt_error *reterr)
+{
+    for (size_t i = 0; i < m->place_count; i++)
+        if (strcmp(m->places[i].path, path) == 0) {
+            if (m->places[i].command == command)
+                return 0;
+            return nt_fail(
+                reterr, ENFORCE_E_PROFILE,
+                "command_policies: %s and %s are the same file, %.150s: which of them is "
+                "meant could not be told",
+                m->places[i].command->name, command->name, path);
+        }
+    if (m->place_count == PLACES_MAX)
+        return nt_fail(reterr, NT_E_LIMIT, "command_policies: more than %u files", PLACES_MAX);
+    m->places[m->place_count].command = command;
+    memcpy(m->places[m->place_count++].path, path, strlen(path) + 1);
+    return 0;
+}
+
+static int add_more_path(struct mediate *m, const char *folder, size_t length,
+                         struct nt_error *reterr)
+{
+    size_t old = m->more_path ? strlen(m->more_path) : 0;
+    char *grown = realloc(m->more_path, old + length + 2);
+    if (!grown)
+        return nt_fail(reterr, NT_E_MEMORY, "out of memory");
+    m->more_path = grown;
+    grown[old] = ':';
+    memcpy(grown + old + 1, folder, length);
+    grown[old + 1 + length] = '\0';
+    return 0;
+}
+
+/* Every file that the name leads to: who searches another PATH finds another one first. *ret_usual:
+ * one is in PATH. */
+static int add_names(struct mediate *m, const struct policy *policy, const struct command *command,
+                     bool *ret_usual, struct nt_error *reterr)
+{
+    char path[PATH_MAX], real[PATH_MAX];
+    const char *folder;
+    size_t length;
+    *ret_usual = false;
+    for (size_t i = 0; (length = folder_at(policy->commands, i, &folder)) > 0; i++) {
+        if (!join(folder, length, command->name, path))
+            continue;
+        bool is_more = false;
+        for (size_t j = 0; j < policy->commands->folders.count; j++)
+            is_more |= folder == policy->commands->folders.at[j];
+        if (check(policy, command, path, true, real, reterr) < 0
+            || add_place(m, command, real, reterr) < 0
+            || (is_more && !*ret_usual && add_more_path(m, folder, length, reterr) < 0))
+            return -1;
+        *ret_usual = true;
+    }
+    return 0;
+}
+
+static int add_command(const struct supervise *s, struct mediate *m, const struct command *command,
+                       struct nt_error *reterr)
+{
+    const struct policy *policy = s->options.policy;
+    char path[PATH_MAX];
+    bool is_usual;
+    if (add_names(m, policy, command, &is_usual, reterr) < 0)
+        return -1;
+    if (!command->executable && !is_usual) {
+        if (!s->options.is_silent) {
+            nt_auto(nt_buf_done) struct nt_buf line = NT_BUF(512);
+            nt_buf_addf(&line, "command_policies: there is no command %s here", command->name);
+            s->options.call->host->message(s->options.call, NT_SAY_WARN, nt_buf_text(&line));
+        }
+        return 0;
+    }
+    if (mediate_executable(policy, command, path, reterr) < 0
+        || add_place(m, command, path, reterr) < 0)
+        return -1;
+    if (is_usual)
+        return 0;
+    const char *slash = strrchr(command->executable, '/');
+    if (slash != command->executable && strcmp(slash + 1, command->name) == 0)
+        return add_more_path(m, command->executable, (size_t)(slash - command->executable), reterr);
+    nt_fail(reterr, ENFORCE_E_PROFILE,
+            "command_policies.commands.%s: nothing in PATH has that name, and %.150s has another",
+            command->name, command->executable);
+    return nt_hint(reterr, "make a link %s to it in a folder of executable_dirs", command->name);
+}
+
+static int open_stand_in(const struct supervise *s, struct mediate *m, struct nt_error *reterr)
+{
+    struct nt_call *call = s->options.call;
+    int n = snprintf(m->stand_in, sizeof(m->stand_in), "%s/" STAND_IN,
+                     call->host->path(call, NT_PATH_LIBEXEC));
+    struct found found;
+    int sys = n > 0 && (size_t)n < sizeof(m->stand_in) ? path_find(AT_FDCWD, m->stand_in, &found)
+                                                       : ENAMETOOLONG;
+    if (sys) {
+        nt_fail(reterr, ENFORCE_E_UNAVAILABLE, "%.150s, which stands in for commands: %s",
+                m->stand_in, strerrordesc_np(sys));
+        return nt_hint(reterr, "install nanoterm-plugin-sandbox-enforce again, as a whole");
+    }
+    m->stand_in_fd = found.fd;
+    memcpy(m->stand_in, found.path, strlen(found.path) + 1);
+    return 0;
+}
+
+int mediate_open(const struct supervise *s, struct mediate **ret, struct nt_error *reterr)
+{
+    const struct policy *policy = s->options.policy;
+    const struct command_policies *all = policy->commands;
+    if (!all || !all->count)
+        return 0;
+    nt_auto(mediate_freep) struct mediate *m = calloc(1, sizeof(*m));
+    if (!m)
+        return nt_fail(reterr, NT_E_MEMORY, "out of memory");
+    m->stand_in_fd = -1;
+    m->places = calloc(PLACES_MAX, sizeof(*m->places));
+    m->covered = calloc(PLACES_MAX, sizeof(*m->covered));
+    if (!m->places || !m->covered)
+        return nt_fail(reterr, NT_E_MEMORY, "out of memory");
+    if (open_stand_in(s, m, reterr) < 0)
+        return -1;
+    for (size_t i = 0; i < all->count; i++)
+        if (add_command(s, m, &all->commands[i], reterr) < 0)
+            return -1;
+    /* A command that starts itself stays where it is. */
+    for (size_t i = 0; i < m->place_count; i++)
+        if (strcmp(m->places[i].command->name, policy->caller) != 0)
+            m->covered[m->covered_count++] = m->places[i].path;
+    *ret = nt_take(m);
+    return 0;
+}

@@ -1,0 +1,521 @@
+# SPDX-License-Identifier: Apache-2.0
+"""command_policies of a profile: commands that a program starts and that run in sandboxes of their own; who may start them, with
+which words, what they get, and what a hostile program can make of it."""
+import hashlib
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+
+import pexpect
+import pytest
+
+from conftest import BIN, is_alive, wait_until, with_mark
+
+# What a stand-in says, said by hand.
+BY_HAND = """
+import os, socket, struct, sys
+def ask(file, words, variables=(), folder="/", magic=0x31646d63, counts=None, size=None, kind=socket.SOCK_STREAM):
+    s = socket.socket(socket.AF_UNIX, kind)
+    s.connect(b"\\0nanoterm.command")
+    texts = b"".join(os.fsencode(text) + b"\\0" for text in (file, folder, *words, *variables))
+    counts = counts or (len(words), len(variables))
+    s.sendall(struct.pack("4I", magic, len(texts) if size is None else size, *counts) + texts)
+    return s
+def end(s):
+    got = b""
+    while len(got) < 8:
+        part = s.recv(8 - len(got))
+        if not part:
+            return None
+        got += part
+    return struct.unpack("2I", got)
+"""
+
+
+def found(name):
+    return os.path.realpath(shutil.which(name, path="/usr/bin:/bin"))
+
+
+class Stage:
+    """A home with a project, a file that the program may not read, and a profile with commands."""
+
+    def __init__(self, cli):
+        self.cli = cli
+        self.env = {**cli.env, "PATH": "/usr/local/bin:/usr/bin:/bin"}
+        self.project = cli.home / "project"
+        self.project.mkdir()
+        self.secret = cli.home / "secret"
+        self.secret.write_text("the secret\n")
+
+    def profile(self, name="commands", **content):
+        path = self.cli.home / f".config/nono/profiles/{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"meta": {"name": name}, "workdir": {"access": "readwrite"}, **content}))
+        return path
+
+    def commands(self, rest=None, policies=None, **commands):
+        return self.profile(command_policies={"commands": commands, **(policies or {})}, **(rest or {}))
+
+    def words(self, *program, options=(), command="run"):
+        return ["enforce", command, "--allow-cwd", "--profile", "commands", *options, "--", *program]
+
+    def run(self, *program, options=(), command="run", first=(), **how):
+        how.setdefault("env", self.env)
+        return self.cli(*first, *self.words(*program, options=options, command=command), cwd=self.project, **how)
+
+    def sh(self, script, *words, **how):
+        return self.run("sh", "-c", script, "sh", *words, **how)
+
+    def python(self, script, *words, **how):
+        return self.run("/usr/bin/python3", "-c", BY_HAND + script, *words, **how)
+
+    def start(self, *program, **how):
+        return self.cli.start(*self.words(*program), cwd=self.project, env=self.env, **how)
+
+    def reader(self):
+        return {"sandbox": {"fs_read_file": [str(self.secret)], "fs_read": ["."]}}
+
+
+@pytest.fixture
+def stage(fresh):
+    return Stage(fresh())
+
+
+def new_mark():
+    return f"{random.randrange(10**9, 10**10)}"
+
+
+# --- what it may -----------------------------------------------------------------------------------------------------
+
+def test_it_may_what_the_program_may_not_and_the_other_way_round(stage):
+    (stage.project / "mine").write_text("mine\n")
+    stage.commands(cat={"sandbox": {"fs_read_file": [str(stage.secret)]}})
+    secret = str(stage.secret)
+    assert stage.sh('cat "$1"', secret).stdout == b"the secret\n"
+    assert stage.sh('/usr/bin/cat < /dev/null; "$(readlink -f /usr/bin/cat)" "$1"', secret).stdout == b"the secret\n"
+    done = stage.sh('head -1 "$1"', secret)
+    assert done.stdout == b"" and b"ermission denied" in done.stderr
+    done = stage.sh('cat "$PWD/mine"; head -1 mine')  # the project is the program's
+    assert done.stdout == b"mine\n" and b"ermission denied" in done.stderr
+
+
+def test_it_works_where_the_program_does_when_it_may_read_there(stage):
+    folder = stage.project / "folder"
+    folder.mkdir()
+    stage.commands(pwd={"sandbox": {"fs_read": ["."]}}, readlink={"sandbox": {}})
+    assert stage.sh("/usr/bin/pwd; cd folder; /usr/bin/pwd; cd /tmp; /usr/bin/pwd; /usr/bin/readlink /proc/self/cwd").stdout \
+        == f"{stage.project}\n{folder}\n/\n/\n".encode()
+
+
+def test_input_output_and_status(stage):
+    stage.commands(bash={"sandbox": {}})
+    done = stage.sh("bash -c 'read x; echo out $x; echo err >&2; exit 7'; echo $?", input=b"in\n")
+    assert done.stdout == b"out in\n7\n" and b"err\n" in done.stderr
+    assert stage.sh("bash -c 'kill -TERM $$'; echo $?").stdout == b"143\n"
+    assert stage.run("bash", "-c", "exit 9").status == 9  # also the program itself
+    status = stage.python("import subprocess; print(subprocess.run(['bash', '-c', 'kill -KILL $$']).returncode)")
+    assert status.stdout == b"-9\n"
+    assert stage.sh("bash -c 'exit 3' <&- >&- 2>&-; echo $?").stdout == b"3\n"
+
+
+def test_much_goes_through(stage):
+    stage.commands(wc={"sandbox": {}}, seq={"sandbox": {}})
+    assert stage.sh("head -c 5000000 /dev/zero | wc -c; seq 1 200000 | tail -1").stdout.split() == [b"5000000", b"200000"]
+
+
+def test_many_at_once(stage):
+    stage.commands(echo={"sandbox": {}})
+    done = stage.sh("for i in $(seq 1 20); do /usr/bin/echo $i & done; wait", timeout=240)
+    assert sorted(map(int, done.stdout.split())) == list(range(1, 21))
+
+
+def test_words_are_put_in_front(stage):
+    stage.commands(echo={"sandbox": {"argv_prepend": ["-n", "first", "", "first"]}})
+    assert stage.sh("/usr/bin/echo 'a  b' '' c").stdout == b"first  first a  b  c"
+
+
+def test_what_it_is_told(stage):
+    sandbox = {"environment": {"allow_vars": ["MINE", "MY_*", "PREFIX*"], "set_vars": {"HERE": "$HOME/x", "BOTH": "profile"}}}
+    stage.commands(env={"sandbox": sandbox}, policies={"session_export_env": ["SESSION_*", "*"]})
+    script = ("MINE=1 MY_A=2 OTHER=3 SESSION_X=4 BOTH=x PATH=/evil:$PATH HOME=/evil LD_PRELOAD=/evil.so XDG_CONFIG_HOME=/evil BASH_ENV=/evil "
+              "NONO_X=/evil NANOTERM_API_KEY=/evil GIT_X=1 /usr/bin/env -0")
+    got = dict(entry.split("=", 1) for entry in stage.sh(script).text.split("\0") if "=" in entry)
+    assert got["MINE"] == "1" and got["MY_A"] == "2" and got["SESSION_X"] == "4" and got["OTHER"] == "3"
+    assert got["HERE"] == f"{stage.cli.home}/x" and got["BOTH"] == "profile"
+    assert got["PATH"] == stage.env["PATH"] and got["HOME"] == str(stage.cli.home)
+    assert "/evil" not in " ".join(got.values())
+    stage.commands(env={"sandbox": {"environment": {"allow_vars": ["MINE"]}}})
+    got = stage.sh("MINE=1 OTHER=2 /usr/bin/env").text
+    assert "MINE=1" in got and "OTHER" not in got
+
+
+def test_its_network_is_its_own(stage):
+    listener = __import__("socket").create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    script = f"exec 3<>/dev/tcp/127.0.0.1/{port} && echo connected"
+    stage.commands(bash={"sandbox": {}})
+    assert b"connected" not in stage.sh(f"bash -c '{script}'").stdout
+    stage.commands(bash={"sandbox": {"network": {"allow_all": True}}}, rest={"network": {"block": True}})
+    assert b"connected" in stage.sh(f"bash -c '{script}'").stdout
+    listener.close()
+
+
+# --- who may start it ------------------------------------------------------------------------------------------------
+
+def test_denied_to_the_session(stage):
+    stage.commands(id={"from": {"session": "deny"}}, uname={}, whoami={"from": {"id": {"sandbox": {}}}})
+    for program in ("id", "/usr/bin/id", "uname", "whoami"):
+        done = stage.sh(f"{program}; echo $?")
+        assert done.stdout == b"126\n" and b"command policy denied" in done.stderr, program
+    assert stage.run("id").status == 126
+
+
+def test_a_copy_and_a_link_lead_to_the_same(stage):
+    stage.commands(id={"from": {"session": "deny"}}, cat={"sandbox": {"fs_read_file": [str(stage.secret)]}})
+    done = stage.sh('cp /usr/bin/id ./mine; ./mine; echo $?; ln -s /usr/bin/id ./link; ./link; echo $?; '
+                    'ln /usr/bin/id ./hard 2>&1 >/dev/null || echo no link; cp /proc/self/exe /dev/null; exec -a cat /usr/bin/id || true')
+    assert b"uid=" not in done.stdout and done.stdout.startswith(b"126\n126\n")
+    assert b"uid=" not in stage.sh("dd if=/usr/bin/id of=x status=none; chmod 755 x; ./x").stdout
+    done = stage.python("import os; os.execv('/usr/bin/id', ['cat', '/etc/passwd'])")
+    assert done.status == 126 and done.stdout == b""
+    # Only what is its own is reached by the stand-in of another.
+    assert stage.python("import os, sys; os.execv('/usr/bin/cat', ['id', sys.argv[1]])", str(stage.secret)).stdout == b"the secret\n"
+
+
+def test_who_calls_whom(stage):
+    stage.commands(
+        bash={"sandbox": {}, "can_use": ["cat", "uname"], "export_env": ["FOR_CAT"]},
+        cat={"from": {"session": "deny", "bash": {"fs_read_file": [str(stage.secret)], "environment": {"allow_vars": ["MORE"]}}}},
+        uname={"sandbox": {}}, id={"from": {"bash": {"sandbox": {}}}, "sandbox": {}},
+        env={"from": {"cat": {"sandbox": {}}}})
+    secret = str(stage.secret)
+    assert stage.sh('bash -c "cat $1"', secret).stdout == b"the secret\n"
+    done = stage.sh('cat "$1"; echo $?; bash -c "uname; id; bash -c \'echo self\'; head -1 $1"', secret)
+    assert done.stdout == b"126\nself\n"  # no fallback from a caller to the session; can_use and from are both needed
+    assert b"neither sandbox nor a from" in done.stderr and b"not in can_use" in done.stderr
+
+
+def test_words_and_variables_are_judged(stage):
+    stage.commands(echo={"from": {"session": {"sandbox": {"environment": {"allow_vars": ["MODE"]}}, "invocation_policy": {
+        "deny": [{"argv": {"contains": ["b", "c"]}, "reason": "never b and c"}, {"env": {"MODE": {"one_of": ["bad", "worse"]}}}],
+        "allow": [{"argv": {"prefix": ["a"]}}, {"argv": {"exact": ["only"]}}, {"argv": {"exact": ["m"]}, "env": {"MODE": {"equals": "good"}}}]}}}})
+    for words, is_good in (("a", True), ("a b", True), ("a b c", False), ("b", False), ("only", True), ("only x", False), ("", False),
+                           ("a x b c y", False), ("a b x c", True), ("m", False)):
+        done = stage.sh(f"/usr/bin/echo {words}; echo $?")
+        assert (done.stdout == f"{words}\n0\n".encode()) == is_good, words
+        assert is_good or done.stdout == b"126\n"
+    assert b"never b and c" in stage.sh("/usr/bin/echo a b c").stderr
+    assert stage.sh("MODE=good /usr/bin/echo m").stdout == b"m\n"
+    assert stage.sh("MODE=bad /usr/bin/echo a; echo $?").stdout == b"126\n"
+    stage.commands(echo={"from": {"session": {"sandbox": {}, "invocation_policy": {"default": "allow", "deny": [{"argv": {"prefix": ["x"]}}]}}}})
+    assert stage.sh("/usr/bin/echo y; /usr/bin/echo x; echo $?").stdout == b"y\n126\n"
+    stage.commands(echo={"from": {"session": {"sandbox": {}, "invocation_policy": {}}}})  # as nono: deny is the default
+    assert stage.sh("/usr/bin/echo y; echo $?").stdout == b"126\n"
+    stage.commands(echo={"from": {"session": {"sandbox": {}, "invocation_policy": {"allow": [{"argv": {"exact": ["a", "", "a"]}}]}}}})
+    assert stage.sh("/usr/bin/echo a; /usr/bin/echo a '' a; /usr/bin/echo a a").stdout == b"a  a\n"  # each word as often as it is there
+
+
+def test_intercepts(stage):
+    stage.commands(cat={"sandbox": {"fs_read_file": [str(stage.secret)]}, "intercept": [
+        {"args": ["--help"], "action": {"type": "respond", "stdout": "no help\n"}},
+        {"match": {"argv": {"prefix": ["pass"]}}, "action": {"type": "passthrough"}},
+        {"args": ["count"], "action": {"type": "exec", "command": ["/usr/bin/wc", "-l", str(stage.secret)]}},
+        {"args": [], "action": {"type": "respond", "stdout": "rest\n" * 30000}}]})
+    assert stage.sh("cat a --help b; echo $?").stdout == b"no help\n0\n"
+    assert b"pass: No such file" in stage.sh("cat pass").stderr
+    assert stage.sh("cat count 2>/dev/null").stdout.split()[:2] == [b"1", str(stage.secret).encode()]
+    assert stage.sh("cat | wc -c", input=b"x").stdout == b"150000\n"
+
+
+# --- credentials -----------------------------------------------------------------------------------------------------
+
+def test_a_file_and_a_socket_that_only_it_has(stage):
+    server = __import__("socket").socket(__import__("socket").AF_UNIX)
+    server.bind(str(stage.cli.home / "agent.sock"))
+    server.listen()
+    credentials = {"key": {"type": "raw-file", "path": "~/secret", "env_var": "KEY_FILE"},
+                   "agent": {"type": "local-socket", "path": "$HOME/agent.sock", "env_var": "AGENT", "mode": "connect"}}
+    script = "import os, socket; print(open(os.environ['KEY_FILE']).read()); socket.socket(socket.AF_UNIX).connect(os.environ['AGENT']); print('in')"
+    name = os.path.basename(found("python3"))
+    stage.commands(policies={"credentials": credentials}, **{name: {"sandbox": {"credentials": ["key", {"name": "agent"}]}}})
+    done = stage.run(found("python3"), "-c", script)
+    assert done.stdout == b"the secret\n\nin\n", done
+    done = stage.sh('env; head -1 "$HOME/secret"')
+    assert b"KEY_FILE" not in done.stdout and b"the secret" not in done.stdout
+    server.close()
+    stage.commands(policies={"credentials": credentials}, bash={"sandbox": {}, "can_use": ["cat"]},
+                   cat={"from": {"bash": {"use_credentials": ["key"]}}})
+    assert "allow_raw_file" in stage.run("true").error["message"] if stage.run("true").stdout else b"allow_raw_file" in stage.run("true").stderr
+
+
+# --- attacks ---------------------------------------------------------------------------------------------------------
+
+def test_a_request_by_hand_is_judged_like_any_other(stage):
+    cat, ident, wc = found("cat"), found("id"), found("wc")
+    stage.commands(cat={"from": {"session": {"sandbox": {"fs_read_file": [str(stage.secret)]}, "invocation_policy": {
+        "allow": [{"argv": {"exact": ["--version"]}}]}}}}, id={"from": {"session": "deny"}})
+    done = stage.python(f"""
+print(end(ask({cat!r}, ["--version"])), flush=True)
+for file, words in (({cat!r}, [sys.argv[1]]), ({ident!r}, []), ({wc!r}, [sys.argv[1]]), ("cat", ["--version"]), ("../cat", ["--version"]),
+                    ({cat!r} + "/", ["--version"]), ("/usr/bin/../bin/cat", ["--version"]), ("", []), ("/", []), ("session", [])):
+    print(end(ask(file, words)), flush=True)
+""", str(stage.secret))
+    lines = [line for line in done.text.splitlines() if line.startswith("(")]
+    assert lines == ["(0, 0)"] + ["(0, 126)"] * 10 and b"the secret" not in done.stdout
+
+
+def test_requests_that_are_none(stage):
+    stage.commands(cat={"sandbox": {}})
+    done = stage.python(f"""
+cat = {found("cat")!r}
+for how in ({{"magic": 1}}, {{"counts": (5, 0)}}, {{"counts": (0, 0)}}, {{"counts": (2**31, 2**31)}}, {{"size": 3}}, {{"size": 2**32 - 1}},
+            {{"variables": ["no equals"]}}, {{"variables": ["=x"]}}):
+    print(end(ask(cat, ["--version"], **how)), flush=True)
+ask(cat, ["--version"], size=10**6).close()
+s = ask(cat, [])
+s.send(bytes(range(256)))
+try:
+    ask(cat, [], kind=socket.SOCK_DGRAM)
+except OSError as e:
+    print("refused", flush=True)
+s.close()
+print(end(ask(cat, ["--version"], folder="relative"))[1], end(ask(cat, ["--version"], folder="/etc/passwd"))[1],
+      end(ask(cat, ["--version"], folder="/nothing\\n/x"))[1], end(ask(cat, ["--version"] * 10000))[1], end(ask(cat, ["--version", "x" * 1000000])), flush=True)
+""")
+    assert done.status == 0, done
+    lines = [line for line in done.text.splitlines() if line.startswith(("(", "ref", "0 "))]
+    assert lines[:9] == ["(0, 126)"] * 8 + ["refused"], lines
+    assert lines[9].startswith("0 0 0 0 (0, 126)") or lines[9].startswith("0 0 0 0 (0, "), lines
+
+
+def test_nothing_of_the_program_reaches_who_starts_it(stage):
+    """The process outside has the session's own environment, and the command alone the words."""
+    stage.commands(sleep={"sandbox": {"environment": {"allow_vars": ["*"]}}})
+    mark = new_mark()
+    child = stage.start("sh", "-c", f"LD_PRELOAD=/evil.so HOME=/evil EVIL={mark} sleep {mark}")
+    wait_until(lambda: any(b"sleep\0" in words for _, words in with_mark(mark)), 60, "the command")
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+            environ = pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:
+            continue
+        assert mark.encode() not in environ or words.startswith((b"sleep\0", b"/usr/bin/sleep\0", b"sh\0", b"/bin/sh\0", b"/usr/bin/sh\0")), words
+    child.send_signal(signal.SIGTERM)
+    child.wait(60)
+    wait_until(lambda: not with_mark(mark), 60, "their end")
+
+
+def test_links_that_the_program_makes_change_nothing(stage):
+    inner = stage.project / "data"
+    inner.mkdir()
+    (inner / "a").write_text("inner\n")
+    (stage.project / "file").write_text("file\n")
+    stage.commands(cat={"sandbox": {"fs_read": ["data"], "fs_read_file": ["file"]}}, ls={"sandbox": {"unix_socket_bind": ["s.sock"]}})
+    assert stage.sh('cat "$PWD/data/a" "$PWD/file"').stdout == b"inner\nfile\n"
+    done = stage.sh('mv data old; ln -s "$HOME" data; cat "$PWD/data/secret"; echo $?', timeout=120)
+    assert b"the secret" not in done.stdout and b"126" in done.stdout and b"when the session began" in done.stderr
+    (stage.project / "data").unlink()
+    (stage.project / "old").rename(inner)
+    done = stage.sh('rm file; ln -s "$HOME/secret" file; cat "$PWD/file"')
+    assert b"the secret" not in done.stdout
+    done = stage.sh('ln -s "$HOME/secret" s.sock; ls; echo $?')
+    assert b"126" in done.stdout
+
+
+def test_a_folder_as_input_is_refused(stage):
+    stage.commands(cat={"sandbox": {}})
+    done = stage.sh("cat < .; echo $?")
+    assert done.stdout == b"126\n" and b"is a folder" in done.stderr
+
+
+def test_the_command_ends_with_who_asked(stage):
+    mark = new_mark()
+    stage.commands(sleep={"sandbox": {}})
+    done = stage.python(f"""
+import signal, subprocess, time
+p = subprocess.Popen(["sleep", "{mark}"])
+deadline = time.monotonic() + 1
+while p.poll() is None and time.monotonic() < deadline:
+    time.sleep(0.05)
+p.kill()
+print(p.wait())
+""")
+    assert done.stdout == b"-9\n"
+    wait_until(lambda: not with_mark(mark), 60, "its end")
+
+
+@pytest.mark.parametrize("how", ["end", "kill", "kill supervisor", "background"])
+def test_nothing_is_left_of_a_session(stage, how):
+    mark = new_mark()
+    stage.commands(sleep={"sandbox": {}}, bash={"sandbox": {}, "can_use": ["sleep"]})
+    stage.commands(sleep={"from": {"bash": {"sandbox": {}}}, "sandbox": {}}, bash={"sandbox": {}, "can_use": ["sleep"]})
+    if how == "background":
+        done = stage.sh(f"bash -c 'sleep {mark} & sleep {mark}' & read x", input=b"")
+        assert done.status != 126
+    else:
+        child = stage.start("sh", "-c", f"bash -c 'sleep {mark} & sleep {mark}'")
+        wait_until(lambda: sum(words.startswith((b"sleep\0", b"/usr/bin/sleep\0")) for _, words in with_mark(mark)) >= 2, 60, "the commands")
+        child.send_signal({"end": signal.SIGTERM, "kill": signal.SIGHUP, "kill supervisor": signal.SIGKILL}[how])
+        child.wait(60)
+    wait_until(lambda: not with_mark(mark), 60, "their end")
+
+
+def test_signals_go_on(stage):
+    stage.commands(bash={"sandbox": {}})
+    script = "trap 'echo usr; exit 5' USR1; trap 'echo int; exit 6' INT; echo ready; while :; do read -t 1 x; done"
+    done = stage.python(f"""
+import signal, subprocess
+for number in (signal.SIGUSR1, signal.SIGINT):
+    p = subprocess.Popen(["bash", "-c", {script!r}], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    assert p.stdout.readline() == b"ready\\n"
+    p.send_signal(number)
+    print(p.stdout.read(), p.wait(), flush=True)
+""", timeout=120)
+    assert done.stdout == b"b'usr\\n' 5\nb'int\\n' 6\n", done
+
+
+def test_control_c_and_a_terminal(stage):
+    mark = new_mark()
+    stage.commands(bash={"sandbox": {}})
+    child = pexpect.spawn(BIN, stage.words("bash", "-c", f"read x; echo got $x; : {mark}; read y"), env=stage.env, cwd=str(stage.project),
+                          timeout=120)
+    child.sendline("a line")
+    child.expect_exact("got a line")
+    child.sendintr()
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 130 or child.signalstatus == signal.SIGINT
+    wait_until(lambda: not with_mark(mark), 60, "its end")
+
+
+# --- refused at the start --------------------------------------------------------------------------------------------
+
+def refused(done):
+    assert done.status not in (0, 126) and done.stdout == b"", done
+    return done.stderr.decode()
+
+
+def test_the_file_is_pinned(stage):
+    digest = hashlib.sha256(pathlib.Path(found("cat")).read_bytes()).hexdigest()
+    stage.commands(cat={"executable": found("cat"), "sha256": digest.upper(), "sandbox": {}})
+    assert stage.sh("echo a | cat").stdout == b"a\n"
+    stage.commands(cat={"sha256": digest[:-1] + ("0" if digest[-1] != "0" else "1"), "sandbox": {}})
+    assert digest in refused(stage.run("true"))
+
+
+def test_files_that_the_program_could_change(stage):
+    tools = stage.project / "tools"
+    tools.mkdir()
+    shutil.copy("/usr/bin/id", tools / "mine")
+    stage.commands(mine={"executable": str(tools / "mine"), "sandbox": {}})
+    assert "may write" in refused(stage.run("true"))
+    stage.commands(mine={"sandbox": {}}, policies={"executable_dirs": [str(tools)]})
+    assert "may write" in refused(stage.run("true"))
+    stage.commands(mine={"sandbox": {}})
+    assert "may write" in refused(stage.run("true", env={**stage.env, "PATH": f"{tools}:/usr/bin:/bin"}))
+
+
+def test_a_second_name_and_a_name_that_leads_nowhere(stage):
+    """Where no program may write: temporary files are not granted here."""
+    closed = {"groups": {"exclude": ["system_write_linux"]}, "workdir": {"access": "read"}}
+    home = stage.cli.home
+    tools = home / "tools"
+    tools.mkdir()
+    shutil.copy("/usr/bin/id", tools / "mine")
+    if os.stat(home).st_mode & 0o002 or any(os.stat(p).st_mode & 0o1002 == 0o002 for p in home.parents):
+        pytest.skip("others may write above the home folder of this test")
+    stage.commands(rest=closed, mine={"sandbox": {}}, policies={"executable_dirs": [str(tools)]})
+    assert b"uid=" in stage.sh("mine").stdout  # found behind PATH, by the program too
+    stage.commands(rest=closed, mine={"executable": str(tools / "mine"), "sandbox": {}})
+    assert b"uid=" in stage.sh("mine").stdout
+    stage.commands(rest=closed, other={"executable": str(tools / "mine"), "sandbox": {}})
+    assert "nothing in PATH has that name" in refused(stage.run("true"))
+    os.link(tools / "mine", tools / "again")
+    stage.commands(rest=closed, mine={"sandbox": {}}, policies={"executable_dirs": [str(tools)]})
+    assert "second name" in refused(stage.run("true"))
+
+
+def test_what_it_needs(stage):
+    stage.commands(cat={"sandbox": {}})
+    assert "wrap" in refused(stage.run("true", command="wrap"))
+    assert "notification" in refused(stage.run("true", options=["--accept-weaker", "notification"]))
+    rows = stage.run("true", options=["--dry-run"], first=["--json"]).json["enforcement"]
+    assert any("command_policies" in row["act"] and row["layer"] == "mount" for row in rows)
+
+
+def test_a_command_that_is_not_there_is_told(stage):
+    stage.commands(**{"there-is-no-such-command": {"sandbox": {}}})
+    done = stage.run("echo", "on")
+    assert done.stdout == b"on\n" and b"there is no command there-is-no-such-command" in done.stderr
+
+
+def test_two_names_of_one_file(stage):
+    stage.commands(cat={"sandbox": {}}, other={"executable": found("cat"), "sandbox": {}})
+    assert "the same file" in refused(stage.run("true"))
+
+
+@pytest.mark.parametrize("policies, word", [
+    ({"commands": {"session": {}}}, "session"),
+    ({"commands": {"a/b": {}}}, "name"),
+    ({"commands": {"a": {"allow_writable_executable": True}}}, "allow_writable_executable"),
+    ({"commands": {"a": {"allow_direct_exec_bypass": ["/usr/bin/a"]}}}, "bypass"),
+    ({"commands": {"a": {"executable": "bin/a"}}}, "absolute"),
+    ({"commands": {"a": {"sha256": "12"}}}, "sha256"),
+    ({"commands": {"a": {"can_use": ["b"]}}}, "no command b"),
+    ({"commands": {"a": {"from": {"b": "deny"}}}}, "no command b"),
+    ({"commands": {"a": {"from": {"session": "allow"}}}}, "object"),
+    ({"commands": {"a": {"sandbox": {}, "from": {"session": "deny"}}}}, "twice"),
+    ({"commands": {"a": {"sandbox": {"fs_reed": []}}}}, "no such key"),
+    ({"commands": {"a": {"sandbox": {"fs_read": ["@git:toplevel"]}}}}, "@git"),
+    ({"commands": {"a": {"sandbox": {"resources": {"memory_bytes": 1}}}}}, "resources"),
+    ({"commands": {"a": {"sandbox": {"stdio": {"stdout": {"max_bytes": 1}}}}}}, "stdio"),
+    ({"commands": {"a": {"sandbox": {"network": {"tcp_connect_ports": [443]}}}}}, "tcp_connect_ports"),
+    ({"commands": {"a": {"sandbox": {"network": {"allow_all": True, "allow_domain": ["example.com"]}}}}}, "exclude"),
+    ({"commands": {"a": {"sandbox": {"environment": {"allow_vars": ["LD_PRELOAD"]}}}}}, "LD_PRELOAD"),
+    ({"commands": {"a": {"sandbox": {"environment": {"set_vars": {"PATH": "/x"}}}}}}, "PATH"),
+    ({"commands": {"a": {"sandbox": {"credentials": ["none"]}}}}, "credentials"),
+    ({"commands": {"a": {"export_env": ["A*B"]}}}, "A*B"),
+    ({"commands": {"a": {"intercept": [{"args": ["x"], "action": {"type": "capture"}}]}}}, "capture"),
+    ({"commands": {"a": {"intercept": [{"args": ["x"]}]}}}, "action"),
+    ({"commands": {"a": {"intercept": [{"args": [], "action": {"type": "passthrough"}}, {"args": ["x"], "action": {"type": "passthrough"}}]}}},
+     "never count"),
+    ({"commands": {"a": {"from": {"session": {"sandbox": {}, "invocation_policy": {"approve": [{}]}}}}}}, "nobody can be asked"),
+    ({"commands": {"a": {"from": {"session": {"sandbox": {}, "invocation_policy": {"default": "approve"}}}}}}, "nobody can be asked"),
+    ({"commands": {"a": {"from": {"session": {"sandbox": {}, "invocation_policy": {"deny": [{"argv": {}}]}}}}}}, "exact"),
+    ({"commands": {"a": {"from": {"session": {"sandbox": {}, "invocation_policy": {"deny": [{"env": {"A": {}}}]}}}}}}, "equals"),
+    ({"commands": {"a": {"from": {"session": {"invocation_policy": {}}}}}}, "sandbox is missing"),
+    ({"credentials": {"c": {"type": "ambient"}}}, "ambient" if False else "proxy credential"),
+    ({"credentials": {"c": {"type": "proxy", "upstream": "https://example.com", "credential_key": "k"}},
+      "commands": {"a": {"sandbox": {"credentials": ["c"]}}}}, "allow_domain"),
+    ({"approval_backends": {"x": {"type": "terminal"}}}, "nobody can be asked"),
+    ({"allow_writable_executables": True}, "allow_writable_executables"),
+    ({"nothing": 1}, "no such key"),
+])
+def test_what_is_refused_at_once(stage, policies, word):
+    path = stage.profile(command_policies=policies)
+    done = stage.cli("enforce", "profile", "validate", str(path))
+    assert done.status != 0 and word in (done.stdout + done.stderr).decode(), done
+    assert stage.run("true").status != 0
+
+
+def test_two_profiles_with_policies(stage):
+    stage.profile("parent", command_policies={"commands": {"id": {"from": {"session": "deny"}}}})
+    stage.profile("commands", extends="parent")
+    assert stage.sh("id; echo $?").stdout == b"126\n"
+    stage.profile("commands", extends="parent", command_policies={"commands": {"id": {"sandbox": {}}}})
+    assert "two of the profiles" in refused(stage.run("true"))
+
+
+def test_what_is_shown(stage):
+    content = {"commands": {"id": {"from": {"session": "deny"}}}, "session_export_env": ["A"]}
+    stage.profile("commands", command_policies=content)
+    shown = stage.cli.ok("--json", "enforce", "profile", "show", "commands").json["command_policies"]
+    assert shown == {**content, "credentials": None, "executable_dirs": None}
+    schema = stage.cli.ok("--json", "enforce", "profile", "schema").json["properties"]["command_policies"]
+    assert set(schema["properties"]["commands"]["additionalProperties"]["properties"]) >= {"executable", "sha256", "sandbox", "from"}
+    differences = stage.cli.ok("--json", "enforce", "profile", "diff", "default", "commands").json
+    assert "command_policies" in json.dumps(differences)
