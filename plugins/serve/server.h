@@ -164,6 +164,14 @@ struct workspace {
     const char *metadata; /* JSON object, "{}" */
 };
 
+/* A copy that may outlive ws: without the texts of envs and metadata, which are ws's own. */
+static inline struct workspace workspace_without_texts(const struct workspace *ws)
+{
+    struct workspace copy = *ws;
+    copy.envs = copy.metadata = "{}";
+    return copy;
+}
+
 /* Finds a workspace of the exchange's organisation by id or by name, and calls found, later; ws is
  * valid in the call. Not there: the exchange is answered 404 sandbox_not_found and found is not
  * called. */

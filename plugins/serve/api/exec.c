@@ -201,8 +201,9 @@ static int run_new(struct exchange *x, const struct workspace *ws, struct run **
     struct run *r = calloc(1, sizeof(*r));
     if (!r)
         return nt_fail(reterr, NT_E_MEMORY, "out of memory");
-    *r = (struct run){ .x = x, .server = exchange_server(x), .spec = spec, .ws = *ws };
-    r->ws.envs = r->ws.metadata = "{}";
+    *r = (struct run){
+        .x = x, .server = exchange_server(x), .spec = spec, .ws = workspace_without_texts(ws)
+    };
     r->out[0].max = r->out[1].max = OUTPUT_MAX + UTF8_TEXT_MAX(NT_G_FRAME_MAX);
     if (spec.background)
         r->spec.timeout_ms = 0; /* clients send their default here, too: it is not meant */

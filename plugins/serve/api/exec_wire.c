@@ -383,8 +383,7 @@ void exec_wire_accept(struct exchange *x, const struct workspace *ws)
         return;
     }
     w->server = exchange_server(x);
-    w->ws = *ws;
-    w->ws.envs = w->ws.metadata = "{}";
+    w->ws = workspace_without_texts(ws);
     w->principal = *exchange_principal(x);
     w->text.max = CHANNEL_TEXT_MAX;
     const struct channel_start start = { &ws_events, on_first_late, w, WINDOW };

@@ -329,8 +329,7 @@ static void ws_found(struct exchange *x, const struct workspace *ws, void *data)
         return;
     }
     s->server = exchange_server(x);
-    s->ws = *ws;
-    s->ws.envs = s->ws.metadata = "{}";
+    s->ws = workspace_without_texts(ws);
     s->principal = *exchange_principal(x);
     s->message.max = CHANNEL_TEXT_MAX;
     const struct channel_start start = { &ws_events, on_first_late, s, CHANNEL_TEXT_MAX };

@@ -91,8 +91,7 @@ static void found(struct exchange *x, const struct workspace *ws, void *data)
         exchange_fail(x, 500, "internal_error", "out of memory");
         return;
     }
-    *h = (struct hand_over){ server, *ws, -1 };
-    h->ws.envs = h->ws.metadata = "{}";
+    *h = (struct hand_over){ server, workspace_without_texts(ws), -1 };
     exchange_detach(x);
     net_upgrade(req, NT_LOCAL_PROTOCOL, &build, on_taken, h);
 }

@@ -360,8 +360,7 @@ static struct batch *batch_new(struct exchange *x, const struct workspace *ws, b
     if (!b)
         return NULL;
     b->server = exchange_server(x);
-    b->ws = *ws;
-    b->ws.envs = b->ws.metadata = "{}";
+    b->ws = workspace_without_texts(ws);
     b->is_single = is_single;
     b->is_wide = exchange_is_wide(x);
     b->pending = (struct nt_buf)NT_BUF(2 * WINDOW);

@@ -195,11 +195,8 @@ static void put_body(void *data, struct net_request *req, struct nt_bytes bytes)
         return;
     t->received += bytes.size;
     t->owed += bytes.size;
-    const uint8_t *p = bytes.data;
-    for (size_t left = bytes.size, n; left; left -= n, p += n) {
-        n = left < NT_G_CHUNK ? left : NT_G_CHUNK;
-        t->has_room = guest_op_send(t->op, NT_G_DATA, (struct nt_bytes){ p, n });
-    }
+    if (bytes.size)
+        t->has_room = guest_op_send(t->op, NT_G_DATA, bytes);
     if (t->has_room) {
         net_request_grant(req, t->owed);
         t->owed = 0;

@@ -263,8 +263,7 @@ static void found(struct exchange *x, const struct workspace *ws, void *data)
         return;
     }
     w->server = exchange_server(x);
-    w->ws = *ws;
-    w->ws.envs = w->ws.metadata = "{}";
+    w->ws = workspace_without_texts(ws);
     w->message.max = CHANNEL_TEXT_MAX;
     const struct channel_start start = { &ws_events, on_first_late, w, CHANNEL_TEXT_MAX };
     if (!channel_begin(x, &start, &w->sock, &w->first))

@@ -198,8 +198,9 @@ static void found(struct exchange *x, const struct workspace *ws, void *data)
         exchange_fail(x, 500, "internal_error", "out of memory");
         return;
     }
-    *r = (struct ready){ .x = x, .server = exchange_server(x), .ws = *ws, .port = port };
-    r->ws.envs = r->ws.metadata = "{}";
+    *r = (struct ready){
+        .x = x, .server = exchange_server(x), .ws = workspace_without_texts(ws), .port = port
+    };
     r->is_http = kind && strcmp(kind, "http") == 0;
     snprintf(r->path, sizeof(r->path), "%s", path ? path : "/");
     r->limit_ms = number_of(body, "timeout_secs", LONGEST_MS, 1000, LONGEST_MS);

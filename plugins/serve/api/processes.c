@@ -226,11 +226,8 @@ static void stdin_found(struct exchange *x, const struct workspace *ws, void *da
         return;
     exchange_on_lost(x, on_lost, q);
     /* All at once: the body was limited to 1 MiB, so this is all that the queue will hold. */
-    const char *bytes = json_string_value(text);
-    for (size_t left = json_string_length(text), n; left; left -= n, bytes += n) {
-        n = left < NT_G_CHUNK ? left : NT_G_CHUNK;
-        guest_op_send(q->op, NT_G_STDIN, (struct nt_bytes){ bytes, n });
-    }
+    guest_op_send(q->op, NT_G_STDIN,
+                  (struct nt_bytes){ json_string_value(text), json_string_length(text) });
     struct nt_g_writer end = nt_g_begin(memory, sizeof(memory), NT_G_END);
     guest_op_send(q->op, 0, (struct nt_bytes){ memory, nt_g_done(&end) });
 }

@@ -510,8 +510,7 @@ void pty_ws_found(struct exchange *x, const struct workspace *ws, void *data)
         return;
     }
     s->server = exchange_server(x);
-    s->ws = *ws;
-    s->ws.envs = s->ws.metadata = "{}";
+    s->ws = workspace_without_texts(ws);
     s->principal = *exchange_principal(x);
     s->is_wide = exchange_is_wide(x);
     s->text.max = CHANNEL_TEXT_MAX;

@@ -434,8 +434,7 @@ static struct upload_publish *publish_new(struct upload *u, const struct workspa
     p->work.data = p;
     p->server = u->server;
     p->upload = upload_ref(u);
-    p->ws = *ws;
-    p->ws.envs = p->ws.metadata = "{}";
+    p->ws = workspace_without_texts(ws);
     p->staged = (struct staged){ .dir = upload_folder(u), .fd = -1, .length = u->length };
     p->error = (struct upload_error)UPLOAD_ERROR_INIT;
     nt_copy_text(p->path, sizeof(p->path), path);
