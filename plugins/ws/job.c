@@ -30,13 +30,9 @@ int ws_job_list(struct nt_call *call, struct nt_error *reterr)
     nt_auto(nt_buf_done) struct nt_buf path = NT_BUF(1024);
     if (ws_path(&path, call->host->text(call, "workspace"), "/jobs", reterr) < 0)
         return -1;
-    struct nt_request request = { .size = sizeof(request),
-                                  .method = "GET",
-                                  .path = nt_buf_text(&path) };
-    struct nt_response response = { .size = sizeof(response) };
-    if (call->host->request(call, &request, &response, reterr) < 0)
+    nt_auto_json json_t *page = NULL;
+    if (ws_get(call, nt_buf_text(&path), &page, reterr) < 0)
         return -1;
-    nt_auto_json json_t *page = json_loadb(response.body.data, response.body.size, 0, NULL);
     json_t *items = json_object_get(page, "items");
     nt_autofree char *text = json_is_array(items) ? json_dumps(items, JSON_COMPACT) : NULL;
     if (!text)
@@ -76,13 +72,9 @@ int ws_job_wait(struct nt_call *call, struct nt_error *reterr)
     nt_auto(nt_buf_done) struct nt_buf path = NT_BUF(1024);
     if (job_path(call, &path, "", reterr) < 0)
         return -1;
-    struct nt_request request = { .size = sizeof(request),
-                                  .method = "GET",
-                                  .path = nt_buf_text(&path) };
-    struct nt_response response = { .size = sizeof(response) };
-    if (call->host->request(call, &request, &response, reterr) < 0)
+    nt_auto_json json_t *job = NULL;
+    if (ws_get(call, nt_buf_text(&path), &job, reterr) < 0)
         return -1;
-    nt_auto_json json_t *job = json_loadb(response.body.data, response.body.size, 0, NULL);
     if (!json_is_boolean(json_object_get(job, "running")))
         return nt_fail(reterr, NT_E_RESPONSE, "the server's answer is not a job");
     if (json_is_false(json_object_get(job, "running"))) {

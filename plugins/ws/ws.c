@@ -453,3 +453,13 @@ int ws_path(struct nt_buf *path, const char *id, const char *rest, struct nt_err
         return nt_fail(reterr, NT_E_LIMIT, "the workspace id is too long");
     return 0;
 }
+
+int ws_get(struct nt_call *call, const char *path, json_t **ret, struct nt_error *reterr)
+{
+    struct nt_request request = { .size = sizeof(request), .method = "GET", .path = path };
+    struct nt_response response = { .size = sizeof(response) };
+    if (call->host->request(call, &request, &response, reterr) < 0)
+        return -1;
+    *ret = json_loadb(response.body.data, response.body.size, 0, NULL);
+    return 0;
+}

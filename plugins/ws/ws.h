@@ -3,6 +3,7 @@
 #ifndef NT_WS_H
 #define NT_WS_H
 
+#include <jansson.h>
 #include <stdbool.h>
 
 #include "nanoterm/host.h"
@@ -40,6 +41,10 @@ int ws_attach(struct nt_call *call, struct nt_error *reterr);
 /* Writes "/v1/sandboxes/{id}{rest}" into a buffer; id is escaped, rest is not. NT_E_USAGE for an
  * empty id. */
 int ws_path(struct nt_buf *path, const char *id, const char *rest, struct nt_error *reterr);
+
+/* What is at a path of the API, parsed; json_decref is the caller's. NULL where the answer is no
+ * JSON: whoever looks into it says what it should have been. */
+int ws_get(struct nt_call *call, const char *path, json_t **ret, struct nt_error *reterr);
 
 /* A mapping as typed (container, host:container, address:host:container) as JSON text of the API.
  */

@@ -66,14 +66,10 @@ static void say_ports(struct nt_call *call, const char *id)
 {
     nt_auto(nt_buf_done) struct nt_buf path = NT_BUF(512);
     struct nt_error ignored = NT_ERROR_INIT;
-    struct nt_response response = { .size = sizeof(response) };
-    struct nt_request request = { .size = sizeof(request), .method = "GET" };
-    if (ws_path(&path, id, "/ports", &ignored) < 0)
+    nt_auto_json json_t *answer = NULL;
+    if (ws_path(&path, id, "/ports", &ignored) < 0
+        || ws_get(call, nt_buf_text(&path), &answer, &ignored) < 0)
         return;
-    request.path = nt_buf_text(&path);
-    if (call->host->request(call, &request, &response, &ignored) < 0)
-        return;
-    nt_auto_json json_t *answer = json_loadb(response.body.data, response.body.size, 0, NULL);
     size_t i;
     json_t *row;
     json_array_foreach(json_object_get(answer, "items"), i, row)

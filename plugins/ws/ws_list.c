@@ -13,11 +13,9 @@
 static int one_page(struct nt_call *call, const char *path, struct nt_buf *ret_token,
                     struct nt_error *reterr)
 {
-    struct nt_request request = { .size = sizeof(request), .method = "GET", .path = path };
-    struct nt_response response = { .size = sizeof(response) };
-    if (call->host->request(call, &request, &response, reterr) < 0)
+    nt_auto_json json_t *page = NULL;
+    if (ws_get(call, path, &page, reterr) < 0)
         return -1;
-    nt_auto_json json_t *page = json_loadb(response.body.data, response.body.size, 0, NULL);
     json_t *items = json_is_array(page) ? page : json_object_get(page, "items");
     if (!json_is_array(items))
         return nt_fail(reterr, NT_E_RESPONSE, "the server's answer is not a list of workspaces");

@@ -61,13 +61,9 @@ int ws_ports(struct nt_call *call, struct nt_error *reterr)
     nt_auto(nt_buf_done) struct nt_buf path = NT_BUF(1024);
     if (ws_path(&path, id, "/ports", reterr) < 0)
         return -1;
-    struct nt_request request = { .size = sizeof(request),
-                                  .method = "GET",
-                                  .path = nt_buf_text(&path) };
-    struct nt_response response = { .size = sizeof(response) };
-    if (call->host->request(call, &request, &response, reterr) < 0)
+    nt_auto_json json_t *answer = NULL;
+    if (ws_get(call, nt_buf_text(&path), &answer, reterr) < 0)
         return -1;
-    nt_auto_json json_t *answer = json_loadb(response.body.data, response.body.size, 0, NULL);
     const json_t *items = json_object_get(answer, "items");
     nt_autofree char *text = json_is_array(items) ? json_dumps(items, JSON_COMPACT) : NULL;
     if (!text)
