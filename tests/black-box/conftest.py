@@ -257,21 +257,24 @@ def remote(cli):
     """The same workspaces through a TCP listener: the environment that makes the client go there."""
     data = cli.home / "remote"
     server = cli.start("serve", "--listen", "127.0.0.1:0", "--data", data)
-    url = None
-    for line in server.stderr:
-        match = re.search(rb"http://127\.0\.0\.1:\d+", line)
-        if match:
-            url = match.group().decode()
-            break
-    assert url, "the server did not say where it listens"
-    threading.Thread(target=server.stderr.read, daemon=True).start()
-    env = {**cli.env, "NANOTERM_API_URL": url, "NANOTERM_API_KEY": (data / "owner.key").read_text().strip()}
-    ws = cli.ok("--json", "ws", "create", env=env, timeout=120).json["id"]
-    cli.remote_pid = server.pid
-    yield env, ws
-    cli.ok("ws", "rm", ws, env=env)
-    server.send_signal(signal.SIGTERM)
-    assert server.wait(30) == 0
+    try:
+        url = None
+        for line in server.stderr:
+            match = re.search(rb"http://127\.0\.0\.1:\d+", line)
+            if match:
+                url = match.group().decode()
+                break
+        assert url, "the server did not say where it listens"
+        threading.Thread(target=server.stderr.read, daemon=True).start()
+        env = {**cli.env, "NANOTERM_API_URL": url, "NANOTERM_API_KEY": (data / "owner.key").read_text().strip()}
+        ws = cli.ok("--json", "ws", "create", env=env, timeout=120).json["id"]
+        cli.remote_pid = server.pid
+        yield env, ws
+        cli.ok("ws", "rm", ws, env=env)
+    finally:  # also when it was not to be had
+        server.send_signal(signal.SIGTERM)
+        status = server.wait(30)
+    assert status == 0
 
 
 @pytest.fixture(params=["local", "remote"])
