@@ -644,6 +644,19 @@ def test_a_credential_of_two_services_is_asked_for_once(cli, tmp_path):
     assert asked.read_text() == "x\n"
 
 
+def test_bitwarden_is_asked_outside(cli, tmp_path, secure, authority):
+    program = tmp_path / "bin/bw"
+    program.parent.mkdir()
+    item = json.dumps({"login": {"password": "x"}, "fields": [{"name": "api", "value": SECRET}]})
+    program.write_text(f"#!/bin/sh\n[ \"$BW_SESSION\" = open ] && [ \"$*\" = 'get item -- it' ] && echo '{item}'\n")
+    program.chmod(0o755)
+    run = Filtered(cli, tmp_path, service(secure, authority, credential_key="bw://it/api"))
+    secure.seen.clear()
+    done = run.python("import os\nassert 'BW_SESSION' not in os.environ\n" + ASK % ("chat", None),
+                      env={**cli.env, "BW_SESSION": "open", "PATH": f"{program.parent}:{cli.env['PATH']}"})
+    assert done.status == 0 and secure.seen[0][2]["Authorization"] == f"Bearer {SECRET}", done
+
+
 def test_a_program_may_put_its_token_elsewhere(cli, tmp_path, secure, authority):
     run = Filtered(cli, tmp_path, service(secure, authority, proxy={"inject_mode": "query_param", "query_param_name": "key"}))
     secure.seen.clear()

@@ -715,11 +715,12 @@ static void secrets_for_variables(void **state)
 {
     (void)state;
     const struct policy_request request = {
-        .env_credential = "openai_api_key,env://GITHUB_TOKEN,op://Dev/Open AI/credential=MY_KEY",
+        .env_credential =
+            "openai_api_key,env://GITHUB_TOKEN,op://Dev/Open AI/credential=MY_KEY,bw://a-b/c=BW",
         .env_credential_map = TEXTS("file:///etc/token", "TOKEN")
     };
     struct policy *p = make(&request);
-    assert_int_equal(p->env_credential_count, 4);
+    assert_int_equal(p->env_credential_count, 5);
     assert_string_equal(p->env_credentials[0].variable, "TOKEN");
     assert_string_equal(p->env_credentials[1].variable, "OPENAI_API_KEY");
     assert_string_equal(p->env_credentials[2].variable, "GITHUB_TOKEN");
@@ -728,7 +729,8 @@ static void secrets_for_variables(void **state)
     static const char *const bad[] = { "op://a/b/c",    "file:///x",
                                        "env://1X",      "env://A=LD_PRELOAD",
                                        "env://A=PATH",  "apple-password://x/y=Z",
-                                       "bw://x=Y",      "cmd://id=Y",
+                                       "bw://x/y/z=Y",  "bw:///x=Y",
+                                       "bw://x",        "cmd://id=Y",
                                        "file://../x=Y", "a b",
                                        "op://a/../c=Y", "env://A=HOME" };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)

@@ -79,7 +79,7 @@ static void variables_are_read(void **state)
     assert_refused("env://TEST_NONE", "not set");
     assert_refused("env://TEST_EMPTY", "not set");
     assert_refused("env://TEST_LINE", "line end");
-    assert_refused("bw://item", "bw://");
+    assert_refused("apple-password://a/b", "apple-password://");
     assert_refused("cmd://echo hunter2x", "cmd://");
 }
 
@@ -145,6 +145,45 @@ static void op_is_asked_without_a_shell(void **state)
     unsetenv("NONO_KEYRING_TIMEOUT_SECS");
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* nobody is left */
     assert_int_equal(errno, ECHILD);
+    setenv("PATH", "/usr/bin:/bin", 1);
+}
+
+static void bw_is_asked_for_an_item_or_its_field(void **state)
+{
+    static const char item[] =
+        "{\"login\":{\"password\":\"hunter2\",\"username\":\"me\",\"totp\":null,"
+        "\"uris\":[{\"uri\":\"https://a\"}]},\"notes\":\"n\",\"fields\":[7,{\"name\":\"totp\","
+        "\"value\":\"mine\"},{\"name\":\"password\",\"value\":\"other\"},{\"name\":\"key\","
+        "\"value\":\"k\"},{\"name\":\"number\",\"value\":1}]}";
+    static const char *const rows[][2] = { { "password", "hunter2" }, { "username", "me" },
+                                           { "uri", "https://a" },    { "notes", "n" },
+                                           { "totp", "mine" },        { "key", "k" },
+                                           { "number", NULL },        { "none", NULL } };
+    static const char *const bad[] = { "", "[]", "7", "{\"login\":7,\"fields\":{}}", "{" };
+    char script[1024];
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char *value = secret_bw_field(item, rows[i][0]);
+        if (rows[i][1])
+            assert_string_equal(value, rows[i][1]);
+        else
+            assert_null(value);
+        secret_free(value);
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_null(secret_bw_field(bad[i], "password"));
+    setenv("PATH", "/nonexistent", 1);
+    assert_refused("bw://item", "needs the program bw");
+    snprintf(script, sizeof(script),
+             "#!/bin/sh\n[ $# = 4 ] && [ \"$1 $3\" = 'get --' ] || exit 9\n"
+             "case $2:$4 in 'password:-x $(id)') echo hunter2;; item:i) echo '%s';; *) exit 1;; "
+             "esac\n",
+             item);
+    write_file("bw", script, 0700);
+    setenv("PATH", folder, 1);
+    assert_secret("bw://-x $(id)", "hunter2");
+    assert_secret("bw://i/key", "k");
+    assert_refused("bw://i/none", "no such field");
+    assert_refused("bw://other", "bw could not read");
     setenv("PATH", "/usr/bin:/bin", 1);
 }
 
@@ -244,8 +283,8 @@ static int make_folder(void **state)
 
 static int remove_folder(void **state)
 {
-    static const char *const names[] = { "plain", "newline", "two",  "empty",
-                                         "group", "all",     "pipe", "op" };
+    static const char *const names[] = { "plain", "newline", "two", "empty", "group",
+                                         "all",   "pipe",    "op",  "bw" };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         unlink(path_of(names[i]));
     return chdir("/") == 0 ? rmdir(folder) : -1;
@@ -264,6 +303,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(variables_are_read),
         cmocka_unit_test(files_are_read_when_others_cannot_change_them),
         cmocka_unit_test(op_is_asked_without_a_shell),
+        cmocka_unit_test(bw_is_asked_for_an_item_or_its_field),
         cmocka_unit_test(the_keyring_is_asked_in_a_child),
         cmocka_unit_test(kept_values_are_wiped_and_not_inherited),
         cmocka_unit_test(the_environment_has_phantoms_only),

@@ -169,7 +169,7 @@ struct policy_capture {
 struct policy_route {
     const char *name;     /* first segment of the path at the proxy: "openai" */
     const char *upstream; /* https://host[:port][/base], or http:// to this machine only */
-    const char *key;      /* reference: account of the keyring, env://, file://, op://, cmd:// */
+    const char *key; /* reference: account of the keyring, env://, file://, op://, bw://, cmd:// */
     const struct policy_capture *capture; /* that key names; NULL: another kind */
     const struct policy_auth *auth;       /* instead of it; NULL: none */
     const struct policy_aws *aws;         /* the same */

@@ -49,9 +49,11 @@ int reference_check(const char *reference, struct nt_error *reterr)
     static const struct {
         const char *scheme;
         unsigned least, most; /* parts; 0: a rule of its own */
-    } schemes[] = {
-        { "env://", 0, 0 }, { "file://", 0, 0 }, { "op://", 3, 4 }, { "keyring://", 2, 2 }
-    };
+    } schemes[] = { { "env://", 0, 0 },
+                    { "file://", 0, 0 },
+                    { "op://", 3, 4 },
+                    { "keyring://", 2, 2 },
+                    { "bw://", 1, 2 } };
     const char *end = strstr(reference, "://");
     if (!*reference || strlen(reference) > REFERENCE_MAX || !is_printable(reference))
         return nt_fail(reterr, ENFORCE_E_CREDENTIAL,
@@ -77,18 +79,20 @@ int reference_check(const char *reference, struct nt_error *reterr)
                        i == 0   ? "env://NAME"
                        : i == 1 ? "file:///absolute/path"
                        : i == 2 ? "op://vault/item/field"
-                                : "keyring://service/account");
+                       : i == 3 ? "keyring://service/account"
+                                : "bw://item or bw://item/field");
     }
-    if (strncmp(reference, "apple-password://", 17) == 0)
-        return nt_fail(reterr, ENFORCE_E_CREDENTIAL, "%s: Apple Passwords exist on macOS only",
-                       reference);
+    if (strncmp(reference, "apple-password://", 17) == 0) {
+        nt_fail(reterr, ENFORCE_E_CREDENTIAL, "%s: Apple Passwords exist on macOS only", reference);
+        return nt_hint(reterr, "use the keyring, op://, bw://, file:// or env://");
+    }
     if (strncmp(reference, REFERENCE_CAPTURE, REFERENCE_CAPTURE_SIZE) == 0)
         return nt_fail(reterr, ENFORCE_E_CREDENTIAL,
                        "%.64s: a command is run for requests, so it is the credential_key of a "
                        "service in network.custom_credentials, and nothing else",
                        reference);
     return nt_fail(reterr, ENFORCE_E_CREDENTIAL,
-                   "%.*s:// is not known; there are env, file, op, keyring, and plain accounts",
+                   "%.*s:// is not known; there are env, file, op, bw, keyring, and plain accounts",
                    (int)(end - reference > 32 ? 32 : end - reference), reference);
 }
 

@@ -12,8 +12,8 @@
 #define REFERENCE_CAPTURE "cmd://"
 #define REFERENCE_CAPTURE_SIZE (sizeof(REFERENCE_CAPTURE) - 1)
 
-/* An account of the keyring ("openai_api_key"), env://NAME, file:///path, op://vault/item/field or
- * keyring://service/account. ENFORCE_E_CREDENTIAL otherwise. */
+/* An account of the keyring ("openai_api_key"), env://NAME, file:///path, op://vault/item/field,
+ * bw://item, bw://item/field or keyring://service/account. ENFORCE_E_CREDENTIAL otherwise. */
 int reference_check(const char *reference, struct nt_error *reterr);
 
 /* A variable that may be given a secret: a name, and not one that steers loaders, shells or

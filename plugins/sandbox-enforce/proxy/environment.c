@@ -83,14 +83,20 @@ static bool is_env(const char *reference)
     return reference && strncmp(reference, "env://", 6) == 0;
 }
 
+static bool is_bw(const char *reference)
+{
+    return reference && strncmp(reference, "bw://", 5) == 0;
+}
+
 int proxy_secret_names(const struct policy *policy, struct policy_texts *ret,
                        struct nt_error *reterr)
 {
     static const char *const aws[] = { "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
                                        "AWS_SESSION_TOKEN" };
+    bool has_bw = false;
     size_t count = 0;
     const char **names =
-        calloc(6 * policy->route_count + policy->env_credential_count + 1, sizeof(*names));
+        calloc(6 * policy->route_count + policy->env_credential_count + 2, sizeof(*names));
     if (!names)
         return nt_fail(reterr, NT_E_MEMORY, "out of memory for the program's environment");
     for (size_t i = 0; i < policy->route_count; i++) {
@@ -106,6 +112,16 @@ int proxy_secret_names(const struct policy *policy, struct policy_texts *ret,
     for (size_t i = 0; i < policy->env_credential_count; i++)
         if (is_env(policy->env_credentials[i].reference))
             names[count++] = policy->env_credentials[i].reference + 6;
+    /* It opens all that the person keeps there. */
+    for (size_t i = 0; i < policy->env_credential_count; i++)
+        has_bw |= is_bw(policy->env_credentials[i].reference);
+    for (size_t i = 0; i < policy->route_count; i++) {
+        const struct policy_auth *auth = policy->routes[i].auth;
+        has_bw |= is_bw(policy->routes[i].key)
+                  || (auth && (is_bw(auth->client_id) || is_bw(auth->client_secret)));
+    }
+    if (has_bw)
+        names[count++] = "BW_SESSION";
     *ret = (struct policy_texts){ names, count };
     return 0;
 }

@@ -160,10 +160,13 @@ static int read_value(const char *reference, char **ret, struct nt_error *reterr
         return of_keyring_url(rest, ret, reterr);
     if (scheme == 2 && strncmp(reference, "op", 2) == 0)
         return secret_of_op(reference, ret, reterr);
+    if (scheme == 2 && strncmp(reference, "bw", 2) == 0)
+        return secret_of_bw(reference, rest, ret, reterr);
     nt_fail(reterr, ENFORCE_E_CREDENTIAL, "credentials of %.*s:// cannot be read", (int)scheme,
             reference);
-    return nt_hint(reterr, "use env://, file://, keyring://, op:// or the name of an account in "
-                           "the keyring");
+    return nt_hint(reterr,
+                   "use env://, file://, keyring://, op://, bw:// or the name of an account "
+                   "in the keyring");
 }
 
 int secret_read(const char *reference, char **ret, struct nt_error *reterr)

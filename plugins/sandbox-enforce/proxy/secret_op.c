@@ -1,90 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* secret_op.c - a credential from 1Password by its program `op`: started directly, with a time
- * limit. The reference is no secret; the value comes over a pipe. */
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <signal.h>
-#include <spawn.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include "plugins/sandbox-enforce/errors.h"
+/* secret_op.c - a credential from 1Password by its program `op`. */
 #include "plugins/sandbox-enforce/proxy/secret.h"
-#include "sdk/buf.h"
-#include "sdk/cleanup.h"
-#include "sdk/error.h"
-
-extern char **environ;
-
-/* The program in the absolute folders of PATH: the current folder belongs to the project that is
- * about to be sandboxed. */
-static bool find_program(struct nt_buf *ret)
-{
-    const char *at = getenv("PATH");
-    while (at && *at) {
-        size_t size = strcspn(at, ":");
-        nt_buf_reset(ret);
-        nt_buf_add_bytes(ret, at, size);
-        nt_buf_add(ret, "/op");
-        if (at[0] == '/' && nt_buf_ok(ret) && access(nt_buf_text(ret), X_OK) == 0)
-            return true;
-        at += size + (at[size] == ':');
-    }
-    return false;
-}
 
 int secret_of_op(const char *reference, char **ret, struct nt_error *reterr)
 {
-    nt_auto(nt_buf_done) struct nt_buf program = NT_BUF(PATH_MAX);
-    for (const char *c = reference; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            return nt_fail(reterr, ENFORCE_E_CREDENTIAL, "a broken op:// reference");
-    if (!find_program(&program)) {
-        nt_fail(reterr, ENFORCE_E_CREDENTIAL, "op:// needs the program op (1Password CLI)");
-        return nt_hint(reterr, "install it, or use another source for the credential");
-    }
-    int pipe_fds[2];
-    if (pipe2(pipe_fds, O_CLOEXEC) < 0)
-        return nt_fail_sys(reterr, errno, "cannot make a pipe");
-    nt_autoclose int out = pipe_fds[0];
-    nt_autoclose int in = pipe_fds[1];
-    char *argv[] = { (char *)"op", (char *)"read", (char *)"--no-newline", (char *)reference,
-                     NULL };
-    posix_spawn_file_actions_t files;
-    posix_spawnattr_t how;
-    sigset_t none, defaults;
-    sigemptyset(&none);
-    sigemptyset(&defaults);
-    sigaddset(&defaults, SIGPIPE);
-    posix_spawn_file_actions_init(&files);
-    posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_adddup2(&files, in, 1);
-    posix_spawnattr_init(&how);
-    posix_spawnattr_setsigmask(&how, &none);
-    posix_spawnattr_setsigdefault(&how, &defaults);
-    posix_spawnattr_setflags(&how, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    pid_t pid = -1;
-    int sys = posix_spawn(&pid, nt_buf_text(&program), &files, &how, argv, environ);
-    posix_spawn_file_actions_destroy(&files);
-    posix_spawnattr_destroy(&how);
-    if (sys) {
-        nt_fail_sys(reterr, sys, "cannot start %s", nt_buf_text(&program));
-        reterr->code = ENFORCE_E_CREDENTIAL;
-        return -1;
-    }
-    close(nt_take_fd(in)); /* so that its end is seen */
-    int status = 0;
-    char *value = NULL;
-    if (secret_collect(out, pid, "op", &value, &status, reterr) < 0)
-        return -1;
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-        secret_free(value);
-        return nt_fail(reterr, ENFORCE_E_CREDENTIAL, "op could not read %s (see its message)",
-                       reference);
-    }
-    *ret = value;
-    return 0;
+    const char *const argv[] = { "op", "read", "--no-newline", reference, NULL };
+    return secret_of_program(argv, "1Password CLI", reference, ret, reterr);
 }
