@@ -38,6 +38,38 @@ static void a_refusal(void **state)
     assert_string_equal(r.path, "");
 }
 
+/* What one record is told as. */
+static void is_told(const char *text, const char *act, const char *target, const char *grant)
+{
+    struct kernel_record r;
+    struct denials *denials = denials_new();
+    assert_non_null(denials);
+    assert_true(parse(1423, text, &r));
+    kernel_record_tell(&r, denials);
+    const struct denial *d = denials_at(denials, 0);
+    assert_non_null(d);
+    assert_int_equal(d->source, DENIAL_KERNEL);
+    assert_string_equal(d->act, act);
+    assert_string_equal(d->target, target);
+    assert_string_equal(d->grant, grant);
+    denials_free(denials);
+}
+
+/* Of a pair of folders none is said to be denied. */
+static void acts(void **state)
+{
+    (void)state;
+    is_told("audit(1.2:4): domain=a blockers=fs.execute path=\"/nowhere/x\"", "read", "/nowhere/x",
+            "--read-file /nowhere/x");
+    is_told("audit(1.2:4): domain=a blockers=fs.make_reg,fs.refer path=\"/dev\"", "write", "/dev",
+            "--write /dev");
+    is_told("audit(1.2:4): domain=a blockers=fs.ioctl_dev path=\"/dev/null\" ioctlcmd=0x5401",
+            "ioctl", "/dev/null", "--write-file /dev/null");
+    is_told("audit(1.2:4): domain=a blockers=fs.refer path=\"/dev\"", "link or rename", "/dev", "");
+    is_told("audit(1.2:4): domain=a blockers=net.connect_tcp dest=9", "connect", "port 9",
+            "--open-port 9");
+}
+
 static void a_domain(void **state)
 {
     (void)state;
@@ -74,7 +106,7 @@ static void nonsense(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(a_refusal), cmocka_unit_test(a_domain),
-                                        cmocka_unit_test(nonsense) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(a_refusal), cmocka_unit_test(acts),
+                                        cmocka_unit_test(a_domain), cmocka_unit_test(nonsense) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

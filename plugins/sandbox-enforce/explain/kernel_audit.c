@@ -113,9 +113,18 @@ static bool is_reading(const char *blockers)
     return strstr(blockers, "fs.read_") || strstr(blockers, "fs.execute");
 }
 
-static void tell(const struct kernel_record *r, struct denials *denials)
+static const char *act_of(const char *blockers)
+{
+    return is_reading(blockers)                    ? "read"
+           : strcmp(blockers, "fs.ioctl_dev") == 0 ? "ioctl"
+                                                   : "write";
+}
+
+void kernel_record_tell(const struct kernel_record *r, struct denials *denials)
 {
     char target[PATH_MAX + 16], grant[PATH_MAX + 32] = "";
+    /* Else the right that a folder lacks would stand there, too: it is the pair that is refused. */
+    bool is_apart = strcmp(r->blockers, "fs.refer") == 0;
     bool is_file = strncmp(r->blockers, "fs.", 3) == 0;
     bool is_connect = strncmp(r->blockers, "net.connect", 11) == 0;
     bool is_bind = strncmp(r->blockers, "net.bind", 8) == 0;
@@ -124,21 +133,23 @@ static void tell(const struct kernel_record *r, struct denials *denials)
         snprintf(target, sizeof(target), "port %u", r->port);
     struct stat st;
     bool is_folder = is_file && stat(r->path, &st) == 0 && S_ISDIR(st.st_mode);
-    if (is_file && r->path[0] == '/')
+    if (is_file && !is_apart && r->path[0] == '/')
         snprintf(grant, sizeof(grant), "--%s%s %s", is_reading(r->blockers) ? "read" : "write",
                  is_folder ? "" : "-file", r->path);
     else if (is_connect || is_bind)
         snprintf(grant, sizeof(grant), "--%s-port %u", is_bind ? "listen" : "open", r->port);
-    denials_add(denials,
-                &(struct denial){ .source = DENIAL_KERNEL,
-                                  .act = is_file      ? is_reading(r->blockers) ? "read" : "write"
-                                         : is_connect ? "connect"
-                                         : is_bind    ? "bind"
-                                                      : r->blockers,
-                                  .target = target,
-                                  .layer = "landlock",
-                                  .rule = r->blockers,
-                                  .grant = grant });
+    denials_add(denials, &(struct denial){
+                             .source = DENIAL_KERNEL,
+                             .act = is_apart     ? "link or rename"
+                                    : is_file    ? act_of(r->blockers)
+                                    : is_connect ? "connect"
+                                    : is_bind    ? "bind"
+                                                 : r->blockers,
+                             .target = target,
+                             .layer = "landlock",
+                             .rule = is_apart ? "granted apart: grant the folder that holds both"
+                                              : r->blockers,
+                             .grant = grant });
 }
 
 static void on_record(struct kernel_audit *k, const struct kernel_record *r,
@@ -151,13 +162,13 @@ static void on_record(struct kernel_audit *k, const struct kernel_record *r,
         for (size_t i = 0; i < k->count; i++)
             if (k->waiting[i].domain == r->domain) {
                 if (r->domain == k->domain)
-                    tell(&k->waiting[i], denials);
+                    kernel_record_tell(&k->waiting[i], denials);
                 k->waiting[i--] = k->waiting[--k->count];
             }
         return;
     }
     if (k->domain == r->domain)
-        tell(r, denials);
+        kernel_record_tell(r, denials);
     else if (!k->domain && k->count < WAITING)
         k->waiting[k->count++] = *r;
 }

@@ -42,5 +42,7 @@ struct kernel_record {
 
 /* false: another record, or cut. */
 bool kernel_record_parse(uint16_t type, const char *text, size_t size, struct kernel_record *ret);
+/* An access. */
+void kernel_record_tell(const struct kernel_record *r, struct denials *denials);
 
 #endif
