@@ -161,6 +161,27 @@ print(os.listdir(folder), "PRIVATE" in open(os.environ["SSL_CERT_FILE"]).read())
     assert [(row[1], row[2]["Authorization"], row[3]) for row in upstream.seen] == [("/v1/chat?x=1", f"Bearer {SECRET}", b"body")]
 
 
+@pytest.mark.parametrize("more, ask, seen", [
+    ({"inject_mode": "url_path", "path_pattern": "/bot{}/"}, ["/bot$SVC_KEY/get"], "/bot{}/get"),
+    ({"inject_mode": "query_param", "query_param_name": "key"}, ["/get?a=1&key=$SVC_KEY"], "/get?a=1&key={}"),
+    ({"inject_mode": "basic_auth"}, ["-u", "me:$SVC_KEY", "/get"], "/get"),
+    ({"inject_header": "X-Key", "proxy": {"inject_mode": "query_param", "query_param_name": "t"}}, ["/get?t=$SVC_KEY"], "/get")])
+def test_a_token_may_stand_where_the_service_has_it(session, upstream, authority, more, ask, seen):
+    run = session(with_service(upstream, authority, base="", **more))
+    upstream.seen.clear()
+    url = f"https://localhost:{upstream.port}"
+    words = " ".join(f'"{url}{word}"' if word.startswith("/") else f'"{word}"' for word in ask)
+    script = f'curl -sS -m 60 -o /dev/null -w "%{{http_code}} " {words}; SVC_KEY=wrong; curl -sS -m 60 -o /dev/null -w "%{{http_code}}" {words}'
+    done = run("sh", "-c", script)
+    assert done.text == "200 401", done
+    (_, path, headers, _, _), = upstream.seen
+    assert path == seen.format(urllib.parse.quote(SECRET, safe="+" if "bot" in seen else "")), path
+    if "basic" in str(more):
+        assert base64.b64decode(headers["Authorization"].split()[1]) == f"me:{SECRET}".encode()
+    if "X-Key" in str(more):
+        assert headers["X-Key"] == SECRET
+
+
 def test_beside_its_upstream_a_host_is_what_the_list_says(session, upstream, authority):
     network = with_service(upstream, authority, base="/api", endpoint_rules=[{"method": "GET", "path": "/open/*"}])
     network["allow_domain"] = ["localhost"]
