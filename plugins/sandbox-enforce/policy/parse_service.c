@@ -126,6 +126,30 @@ static void read_inject(struct parser *p, const char *path, const char *text,
     parse_error(p, path, "\"%.64s\" is not one of header, url_path, query_param, basic_auth", text);
 }
 
+/* Keys of nono's that would send a credential in a way, or hold a program back, that is not built:
+ * never ignored. */
+static bool refuse_known(struct parser *p, const char *path, const char *name, const json_t *value)
+{
+    static const struct {
+        const char *name, *why;
+    } rows[] = {
+        { "spiffe", "no workload API is asked here: let a command of credential_capture print the "
+                    "token, and name it by cmd://" },
+        { "rate_limit", "requests are not slowed down here: let the upstream limit its key, or a "
+                        "proxy on this machine that is made the upstream" },
+        { "redeem_phantoms",
+          "no tokens are taken out of answers here, so none can be put back: name "
+          "the secret in credential_key" },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (strcmp(rows[i].name, name) == 0) {
+            if (!json_is_null(value) && !(json_is_array(value) && !json_array_size(value)))
+                parse_error(p, path, "%s", rows[i].why);
+            return true;
+        }
+    return false;
+}
+
 /* What has a meaning of its own in the request, and may not be said twice. */
 static bool is_own_parameter(const char *name)
 {
@@ -261,7 +285,7 @@ static void read_service(struct parser *p, const char *at, const json_t *object,
         } else if (strcmp(name, "proxy") == 0) {
             if (!json_is_object(value) && !json_is_null(value))
                 parse_error(p, path, "an object is needed: {\"inject_mode\": …}");
-        } else {
+        } else if (!refuse_known(p, path, name, value)) {
             parse_error(p, path, "there is no such key");
         }
     }
