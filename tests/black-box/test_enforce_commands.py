@@ -2,17 +2,20 @@
 """command_policies of a profile: commands that a program starts and that run in sandboxes of their own; who may start them, with
 which words, what they get, and what a hostile program can make of it."""
 import hashlib
+import http.server
 import json
 import os
 import pathlib
 import random
 import shutil
 import signal
+import socket
+import threading
 
 import pexpect
 import pytest
 
-from conftest import BIN, is_alive, wait_until, with_mark
+from conftest import BIN, wait_until, with_mark
 
 # What a stand-in says, said by hand.
 BY_HAND = """
@@ -153,7 +156,7 @@ def test_what_it_is_told(stage):
 
 
 def test_its_network_is_its_own(stage):
-    listener = __import__("socket").create_server(("127.0.0.1", 0))
+    listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     script = f"exec 3<>/dev/tcp/127.0.0.1/{port} && echo connected"
     stage.commands(bash={"sandbox": {}})
@@ -233,7 +236,7 @@ def test_intercepts(stage):
 # --- credentials -----------------------------------------------------------------------------------------------------
 
 def test_a_file_and_a_socket_that_only_it_has(stage):
-    server = __import__("socket").socket(__import__("socket").AF_UNIX)
+    server = socket.socket(socket.AF_UNIX)
     server.bind(str(stage.cli.home / "agent.sock"))
     server.listen()
     credentials = {"key": {"type": "raw-file", "path": "~/secret", "env_var": "KEY_FILE"},
@@ -248,7 +251,39 @@ def test_a_file_and_a_socket_that_only_it_has(stage):
     server.close()
     stage.commands(policies={"credentials": credentials}, bash={"sandbox": {}, "can_use": ["cat"]},
                    cat={"from": {"bash": {"use_credentials": ["key"]}}})
-    assert "allow_raw_file" in stage.run("true").error["message"] if stage.run("true").stdout else b"allow_raw_file" in stage.run("true").stderr
+    assert b"allow_raw_file" in stage.run("true").stderr
+
+
+def test_a_credential_that_only_its_proxy_has(stage):
+    """The command has a token of its own proxy; neither it nor the program has the secret, and the program has no way there."""
+    class Upstream(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = self.headers.get("Authorization", "nothing").encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *words):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        port = server.server_port
+        script = ("import os, urllib.request as r; print('THE_KEY' in os.environ, r.urlopen(r.Request(os.environ['API_BASE_URL'] + '/x', "
+                  "headers={'Authorization': 'Bearer ' + os.environ['API_TOKEN']}), timeout=60).read().decode())")
+        python = found("python3")
+        stage.commands(rest={"network": {"block": True}}, policies={"credentials": {"api": {
+            "type": "proxy", "upstream": f"http://127.0.0.1:{port}", "credential_key": "env://THE_KEY", "env_var": "API_TOKEN"}}},
+            **{os.path.basename(python): {"sandbox": {"network": {"allow_domain": ["127.0.0.1"]}, "credentials": ["api"],
+                                                     "environment": {"allow_vars": ["*"]}}}})
+        done = stage.sh('env; "$1" -c "$2"; exec 3<>/dev/tcp/127.0.0.1/"$3"', python, script, str(port),
+                        env={**stage.env, "THE_KEY": "the key"}, timeout=120)
+        assert done.text.endswith("False Bearer the key\n") and "THE_KEY" not in done.text and "API_TOKEN" not in done.text, done
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 # --- attacks ---------------------------------------------------------------------------------------------------------
@@ -351,7 +386,6 @@ print(p.wait())
 @pytest.mark.parametrize("how", ["end", "kill", "kill supervisor", "background"])
 def test_nothing_is_left_of_a_session(stage, how):
     mark = new_mark()
-    stage.commands(sleep={"sandbox": {}}, bash={"sandbox": {}, "can_use": ["sleep"]})
     stage.commands(sleep={"from": {"bash": {"sandbox": {}}}, "sandbox": {}}, bash={"sandbox": {}, "can_use": ["sleep"]})
     if how == "background":
         done = stage.sh(f"bash -c 'sleep {mark} & sleep {mark}' & read x", input=b"")
@@ -488,7 +522,7 @@ def test_two_names_of_one_file(stage):
     ({"commands": {"a": {"from": {"session": {"sandbox": {}, "invocation_policy": {"deny": [{"argv": {}}]}}}}}}, "exact"),
     ({"commands": {"a": {"from": {"session": {"sandbox": {}, "invocation_policy": {"deny": [{"env": {"A": {}}}]}}}}}}, "equals"),
     ({"commands": {"a": {"from": {"session": {"invocation_policy": {}}}}}}, "sandbox is missing"),
-    ({"credentials": {"c": {"type": "ambient"}}}, "ambient" if False else "proxy credential"),
+    ({"credentials": {"c": {"type": "ambient"}}}, "proxy credential"),
     ({"credentials": {"c": {"type": "proxy", "upstream": "https://example.com", "credential_key": "k"}},
       "commands": {"a": {"sandbox": {"credentials": ["c"]}}}}, "allow_domain"),
     ({"approval_backends": {"x": {"type": "terminal"}}}, "nobody can be asked"),

@@ -40,6 +40,42 @@ static bool is_listed(const struct policy_texts *list, const char *entry)
     return false;
 }
 
+/* Appends the variables that the credentials of a command come from. */
+static int add_secrets(const struct profile *sandbox, struct policy_texts *list,
+                       struct nt_error *reterr)
+{
+    const struct policy part = { .routes = sandbox->services,
+                                 .route_count = sandbox->service_count };
+    struct policy_texts more = { NULL, 0 };
+    if (proxy_secret_names(&part, &more, reterr) < 0)
+        return -1;
+    const char **grown = realloc(list->at, (list->count + more.count + 1) * sizeof(*grown));
+    if (grown) {
+        list->at = grown;
+        for (size_t i = 0; i < more.count; i++)
+            grown[list->count++] = more.at[i];
+    }
+    free(more.at);
+    return grown ? 0 : nt_fail(reterr, NT_E_MEMORY, "out of memory");
+}
+
+/* Variables that hold what nobody inside shall have: also the credentials of commands, which have
+ * sandboxes of their own. To be freed, also on failure. */
+static int find_secrets(const struct policy *policy, struct policy_texts *ret,
+                        struct nt_error *reterr)
+{
+    const struct command_policies *all = policy->commands;
+    if (proxy_secret_names(policy, ret, reterr) < 0)
+        return -1;
+    for (size_t i = 0; all && i < all->count; i++)
+        for (size_t j = 0; j < all->commands[i].edge_count; j++) {
+            const struct profile *sandbox = all->commands[i].edges[j].sandbox;
+            if (sandbox && sandbox->service_count && add_secrets(sandbox, ret, reterr) < 0)
+                return -1;
+        }
+    return 0;
+}
+
 static bool is_kept(const struct policy *policy, const struct policy_texts *secrets,
                     const char *entry)
 {
@@ -193,8 +229,10 @@ int environment_add_lines(struct supervise *s, struct nt_error *reterr)
     size_t kept = 0;
     if (!hooks->line_count)
         return 0;
-    if (proxy_secret_names(s->options.policy, &secrets, reterr) < 0)
+    if (find_secrets(s->options.policy, &secrets, reterr) < 0) {
+        free(secrets.at);
         return -1;
+    }
     for (size_t i = 0; i < hooks->line_count; i++) {
         char *line = hooks->lines[i];
         const char *why = refusal(s->options.policy, &secrets, line);
@@ -228,8 +266,10 @@ int environment_make(struct supervise *s, struct nt_error *reterr)
     s->environment = calloc(s->environment_max + 1, sizeof(*s->environment));
     if (!s->environment)
         return nt_fail(reterr, NT_E_MEMORY, "out of memory");
-    if (proxy_secret_names(policy, &secrets, reterr) < 0)
+    if (find_secrets(policy, &secrets, reterr) < 0) {
+        free(secrets.at);
         return -1;
+    }
     int result = 0;
     for (char *const *entry = own_entries; *entry && result == 0; entry++)
         if (is_kept(policy, &secrets, *entry))

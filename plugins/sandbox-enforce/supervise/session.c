@@ -369,9 +369,9 @@ static void done(struct session *session)
     struct supervise *s = session->s;
     bool was_killed = session->is_ended && WIFSIGNALED(session->status);
     end_keeper(session);
-    mediate_end(s);
     session_take_terminal(session, was_killed || session->is_late);
     notify_free(session->notify);
+    mediate_end(s); /* its thread has sent there */
     explain(session);
     if (session->proxy)
         s->proxy_ops->stop(session->proxy);
