@@ -314,6 +314,9 @@ static void a_service_cannot_send_its_credential_elsewhere(void **state)
         "\"upstream\":\"http://127.0.0.1:1\",\"credential_key\":\"k\",\"tls_client_cert\":\"/c\","
         "\"tls_client_key\":\"/k\"",
         SERVICE "\"aws_auth\":{}",
+        "\"upstream\":\"a\",\"aws_auth\":{}",
+        "\"upstream\":\"https://.amazonaws.com\",\"aws_auth\":{}",
+        "\"upstream\":\"https://-.us-east-1.amazonaws.com:x\",\"aws_auth\":{}",
         SERVICE "\"rate_limit\":{\"requests_per_minute\":1}",
         SERVICE "\"redeem_phantoms\":[\"a\"]",
         "\"upstream\":\"https://a.example.com\",\"spiffe\":{\"type\":\"jwt\"}",

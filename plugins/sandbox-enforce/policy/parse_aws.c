@@ -69,9 +69,9 @@ static size_t split(char *host, const char *labels[LABELS_MAX])
 /* "SERVICE.REGION…", with anything before; "SERVICE…" alone is of all regions. */
 static void guess(struct parser *p, const char *url, struct policy_aws *ret)
 {
-    const char *labels[LABELS_MAX], *start = strstr(url, "://") + 3;
+    const char *labels[LABELS_MAX], *scheme = strstr(url, "://"), *region = NULL;
+    const char *start = scheme ? scheme + 3 : ""; /* that it is none has been told */
     char *host = memory_bytes(p->m, start, strcspn(start, ":/"));
-    const char *region = NULL;
     if (!host)
         return;
     for (char *c = host; *c; c++)
