@@ -143,6 +143,7 @@ static const struct list_row lists[] = {
     { "credential", "proxy-credential", NULL, "NONO_CREDENTIAL", "NONO_PROXY_CREDENTIAL",
       LIST(credentials) },
     { "allow-endpoint", NULL, NULL, NULL, NULL, LIST(endpoints) },
+    { "deny-domain", NULL, NULL, "NONO_DENY_DOMAIN", NULL, LIST(deny_domains) },
     { "upstream-bypass", "external-proxy-bypass", NULL, "NONO_UPSTREAM_BYPASS",
       "NONO_EXTERNAL_PROXY_BYPASS", LIST(upstream_bypass) },
     { "env-credential-map", NULL, NULL, NULL, NULL, LIST(env_credential_map) },
@@ -300,6 +301,7 @@ static int check_conflicts(const struct policy_request *q, struct nt_error *rete
         { "credential", q->credentials.count > 0, false },
         { "upstream-proxy", q->upstream_proxy != NULL, true },
         { "upstream-bypass", q->upstream_bypass.count > 0, true },
+        { "deny-domain", q->deny_domains.count > 0, true },
     };
     if (q->block_net && q->allow_net)
         return fail_pair("block-net", "allow-net", reterr);
@@ -345,8 +347,6 @@ static int check_built(struct reader *r, struct nt_error *reterr)
         if (r->host->count(r->call, later[i])
             || (elevation && strcmp(later[i], "capability-elevation") == 0))
             return nt_fail(reterr, ENFORCE_E_NOT_BUILT, "--%s is not built yet", later[i]);
-    if (variable(r, "NONO_DENY_DOMAIN", NULL))
-        return nt_fail(reterr, ENFORCE_E_NOT_BUILT, "NONO_DENY_DOMAIN is not built yet");
     if (r->host->number(r->call, "allow-launch-services"))
         return nt_fail(reterr, NT_E_UNSUPPORTED,
                        "--allow-launch-services is of another system: there is nothing like it on "

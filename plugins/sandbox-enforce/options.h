@@ -63,13 +63,15 @@
 #define OPTIONS_NETWORK                                                                            \
     OPTIONS_NETWORK_SWITCHES("allow-net network-profile allow-domain credential",                  \
                              "network-profile allow-domain credential upstream-proxy "             \
-                             "upstream-bypass"),                                                   \
+                             "upstream-bypass deny-domain"),                                       \
     { .name = "network-profile", .type = NT_TEXT, .arg = "name",                                   \
       .help = "Only the hosts of this list, by way of a proxy: minimal, developer, claude-code, "  \
               "codex, opencode or enterprise" },                                                   \
     OPTIONS_TEXTS("allow-domain", 0, NT_TEXT, "domain", NULL,                                      \
                   "Host that may be reached by way of the proxy, *.suffix, or URL whose path "     \
                   "(\"/v1/\", or a pattern) limits its requests"),                                 \
+    OPTIONS_TEXTS("deny-domain", 0, NT_TEXT, "domain", NULL,                                       \
+                  "Host that the proxy refuses whatever else allows it, or *.suffix"),             \
     OPTIONS_TEXTS("credential", 0, NT_TEXT, "service", NULL,                                       \
                   "Service whose requests get a credential that the program never holds"),         \
     OPTIONS_TEXTS("allow-endpoint", 0, NT_TEXT, "service:method:path", NULL,                       \

@@ -60,13 +60,22 @@ static const char *shell_of(const struct start *start)
 static int make_argv(struct start *start, struct nt_error *reterr)
 {
     const struct policy_texts *words = &start->options.program;
-    size_t count = start->is_shell ? 1 : words->count;
-    start->argv = calloc(count + 1, sizeof(*start->argv));
+    const struct policy_texts none = { 0 };
+    const struct policy_texts *more = start->is_shell ? &none : &start->policy->command_args;
+    const char *first = start->is_shell     ? shell_of(start)
+                        : words->count == 0 ? start->policy->binary
+                                            : words->at[0];
+    size_t given = words->count > 1 && !start->is_shell ? words->count - 1 : 0, count = 0;
+    if (!first) {
+        nt_fail(reterr, NT_E_USAGE, "<command> is missing; put it behind '--'");
+        return nt_hint(reterr, "or name a profile that has a binary");
+    }
+    start->argv = calloc(1 + given + more->count + 1, sizeof(*start->argv));
     if (!start->argv)
         return nt_fail(reterr, NT_E_MEMORY, "out of memory");
-    for (size_t i = 0; i < count; i++) {
-        const char *word = start->is_shell ? shell_of(start) : words->at[i];
-        memcpy(&start->argv[i], &word, sizeof(word)); /* execve takes them without const */
+    for (size_t i = 0; i < 1 + given + more->count; i++) {
+        const char *word = i == 0 ? first : i <= given ? words->at[i] : more->at[i - given - 1];
+        memcpy(&start->argv[count++], &word, sizeof(word)); /* execve takes them without const */
     }
     return 0;
 }
@@ -116,6 +125,7 @@ static int check_wrap(const struct policy_request *q, struct nt_error *reterr)
     } refused[] = {
         { "network-profile", q->network_profile },
         { "allow-domain", q->domains.count },
+        { "deny-domain", q->deny_domains.count },
         { "credential", q->credentials.count },
         { "upstream-proxy", q->upstream_proxy },
         { "upstream-bypass", q->upstream_bypass.count },

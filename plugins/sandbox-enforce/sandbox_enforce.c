@@ -89,8 +89,8 @@ static const struct nt_opt wrap_opts[] = { OPTIONS_OF_ALL };
 static const struct nt_arg program_args[] = {
     { .name = "command",
       .type = NT_TEXT,
-      .flags = NT_REST,
-      .help = "Program and its arguments, behind --" },
+      .flags = NT_REST | NT_OPTIONAL,
+      .help = "Program and its arguments, behind -- (default: the profile's)" },
 };
 
 #define TEXTS "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}"

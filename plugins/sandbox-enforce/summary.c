@@ -81,6 +81,8 @@ static void add_network(struct nt_buf *b, const struct theme *theme, const struc
         nt_buf_addf(b, ", %zu hosts", policy->host_count);
     if (policy->network == POLICY_NET_FILTERED && !policy->host_count)
         nt_buf_add(b, ", every host that is not denied");
+    if (policy->denied_host_count)
+        nt_buf_addf(b, ", %zu denied", policy->denied_host_count);
     if (policy->network != POLICY_NET_OPEN) {
         add_ports(b, ", open ports ", policy->open_ports, policy->open_port_count);
         add_ports(b, ", listening ports ", policy->listen_ports, policy->listen_port_count);

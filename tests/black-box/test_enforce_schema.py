@@ -68,3 +68,149 @@ def test_a_patch_is_shown_where_it_counts(cli, profile):
     shown = cli.ok("--json", "enforce", "profile", "show", profile({
         "platform_overrides": {"linux": {"network": {"block": True}}, "macos": {"filesystem": {"allow": ["/"]}}}})).json
     assert shown["network"]["block"] is True and shown["filesystem"]["allow"] == []
+
+
+# --- the proxy -----------------------------------------------------------------------------------
+
+def test_a_denied_domain_stays_closed_whatever_opens_it(cli, run, serve, profile, folder):
+    opened = ["--deny-domain", "*.closed.example", "--deny-domain", "10.0.0.1"]
+
+    def why(host, *options):
+        return cli.ok("--json", "enforce", "why", "--host", host, *options).json
+    for host in ("a.closed.example", "A.CLOSED.example.", "10.0.0.1", "0x0a000001", "::ffff:10.0.0.1", "167772161"):
+        for more in ([], ["--allow-domain", "a.closed.example"], ["--allow-domain", "*.example"]):
+            answer = why(host, *opened, *more)
+            assert answer["status"] == "denied" and "denied" in answer["message"], (host, more)
+    assert why("other.example", *opened)["status"] == "allowed"
+    assert why("closed.example", *opened)["status"] == "allowed"
+    assert why("other.example", *opened, "--allow-domain", "only.example")["status"] == "denied"
+    said = profile({"network": {"allow_domain": ["a.example"], "deny_domain": ["a.example"]}})
+    assert why("a.example", "--profile", said)["status"] == "denied"
+    # In the sandbox: the proxy answers 403 to both ways of asking, and nobody is connected to.
+    script = ("import os, socket; at = os.environ['HTTP_PROXY'].rsplit('@', 1); port = int(at[1].rsplit(':', 1)[1])\n"
+              "import base64; token = base64.b64encode(at[0].split('//')[1].encode()).decode()\n"
+              "for line in ('CONNECT a.example:443', 'CONNECT A.Example.:443', 'GET http://a.example/'):\n"
+              "    s = socket.create_connection(('127.0.0.1', port), 20)\n"
+              "    s.sendall(f'{line} HTTP/1.1\\r\\nHost: b.example\\r\\nProxy-Authorization: Basic {token}\\r\\n\\r\\n'.encode())\n"
+              "    print(s.recv(64).decode().split()[1])\n"
+              "print(os.environ['NO_PROXY'])\n")
+    done = run(["--profile", said], "/usr/bin/python3", "-c", script)
+    assert done.stdout.split() == [b"403"] * 3 + [b"localhost,127.0.0.1"], done
+    assert cli("enforce", "run", "--deny-domain", "a.example", "--allow-net", "--", "true").status == 2
+    for wrong in ("github", "", "a b", "*"):
+        refused = cli("enforce", "run", "--allow-cwd", "--deny-domain", wrong, "--", "true", cwd=folder)
+        assert refused.status != 0 and b"den" in refused.stderr, wrong
+    route = profile({"network": {"credentials": ["openai"], "deny_domain": ["api.openai.com"]}}, "route")
+    assert b"goes to api.openai.com" in cli("enforce", "run", "--allow-cwd", "--profile", route, "--", "true",
+                                            cwd=folder).stderr
+
+
+def test_names_that_tools_reach_by_themselves_open_nothing(run, serve, profile, validate):
+    server = serve()
+    port = server.listener.getsockname()[1]
+    path = profile({"network": {"allow_domain": ["a.example"], "no_proxy": [".corp", "*.b.example", "db", "10.1.2.3"]}})
+    done = run(["--profile", path], "sh", "-c", "echo $NO_PROXY $no_proxy")
+    assert done.stdout.split() == [b"localhost,127.0.0.1,.corp,*.b.example,db,10.1.2.3"] * 2
+    assert attempt(run, ["--profile", path], f"tcp({port})").results == ["EACCES"]
+    for wrong in ("*", "a.example", "db:80", "http://a", "a,b", "169.254.169.254", "fe80::1", ".goog/x", ".", "*.",
+                  "*.metadata.google.internal", "a b", "user@host"):
+        said = validate({"network": {"no_proxy": [wrong]}})
+        assert said["valid"] is False and "no_proxy" in said["errors"][0], wrong
+
+
+# --- what is started -----------------------------------------------------------------------------
+
+def test_a_profile_names_what_is_started_and_words_for_it(cli, run, profile, folder):
+    path = profile({"binary": "printf", "command_args": ["$WORKDIR", "two words"]})
+    assert run(["--profile", path], "printf", "<%s>", "one").stdout == f"<one><{folder}><two words>".encode()
+    first = profile({"binary": "printf", "command_args": ["<%s>", "~"]}, "first")
+    for command in ("run", "wrap"):
+        done = cli("enforce", command, "-s", "--allow-cwd", "--profile", first, cwd=folder)
+        assert done.status == 0 and done.stdout == f"<{cli.env['HOME']}>".encode(), done
+    missing = cli("enforce", "run", "-s", "--allow-cwd", cwd=folder)
+    assert missing.status == 2 and b"command" in missing.stderr
+    unset = profile({"command_args": ["$NO_SUCH_VARIABLE"]}, "unset")
+    done = run(["--profile", unset], "true")
+    assert done.status != 0 and b"NO_SUCH_VARIABLE" in done.stderr
+    blocked = cli("enforce", "run", "-s", "--allow-cwd", "--profile", profile({"binary": "sudo"}, "sudo"), cwd=folder)
+    assert blocked.status == 126
+
+
+# --- each key ------------------------------------------------------------------------------------
+
+# As a value of the right type, and what is wrong: nothing is taken for what it is not.
+INERT = {
+    "skipdirs": (["target"], ["target", [1], {}]),
+    "interactive": (True, [1, "yes"]),
+    "allow_launch_services": (True, [1, "yes"]),
+    "unsafe_macos_seatbelt_rules": (["(allow x)"], ["x", [1]]),
+    "rollback": ({"exclude_patterns": ["a"], "exclude_globs": ["*.o"]}, [[], {"exclude": []}, {"exclude_globs": [1]}]),
+    "undo": ({"exclude_patterns": ["a"]}, [1, {"x": 1}]),
+    "open_urls": ({"allow_origins": ["https://a.example", {"origin": "https://b.example", "when": "linux"}],
+                   "allow_localhost": True},
+                  [[], {"allow_localhost": 1}, {"allow_origins": "x"}, {"allow_origins": [{"origin": "x", "y": 1}]}]),
+    "diagnostics": ({"suppress_system_services": ["x"], "redaction": {"extra_env_vars": ["A_*"]},
+                     "network_denial_audit": {"rate_per_sec": 5, "burst": 10}},
+                    [[], {"x": 1}, {"network_denial_audit": {"rate_per_sec": 0}},
+                     {"network_denial_audit": {"burst": 10001}}, {"redaction": {"extra_env_vars": "A"}}]),
+    "hooks": ({"agent": {"event": "e", "matcher": "m", "script": "s"}},
+              [[], {"agent": []}, {"agent": {"event": "e", "matcher": "m"}}, {"agent": {"event": "e", "matcher": "m",
+                                                                                      "script": "s", "x": "y"}}]),
+    "network.allow_http2": (True, [1, "yes"]),
+    "filesystem.suppress_save_prompt": (["/a", {"path": "/b", "when": "linux"}], ["/a", [1]]),
+    "filesystem.ignore": (["/a"], ["/a"]),
+}
+REFUSED = {
+    "packs": ["a/b"], "credential_providers": {"a": {}}, "credential_routes": [{}],
+    "security.approval_backends": {"a": {}}, "network.approval_backends": {"a": {}},
+    "security.approval_defaults": {"backend": "a"}, "network.approval_defaults": {"backend": "a"},
+}
+
+
+def at(key, value):
+    section, _, name = key.rpartition(".")
+    return {section: {name: value}} if section else {name: value}
+
+
+@pytest.mark.parametrize("key", INERT)
+def test_a_key_without_effect_is_told_and_its_type_counts(validate, key):
+    right, wrong = INERT[key]
+    said = validate(at(key, right))
+    assert said["valid"] is True and len(said["warnings"]) == 1 and f"{key} has no effect" in said["warnings"][0]
+    for value in wrong:
+        if value != right:
+            refused = validate(at(key, value))
+            assert refused["valid"] is False and refused["errors"][0].startswith(key), value
+
+
+@pytest.mark.parametrize("key", REFUSED)
+def test_a_key_that_would_restrict_or_hand_out_is_refused(validate, key):
+    said = validate(at(key, REFUSED[key]))
+    assert said["valid"] is False and said["errors"][0].startswith(f"{key}: ")
+    assert validate(at(key, type(REFUSED[key])()))["valid"] is True
+
+
+def test_null_says_nothing_where_the_schema_has_it(validate):
+    said = validate({"security": {"signal_mode": None, "ipc_mode": None, "process_info_mode": None,
+                                  "capability_elevation": None, "wsl2_proxy_policy": None},
+                     "linux": {"af_unix_mediation": None, "sandbox_policy": None}, "environment": None, "open_urls": None,
+                     "allow_gpu": None, "allow_launch_services": None, "binary": None, "platform_overrides": None,
+                     "allow_parent_of_protected": None, "extends": None, "network": {"network_profile": None,
+                                                                                      "upstream_proxy": None}})
+    assert said["valid"] is True and said["warnings"] == []
+    for wrong in ({"network": {"block": None}}, {"filesystem": None}, {"filesystem": {"deny": None}},
+                  {"workdir": {"access": None}}):
+        assert validate(wrong)["valid"] is False, wrong
+
+
+def test_a_full_profile_is_valid_without_a_warning_and_shows_every_key(cli, folder):
+    path = folder / "full.json"
+    cli.ok("enforce", "profile", "init", "full", "--full", "--output", path)
+    said = cli.ok("--json", "enforce", "profile", "validate", path).json
+    assert said["valid"] is True and said["warnings"] == [] and said["errors"] == []
+    written = json.loads(path.read_text())
+    shown = cli.ok("--json", "enforce", "profile", "show", path).json
+    for section, keys in written.items():
+        assert section in shown, section
+        if isinstance(keys, dict) and section not in ("env_credentials", "credential_capture", "platform_overrides"):
+            assert set(keys) <= set(shown[section]), (section, set(keys) - set(shown[section]))

@@ -94,6 +94,8 @@ static void message_of(const struct policy_answer *a, const char *act, const cha
         nt_buf_addf(ret,
                     " but for some requests (%s): its TLS ends at the proxy, which looks at each",
                     a->limited->source);
+    else if (!a->is_allowed && a->host && strcmp(a->reason, "proxy_filtered") == 0)
+        nt_buf_addf(ret, ": %s is denied (%s)", a->host->name, a->host->source);
     else if (!a->is_allowed && strcmp(a->reason, "network_blocked") == 0)
         nt_buf_add(ret, ": the network is blocked");
     else if (!a->is_allowed && strcmp(a->reason, "proxy_filtered") == 0)

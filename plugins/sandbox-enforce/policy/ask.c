@@ -254,6 +254,11 @@ static void ask_filtered(const struct policy *policy, const char *name, uint16_t
                          struct policy_answer *ret)
 {
     ret->reason = "proxy_filtered";
+    for (size_t i = 0; i < policy->denied_host_count; i++)
+        if (host_is_denied_by(policy->denied_hosts[i].name, name)) {
+            ret->host = &policy->denied_hosts[i];
+            return;
+        }
     ret->is_open = policy->host_count == 0;
     for (size_t i = 0; i < policy->host_count; i++) {
         const struct policy_host *host = &policy->hosts[i];

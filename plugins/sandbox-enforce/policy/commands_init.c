@@ -45,13 +45,19 @@ static void add_all_sections(json_t *object)
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
         json_object_set_new(filesystem, lists[i], json_array());
     json_object_set_new(object, "commands", json_pack("{s:[], s:[]}", "allow", "deny"));
-    json_object_set_new(object, "network",
-                        json_pack("{s:b, s:n, s:[], s:[], s:{}, s:[], s:[], s:[], s:[], s:[], s:n, "
-                                  "s:[]}",
-                                  "block", 0, "network_profile", "allow_domain", "credentials",
-                                  "custom_credentials", "open_port", "open_port_range",
-                                  "listen_port", "listen_port_range", "connect_port",
-                                  "upstream_proxy", "upstream_bypass"));
+    json_t *network = json_pack("{s:b, s:n, s:n, s:{}}", "block", 0, "network_profile",
+                                "upstream_proxy", "custom_credentials");
+    static const char *const of_network[] = { "allow_domain",     "deny_domain",  "credentials",
+                                              "no_proxy",         "open_port",    "listen_port",
+                                              "open_port_range",  "connect_port", "upstream_bypass",
+                                              "listen_port_range" };
+    for (size_t i = 0; i < sizeof(of_network) / sizeof(of_network[0]); i++)
+        json_object_set_new(network, of_network[i], json_array());
+    json_object_set_new(object, "network", network);
+    json_object_set_new(
+        object, "linux",
+        json_pack("{s:s, s:s}", "af_unix_mediation", "off", "sandbox_policy", "auto"));
+    json_object_set_new(object, "command_args", json_array());
     json_object_set_new(object, "env_credentials", json_object());
     json_object_set_new(object, "session_hooks", json_object());
     json_object_set_new(object, "environment", json_pack("{s:[], s:{}}", "deny_vars", "set_vars"));

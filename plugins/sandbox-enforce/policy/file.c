@@ -156,6 +156,15 @@ static json_t *unix_of(const struct policy *p)
     return array;
 }
 
+static json_t *denied_hosts_of(const struct policy *p)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < p->denied_host_count; i++)
+        json_array_append_new(array, json_pack("{s:s, s:s}", "name", p->denied_hosts[i].name,
+                                               "source", p->denied_hosts[i].source));
+    return array;
+}
+
 static json_t *hosts_of(const struct policy *p)
 {
     json_t *array = json_array();
@@ -214,6 +223,7 @@ static json_t *own_of(const struct policy *policy)
     json_object_set_new(own, "sockets", unix_of(policy));
     json_object_set_new(own, "sockets_by_grant", json_boolean(policy->unix_by_grant));
     json_object_set_new(own, "hosts", hosts_of(policy));
+    json_object_set_new(own, "denied_hosts", denied_hosts_of(policy));
     json_object_set_new(own, "routes", routes_of(policy));
     json_object_set_new(own, "open_ports", ports_of(policy->open_ports, policy->open_port_count));
     json_object_set_new(own, "listen_ports",
@@ -367,6 +377,17 @@ static void take_hosts(struct reader *r, const json_t *array)
     }
 }
 
+static void take_denied_hosts(struct reader *r, const json_t *array)
+{
+    struct policy *p = &r->owned->policy;
+    p->denied_hosts = take_rows(r, array, sizeof(*p->denied_hosts), &p->denied_host_count);
+    for (size_t i = 0; i < p->denied_host_count; i++) {
+        const json_t *item = json_array_get(array, i);
+        p->denied_hosts[i].name = take_text(r, item, "name");
+        p->denied_hosts[i].source = take_text(r, item, "source");
+    }
+}
+
 static void take_routes(struct reader *r, const json_t *array)
 {
     struct policy *p = &r->owned->policy;
@@ -460,6 +481,7 @@ int policy_from_json(struct nt_bytes json, struct policy **ret, struct nt_error 
     take_sockets(&r, json_object_get(own, "sockets"));
     policy->unix_by_grant = take_bool(own, "sockets_by_grant");
     take_hosts(&r, json_object_get(own, "hosts"));
+    take_denied_hosts(&r, json_object_get(own, "denied_hosts"));
     take_routes(&r, json_object_get(own, "routes"));
     policy->open_ports =
         take_ports(&r, json_object_get(own, "open_ports"), &policy->open_port_count);

@@ -69,6 +69,30 @@ static bool is_ipv6(const char *name, struct in6_addr *ret)
     return inet_pton(AF_INET6, plain, ret) == 1;
 }
 
+bool host_is_address(const char *name)
+{
+    uint32_t v4;
+    struct in6_addr v6;
+    return is_ipv4(name, &v4) || is_ipv6(name, &v6);
+}
+
+static bool to_six(const char *name, struct in6_addr *ret)
+{
+    uint32_t v4;
+    if (!is_ipv4(name, &v4))
+        return is_ipv6(name, ret);
+    *ret = (struct in6_addr){ { { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, (uint8_t)(v4 >> 24),
+                                  (uint8_t)(v4 >> 16), (uint8_t)(v4 >> 8), (uint8_t)v4 } } };
+    return true;
+}
+
+bool host_is_denied_by(const char *pattern, const char *name)
+{
+    struct in6_addr a, b;
+    return host_matches(pattern, name)
+           || (to_six(pattern, &a) && to_six(name, &b) && memcmp(&a, &b, sizeof(a)) == 0);
+}
+
 bool host_is_loopback(const char *name)
 {
     uint32_t v4;

@@ -15,6 +15,10 @@ bool host_pattern(const char *text, char ret[HOST_MAX]);
 bool host_matches(const char *pattern, const char *name);
 /* This machine: localhost and below, 127.0.0.0/8, 0.0.0.0/8, ::1, ::, the former within IPv6. */
 bool host_is_loopback(const char *name);
+/* A number, in any spelling. */
+bool host_is_address(const char *name);
+/* Both lead to the same: by name, or both the same number however it is written. */
+bool host_is_denied_by(const char *pattern, const char *name);
 /* An address, in any spelling, that can be one of another machine: no name, and not this machine's,
  * link-local, cloud metadata, multicast or reserved, also within an IPv6 address. */
 bool host_is_elsewhere(const char *address);

@@ -178,6 +178,30 @@ static void make_vars(struct maker *k)
     }
 }
 
+/* What is started when nothing is named, and the words that are added in any case. */
+static int make_program(struct maker *k, struct nt_error *reterr)
+{
+    struct policy *p = k->policy;
+    const struct policy_texts *words = &k->profile.lists[PROFILE_COMMAND_ARGS];
+    const char *missing, *binary = k->profile.texts[PROFILE_BINARY];
+    for (size_t i = 0; i <= words->count; i++) {
+        const char *text = i < words->count ? words->at[i] : binary;
+        const char *word = text && *text ? expand(k->m, &k->places, text, &missing) : NULL;
+        if (!text || !*text)
+            continue;
+        if (!word && !missing)
+            return memory_fail(k->m, reterr);
+        if (!word) /* a word less would be another command */
+            return nt_fail(reterr, ENFORCE_E_PROFILE, "%s: %s: %s is not set",
+                           i < words->count ? "command_args" : "binary", text, missing);
+        if (i < words->count)
+            texts_add(k->m, &p->command_args, word);
+        else
+            p->binary = word;
+    }
+    return 0;
+}
+
 static void make_settings(struct maker *k)
 {
     struct policy *p = k->policy;
@@ -232,7 +256,8 @@ int policy_make(const struct policy_request *request, struct policy **ret, struc
         || make_env_credentials(&k, reterr) < 0 || make_sockets(&k, reterr) < 0
         || check_bypasses(&k, reterr) < 0 || mark_inside(o, reterr) < 0
         || make_workdir(&k, reterr) < 0 || make_commands(&k, reterr) < 0
-        || make_hooks(&k, reterr) < 0 || make_command_policies(&k, reterr) < 0)
+        || make_hooks(&k, reterr) < 0 || make_command_policies(&k, reterr) < 0
+        || make_program(&k, reterr) < 0)
         return -1;
     if (k.m->failed)
         return memory_fail(k.m, reterr);

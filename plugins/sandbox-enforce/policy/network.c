@@ -151,6 +151,39 @@ static int add_domain(struct maker *k, const struct profile_domain *domain, cons
     return add_host(k, host, source, is_limited ? &below : NULL, is_limited, reterr);
 }
 
+/* Closed whatever else opens it. */
+static int deny_host(struct maker *k, const char *text, const char *source, struct nt_error *reterr)
+{
+    struct policy *p = k->policy;
+    char plain[HOST_MAX];
+    if (network_group_find(text))
+        return nt_fail(reterr, NT_E_USAGE,
+                       "\"%s\" is a group of hosts, and can only be allowed: deny its hosts", text);
+    if (!host_pattern(text, plain))
+        return nt_fail(reterr, NT_E_USAGE, "\"%s\" to be denied is not a host or *.suffix", text);
+    struct policy_host *rows =
+        memory_grow(k->m, p->denied_hosts, p->denied_host_count, sizeof(*rows));
+    const char *name = memory_text(k->m, plain);
+    if (!rows || !name)
+        return memory_fail(k->m, reterr);
+    p->denied_hosts = rows;
+    rows[p->denied_host_count++] = (struct policy_host){ .name = name, .source = source };
+    return 0;
+}
+
+static int deny_hosts(struct maker *k, struct nt_error *reterr)
+{
+    const struct policy_texts *typed = &k->request->deny_domains;
+    const struct policy_texts *written = &k->profile.lists[PROFILE_DENY_DOMAINS];
+    for (size_t i = 0; i < typed->count; i++)
+        if (deny_host(k, typed->at[i], "user", reterr) < 0)
+            return -1;
+    for (size_t i = 0; i < written->count; i++)
+        if (deny_host(k, written->at[i], "profile", reterr) < 0)
+            return -1;
+    return 0;
+}
+
 /* --- services -------------------------------------------------------------------------------- */
 
 static struct policy_route *route_of(struct policy *p, const char *name, size_t size)
@@ -289,6 +322,28 @@ static const char *or_null(const char *text)
     return text && *text ? text : NULL;
 }
 
+/* A route would carry requests to what is denied. */
+static int check_routes(struct maker *k, struct nt_error *reterr)
+{
+    const struct policy *p = k->policy;
+    for (size_t i = 0; i < p->route_count; i++) {
+        char name[HOST_MAX], plain[HOST_MAX];
+        const char *start = strstr(p->routes[i].upstream, "://");
+        start = start ? start + 3 : p->routes[i].upstream;
+        size_t size = start[0] == '[' ? strcspn(start, "]") + 1 : strcspn(start, ":/");
+        if (size >= sizeof(name))
+            continue;
+        memcpy(name, start, size);
+        name[size] = '\0';
+        for (size_t j = 0; host_plain(name, plain) && j < p->denied_host_count; j++)
+            if (host_is_denied_by(p->denied_hosts[j].name, plain))
+                return nt_fail(reterr, NT_E_USAGE,
+                               "the credential of %s goes to %s, which is denied (%s)",
+                               p->routes[i].name, plain, p->denied_hosts[j].name);
+    }
+    return 0;
+}
+
 static int make_filtered(struct maker *k, struct nt_error *reterr)
 {
     const struct policy_request *r = k->request;
@@ -318,6 +373,9 @@ static int make_filtered(struct maker *k, struct nt_error *reterr)
     for (size_t i = 0; i < r->endpoints.count; i++)
         if (add_endpoint(k, r->endpoints.at[i], reterr) < 0)
             return -1;
+    if (deny_hosts(k, reterr) < 0 || check_routes(k, reterr) < 0)
+        return -1;
+    k->policy->no_proxy = profile->lists[PROFILE_NO_PROXY];
     if (upstream && set_upstream(k, upstream, reterr) < 0)
         return -1;
     if (r->upstream_bypass.count && !upstream)
@@ -418,6 +476,7 @@ int make_network(struct maker *k, struct nt_error *reterr)
     struct policy *p = k->policy;
     bool typed =
         r->network_profile || r->domains.count || r->credentials.count || r->upstream_proxy;
+    bool denies = r->deny_domains.count || profile->lists[PROFILE_DENY_DOMAINS].count;
     bool written = or_null(profile->texts[PROFILE_NETWORK_PROFILE]) || profile->domain_count
                    || profile->lists[PROFILE_CREDENTIALS].count
                    || or_null(profile->texts[PROFILE_UPSTREAM_PROXY]);
@@ -430,6 +489,8 @@ int make_network(struct maker *k, struct nt_error *reterr)
         return nt_fail(reterr, NT_E_USAGE,
                        "--%s-net and options that filter the network exclude each other",
                        r->block_net ? "block" : "allow");
+    if (r->allow_net && r->deny_domains.count)
+        return nt_fail(reterr, NT_E_USAGE, "--allow-net and --deny-domain exclude each other");
     if (r->endpoints.count && !r->credentials.count && !profile->lists[PROFILE_CREDENTIALS].count)
         return nt_fail(reterr, NT_E_USAGE, "--allow-endpoint needs the --credential it limits");
     if (r->upstream_bypass.count && !r->upstream_proxy
@@ -438,7 +499,7 @@ int make_network(struct maker *k, struct nt_error *reterr)
     bool is_blocked = r->block_net || (profile->flags & PROFILE_BLOCK && !r->allow_net && !typed);
     if (is_blocked)
         p->network = POLICY_NET_BLOCKED;
-    else if (!r->allow_net && (typed || written))
+    else if (!r->allow_net && (typed || written || denies))
         p->network = POLICY_NET_FILTERED;
     if (p->network == POLICY_NET_FILTERED && r->is_wrap) {
         nt_fail(reterr, NT_E_USAGE,

@@ -234,6 +234,8 @@ static void read_overrides(struct parser *p, const char *path, const json_t *val
     }
 }
 
+#define NOBODY_IS_ASKED                                                                            \
+    "nobody is asked while a program runs; allow or deny it by the other keys of this section"
 #define MODES "isolated|allow_same_sandbox|allow_all"
 
 /* clang-format off */
@@ -251,6 +253,8 @@ static const struct key keys[] = {
     { "security", "ipc_mode", KEY_TEXT, PROFILE_IPC_MODE, "shared_memory_only|full", NULL, NULL },
     { "security", "capability_elevation", KEY_FLAG, PROFILE_CAPABILITY_ELEVATION, NULL, NULL, NULL },
     { "security", "wsl2_proxy_policy", KEY_TEXT, PROFILE_WSL2_PROXY_POLICY, "error|insecure_proxy", NULL, NULL },
+    { "security", "approval_backends", KEY_REFUSED, 0, NOBODY_IS_ASKED, NULL, NULL },
+    { "security", "approval_defaults", KEY_REFUSED, 0, NOBODY_IS_ASKED, NULL, NULL },
     { "security", "groups", KEY_LIST, PROFILE_INCLUDE, NULL, "groups.include", NULL },
     { "security", "allowed_commands", KEY_LIST, PROFILE_COMMANDS_ALLOW, NULL, "commands.allow", NULL },
     { "filesystem", "allow", KEY_LIST, PROFILE_ALLOW, NULL, NULL, NULL },
@@ -267,8 +271,8 @@ static const struct key keys[] = {
     { "filesystem", "unix_socket_subtree_bind", KEY_LIST, PROFILE_UNIX_TREE_BIND, NULL, NULL, NULL },
     { "filesystem", "deny", KEY_LIST, PROFILE_DENY, NULL, NULL, NULL },
     { "filesystem", "bypass_protection", KEY_LIST, PROFILE_BYPASS, NULL, NULL, NULL },
-    { "filesystem", "suppress_save_prompt", KEY_FREE, 0, NULL, NULL, NULL },
-    { "filesystem", "ignore", KEY_FREE, 0, NULL, NULL, NULL },
+    { "filesystem", "suppress_save_prompt", KEY_OWN, 0, NULL, NULL, parse_inert },
+    { "filesystem", "ignore", KEY_OWN, 0, NULL, NULL, parse_inert },
     { "policy", "exclude_groups", KEY_LIST, PROFILE_EXCLUDE, NULL, "groups.exclude", NULL },
     { "policy", "add_allow_read", KEY_LIST, PROFILE_READ, NULL, "filesystem.read", NULL },
     { "policy", "add_allow_write", KEY_LIST, PROFILE_WRITE, NULL, "filesystem.write", NULL },
@@ -296,8 +300,12 @@ static const struct key keys[] = {
     { "network", "upstream_proxy", KEY_NULLABLE, PROFILE_UPSTREAM_PROXY, NULL, NULL, NULL },
     { "network", "external_proxy", KEY_NULLABLE, PROFILE_UPSTREAM_PROXY, NULL, NULL, NULL },
     { "network", "upstream_bypass", KEY_LIST, PROFILE_UPSTREAM_BYPASS, NULL, NULL, NULL },
+    { "network", "deny_domain", KEY_LIST, PROFILE_DENY_DOMAINS, NULL, NULL, NULL },
+    { "network", "no_proxy", KEY_OWN, 0, NULL, NULL, parse_no_proxy },
+    { "network", "approval_backends", KEY_REFUSED, 0, NOBODY_IS_ASKED, NULL, NULL },
+    { "network", "approval_defaults", KEY_REFUSED, 0, NOBODY_IS_ASKED, NULL, NULL },
     { "network", "tls_intercept", KEY_OWN, 0, NULL, NULL, parse_tls_intercept },
-    { "network", "allow_http2", KEY_FREE, 0, NULL, NULL, NULL },
+    { "network", "allow_http2", KEY_OWN, 0, NULL, NULL, parse_inert },
     { "network", "outbound", KEY_FREE, 0, NULL, NULL, NULL }, /* as `learn` writes them: for people */
     { "network", "listening", KEY_FREE, 0, NULL, NULL, NULL },
     { "", "env_credentials", KEY_OWN, 0, NULL, NULL, parse_env_credentials },
@@ -308,18 +316,21 @@ static const struct key keys[] = {
     { "workdir", "access", KEY_TEXT, PROFILE_WORKDIR_ACCESS, "none|read|write|readwrite", NULL, NULL },
     { "linux", "af_unix_mediation", KEY_TEXT, PROFILE_AF_UNIX_MEDIATION, "off|pathname", NULL, NULL },
     { "linux", "sandbox_policy", KEY_OWN, 0, NULL, NULL, read_sandbox_policy },
-    { "", "hooks", KEY_FREE, 0, "nothing is installed into an agent's settings; write the hook there yourself", NULL, NULL },
+    { "", "hooks", KEY_OWN, 0, NULL, NULL, parse_inert },
     { "", "session_hooks", KEY_OWN, 0, NULL, NULL, parse_hooks },
-    { "", "rollback", KEY_FREE, 0, NULL, NULL, NULL },
-    { "", "undo", KEY_FREE, 0, NULL, NULL, NULL },
-    { "", "open_urls", KEY_FREE, 0, NULL, NULL, NULL },
-    { "", "diagnostics", KEY_FREE, 0, NULL, NULL, NULL },
-    { "", "packs", KEY_FREE, 0, NULL, NULL, NULL },
-    { "", "skipdirs", KEY_FREE, 0, NULL, NULL, NULL },
-    { "", "binary", KEY_FREE, 0, NULL, NULL, NULL },
-    { "", "command_args", KEY_FREE, 0, NULL, NULL, NULL },
-    { "", "interactive", KEY_FREE, 0, NULL, NULL, NULL },
-    { "", "allow_launch_services", KEY_FREE, 0, NULL, NULL, NULL },
+    { "", "rollback", KEY_OWN, 0, NULL, NULL, parse_inert },
+    { "", "undo", KEY_OWN, 0, NULL, NULL, parse_inert },
+    { "", "open_urls", KEY_OWN, 0, NULL, NULL, parse_inert },
+    { "", "diagnostics", KEY_OWN, 0, NULL, NULL, parse_inert },
+    { "", "packs", KEY_REFUSED, 0, "there are no packs here to be verified at the start; write what they hold into this profile, or extend it", NULL, NULL },
+    { "", "unsafe_macos_seatbelt_rules", KEY_OWN, 0, NULL, NULL, parse_inert },
+    { "", "credential_providers", KEY_REFUSED, 0, "credentials are not taken out of answers; name them for a service of network.custom_credentials", NULL, NULL },
+    { "", "credential_routes", KEY_REFUSED, 0, "credentials are not taken out of answers; name them for a service of network.custom_credentials", NULL, NULL },
+    { "", "skipdirs", KEY_OWN, 0, NULL, NULL, parse_inert },
+    { "", "binary", KEY_NULLABLE, PROFILE_BINARY, NULL, NULL, NULL },
+    { "", "command_args", KEY_LIST, PROFILE_COMMAND_ARGS, NULL, NULL, NULL },
+    { "", "interactive", KEY_OWN, 0, NULL, NULL, parse_inert },
+    { "", "allow_launch_services", KEY_OWN, 0, NULL, NULL, parse_inert },
     { "", "platform_overrides", KEY_OWN, 0, NULL, NULL, read_overrides },
     { "", "allow_gpu", KEY_FLAG, PROFILE_ALLOW_GPU, NULL, NULL, NULL },
     { "", "allow_parent_of_protected", KEY_FLAG, PROFILE_ALLOW_PARENT, NULL, NULL, NULL },
@@ -393,10 +404,23 @@ static bool is_nothing(const json_t *value)
            || (json_is_object(value) && json_object_size(value) == 0);
 }
 
+/* null says nothing for these, so that what is inherited stays. */
+static bool may_be_null(const struct key *key)
+{
+    static const char *const sections[] = { "meta", "security", "linux" };
+    bool is_plain = key->type == KEY_TEXT || key->type == KEY_FLAG || key->type == KEY_META;
+    for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++)
+        if (strcmp(key->section, sections[i]) == 0)
+            return is_plain;
+    return is_plain && !*key->section;
+}
+
 static void read_key(struct parser *p, const struct key *key, const char *path, const json_t *value)
 {
     struct profile *profile = p->profile;
     const char *text = NULL;
+    if (json_is_null(value) && may_be_null(key))
+        return;
     if (key->canonical) {
         texts_add_new(p->m, &profile->deprecated, path);
         texts_add_new(p->m, &profile->warnings,
@@ -486,7 +510,7 @@ static void read_section(struct parser *p, const char *section, const json_t *ob
             parse_error(p, path, "there is no such key");
         else if (json_is_object(value))
             read_section(p, name, value);
-        else
+        else if (!json_is_null(value) || strcmp(name, "environment") != 0)
             parse_error(p, path, "an object is needed: { … }");
     }
 }

@@ -66,6 +66,11 @@ void parse_endpoints(struct parser *p, const char *path, const json_t *value,
                      struct policy_endpoint **ret, size_t *ret_count);
 /* network.allow_domain, network.custom_credentials, env_credentials, environment.set_vars */
 void parse_domains(struct parser *p, const char *path, const json_t *value);
+void parse_no_proxy(struct parser *p, const char *path, const json_t *value);
+/* Keys without effect here: a value of another type is an error all the same. */
+void parse_inert(struct parser *p, const char *path, const json_t *value);
+/* Of its schema; NULL: it is none of those. */
+json_t *parse_inert_schema(const char *name);
 void parse_services(struct parser *p, const char *path, const json_t *value);
 void parse_env_credentials(struct parser *p, const char *path, const json_t *value);
 /* The name of a service: also the first part of a path. */

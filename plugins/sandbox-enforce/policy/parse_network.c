@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "plugins/sandbox-enforce/policy/hosts.h"
 #include "plugins/sandbox-enforce/policy/references.h"
 #include "sdk/error.h"
 #include "sdk/json.h"
@@ -76,6 +77,38 @@ void parse_domains(struct parser *p, const char *path, const json_t *value)
             continue;
         profile->domains = rows;
         rows[profile->domain_count++] = row;
+    }
+}
+
+/* What the proxy's variables tell tools to reach without it. It opens nothing; and it must not
+ * send what is meant for the proxy's list elsewhere, so no whole domain stands there by its name
+ * alone. */
+static const char *no_proxy_wrong(const char *text)
+{
+    char plain[HOST_MAX];
+    bool is_suffix = text[0] == '.' || strncmp(text, "*.", 2) == 0;
+    const char *name = text[0] == '.' ? text + 1 : text[0] == '*' && is_suffix ? text + 2 : text;
+    if (!*name || strpbrk(text, ",/@ []%") || strchr(name, '*') || !host_plain(name, plain))
+        return "it is a name without dots, an address, *.suffix or .suffix; no list, port or path";
+    if (policy_is_metadata(name))
+        return "it names cloud metadata, or a link-local address";
+    if (strchr(name, ':') ? !host_is_address(name) : false)
+        return "it has a port: a host alone is needed";
+    if (!is_suffix && strchr(name, '.') && !host_is_address(name))
+        return "a domain is written .name or *.name";
+    return NULL;
+}
+
+void parse_no_proxy(struct parser *p, const char *path, const json_t *value)
+{
+    struct policy_texts all = { 0 };
+    parse_texts(p, path, value, &all);
+    for (size_t i = 0; i < all.count; i++) {
+        const char *wrong = no_proxy_wrong(all.at[i]);
+        if (wrong)
+            parse_error(p, path, "\"%.64s\": %s", all.at[i], wrong);
+        else
+            texts_add_new(p->m, &p->profile->lists[PROFILE_NO_PROXY], all.at[i]);
     }
 }
 

@@ -44,6 +44,7 @@ struct policy_request {
     struct policy_texts bypass; /* --bypass-protection */
     struct policy_texts allow_command, block_command;
     struct policy_texts domains, credentials, endpoints; /* endpoints: SERVICE:METHOD:PATH */
+    struct policy_texts deny_domains;
     struct policy_texts upstream_bypass;
     struct policy_texts env_credential_map; /* reference, variable, reference, variable… */
     const uint16_t *open_ports, *listen_ports, *connect_ports;
@@ -234,6 +235,10 @@ struct policy {
     enum policy_network network;
     struct policy_host *hosts; /* filtered: empty means every host that is not denied */
     size_t host_count;
+    struct policy_host *denied_hosts; /* before those, by name alone */
+    size_t denied_host_count;
+    struct policy_texts no_proxy; /* filtered: names that the program's tools are told to reach by
+                                   * themselves, where the policy lets them */
     struct policy_route *routes;
     size_t route_count;
     struct policy_intercept intercept;
@@ -261,6 +266,8 @@ struct policy {
     bool landlock_network; /* linux.sandbox_policy landlock: no restricted network without it */
 
     struct policy_hook hooks[POLICY_HOOKS];
+    const char *binary;               /* started when no program was named; NULL: none */
+    struct policy_texts command_args; /* added to the words of the program */
     const char *own_state; /* a folder of nanoterm's own, which no sandbox opens; may be missing */
 
     const struct command_policies *commands; /* NULL: all that is started stays in this sandbox */

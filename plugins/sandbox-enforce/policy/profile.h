@@ -36,6 +36,9 @@ enum profile_list {
     PROFILE_COMMANDS_DENY,
     PROFILE_CREDENTIALS, /* services; an empty list of a child clears it */
     PROFILE_UPSTREAM_BYPASS,
+    PROFILE_DENY_DOMAINS,
+    PROFILE_NO_PROXY,
+    PROFILE_COMMAND_ARGS,
     PROFILE_OPEN_PORTS, /* decimal */
     PROFILE_LISTEN_PORTS,
     PROFILE_CONNECT_PORTS,
@@ -60,6 +63,7 @@ enum profile_text {
     PROFILE_LEAF_VALIDITY,
     PROFILE_WORKDIR_ACCESS, /* "none" of a child does not count */
     PROFILE_AF_UNIX_MEDIATION,
+    PROFILE_BINARY,
     PROFILE_SANDBOX_POLICY, /* "auto" or "landlock" */
     PROFILE_TEXTS
 };

@@ -78,6 +78,9 @@ static const struct nt_column profile_show_columns[] = {
     PROFILE_OBJECT("command_policies", "Commands with sandboxes of their own"),
     PROFILE_OBJECT("session_hooks", "Scripts of yours before and after the program"),
     PROFILE_OBJECT("credential_capture", "Commands of yours that print a credential"),
+    { .name = "binary", .help = "What is started when no program is named", .type = NT_TEXT },
+    { .name = "command_args", .help = "Words that are added to the program's", .type = NT_JSON,
+      .schema = PROFILE_TEXTS_SCHEMA },
     { .name = "allow_gpu", .help = "Whether --allow-gpu may be used", .type = NT_BOOL },
     { .name = "allow_parent_of_protected", .help = "Without effect", .type = NT_BOOL },
 };
@@ -96,6 +99,8 @@ static const struct nt_column profile_diff_columns[] = {
     PROFILE_OBJECT("command_policies", "Keys that differ: from, to"),
     PROFILE_OBJECT("session_hooks", "Keys that differ: from, to"),
     PROFILE_OBJECT("credential_capture", "Keys that differ: from, to"),
+    PROFILE_OBJECT("binary", "from, to"),
+    PROFILE_OBJECT("command_args", "added, removed"),
     PROFILE_OBJECT("allow_gpu", "from, to"),
     PROFILE_OBJECT("allow_parent_of_protected", "from, to"),
 };

@@ -250,6 +250,8 @@ static json_t *own_value(const struct profile *p, const char *name)
         return texts_of(&p->lists[PROFILE_CREDENTIALS]);
     if (strcmp(name, "custom_credentials") == 0)
         return services_of(p);
+    if (strcmp(name, "no_proxy") == 0)
+        return texts_of(&p->lists[PROFILE_NO_PROXY]);
     if (strcmp(name, "env_credentials") == 0)
         return env_credentials_of(p);
     if (strcmp(name, "credential_capture") == 0)
@@ -540,6 +542,9 @@ static json_t *entry_schema(const char *member)
 
 static json_t *own_schema(const char *name)
 {
+    json_t *inert = parse_inert_schema(name);
+    if (inert)
+        return inert;
     if (strcmp(name, "credential_capture") == 0)
         return json_pack("{s:[s,s], s:o}", "type", "object", "null", "additionalProperties",
                          capture_schema());

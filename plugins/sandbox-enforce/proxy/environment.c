@@ -61,8 +61,14 @@ int proxy_environment(const struct policy *policy, uint16_t port, const char *to
     }
     /* Not the names that bypass the upstream proxy: nothing but ours leads out of here, and it goes
      * to them directly. */
-    add_pair(&list, "NO_PROXY", "localhost,127.0.0.1", &ok);
-    add_pair(&list, "no_proxy", "localhost,127.0.0.1", &ok);
+    static const char *const directs[] = { "NO_PROXY", "no_proxy" };
+    for (size_t i = 0; i < sizeof(directs) / sizeof(directs[0]); i++) {
+        struct nt_buf b = NT_BUF(64 * 1024);
+        nt_buf_addf(&b, "%s=localhost,127.0.0.1", directs[i]);
+        for (size_t j = 0; j < policy->no_proxy.count; j++)
+            nt_buf_addf(&b, ",%s", policy->no_proxy.at[j]);
+        add(&list, &b, &ok);
+    }
     add_pair(&list, "NONO_PROXY_TOKEN", token, &ok);
     add_pair(&list, "NODE_USE_ENV_PROXY", "1", &ok);
     for (size_t i = 0; i < policy->route_count; i++) {
