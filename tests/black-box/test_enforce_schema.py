@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keys of profiles, from the outside: what each does, and that nothing is left out in silence."""
 import json
+import os
 import pathlib
 
 import pytest
@@ -214,3 +215,35 @@ def test_a_full_profile_is_valid_without_a_warning_and_shows_every_key(cli, fold
         assert section in shown, section
         if isinstance(keys, dict) and section not in ("env_credentials", "credential_capture", "platform_overrides"):
             assert set(keys) <= set(shown[section]), (section, set(keys) - set(shown[section]))
+
+
+# --- linux.isolate -------------------------------------------------------------------------------
+
+def test_isolation_is_had_or_nothing_starts(cli, run, serve, profile, folder):
+    server = serve()
+    port = server.listener.getsockname()[1]
+    path = profile({"network": {"block": True}, "linux": {"isolate": {"network": True, "ipc": True, "uts": True}}})
+    done = run(["--profile", path], "sh", "-c", "readlink /proc/self/ns/net /proc/self/ns/ipc; hostname nt-other; hostname")
+    if done.status != 0 and b"linux.isolate" in done.stderr:
+        assert done.stdout == b"" and b"--accept-weaker namespaces" in done.stderr  # a machine without namespaces
+        return
+    spaces = done.stdout.split()[:2]
+    assert spaces[0] != os.readlink("/proc/self/ns/net").encode() and spaces[1] != os.readlink("/proc/self/ns/ipc").encode()
+    assert b"nt-other" not in done.stdout
+    assert attempt(run, ["--profile", path], f"tcp({port})").results == ["EACCES"] and server.count == 0
+    shown = cli.ok("--json", "enforce", "profile", "show", path).json["linux"]["isolate"]
+    assert shown == {"network": True, "ipc": True, "uts": True}
+
+
+def test_isolation_is_not_mixed_with_what_goes_round_it(cli, profile, validate, folder):
+    said = {"linux": {"isolate": {"network": True}}}
+    for more in ({}, {"network": {"block": True, "open_port": [1]}}, {"network": {"block": True, "connect_port": [1]}},
+                 {"network": {"allow_domain": ["a.example"], "no_proxy": ["db"]}}):
+        done = cli("enforce", "run", "--allow-cwd", "--profile", profile({**said, **more}), "--", "true", cwd=folder)
+        assert done.status == 1 and b"linux.isolate.network" in done.stderr, more
+    wrapped = cli("enforce", "wrap", "--allow-cwd", "--profile", profile({**said, "network": {"block": True}}), "--",
+                  "true", cwd=folder)
+    assert wrapped.status == 2 and b"use `run`" in wrapped.stderr
+    for wrong in ({"loopback": True}, {"x": True}, {"network": 1}, [], None):
+        assert validate({"linux": {"isolate": wrong}})["valid"] is False, wrong
+    assert validate({"linux": {"isolate": {"loopback": False, "network": False}}})["valid"] is True

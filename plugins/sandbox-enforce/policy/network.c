@@ -469,6 +469,31 @@ static int check_connect_ports(struct maker *k, struct nt_error *reterr)
     return 0;
 }
 
+/* linux.isolate: no start without the namespaces that it names. In one of its own for the network
+ * only the proxy leads out; ports of this machine would be another way. */
+static int check_isolation(struct maker *k, struct nt_error *reterr)
+{
+    struct policy *p = k->policy;
+    p->isolate_network = k->profile.flags & PROFILE_ISOLATE_NETWORK;
+    p->isolate_ipc = k->profile.flags & PROFILE_ISOLATE_IPC;
+    if ((p->isolate_network || p->isolate_ipc) && k->request->is_wrap) {
+        nt_fail(reterr, NT_E_USAGE, "linux.isolate: `wrap` makes no namespaces");
+        return nt_hint(reterr, "use `run` instead");
+    }
+    if (!p->isolate_network)
+        return 0;
+    if (p->network == POLICY_NET_OPEN) {
+        nt_fail(reterr, ENFORCE_E_PROFILE,
+                "linux.isolate.network and an open network exclude each other");
+        return nt_hint(reterr, "add --block-net, or hosts to be allowed");
+    }
+    if (p->open_port_count || p->listen_port_count || p->connect_port_count || p->no_proxy.count)
+        return nt_fail(reterr, ENFORCE_E_PROFILE,
+                       "linux.isolate.network excludes open_port, listen_port, connect_port and "
+                       "no_proxy: the proxy is the only way out of it");
+    return 0;
+}
+
 int make_network(struct maker *k, struct nt_error *reterr)
 {
     const struct policy_request *r = k->request;
@@ -522,5 +547,5 @@ int make_network(struct maker *k, struct nt_error *reterr)
                      &p->connect_ports, &p->connect_port_count, reterr)
                < 0)
         return -1;
-    return check_connect_ports(k, reterr);
+    return check_connect_ports(k, reterr) < 0 ? -1 : check_isolation(k, reterr);
 }

@@ -176,6 +176,40 @@ static void read_sandbox_policy(struct parser *p, const char *path, const json_t
         p->profile->texts[PROFILE_SANDBOX_POLICY] = text;
 }
 
+/* What a sandbox has here wherever the machine gives it; said, it is no start without. */
+static void read_isolate(struct parser *p, const char *path, const json_t *value)
+{
+    static const struct {
+        const char *name;
+        uint32_t flag;
+    } spaces[] = { { "network", PROFILE_ISOLATE_NETWORK },
+                   { "ipc", PROFILE_ISOLATE_IPC },
+                   { "uts", PROFILE_ISOLATE_UTS },
+                   { "loopback", 0 } };
+    const size_t count = sizeof(spaces) / sizeof(spaces[0]);
+    const char *name;
+    json_t *item;
+    if (!json_is_object(value)) {
+        parse_error(p, path, "an object is needed: { \"network\": true, … }");
+        return;
+    }
+    json_object_foreach((json_t *)(uintptr_t)value, name, item)
+    {
+        const char *place = below(p, path, name);
+        size_t i = 0;
+        while (i < count && strcmp(spaces[i].name, name) != 0)
+            i++;
+        if (i == count)
+            parse_error(p, place, "there is no such key");
+        else if (parse_bool(p, place, item) && spaces[i].flag == 0)
+            parse_error(p, place,
+                        "ports of the program's own loopback are not opened as a whole; name those "
+                        "that it needs in network.open_port, without isolate.network");
+        else if (json_is_true(item))
+            p->profile->flags |= spaces[i].flag;
+    }
+}
+
 static void read_section(struct parser *p, const char *section, const json_t *object);
 
 /* What counts on one system. All of them are checked; the others' are then forgotten. */
@@ -316,6 +350,7 @@ static const struct key keys[] = {
     { "workdir", "access", KEY_TEXT, PROFILE_WORKDIR_ACCESS, "none|read|write|readwrite", NULL, NULL },
     { "linux", "af_unix_mediation", KEY_TEXT, PROFILE_AF_UNIX_MEDIATION, "off|pathname", NULL, NULL },
     { "linux", "sandbox_policy", KEY_OWN, 0, NULL, NULL, read_sandbox_policy },
+    { "linux", "isolate", KEY_OWN, 0, NULL, NULL, read_isolate },
     { "", "hooks", KEY_OWN, 0, NULL, NULL, parse_inert },
     { "", "session_hooks", KEY_OWN, 0, NULL, NULL, parse_hooks },
     { "", "rollback", KEY_OWN, 0, NULL, NULL, parse_inert },

@@ -266,6 +266,7 @@ struct policy {
     bool landlock_network; /* linux.sandbox_policy landlock: no restricted network without it */
 
     struct policy_hook hooks[POLICY_HOOKS];
+    bool isolate_network, isolate_ipc; /* no start without these namespaces: linux.isolate */
     const char *binary;               /* started when no program was named; NULL: none */
     struct policy_texts command_args; /* added to the words of the program */
     const char *own_state; /* a folder of nanoterm's own, which no sandbox opens; may be missing */

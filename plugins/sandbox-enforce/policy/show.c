@@ -262,6 +262,10 @@ static json_t *own_value(const struct profile *p, const char *name)
         return commands_of(p);
     if (strcmp(name, "tls_intercept") == 0)
         return tls_intercept_to_json(p);
+    if (strcmp(name, "isolate") == 0)
+        return json_pack("{s:b, s:b, s:b}", "network", (p->flags & PROFILE_ISOLATE_NETWORK) != 0,
+                         "ipc", (p->flags & PROFILE_ISOLATE_IPC) != 0, "uts",
+                         (p->flags & PROFILE_ISOLATE_UTS) != 0);
     if (strcmp(name, "sandbox_policy") == 0)
         return text_or_null(p->texts[PROFILE_SANDBOX_POLICY]);
     if (strcmp(name, "set_vars") == 0)
@@ -554,6 +558,11 @@ static json_t *own_schema(const char *name)
         return command_policies_schema();
     if (strcmp(name, "tls_intercept") == 0)
         return tls_intercept_schema();
+    if (strcmp(name, "isolate") == 0)
+        return json_pack("{s:s, s:b, s:{s:{s:s}, s:{s:s}, s:{s:s}, s:{s:b}}}", "type", "object",
+                         "additionalProperties", 0, "properties", "network", "type", "boolean",
+                         "ipc", "type", "boolean", "uts", "type", "boolean", "loopback", "const",
+                         0);
     if (strcmp(name, "sandbox_policy") == 0)
         return json_pack("{s:[s,s,n]}", "enum", "auto", "landlock");
     if (strcmp(name, "extends") == 0)

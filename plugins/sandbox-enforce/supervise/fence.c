@@ -47,6 +47,10 @@ void fence_want(struct supervise *s)
         s->wanted |= ENFORCE_SPACE_IPC;
     if (is_restricted(s))
         s->wanted |= ENFORCE_SPACE_NETWORK;
+    uint32_t asked = (policy->isolate_network ? ENFORCE_SPACE_NETWORK : 0)
+                     | (policy->isolate_ipc ? ENFORCE_SPACE_IPC : 0);
+    s->wanted |= asked;
+    s->needed |= asked;
 }
 
 const char *fence_needs_notification(const struct supervise *s)
@@ -76,6 +80,13 @@ int fence_check_spaces(const struct supervise *s, struct nt_error *reterr)
     }
     if (!(s->needed & ~s->spaces) || fence_accepts(s, SUPERVISE_WEAKER_NAMESPACES))
         return 0;
+    if (!(s->needed & ENFORCE_SPACE_MOUNT)) {
+        nt_fail(reterr, ENFORCE_E_UNAVAILABLE,
+                "layer namespaces: those of linux.isolate cannot be had");
+        return nt_hint(reterr,
+                       "%.160s; or leave them out, or --accept-weaker " SUPERVISE_WEAKER_NAMESPACES,
+                       s->why ? s->why : "namespaces are refused here");
+    }
     nt_fail(reterr, ENFORCE_E_UNAVAILABLE,
             "layer namespaces: %.120s lies in a granted folder and cannot be hidden without a "
             "mount namespace",
