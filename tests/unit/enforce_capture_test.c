@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/net/net.h"
@@ -284,8 +285,8 @@ static void runs_are_few_and_end_with_the_proxy(void **state)
     assert_non_null(strstr(answer, "too many of it"));
     stage_stop(&o.s);
     for (unsigned i = 0; i < 4; i++) {
-        while (kill(pids[i], 0) == 0) /* its number is free when it was waited for */
-            usleep(1000);
+        waitpid(pids[i], NULL, 0); /* or it was waited for */
+        assert_int_equal(kill(pids[i], 0), -1);
         assert_int_equal(errno, ESRCH);
         close(fds[i]);
     }

@@ -154,6 +154,9 @@ void capture_run_cancel(struct capture_run *r)
         return;
     r->done = NULL;
     end(r, NULL);
+    /* The end of the proxy waits for nobody; who starts processes ends soon after it. */
+    waitpid(r->pid, NULL, WNOHANG);
+    close_all(r);
 }
 
 static void on_timer(uv_timer_t *timer)
