@@ -79,7 +79,7 @@ def port():
 
 
 def make_place(base):
-    for folder in ("dir/sub", "outside", "home/.ssh", "home/.aws", "work"):
+    for folder in ("dir/sub", "outside", "home/.ssh", "home/.aws", "work", "temporary"):
         (base / folder).mkdir(parents=True)
     for file in ("dir/file", "dir/sub/deep", "outside/secret", "home/.ssh/id", "home/.aws/credentials"):
         (base / file).write_text("text")
@@ -91,6 +91,7 @@ def make_place(base):
 
 def environment(base):
     return {"PATH": "/usr/bin:/bin", "HOME": str(base / "home"), "DIR": str(base / "dir"), "OUT": str(base / "outside"),
+            "TMPDIR": str(base / "temporary"),  # the original leaves its NONO_CAP_FILE there
             "NONO_NO_UPDATE_CHECK": "1", "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "")}
 
 
