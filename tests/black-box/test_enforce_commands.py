@@ -163,6 +163,8 @@ def test_its_network_is_its_own(stage):
     assert b"connected" not in stage.sh(f"bash -c '{script}'").stdout
     stage.commands(bash={"sandbox": {"network": {"allow_all": True}}}, rest={"network": {"block": True}})
     assert b"connected" in stage.sh(f"bash -c '{script}'").stdout
+    stage.commands(bash={"sandbox": {"network": {"allow_all": True}}}, rest={"network": {"deny_domain": ["127.0.0.1"]}})
+    assert b"connected" not in stage.sh(f"bash -c '{script}'").stdout  # what nobody of the session shall reach
     listener.close()
 
 

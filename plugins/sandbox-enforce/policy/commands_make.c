@@ -119,6 +119,18 @@ static int finish_vars(struct maker *k, const struct command_edge *edge, struct 
     return 0;
 }
 
+/* Hosts that nobody of this session shall reach, however open a command's network is. */
+static bool deny_hosts(struct maker *k, const struct command_edge *edge)
+{
+    bool is_good = true;
+    if (edge->sandbox->flags & PROFILE_BLOCK)
+        return true;
+    for (size_t i = 0; i < k->policy->denied_host_count && is_good; i++)
+        is_good = texts_add_new(k->m, &edge->sandbox->lists[PROFILE_DENY_DOMAINS],
+                                k->policy->denied_hosts[i].name);
+    return is_good;
+}
+
 static int finish_edge(struct maker *k, const struct command_edge *edge, struct nt_error *reterr)
 {
     static const enum profile_list paths[] = {
@@ -130,6 +142,8 @@ static int finish_edge(struct maker *k, const struct command_edge *edge, struct 
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
         if (finish_paths(k, edge, paths[i], reterr) < 0)
             return -1;
+    if (!deny_hosts(k, edge))
+        return memory_fail(k->m, reterr);
     return finish_vars(k, edge, reterr);
 }
 
