@@ -247,3 +247,21 @@ def test_isolation_is_not_mixed_with_what_goes_round_it(cli, profile, validate, 
     for wrong in ({"loopback": True}, {"x": True}, {"network": 1}, [], None):
         assert validate({"linux": {"isolate": wrong}})["valid"] is False, wrong
     assert validate({"linux": {"isolate": {"loopback": False, "network": False}}})["valid"] is True
+
+
+# --- variables -----------------------------------------------------------------------------------
+
+def test_names_of_variables_are_patterns_of_the_whole_name(cli, profile, folder):
+    given = {"A_TOKEN": "1", "a_token": "2", "TOKEN_A": "3", "A_SECRET_B": "4", "PLAIN": "5", "A_TOKENS": "6"}
+
+    def left(**keys):
+        done = cli("enforce", "run", "-s", "--allow-cwd", "--profile", profile({"environment": keys}), "--", "/usr/bin/env",
+                   cwd=folder, env={**cli.env, **given})
+        assert done.status == 0, done
+        return {line.split("=")[0] for line in done.text.splitlines()} & set(given)
+    assert left(deny_vars=["*_TOKEN", "*SECRET*"]) == {"a_token", "TOKEN_A", "PLAIN", "A_TOKENS"}
+    assert left(deny_vars=["*_token"], case_insensitive_vars=True) == set(given) - {"A_TOKEN", "a_token"}
+    assert left(deny_vars=["*"]) == set()
+    assert left(deny_vars=["A_*_B", "TOKEN"]) == set(given) - {"A_SECRET_B"}
+    assert left(allow_vars=["*_TOKEN", "P*N"]) == {"A_TOKEN", "PLAIN"}
+    assert left(allow_vars=["PLAIN", "A_*"], deny_vars=["a_token*"], case_insensitive_vars=True) == {"PLAIN", "A_SECRET_B"}

@@ -219,6 +219,7 @@ static void make_settings(struct maker *k)
     p->workdir_access = workdir ? access_of(workdir) : POLICY_READ;
     p->allow_vars = k->profile.lists[PROFILE_ALLOW_VARS];
     p->deny_vars = k->profile.lists[PROFILE_DENY_VARS];
+    p->blind_vars = (k->profile.flags & PROFILE_BLIND_VARS) != 0;
     make_vars(k);
     make_intercept(k);
     p->has_allow_vars = (k->profile.flags & PROFILE_HAS_ALLOW_VARS) != 0;

@@ -346,6 +346,7 @@ static const struct key keys[] = {
     { "", "secrets", KEY_OWN, 0, NULL, NULL, parse_env_credentials },
     { "environment", "allow_vars", KEY_OWN, 0, NULL, NULL, read_allow_vars },
     { "environment", "deny_vars", KEY_LIST, PROFILE_DENY_VARS, NULL, NULL, NULL },
+    { "environment", "case_insensitive_vars", KEY_FLAG, PROFILE_BLIND_VARS, NULL, NULL, NULL },
     { "environment", "set_vars", KEY_OWN, 0, NULL, NULL, parse_set_vars },
     { "workdir", "access", KEY_TEXT, PROFILE_WORKDIR_ACCESS, "none|read|write|readwrite", NULL, NULL },
     { "linux", "af_unix_mediation", KEY_TEXT, PROFILE_AF_UNIX_MEDIATION, "off|pathname", NULL, NULL },

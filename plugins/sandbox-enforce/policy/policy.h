@@ -253,7 +253,8 @@ struct policy {
     struct policy_env_credential *env_credentials;
     size_t env_credential_count;
     struct policy_texts allow_vars, deny_vars, set_vars; /* set_vars: NAME=value */
-    bool has_allow_vars;                                 /* the list counts, also an empty one */
+    bool blind_vars;     /* their names count in small and capital letters alike */
+    bool has_allow_vars; /* the list counts, also an empty one */
 
     struct policy_texts blocked_commands; /* of the program that is started; by file name */
     struct policy_texts allowed_commands; /* taken out of them: for the report */
@@ -267,8 +268,8 @@ struct policy {
 
     struct policy_hook hooks[POLICY_HOOKS];
     bool isolate_network, isolate_ipc; /* no start without these namespaces: linux.isolate */
-    const char *binary;               /* started when no program was named; NULL: none */
-    struct policy_texts command_args; /* added to the words of the program */
+    const char *binary;                /* started when no program was named; NULL: none */
+    struct policy_texts command_args;  /* added to the words of the program */
     const char *own_state; /* a folder of nanoterm's own, which no sandbox opens; may be missing */
 
     const struct command_policies *commands; /* NULL: all that is started stays in this sandbox */

@@ -75,9 +75,10 @@ enum profile_flag {
     PROFILE_ALLOW_PARENT = 1u << 3, /* of protected folders; they are hidden in any case */
     PROFILE_HAS_ALLOW_VARS = 1u << 4,
     PROFILE_CLEARS_CREDENTIALS = 1u << 5,
+    PROFILE_BLIND_VARS = 1u << 15,
     PROFILE_ISOLATE_NETWORK = 1u << 16, /* linux.isolate */
     PROFILE_ISOLATE_IPC = 1u << 17,
-    PROFILE_ISOLATE_UTS = 1u << 18, /* no program changes the machine's name in any case */
+    PROFILE_ISOLATE_UTS = 1u << 18,   /* no program changes the machine's name in any case */
     PROFILE_COMMANDS_TWICE = 1u << 6, /* command_policies of two of them: an error */
 };
 

@@ -27,16 +27,35 @@ static bool is_named(const char *entry, const char *name)
     return strncmp(entry, name, length) == 0 && (entry[length] == '=' || entry[length] == '\0');
 }
 
-/* A star at the end stands for anything; anywhere else it is itself. */
-static bool is_listed(const struct policy_texts *list, const char *entry)
+static char plain(char c, bool is_blind)
 {
-    for (size_t i = 0; i < list->count; i++) {
-        const char *name = list->at[i];
-        size_t length = strlen(name);
-        if (length && name[length - 1] == '*' ? strncmp(entry, name, length - 1) == 0
-                                              : is_named(entry, name))
-            return true;
+    return is_blind && c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+}
+
+/* A star stands for anything, wherever it is; the rest is the whole name. */
+static bool matches(const char *pattern, const char *name, size_t size, bool is_blind)
+{
+    const char *end = name + size, *star = NULL, *from = name;
+    while (name < end) {
+        if (*pattern == '*') {
+            star = ++pattern;
+            from = name;
+        } else if (*pattern && plain(*pattern, is_blind) == plain(*name, is_blind)) {
+            pattern++, name++;
+        } else if (star) {
+            pattern = star, name = ++from;
+        } else {
+            return false;
+        }
     }
+    return !pattern[strspn(pattern, "*")];
+}
+
+static bool is_listed(const struct policy_texts *list, const char *entry, bool is_blind)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (matches(list->at[i], entry, strcspn(entry, "="), is_blind))
+            return true;
     return false;
 }
 
@@ -79,14 +98,15 @@ static int find_secrets(const struct policy *policy, struct policy_texts *ret,
 static bool is_kept(const struct policy *policy, const struct policy_texts *secrets,
                     const char *entry)
 {
-    if (!strchr(entry, '=') || enforce_variable_is_unsafe(entry) || is_listed(secrets, entry))
+    if (!strchr(entry, '=') || enforce_variable_is_unsafe(entry)
+        || is_listed(secrets, entry, false))
         return false;
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
         if (is_named(entry, own[i]))
             return false;
-    if (is_listed(&policy->deny_vars, entry))
+    if (is_listed(&policy->deny_vars, entry, policy->blind_vars))
         return false;
-    return !policy->has_allow_vars || is_listed(&policy->allow_vars, entry);
+    return !policy->has_allow_vars || is_listed(&policy->allow_vars, entry, policy->blind_vars);
 }
 
 /* Takes TEXT, which replaces an entry of the same name. */
