@@ -172,6 +172,48 @@ def head_of(c):
     return data.split(b"\r\n\r\n", 1)
 
 
+def echo_frame(c, head, rest):
+    """Accepts a WebSocket and sends its first message of five bytes back, without a mask."""
+    key = next(line.split(": ", 1)[1] for line in head.decode().split("\r\n") if line.lower().startswith("sec-websocket-key"))
+    accept = base64.b64encode(hashlib.sha1(key.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()).decode()
+    c.sendall(f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+              f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode())
+    while len(rest) < 11:
+        rest += c.recv(4096)
+    mask, text = rest[2:6], rest[6:11]
+    c.sendall(b"\x81\x05" + bytes(x ^ mask[i % 4] for i, x in enumerate(text)))
+    c.recv(1)
+
+
+def test_a_websocket_of_plain_http(cli, tmp_path):
+    heads = []
+
+    def serve(c):
+        head, rest = head_of(c)
+        heads.append(head.decode())
+        echo_frame(c, head, rest)
+
+    with serve_raw(serve) as upstream:
+        port = upstream.getsockname()[1]
+        done = Filtered(cli, tmp_path, {"upstream": "https://service.example", "credential_key": "env://SVC_SECRET"}).python(f"""
+import base64, os, socket, urllib.parse
+proxy = urllib.parse.urlsplit(os.environ["HTTP_PROXY"])
+auth = base64.b64encode(("nono:" + proxy.password).encode()).decode()
+c = socket.create_connection((proxy.hostname, proxy.port), 20)
+c.sendall(("GET http://127.0.0.1:{port}/talk HTTP/1.1\\r\\nHost: x\\r\\nUpgrade: websocket\\r\\nConnection: Upgrade\\r\\n"
+           "Sec-WebSocket-Version: 13\\r\\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\\r\\nProxy-Authorization: Basic " + auth
+           + "\\r\\n\\r\\n").encode())
+data = b""
+while b"\\r\\n\\r\\n" not in data: data += c.recv(4096) or exit("closed")
+assert b" 101 " in data, data
+c.sendall(bytes.fromhex("818537fa213d7f9f4d5158"))
+while not data.endswith(b"\\x81\\x05Hello"): data += c.recv(4096) or exit("closed")
+print("done")
+""", options=("--allow-domain", "127.0.0.1"))
+    assert done.status == 0 and done.stdout == b"done\n", done
+    assert len(heads) == 1 and "roxy-" not in heads[0]
+
+
 def test_websockets_and_events_over_tls(cli, tmp_path, authority):
     """An upstream that speaks frames: an echo without a mask; and one that tells events one by one."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -187,15 +229,7 @@ def test_websockets_and_events_over_tls(cli, tmp_path, authority):
                 ready.wait(20)
             c.sendall(b"data: two\n\n")
             return
-        key = next(line.split(": ", 1)[1] for line in head.decode().split("\r\n") if line.lower().startswith("sec-websocket-key"))
-        accept = base64.b64encode(hashlib.sha1(key.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()).decode()
-        c.sendall(f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                  f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode())
-        while len(rest) < 11:
-            rest += c.recv(4096)
-        mask, text = rest[2:6], rest[6:11]
-        c.sendall(b"\x81\x05" + bytes(x ^ mask[i % 4] for i, x in enumerate(text)))
-        c.recv(1)
+        echo_frame(c, head, rest)
 
     told, ready = [], threading.Event()
 

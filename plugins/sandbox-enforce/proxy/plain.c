@@ -11,25 +11,9 @@
 static void forward(struct visit *v, const struct net_address *to, const char *target)
 {
     struct net_header headers[VISIT_HEADERS_MAX + 1];
-    struct nt_error error = NT_ERROR_INIT;
     uint32_t count = visit_headers(v, headers, visit_keeps);
     headers[count++] = (struct net_header){ "Host", v->authority };
-    struct net_forward_options options = {
-        .pool = v->proxy->is_stopping ? NULL : v->proxy->pool,
-        .to = *to,
-        .connect_ms = VISIT_CONNECT_MS,
-        .target = target,
-        .headers = headers,
-        .count = count,
-        .body_max = VISIT_BODY_MAX,
-        .failed = visit_on_failed,
-        .done = visit_on_forwarded,
-        .data = v,
-    };
-    if (net_forward_new(&v->proxy->uv, v->req, &options, &v->forward, &error) < 0)
-        visit_fail(v, &error);
-    else
-        v->is_answered = true; /* by the forward */
+    visit_carry(v, to, target, headers, count);
 }
 
 static const char *path_of(const struct visit *v)
