@@ -2,9 +2,13 @@
 """enforce profile …: profiles as people write, list, compare and check them, and what run makes of them."""
 import json
 import os
+import shutil
 import stat
+import subprocess
 
 import pytest
+
+from conftest import BIN
 
 REQUIRED = {"deny_credentials", "deny_keychains_linux", "deny_browser_data_linux", "deny_shell_history",
             "deny_shell_configs"}
@@ -82,6 +86,49 @@ def test_hosts_of_registries_come_with_their_origin(profile):
     assert origins["npm.example.com"] == str(home / ".npmrc")
     assert origins["list.example.com"] == str(lists / "mine.hosts")
     assert "hidden" not in json.dumps(row)
+
+
+def test_a_group_that_is_empty_here_is_not_every_host(profile):
+    """Settings of this machine are hidden from it, in mounts of its own."""
+    cli = profile.cli
+    nothing = cli.home / "nothing"
+    nothing.write_text("")
+    environment = {name: value for name, value in cli.env.items() if "_" not in name or name.startswith("NANOTERM")}
+    environment["PATH"] = str(nothing)  # no package manager to ask, either
+    inside = "group=$1; shift; while [ -n \"$1\" ]; do /bin/mount --bind \"$group\" \"$1\" || exit 77; shift; done; shift; exec \"$@\""
+
+    def told(*words, hidden=()):
+        line = ["/usr/bin/unshare", "-rm", "/bin/sh", "-c", inside, "sh", nothing, *hidden, "", BIN, "--json", "enforce", *words]
+        return subprocess.run(line, env=environment, cwd=cli.home, capture_output=True, timeout=120)
+
+    listed = told("profile", "groups", "package_registries")
+    if listed.returncode:
+        pytest.skip("no mounts of one's own here")
+    (row,) = json.loads(listed.stdout)
+    hidden = {entry["about"] for entry in row["entries"] if os.path.isfile(entry["about"])}
+    shutil.rmtree(cli.home / ".cache", ignore_errors=True)
+    (row,) = json.loads(told("profile", "groups", "package_registries", hidden=hidden).stdout)
+    assert row["entries"] == []
+    for words in (["why", "--host", "example.com"], ["run", "--allow-cwd", "--dry-run"]):
+        done = told(*words, "--allow-domain", "package_registries", *(["--", "/bin/true"] if words[0] == "run" else []), hidden=hidden)
+        assert done.returncode == 1 and b"enforce.profile" in done.stderr and b"empty" in done.stderr, done
+    done = told("why", "--host", "example.com", "--allow-domain", "package_registries", "--allow-domain", "a.example", hidden=hidden)
+    assert json.loads(done.stdout)["status"] == "denied", done
+
+
+def test_a_file_with_comments_comes_first(profile):
+    cli = profile.cli
+    profile("mine", {"meta": {"name": "mine", "description": "plain"}})
+    folder = cli.home / ".config/nono/profiles"
+    (folder / "mine.jsonc").write_text('// how I work\n{"meta": {"name": "mine", "description": "with comments",},}\n')
+    (folder / "other.jsonc").write_text('{"extends": "mine", "meta": {"name": "other"}}\n')
+    assert profile.json("show", "mine")["description"] == "with comments"
+    rows = {row["name"]: row for row in profile.json("list") if row["source"] == "user"}
+    assert sorted(rows) == ["mine", "other"] and rows["mine"]["description"] == "with comments"
+    assert cli("enforce", "run", "--profile", "other", "--allow-cwd", "--", "true").status == 0
+    assert profile.json("validate", "mine")["valid"] is True
+    done = cli("--json", "enforce", "profile", "init", "other", "--output", str(folder / "other.jsonc"))
+    assert done.status == 7 and done.error["code"] == "conflict"
 
 
 def test_init_refuses_what_it_should(profile):

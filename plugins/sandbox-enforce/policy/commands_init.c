@@ -60,6 +60,8 @@ static void add_all_sections(json_t *object)
     json_object_set_new(object, "command_args", json_array());
     json_object_set_new(object, "env_credentials", json_object());
     json_object_set_new(object, "session_hooks", json_object());
+    json_object_set_new(object, "credential_capture", json_object());
+    json_object_set_new(object, "command_policies", json_object());
     json_object_set_new(object, "environment", json_pack("{s:[], s:{}}", "deny_vars", "set_vars"));
 }
 
@@ -146,9 +148,7 @@ static int init(struct nt_call *call, struct memory *m, struct nt_error *reterr)
         return profile_print_json(call, nt_take(object), reterr);
     nt_autofree char *text = json_dumps(object, JSON_INDENT(2));
     const char *folder = profile_folder(m, &places, call->personality == NT_AS_NONO ? 1 : 0);
-    char *path = output   ? memory_text(m, output)
-                 : folder ? memory_format(m, "%s/%s.json", folder, name)
-                          : NULL;
+    char *path = output ? memory_text(m, output) : folder ? profile_path(m, folder, name) : NULL;
     const char *whole = text ? memory_format(m, "%s\n", text) : NULL;
     if (!path || !whole)
         return memory_fail(m, reterr);

@@ -90,12 +90,10 @@ static int list_folder(struct nt_call *call, struct memory *m, const char *folde
     struct policy_texts names = { 0 };
     const struct dirent *entry;
     while (open_folder && (entry = readdir(open_folder)) && names.count < PROFILES_MAX) {
-        size_t size = strlen(entry->d_name);
-        if (size < 6 || strcmp(entry->d_name + size - 5, ".json") != 0)
-            continue;
-        const char *name = memory_bytes(m, entry->d_name, size - 5);
+        size_t size = profile_stem(entry->d_name);
+        const char *name = size ? memory_bytes(m, entry->d_name, size) : NULL;
         if (name && profile_is_name(name) && !texts_have(seen, name))
-            texts_add(m, &names, name);
+            texts_add_new(m, &names, name);
     }
     for (size_t i = 1; i < names.count; i++) { /* by name */
         const char *name = names.at[i];
@@ -107,7 +105,7 @@ static int list_folder(struct nt_call *call, struct memory *m, const char *folde
     for (size_t i = 0; i < names.count; i++) {
         struct profile profile;
         struct nt_error e = NT_ERROR_INIT;
-        const char *path = memory_format(m, "%s/%s.json", folder, names.at[i]);
+        const char *path = profile_path(m, folder, names.at[i]);
         if (!path)
             return memory_fail(m, reterr);
         bool is_fine = profile_read(m, path, &profile, NULL, &e) == 0;

@@ -93,22 +93,34 @@ int profile_read(struct memory *m, const char *path, struct profile *ret,
     return ret->file ? 0 : memory_fail(m, reterr);
 }
 
-static bool is_path(const char *name)
+static const char *const suffixes[] = { ".jsonc", ".json" };
+#define SUFFIXES (sizeof(suffixes) / sizeof(suffixes[0]))
+
+size_t profile_stem(const char *file)
 {
-    size_t size = strlen(name);
-    return strchr(name, '/') || (size > 5 && strcmp(name + size - 5, ".json") == 0);
+    size_t size = strlen(file);
+    for (size_t i = 0; i < SUFFIXES; i++) {
+        size_t tail = strlen(suffixes[i]);
+        if (size > tail && strcmp(file + size - tail, suffixes[i]) == 0)
+            return size - tail;
+    }
+    return 0;
 }
 
-/* FOLDER/NAME.json, if it is there. 1: read. */
-static int try_folder(struct memory *m, const char *folder, const char *name, struct profile *ret,
-                      struct nt_error *reterr)
+char *profile_path(struct memory *m, const char *folder, const char *name)
 {
-    const char *path = memory_format(m, "%s/%s.json", folder, name);
-    if (!path)
-        return memory_fail(m, reterr);
-    if (access(path, F_OK) < 0)
-        return 0;
-    return profile_read(m, path, ret, NULL, reterr) < 0 ? -1 : 1;
+    char *path = NULL;
+    for (size_t i = 0; i < SUFFIXES; i++) {
+        path = memory_format(m, "%s/%s%s", folder, name, suffixes[i]);
+        if (!path || access(path, F_OK) == 0)
+            return path;
+    }
+    return path;
+}
+
+static bool is_path(const char *name)
+{
+    return strchr(name, '/') || profile_stem(name);
 }
 
 static int find(struct memory *m, const struct places *places, const char *name, const char *beside,
@@ -129,16 +141,13 @@ static int find(struct memory *m, const struct places *places, const char *name,
         if (!folder)
             continue;
         /* A user's claude-code.json may extend the built-in claude-code. */
-        const char *path = memory_format(m, "%s/%s.json", folder, name);
-        if (not_this && path && strcmp(path, not_this) == 0)
+        const char *path = profile_path(m, folder, name);
+        if (!path || access(path, F_OK) < 0 || (not_this && strcmp(path, not_this) == 0))
             continue;
-        int found = try_folder(m, folder, name, ret, reterr);
-        if (found < 0)
+        if (profile_read(m, path, ret, NULL, reterr) < 0)
             return -1;
-        if (found) {
-            ret->source = i == 0 ? "file" : "user";
-            return 0;
-        }
+        ret->source = i == 0 ? "file" : "user";
+        return 0;
     }
     if (m->failed)
         return memory_fail(m, reterr);

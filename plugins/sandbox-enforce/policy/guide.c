@@ -8,7 +8,7 @@
 const char *const profile_guide[] = {
     "WRITING A PROFILE\n",
     "\n",
-    "A profile says what a sandboxed program may do. It is a file NAME.json in\n",
+    "A profile says what a sandboxed program may do. It is a file NAME.jsonc or NAME.json in\n",
     "~/.config/nanoterm/profiles or ~/.config/nono/profiles (the first one found counts), or any file\n",
     "that is named by its path. It is JSON; comments (// and /* */) and a comma after the last item are\n",
     "fine. A key that is not known is an error: a typing mistake must not open or close anything.\n",

@@ -364,6 +364,15 @@ static int make_filtered(struct maker *k, struct nt_error *reterr)
             return -1;
     if (named && add_network_profile(k, named, reterr) < 0)
         return -1;
+    /* No list stands for every host; one that comes to nothing is something else. */
+    if (!k->policy->host_count && (r->domains.count || profile->domain_count || named)) {
+        nt_fail(reterr, ENFORCE_E_PROFILE,
+                "the domains that were allowed are no host on this machine: the group "
+                "package_registries is empty here");
+        return nt_hint(
+            reterr,
+            "put host lists into /etc/nanoterm/hosts.d, name the hosts, or use --block-net");
+    }
     for (size_t i = 0; i < r->credentials.count; i++)
         if (add_service(k, r->credentials.at[i], reterr) < 0)
             return -1;
