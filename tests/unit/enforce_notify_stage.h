@@ -10,7 +10,7 @@
 #include <sys/types.h>
 
 #include "plugins/sandbox-enforce/explain/denials.h"
-#include "plugins/sandbox-enforce/supervise/notify.h"
+#include "plugins/sandbox-enforce/notify/notify.h"
 
 #define NO_NAMESPACES 77 /* the program could not have a network or mounts of its own */
 

@@ -34,7 +34,7 @@
 #include <linux/sockios.h>
 
 #include "enforce_notify_stage.h"
-#include "plugins/sandbox-enforce/supervise/notify_inner.h"
+#include "plugins/sandbox-enforce/notify/inner.h"
 
 /* What tests tell their programs. */
 static uint16_t port, other_port;

@@ -7,7 +7,7 @@
  * which judges by the command, its words and variables - all of that is whatever a hostile program
  * says - and runs it beside the program's sandbox, not in it:
  *
- *   supervisor ─► keeper ─► program ─► stand-in ┐ connect, answered by notify (notify_commands.c)
+ *   supervisor ─► keeper ─► program ─► stand-in ┐ connect, answered by notify/commands.c
  *        └─► broker ◄───────────────────────────┘
  *              └─► a supervisor for each command ─► keeper ─► command
  *

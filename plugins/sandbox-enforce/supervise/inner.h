@@ -14,7 +14,7 @@
 #include "plugins/sandbox-enforce/mediate/mediate.h"
 #include "plugins/sandbox-enforce/proxy/proxy.h"
 #include "plugins/sandbox-enforce/supervise/hooks.h"
-#include "plugins/sandbox-enforce/supervise/notify.h"
+#include "plugins/sandbox-enforce/notify/notify.h"
 #include "plugins/sandbox-enforce/supervise/supervise.h"
 #include "sdk/buf.h"
 

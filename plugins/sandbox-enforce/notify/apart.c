@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* notify_apart.c - with --diagnose: what is not renamed or linked although both folders may be
+/* apart.c - with --diagnose: what is not renamed or linked although both folders may be
  * written, because each was granted for itself (EXDEV).
  *
  * Two reasons: each grant is a mount of its own, where all else is read-only; and Landlock lets
@@ -14,7 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "notify_inner.h"
+#include "plugins/sandbox-enforce/notify/inner.h"
 #include "sdk/cleanup.h"
 
 #define CALL_FACCESSAT2 439

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* notify_files.c - with --diagnose: looks at each call that opens, starts or changes a file, and
+/* files.c - with --diagnose: looks at each call that opens, starts or changes a file, and
  * notes what the policy denies.
  *
  * Nothing is decided here: the kernel makes the call in any case, and Landlock or a read-only mount
@@ -18,7 +18,7 @@
 
 #include <linux/openat2.h>
 
-#include "notify_inner.h"
+#include "plugins/sandbox-enforce/notify/inner.h"
 #include "plugins/sandbox-enforce/explain/script.h"
 #include "sdk/cleanup.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* notify_inet.c - connect, bind and listen of IP sockets.
+/* inet.c - connect, bind and listen of IP sockets.
  *
  * With an open network the call is made. Else only four things are there: the proxy, the open ports
  * of this machine, the ports to listen on, the opened ports of other machines. When the program has
@@ -16,7 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "notify_inner.h"
+#include "plugins/sandbox-enforce/notify/inner.h"
 #include "sdk/cleanup.h"
 
 struct endpoint {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* notify_wait.c - connects and sends for programs that wait until it is done.
+/* wait.c - connects and sends for programs that wait until it is done.
  *
  * A connection is begun without waiting and watched from then on, so that a host which never
  * answers holds up nobody else and needs no thread. While it is begun the socket is told not to
@@ -9,7 +9,7 @@
  * A signal that the program handles does not end its wait (the kernel waits for our answer, so that
  * an answer is never lost); it is seen here, and connect then fails with EINTR and goes on behind,
  * as connect(2) has it. */
-#include "notify_wait.h"
+#include "plugins/sandbox-enforce/notify/wait.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "notify_inner.h"
+#include "plugins/sandbox-enforce/notify/inner.h"
 #include "sdk/cleanup.h"
 
 #define PLACES 128u

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* notify_wait.h - connections that a program waits for: begun without waiting, then watched, all in
+/* wait.h - connections that a program waits for: begun without waiting, then watched, all in
  * the one thread of notify. */
 #ifndef NT_ENFORCE_NOTIFY_WAIT_H
 #define NT_ENFORCE_NOTIFY_WAIT_H

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* notify_send.c - sendto, sendmsg and sendmmsg of a program that may use sockets of datagrams: each
+/* send.c - sendto, sendmsg and sendmmsg of a program that may use sockets of datagrams: each
  * of these can name where it goes, and descriptors to go with it.
  *
  * A message is copied once, with its address and what rides on it, then judged and sent from the
  * copy. Descriptors that it passes on are taken from the program; credentials become those of the
  * supervisor, since the kernel lets nobody send another's pid. Messages that wait for room are
- * tried again (notify_wait.c). Cut at MESSAGE_MAX, which a stream may and a datagram of that size
+ * tried again (wait.c). Cut at MESSAGE_MAX, which a stream may and a datagram of that size
  * is refused for. */
 #include <errno.h>
 #include <netinet/in.h>
@@ -19,8 +19,8 @@
 
 #include <linux/netlink.h>
 
-#include "notify_inner.h"
-#include "notify_wait.h"
+#include "plugins/sandbox-enforce/notify/inner.h"
+#include "plugins/sandbox-enforce/notify/wait.h"
 #include "sdk/cleanup.h"
 
 #define MESSAGE_MAX (256u * 1024u)

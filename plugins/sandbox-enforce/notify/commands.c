@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* notify_commands.c - a program connects to the name that commands are asked for by: it gets one
+/* commands.c - a program connects to the name that commands are asked for by: it gets one
  * end of a pair under its number, the broker the other one, with descriptors 0 to 2 of who asks.
  *
  * They are taken here and not sent by it: so there is no message with descriptors to be looked at,
@@ -11,7 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "notify_inner.h"
+#include "plugins/sandbox-enforce/notify/inner.h"
 #include "plugins/sandbox-enforce/mediate/protocol.h"
 #include "sdk/cleanup.h"
 #include "sdk/fds.h"

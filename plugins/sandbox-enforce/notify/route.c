@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* notify_route.c - whether an address is one of this machine: asked of the kernel, which alone
+/* route.c - whether an address is one of this machine: asked of the kernel, which alone
  * knows all of them (rtnetlink(7), RTM_GETROUTE). A service that listens on every interface is
  * reached by each of their addresses, not by loopback alone. */
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 
-#include "notify_inner.h"
+#include "plugins/sandbox-enforce/notify/inner.h"
 #include "sdk/cleanup.h"
 
 struct question {

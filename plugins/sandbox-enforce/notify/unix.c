@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* notify_unix.c - connect, bind and datagrams of local sockets.
+/* unix.c - connect, bind and datagrams of local sockets.
  *
  * A path is looked up once, as the program sees it; the canonical path of what was found is
  * checked, and the call is made on what was found: through its descriptor for a socket that is
@@ -17,7 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "notify_inner.h"
+#include "plugins/sandbox-enforce/notify/inner.h"
 #include "sdk/cleanup.h"
 
 #define PATH_SIZE (sizeof(((struct sockaddr_un *)0)->sun_path) + 1)

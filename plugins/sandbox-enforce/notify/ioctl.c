@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* notify_ioctl.c - with --diagnose: looks at each ioctl, and notes those that the policy denies: of
+/* ioctl.c - with --diagnose: looks at each ioctl, and notes those that the policy denies: of
  * devices that may not be driven, and those that change attributes where all is read-only.
  *
- * As in notify_files.c nothing is decided here. What a descriptor was opened on says who opened it:
+ * As in files.c nothing is decided here. What a descriptor was opened on says who opened it:
  * Landlock minds only those of devices that the program opened itself, and they are on a mount of
  * its own namespace. Without one of its own nothing is told, as it could be wrong. */
 #include <fcntl.h>
@@ -17,7 +17,7 @@
 #include <linux/fs.h>
 #include <linux/sockios.h>
 
-#include "notify_inner.h"
+#include "plugins/sandbox-enforce/notify/inner.h"
 #include "sdk/cleanup.h"
 
 #ifndef FS_IOC_GETFSUUID

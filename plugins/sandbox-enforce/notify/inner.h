@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* notify_inner.h - what the files of notify share: a question, the program that asks it, and those
+/* inner.h - what the files of notify share: a question, the program that asks it, and those
  * that can only be answered later. */
 #ifndef NT_ENFORCE_NOTIFY_INNER_H
 #define NT_ENFORCE_NOTIFY_INNER_H
@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
-#include "notify.h"
+#include "plugins/sandbox-enforce/notify/notify.h"
 
 /* Answers of a handler: a value that the call returns, or -errno, or one of these. */
 #define NOTIFY_LATER INT64_MIN        /* wait_add has taken the question over */
@@ -53,7 +53,7 @@ bool notify_has_own_folder(const struct notify *n);
 int64_t notify_deny(const struct notify *n, const char *act, const char *target, const char *rule,
                     const char *grant);
 
-/* --- notify_program.c: looking into the program; each may fail once it is gone ---------------- */
+/* --- program.c: looking into the program; each may fail once it is gone ---------------- */
 
 /* A pidfd of thread PID; -1 and errno. */
 int program_open(pid_t pid);
@@ -89,7 +89,7 @@ int64_t inet_listen(const struct notify_ask *ask);
 /* Whether a datagram may go there: 0 or -EACCES. */
 int64_t inet_may_send(const struct notify_ask *ask, const struct notify_address *address);
 
-/* notify_route.c: 0 when ADDRESS (IP) is one of another machine, by the kernel's own table; EACCES
+/* route.c: 0 when ADDRESS (IP) is one of another machine, by the kernel's own table; EACCES
  * when it is one of this machine, or of many; else why that is not known, or no way leads there. */
 int route_leads_away(const struct sockaddr *address);
 
@@ -99,13 +99,13 @@ int64_t unix_bind(const struct notify_ask *ask, const struct notify_address *add
  * holds (-1: an abstract one). 0 or -errno. */
 int64_t unix_may_send(const struct notify_ask *ask, struct notify_address *address, int *ret_fd);
 
-/* --- notify_commands.c: who asks for a command (mediate/protocol.h) --------------------------- */
+/* --- commands.c: who asks for a command (mediate/protocol.h) --------------------------- */
 
 /* NAME: abstract, with '@' in front. */
 bool commands_is_asked(const struct notify_ask *ask, const char *name);
 int64_t commands_connect(const struct notify_ask *ask);
 
-/* --- notify_names.c: the names under which sockets were bound, as the program wrote them ------ */
+/* --- names.c: the names under which sockets were bound, as the program wrote them ------ */
 
 struct notify_names;
 struct notify_names *names_new(void);
@@ -115,7 +115,7 @@ struct notify_names *notify_names_of(const struct notify *n);
 void names_add(struct notify_names *names, int socket, const char *short_name, const char *path);
 int64_t names_answer(const struct notify_ask *ask); /* getsockname */
 
-/* --- notify_files.c: calls on files, with --diagnose ---------------------------------------- */
+/* --- files.c: calls on files, with --diagnose ---------------------------------------- */
 
 /* The calls that are looked at. -1: no more. */
 long files_call(size_t index);
@@ -124,13 +124,13 @@ int64_t files_answer(const struct notify_ask *ask); /* NOTIFY_NATIVE */
 /* Mode, times or attributes of what its descriptor NUMBER leads to are changed. */
 void files_note_change(const struct notify_ask *ask, int number);
 
-/* --- notify_ioctl.c: as much for ioctl ------------------------------------------------------- */
+/* --- ioctl.c: as much for ioctl ------------------------------------------------------- */
 
 /* The requests that are not looked at. 0: no more. */
 uint32_t ioctl_never_asked(size_t index);
 int64_t ioctl_answer(const struct notify_ask *ask); /* NOTIFY_NATIVE */
 
-/* --- notify_apart.c ------------------------------------------------------------------------ */
+/* --- apart.c ------------------------------------------------------------------------ */
 
 /* The mount that FILE was opened on; 0: not known. */
 uint64_t files_mount_of(int file);
@@ -144,7 +144,7 @@ struct apart {
 void apart_note(const struct notify_ask *ask, const struct apart *from, const struct apart *to,
                 int file, bool is_exchange);
 
-/* --- notify_send.c ------------------------------------------------------------------------- */
+/* --- send.c ------------------------------------------------------------------------- */
 
 int64_t send_answer(const struct notify_ask *ask); /* sendto, sendmsg, sendmmsg */
 struct notify_message;
@@ -154,7 +154,7 @@ int64_t message_try(struct notify_message *m, int socket);
 /* What the program gets for that. */
 int64_t message_end(const struct notify_message *m, pid_t pid, int pidfd, int64_t answer);
 
-/* --- notify_wait.c: calls that wait, all by one thread -----------------------------------------
+/* --- wait.c: calls that wait, all by one thread -----------------------------------------
  */
 
 /* Connects ask->socket, or SOCKET in its place when that is not the same (then it is handed in

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* notify_program.c - looks into a program that waits for an answer: its memory, descriptors,
+/* program.c - looks into a program that waits for an answer: its memory, descriptors,
  * folders. All by its pid; the caller asks afterwards whether the question was still valid, since
  * then the pid was its own all the time. */
 #include <errno.h>
@@ -15,7 +15,7 @@
 
 #include <linux/openat2.h>
 
-#include "notify_inner.h"
+#include "plugins/sandbox-enforce/notify/inner.h"
 #include "sdk/cleanup.h"
 
 #define OF_THREAD O_EXCL /* PIDFD_THREAD, since Linux 6.9 */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* notify.c - the thread that answers the program's questions: takes one, collects what it needs of
  * the program by copies and descriptors, and lets the file of the address family decide and act. */
-#include "notify.h"
+#include "plugins/sandbox-enforce/notify/notify.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,8 +21,8 @@
 #include <linux/netlink.h>
 #include <linux/seccomp.h>
 
-#include "notify_inner.h"
-#include "notify_wait.h"
+#include "plugins/sandbox-enforce/notify/inner.h"
+#include "plugins/sandbox-enforce/notify/wait.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* notify_names.c - the names of bound local sockets, as the program wrote them.
+/* names.c - the names of bound local sockets, as the program wrote them.
  *
  * The kernel keeps the words of bind as the name of a socket, and ours are the last part of a path
  * in a folder that is named by descriptor. Many programs pass on what getsockname says as the
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/un.h>
 
-#include "notify_inner.h"
+#include "plugins/sandbox-enforce/notify/inner.h"
 
 #define NAMES 64u /* the oldest is forgotten */
 

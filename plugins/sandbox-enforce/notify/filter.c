@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* notify_filter.c - which calls of the program wait for an answer: connect, bind, and what belongs
+/* filter.c - which calls of the program wait for an answer: connect, bind, and what belongs
  * to them. A filter sees numbers only, never what a pointer points to; so all of a kind wait. */
 #include <errno.h>
 #include <stddef.h>
@@ -8,8 +8,8 @@
 
 #include <linux/seccomp.h>
 
-#include "notify.h"
-#include "notify_inner.h"
+#include "plugins/sandbox-enforce/notify/notify.h"
+#include "plugins/sandbox-enforce/notify/inner.h"
 
 struct writer {
     struct sock_filter *at;
