@@ -296,6 +296,8 @@ static void on_interrupt(void *data, int signo, uint32_t zero)
     step(s, signo == SIGINT ? "interrupt" : "user");
     if (signo == SIGINT)
         s->done = 1;
+    else /* two that wait have no order */
+        s->call->host->message(s->call, NT_SAY_WARN, "ready for a signal");
 }
 
 static void work(void *data)
@@ -309,7 +311,6 @@ static void worked(void *data)
     struct steps *s = data;
     step(s, s->is_other_thread ? "worked" : "not-worked");
     raise(SIGUSR1);
-    s->call->host->message(s->call, NT_SAY_WARN, "ready for a signal");
 }
 
 static void posted(void *data)
