@@ -252,21 +252,25 @@ def ws(cli):
     return cli.create("--name", "shared")
 
 
+def serve_tcp(cli, data, *words):
+    """Starts a server: its process, the environment that leads to it, and its URL."""
+    server = cli.start("serve", "--listen", "127.0.0.1:0", "--data", data, *words)
+    url = None
+    for line in server.stderr:
+        match = re.search(rb"http://127\.0\.0\.1:\d+", line)
+        if match:
+            url = match.group().decode()
+            break
+    assert url, "the server did not say where it listens"
+    threading.Thread(target=server.stderr.read, daemon=True).start()
+    return server, {**cli.env, "NANOTERM_API_URL": url, "NANOTERM_API_KEY": (data / "owner.key").read_text().strip()}, url
+
+
 @pytest.fixture(scope="module")
 def remote(cli):
     """The same workspaces through a TCP listener: the environment that makes the client go there."""
-    data = cli.home / "remote"
-    server = cli.start("serve", "--listen", "127.0.0.1:0", "--data", data)
+    server, env, _ = serve_tcp(cli, cli.home / "remote")
     try:
-        url = None
-        for line in server.stderr:
-            match = re.search(rb"http://127\.0\.0\.1:\d+", line)
-            if match:
-                url = match.group().decode()
-                break
-        assert url, "the server did not say where it listens"
-        threading.Thread(target=server.stderr.read, daemon=True).start()
-        env = {**cli.env, "NANOTERM_API_URL": url, "NANOTERM_API_KEY": (data / "owner.key").read_text().strip()}
         ws = cli.ok("--json", "ws", "create", env=env, timeout=120).json["id"]
         cli.remote_pid = server.pid
         yield env, ws

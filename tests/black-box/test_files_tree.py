@@ -13,23 +13,9 @@ import threading
 
 import pytest
 
-from conftest import is_alive, wait_until
+from conftest import is_alive, serve_tcp, wait_until
 
 RACE_SECONDS = float(os.environ.get("NT_RACE_SECONDS", "3"))
-
-
-def serve_tcp(cli, data):
-    """Starts a server: its process, the environment that leads to it, and its URL."""
-    server = cli.start("serve", "--listen", "127.0.0.1:0", "--data", data)
-    url = None
-    for line in server.stderr:
-        match = re.search(rb"http://127\.0\.0\.1:\d+", line)
-        if match:
-            url = match.group().decode()
-            break
-    assert url, "the server did not say where it listens"
-    threading.Thread(target=server.stderr.read, daemon=True).start()
-    return server, {**cli.env, "NANOTERM_API_URL": url, "NANOTERM_API_KEY": (data / "owner.key").read_text().strip()}, url
 
 
 @pytest.fixture(scope="module")

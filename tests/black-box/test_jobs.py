@@ -3,7 +3,6 @@
 import base64
 import os
 import re
-import select
 import signal
 import socket
 import subprocess
@@ -13,27 +12,6 @@ import time
 import pytest
 
 from conftest import BIN, is_alive, wait_until
-
-
-@pytest.fixture(scope="module")
-def remote(cli):
-    """Workspaces through a TCP listener."""
-    data = cli.home / "remote"
-    server = cli.start("serve", "--listen", "127.0.0.1:0", "--data", data)
-    url = None
-    for line in server.stderr:
-        match = re.search(rb"http://127\.0\.0\.1:\d+", line)
-        if match:
-            url = match.group().decode()
-            break
-    assert url, "the server did not say where it listens"
-    threading.Thread(target=server.stderr.read, daemon=True).start()
-    env = {**cli.env, "NANOTERM_API_URL": url, "NANOTERM_API_KEY": (data / "owner.key").read_text().strip()}
-    ws = cli.ok("--json", "ws", "create", env=env, timeout=120).json["id"]
-    yield env, ws
-    cli.ok("ws", "rm", ws, env=env)
-    server.send_signal(signal.SIGTERM)
-    assert server.wait(30) == 0
 
 
 class Way:

@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """shell, attach and exec --tty on a real terminal (pexpect); embedded and through TCP."""
 import os
-import re
 import signal
 import subprocess
 import termios
-import threading
 
 import pexpect
 import pytest
 
-from conftest import BIN, is_alive, wait_until
+from conftest import BIN, is_alive, serve_tcp, wait_until
 
 PROMPT = r"agent@ws-[a-z0-9]+:/workspace\$ "
 
@@ -91,16 +89,7 @@ class Server:
         self.start()
 
     def start(self):
-        self.process = self.cli.start("serve", "--listen", "127.0.0.1:0", "--data", self.data)
-        url = None
-        for line in self.process.stderr:
-            url = re.search(rb"http://127\.0\.0\.1:\d+", line)
-            if url:
-                break
-        assert url, "the server did not say where it listens"
-        threading.Thread(target=self.process.stderr.read, daemon=True).start()
-        self.env = {**self.cli.env, "NANOTERM_API_URL": url.group().decode(),
-                    "NANOTERM_API_KEY": (self.data / "owner.key").read_text().strip()}
+        self.process, self.env, _ = serve_tcp(self.cli, self.data)
 
     def place(self):
         return Place(self.cli, self._term, self.env, self.cli.ok("--json", "ws", "create", env=self.env, timeout=120).json["id"])

@@ -2,13 +2,12 @@
 """426 CLI_VERSION_TOO_OLD: the server says it to clients older than it serves, and the client says what to do."""
 import http.client
 import json
-import re
 import signal
-import threading
 import urllib.parse
 
 import pytest
 
+from conftest import serve_tcp
 from http_peer import http_peer
 
 UPDATE = "npm install -g @nanoterm/cli@latest"
@@ -18,20 +17,10 @@ UPDATE = "npm install -g @nanoterm/cli@latest"
 def strict(fresh):
     """A server that serves nanoterm from 9.0.0 on; the environment of its clients."""
     cli = fresh()
-    server = cli.start("serve", "--listen", "127.0.0.1:0", "--data", cli.home / "data", "--min-client", "9.0.0")
-    url = None
-    for line in server.stderr:
-        if match := re.search(rb"http://127\.0\.0\.1:\d+", line):
-            url = match.group().decode()
-            break
-    assert url, "the server did not say where it listens"
-    rest = threading.Thread(target=server.stderr.read)
-    rest.start()
-    cli.env |= {"NANOTERM_API_URL": url, "NANOTERM_API_KEY": (cli.home / "data/owner.key").read_text().strip()}
+    server, cli.env, _ = serve_tcp(cli, cli.home / "data", "--min-client", "9.0.0")
     yield cli
     server.send_signal(signal.SIGTERM)
     assert server.wait(30) == 0
-    rest.join()
 
 
 def get(cli, path, agent):
