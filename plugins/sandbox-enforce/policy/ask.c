@@ -236,18 +236,10 @@ bool policy_ask_connect(const struct policy *policy, const char *address, uint16
            && host_is_elsewhere(address);
 }
 
-/* The host of "https://host:port/base". */
 static bool is_host_of(const char *url, const char *name)
 {
-    char host[HOST_MAX], plain[HOST_MAX];
-    const char *start = strstr(url, "://");
-    start = start ? start + 3 : url;
-    size_t size = start[0] == '[' ? strcspn(start, "]") + 1 : strcspn(start, ":/");
-    if (size >= sizeof(host))
-        return false;
-    memcpy(host, start, size);
-    host[size] = '\0';
-    return host_plain(host, plain) && strcmp(plain, name) == 0;
+    char host[HOST_MAX];
+    return host_of_url(url, host, NULL) && strcmp(host, name) == 0;
 }
 
 static void ask_filtered(const struct policy *policy, const char *name, uint16_t port,

@@ -32,6 +32,21 @@ bool host_plain(const char *host, char ret[HOST_MAX])
     return true;
 }
 
+bool host_of_url(const char *url, char ret[HOST_MAX], const char **ret_rest)
+{
+    char host[HOST_MAX];
+    const char *start = strstr(url, "://");
+    start = start ? start + 3 : url;
+    size_t size = start[0] == '[' ? strcspn(start, "]") + 1 : strcspn(start, ":/");
+    if (size >= sizeof(host) || size > strlen(start))
+        return false;
+    memcpy(host, start, size);
+    host[size] = '\0';
+    if (ret_rest)
+        *ret_rest = start + size;
+    return host_plain(host, ret);
+}
+
 bool host_pattern(const char *text, char ret[HOST_MAX])
 {
     if (!host_plain(text, ret) || strchr(ret, '%'))

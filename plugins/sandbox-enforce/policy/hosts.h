@@ -11,6 +11,9 @@
 bool host_plain(const char *host, char ret[HOST_MAX]);
 /* The same for an entry of an allow-list: a host, or "*.suffix"; no other star, no zone. */
 bool host_pattern(const char *text, char ret[HOST_MAX]);
+/* The host of "scheme://host:port/base", in its plain form. *ret_rest (may be NULL): what stands
+ * behind it. false: there is none. */
+bool host_of_url(const char *url, char ret[HOST_MAX], const char **ret_rest);
 /* NAME (plain) is PATTERN, or lies below "*.suffix" with at least one label. */
 bool host_matches(const char *pattern, const char *name);
 /* This machine: localhost and below, 127.0.0.0/8, 0.0.0.0/8, ::1, ::, the former within IPv6. */

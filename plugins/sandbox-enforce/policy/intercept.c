@@ -159,29 +159,23 @@ void make_intercept(struct maker *k)
 /* The host of "https://host:port/base", and its port. */
 static bool split_url(const char *url, char ret_host[HOST_MAX], uint16_t *ret_port)
 {
-    char host[HOST_MAX];
+    char digits[8];
     struct nt_error ignored = NT_ERROR_INIT;
     uint64_t port = 443;
-    if (strncmp(url, "https://", 8) != 0)
+    const char *rest;
+    if (strncmp(url, "https://", 8) != 0 || !host_of_url(url, ret_host, &rest))
         return false;
-    url += 8;
-    size_t size = url[0] == '[' ? strcspn(url, "]") + 1 : strcspn(url, ":/");
-    if (size >= sizeof(host))
-        return false;
-    memcpy(host, url, size);
-    host[size] = '\0';
-    if (url[size] == ':') {
-        char digits[8];
-        size_t count = strcspn(url + size + 1, "/");
+    if (*rest == ':') {
+        size_t count = strcspn(++rest, "/");
         if (count >= sizeof(digits))
             return false;
-        memcpy(digits, url + size + 1, count);
+        memcpy(digits, rest, count);
         digits[count] = '\0';
         if (nt_parse_u64(digits, 1, 65535, &port, &ignored) < 0)
             return false;
     }
     *ret_port = (uint16_t)port;
-    return host_plain(host, ret_host);
+    return true;
 }
 
 const char *policy_intercepted(const struct policy *policy, size_t index, char ret[POLICY_HOST_MAX])

@@ -327,19 +327,13 @@ static int check_routes(struct maker *k, struct nt_error *reterr)
 {
     const struct policy *p = k->policy;
     for (size_t i = 0; i < p->route_count; i++) {
-        char name[HOST_MAX], plain[HOST_MAX];
-        const char *start = strstr(p->routes[i].upstream, "://");
-        start = start ? start + 3 : p->routes[i].upstream;
-        size_t size = start[0] == '[' ? strcspn(start, "]") + 1 : strcspn(start, ":/");
-        if (size >= sizeof(name))
-            continue;
-        memcpy(name, start, size);
-        name[size] = '\0';
-        for (size_t j = 0; host_plain(name, plain) && j < p->denied_host_count; j++)
-            if (host_is_denied_by(p->denied_hosts[j].name, plain))
+        char host[HOST_MAX];
+        bool is_host = host_of_url(p->routes[i].upstream, host, NULL);
+        for (size_t j = 0; is_host && j < p->denied_host_count; j++)
+            if (host_is_denied_by(p->denied_hosts[j].name, host))
                 return nt_fail(reterr, NT_E_USAGE,
                                "the credential of %s goes to %s, which is denied (%s)",
-                               p->routes[i].name, plain, p->denied_hosts[j].name);
+                               p->routes[i].name, host, p->denied_hosts[j].name);
     }
     return 0;
 }
