@@ -102,11 +102,6 @@ const struct network_profile *network_profile_find(const char *name)
     return NULL;
 }
 
-const struct policy_route *network_service_at(size_t index)
-{
-    return index < sizeof(services) / sizeof(services[0]) ? &services[index] : NULL;
-}
-
 const struct policy_route *network_service_find(const char *name)
 {
     for (size_t i = 0; i < sizeof(services) / sizeof(services[0]); i++)

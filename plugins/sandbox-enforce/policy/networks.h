@@ -31,7 +31,5 @@ const struct network_group *network_group_find(const char *name);
 const struct network_profile *network_profile_find(const char *name);
 /* A built-in service, without endpoints. */
 const struct policy_route *network_service_find(const char *name);
-/* The index-th; NULL: no more. */
-const struct policy_route *network_service_at(size_t index);
 
 #endif
