@@ -417,8 +417,10 @@ def container(outside):
         copy = shutil.copytree if (installed / part).is_dir() else shutil.copy
         (tree / part).parent.mkdir(parents=True, exist_ok=True)
         copy(installed / part, tree / part)
-    words = ["podman", "--runtime", "runc", "--cgroup-manager=cgroupfs", "run", "--rm", "--network", "none", "-v", "/usr:/usr:ro", "-v",
-             f"{outside.base}:{outside.base}", "-v", f"{PROGRAMS}:{PROGRAMS}:ro"]
+    # Limits that are asked for, as podman's own may be above what root has here.
+    words = ["podman", "--runtime", "runc", "--cgroup-manager=cgroupfs", "run", "--rm", "--ulimit", "nofile=20000:20000", "--ulimit",
+             "nproc=1000:1000", "--network", "none", "-v", "/usr:/usr:ro", "-v", f"{outside.base}:{outside.base}", "-v",
+             f"{PROGRAMS}:{PROGRAMS}:ro"]
     env = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]}
     if os.environ.get("XDG_RUNTIME_DIR"):
         env["XDG_RUNTIME_DIR"] = os.environ["XDG_RUNTIME_DIR"]
