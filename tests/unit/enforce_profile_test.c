@@ -275,6 +275,8 @@ static void what_is_wrong_is_said_with_its_place(void **state)
 #define AUTH_START "{\"token_url\":\"https://a.example.com/t\","
 #define AUTH_END "\"client_id\":\"me\",\"client_secret\":\"k\""
 #define SERVICE "\"upstream\":\"https://a.example.com\",\"credential_key\":\"k\","
+/* More than the name of a region or of a service may have. */
+#define TOO_LONG "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee"
 
 static void a_service_cannot_send_its_credential_elsewhere(void **state)
 {
@@ -317,6 +319,9 @@ static void a_service_cannot_send_its_credential_elsewhere(void **state)
         "\"upstream\":\"a\",\"aws_auth\":{}",
         "\"upstream\":\"https://.amazonaws.com\",\"aws_auth\":{}",
         "\"upstream\":\"https://-.us-east-1.amazonaws.com:x\",\"aws_auth\":{}",
+        "\"upstream\":\"https://s3.eu-w%st-1.amazonaws.com\",\"aws_auth\":{}",
+        "\"upstream\":\"https://a_b.us-east-1.amazonaws.com\",\"aws_auth\":{}",
+        "\"upstream\":\"https://s3." TOO_LONG "-west-1.amazonaws.com\",\"aws_auth\":{}",
         SERVICE "\"rate_limit\":{\"requests_per_minute\":1}",
         SERVICE "\"redeem_phantoms\":[\"a\"]",
         "\"upstream\":\"https://a.example.com\",\"spiffe\":{\"type\":\"jwt\"}",

@@ -3,6 +3,7 @@
  * service, which the name of its host says in most cases. */
 #include <string.h>
 
+#include "plugins/sandbox-enforce/policy/hosts.h"
 #include "plugins/sandbox-enforce/policy/parse.h"
 #include "sdk/json.h"
 
@@ -13,15 +14,16 @@ enum { NAME_MAX_SIZE = 64, LABELS_MAX = 16 };
 
 static bool is_name(const char *text)
 {
-    return strlen(text) <= NAME_MAX_SIZE && strspn(text, LOWER DIGITS "-") == strlen(text);
+    size_t size = strlen(text);
+    return size && size <= NAME_MAX_SIZE && strspn(text, LOWER DIGITS "-") == size;
 }
 
 /* "us-east-1", "us-gov-west-1" */
 static bool is_region(const char *text)
 {
-    size_t size = strlen(text), word = strspn(text, LOWER);
+    size_t word = strspn(text, LOWER);
     const char *last = strrchr(text, '-');
-    return word >= 2 && text[word] == '-' && strspn(text, LOWER DIGITS "-") == size && last[1]
+    return is_name(text) && word >= 2 && text[word] == '-' && last[1]
            && strspn(last + 1, DIGITS) == strlen(last + 1) && last > text + word;
 }
 
@@ -69,14 +71,12 @@ static size_t split(char *host, const char *labels[LABELS_MAX])
 /* "SERVICE.REGION…", with anything before; "SERVICE…" alone is of all regions. */
 static void guess(struct parser *p, const char *url, struct policy_aws *ret)
 {
-    const char *labels[LABELS_MAX], *scheme = strstr(url, "://"), *region = NULL;
-    const char *start = scheme ? scheme + 3 : ""; /* that it is none has been told */
-    char *host = memory_bytes(p->m, start, strcspn(start, ":/"));
-    if (!host)
-        return;
-    for (char *c = host; *c; c++)
-        *c = *c >= 'A' && *c <= 'Z' ? (char)(*c + ('a' - 'A')) : *c;
-    size_t count = split(host, labels);
+    const char *labels[LABELS_MAX], *region = NULL;
+    char plain[HOST_MAX];
+    if (!host_of_url(url, plain, NULL))
+        return; /* has been told */
+    char *host = memory_text(p->m, plain);
+    size_t count = host ? split(host, labels) : 0;
     if (count && is_region(labels[count - 1]))
         region = labels[--count];
     if (count && strcmp(labels[count - 1], "dualstack") == 0)
@@ -93,7 +93,7 @@ static void guess(struct parser *p, const char *url, struct policy_aws *ret)
     } else if (size > 5 && strcmp(service + size - 5, "-fips") == 0) {
         service[size - 5] = '\0';
     }
-    if (!service)
+    if (!service || !is_name(service))
         return;
     if (!ret->service)
         ret->service = signed_name(service);
