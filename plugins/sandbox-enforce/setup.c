@@ -27,6 +27,7 @@
 #include "sdk/error.h"
 #include "sdk/io.h"
 #include "sdk/json.h"
+#include "sdk/program.h"
 
 /* One line of the report. */
 struct check {
@@ -46,7 +47,8 @@ static bool has_listener(void)
 /* What the kernel offers, found by asking it. */
 static size_t look(struct check *ret)
 {
-    const char *why = "";
+    char strace[PATH_MAX];
+    const char *why = "", *folders = NT_PROGRAM_USUAL_PATH;
     int landlock = enforce_landlock_version();
     uint32_t spaces =
         enforce_spaces_probe(ENFORCE_SPACE_MOUNT | ENFORCE_SPACE_PID | ENFORCE_SPACE_NETWORK, &why);
@@ -65,7 +67,8 @@ static size_t look(struct check *ret)
         { "own processes (PID namespace)", (spaces & ENFORCE_SPACE_PID) != 0, false, why },
         { "hidden paths (mount namespace)", (spaces & ENFORCE_SPACE_MOUNT) != 0, false, why },
         { "own network (network namespace)", (spaces & ENFORCE_SPACE_NETWORK) != 0, false, why },
-        { "learn (strace)", access("/usr/bin/strace", X_OK) == 0, false, "apt install strace" },
+        { "learn (strace)", nt_program_next(&folders, "strace", strace) == 0, false,
+          "apt install strace" },
     };
     _Static_assert(sizeof(all) / sizeof(all[0]) <= CHECKS_MAX, "too many checks");
     memcpy(ret, all, sizeof(all));

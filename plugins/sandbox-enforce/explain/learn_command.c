@@ -28,6 +28,7 @@
 #include "sdk/error.h"
 #include "sdk/io.h"
 #include "sdk/json.h"
+#include "sdk/program.h"
 
 #define LINES_MAX (4u * TRACE_LINE_MAX)
 
@@ -83,14 +84,12 @@ static bool read_some(struct run *r)
 
 /* --- the program --------------------------------------------------------------------------- */
 
-static int find_strace(char *ret, size_t size, struct nt_error *reterr)
+/* Not in PATH, which may lead anywhere: it sees all that the program does. */
+static int find_strace(char ret[PATH_MAX], struct nt_error *reterr)
 {
-    static const char *const folders[] = { "/usr/local/bin", "/usr/bin", "/bin" };
-    for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
-        snprintf(ret, size, "%s/strace", folders[i]);
-        if (access(ret, X_OK) == 0)
-            return 0;
-    }
+    const char *folders = NT_PROGRAM_USUAL_PATH;
+    if (nt_program_next(&folders, "strace", ret) == 0)
+        return 0;
     nt_fail(reterr, ENFORCE_E_TRACE, "strace is not installed");
     return nt_hint(reterr, "install it: apt install strace");
 }
@@ -114,8 +113,8 @@ static _Noreturn void become_strace(const char *strace, char *const *argv, int o
 static int start(const struct policy_texts *program, int output, bool is_json, pid_t *ret,
                  struct nt_error *reterr)
 {
-    char strace[64], file[64];
-    if (find_strace(strace, sizeof(strace), reterr) < 0)
+    char strace[PATH_MAX], file[64];
+    if (find_strace(strace, reterr) < 0)
         return -1;
     snprintf(file, sizeof(file), "/proc/self/fd/%d", output);
     const char *const head[] = {

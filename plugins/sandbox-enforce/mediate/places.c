@@ -17,9 +17,9 @@
 #include "sdk/buf.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
+#include "sdk/program.h"
 
 #define STAND_IN "command-stand-in"
-#define USUAL_PATH "/usr/local/bin:/usr/bin:/bin"
 #define PLACES_MAX (COMMANDS_MAX * 4)
 
 void mediate_free(struct mediate *m)
@@ -78,46 +78,38 @@ static int check_digest(const struct command *command, const char *path, struct 
 
 /* --- by its name --------------------------------------------------------------------------- */
 
-/* NAME in the first LENGTH bytes of FOLDER; false: it is not there. */
-static bool join(const char *folder, size_t length, const char *name, char ret[PATH_MAX])
-{
-    struct stat st;
-    int n = length && folder[0] == '/' && length < PATH_MAX
-                ? snprintf(ret, PATH_MAX, "%.*s/%s", (int)length, folder, name)
-                : -1;
-    return n > 0 && n < PATH_MAX && stat(ret, &st) == 0 && S_ISREG(st.st_mode)
-           && faccessat(AT_FDCWD, ret, X_OK, AT_EACCESS) == 0;
-}
+/* Where commands are looked for: in PATH, then in the folders of the profile. */
+struct search {
+    const struct policy_texts *folders;
+    const char *left;   /* of what is looked in now */
+    const char *folder; /* of the profile, that is looked in now; NULL: PATH is */
+    size_t next;
+};
 
-/* The index-th folder that commands are looked for in; 0: no more. */
-static size_t folder_at(const struct command_policies *policies, size_t index, const char **ret)
+static struct search search_begin(const struct command_policies *policies)
 {
     const char *path = getenv("PATH");
-    for (const char *at = path ? path : USUAL_PATH; at;) {
-        size_t length = strcspn(at, ":");
-        *ret = at;
-        if (index-- == 0)
-            return length ? length : 1; /* an empty one is no absolute path either */
-        at = at[length] ? at + length + 1 : NULL;
+    return (struct search){ .folders = &policies->folders,
+                            .left = path ? path : NT_PROGRAM_USUAL_PATH };
+}
+
+/* The next file of that name; false: there is no more. */
+static bool search_next(struct search *s, const char *name, char ret[PATH_MAX])
+{
+    while (nt_program_next(&s->left, name, ret) != 0) {
+        if (s->next == s->folders->count)
+            return false;
+        s->left = s->folder = s->folders->at[s->next++];
     }
-    if (index >= policies->folders.count)
-        return 0;
-    *ret = policies->folders.at[index];
-    return strlen(*ret);
+    return true;
 }
 
 int mediate_executable(const struct policy *policy, const struct command *command, char *ret,
                        struct nt_error *reterr)
 {
     char path[PATH_MAX];
-    const char *folder;
-    size_t length;
-    bool is_found = false;
-    for (size_t i = 0; !command->executable && !is_found
-                       && (length = folder_at(policy->commands, i, &folder)) > 0;
-         i++)
-        is_found = join(folder, length, command->name, path);
-    if (!command->executable && !is_found)
+    struct search search = search_begin(policy->commands);
+    if (!command->executable && !search_next(&search, command->name, path))
         return nt_fail(reterr, ENFORCE_E_COMMAND, "'%s' is not there", command->name);
     if (check(policy, command, command->executable ? command->executable : path, true, ret, reterr)
         < 0)
@@ -173,18 +165,13 @@ static int add_names(struct mediate *m, const struct policy *policy, const struc
                      bool *ret_usual, struct nt_error *reterr)
 {
     char path[PATH_MAX], real[PATH_MAX];
-    const char *folder;
-    size_t length;
+    struct search search = search_begin(policy->commands);
     *ret_usual = false;
-    for (size_t i = 0; (length = folder_at(policy->commands, i, &folder)) > 0; i++) {
-        if (!join(folder, length, command->name, path))
-            continue;
-        bool is_more = false;
-        for (size_t j = 0; j < policy->commands->folders.count; j++)
-            is_more |= folder == policy->commands->folders.at[j];
+    while (search_next(&search, command->name, path)) {
+        const char *more = *ret_usual ? NULL : search.folder;
         if (check(policy, command, path, true, real, reterr) < 0
             || add_place(m, command, real, reterr) < 0
-            || (is_more && !*ret_usual && add_more_path(m, folder, length, reterr) < 0))
+            || (more && add_more_path(m, more, strlen(more), reterr) < 0))
             return -1;
         *ret_usual = true;
     }

@@ -26,6 +26,7 @@
 #include "sdk/buf.h"
 #include "sdk/cleanup.h"
 #include "sdk/io.h"
+#include "sdk/program.h"
 
 #define TIME_MS 4000
 #define OUTPUT_MAX ((size_t)64 * 1024)
@@ -56,22 +57,17 @@ struct asked {
 static const char *find_program(struct memory *m, const struct places *places, const char *name)
 {
     const char *list = secure_getenv("PATH");
-    char real[PATH_MAX];
+    char path[PATH_MAX], real[PATH_MAX];
     struct stat st;
-    while (list && *list) {
-        size_t size = strcspn(list, ":");
-        const char *path =
-            list[0] == '/' ? memory_format(m, "%.*s/%s", (int)size, list, name) : NULL;
-        bool is_there = path && stat(path, &st) == 0 && S_ISREG(st.st_mode)
-                        && access(path, X_OK) == 0 && path_resolve_into(path, real);
+    while (nt_program_next(&list, name, path) == 0) {
+        bool is_there = stat(path, &st) == 0 && path_resolve_into(path, real);
         bool is_foreign =
             is_there && places->workdir && strcmp(places->workdir, "/") != 0
             && (path_is_below(real, places->workdir) || path_is_below(path, places->workdir));
         bool is_safe =
             is_there && !(st.st_mode & S_IWOTH) && (st.st_uid == 0 || st.st_uid == getuid());
-        if (is_there && is_safe && !is_foreign)
-            return path;
-        list += size + (list[size] == ':');
+        if (is_safe && !is_foreign)
+            return memory_text(m, path);
     }
     return NULL;
 }

@@ -13,39 +13,23 @@
 
 #include "plugins/sandbox-enforce/errors.h"
 #include "plugins/sandbox-enforce/proxy/secret.h"
-#include "sdk/buf.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
+#include "sdk/program.h"
 
 extern char **environ;
-
-/* The program in the absolute folders of PATH: the current folder belongs to the project that is
- * about to be sandboxed. */
-static bool find_program(const char *name, struct nt_buf *ret)
-{
-    const char *at = getenv("PATH");
-    while (at && *at) {
-        size_t size = strcspn(at, ":");
-        nt_buf_reset(ret);
-        nt_buf_add_bytes(ret, at, size);
-        nt_buf_addf(ret, "/%s", name);
-        if (at[0] == '/' && nt_buf_ok(ret) && access(nt_buf_text(ret), X_OK) == 0)
-            return true;
-        at += size + (at[size] == ':');
-    }
-    return false;
-}
 
 int secret_of_program(const char *const argv[], const char *about, const char *reference,
                       char **ret, struct nt_error *reterr)
 {
-    nt_auto(nt_buf_done) struct nt_buf program = NT_BUF(PATH_MAX);
+    char program[PATH_MAX];
+    const char *search = getenv("PATH");
     char *const *words;
     memcpy(&words, &argv, sizeof(words)); /* posix_spawn takes them without const */
     for (const char *c = reference; *c; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7f)
             return nt_fail(reterr, ENFORCE_E_CREDENTIAL, "a broken %s:// reference", argv[0]);
-    if (!find_program(argv[0], &program)) {
+    if (nt_program_next(&search, argv[0], program)) {
         nt_fail(reterr, ENFORCE_E_CREDENTIAL, "%s:// needs the program %s (%s)", argv[0], argv[0],
                 about);
         return nt_hint(reterr, "install it, or use another source for the credential");
@@ -69,11 +53,11 @@ int secret_of_program(const char *const argv[], const char *about, const char *r
     posix_spawnattr_setsigdefault(&how, &defaults);
     posix_spawnattr_setflags(&how, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
     pid_t pid = -1;
-    int sys = posix_spawn(&pid, nt_buf_text(&program), &files, &how, words, environ);
+    int sys = posix_spawn(&pid, program, &files, &how, words, environ);
     posix_spawn_file_actions_destroy(&files);
     posix_spawnattr_destroy(&how);
     if (sys) {
-        nt_fail_sys(reterr, sys, "cannot start %s", nt_buf_text(&program));
+        nt_fail_sys(reterr, sys, "cannot start %s", program);
         reterr->code = ENFORCE_E_CREDENTIAL;
         return -1;
     }

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "inner.h"
@@ -13,6 +12,7 @@
 #include "plugins/sandbox-enforce/explain/script.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
+#include "sdk/program.h"
 
 static int check_name(const struct policy *policy, const char *name, struct nt_error *reterr)
 {
@@ -25,17 +25,6 @@ static int check_name(const struct policy *policy, const char *name, struct nt_e
             return nt_hint(reterr, "--allow-command %.100s starts it all the same", base);
         }
     return 0;
-}
-
-/* 0: it can be executed; else errno, EACCES before ENOENT. */
-static int try_file(const char *path)
-{
-    struct stat st;
-    if (stat(path, &st) < 0)
-        return errno == EACCES ? EACCES : ENOENT;
-    if (!S_ISREG(st.st_mode))
-        return EACCES;
-    return faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0 ? EACCES : 0;
 }
 
 static int fail(const char *name, int sys, struct nt_error *reterr)
@@ -57,7 +46,7 @@ static int take_path(struct supervise *s, const char *name, struct nt_error *ret
     int n = snprintf(s->program, sizeof(s->program), "%s%s%s", folder, *folder ? "/" : "", name);
     if (n < 0 || (size_t)n >= sizeof(s->program))
         return nt_fail(reterr, NT_E_LIMIT, "the program's path is too long");
-    int sys = try_file(s->program);
+    int sys = nt_program_try(s->program);
     return sys ? fail(typed, sys, reterr) : 0;
 }
 
@@ -73,22 +62,10 @@ int command_find(struct supervise *s, struct nt_error *reterr)
     if (strchr(name, '/'))
         return take_path(s, name, reterr);
     const char *path = environment_get(s, "PATH");
-    int seen = ENOENT;
-    for (const char *at = path ? path : "/usr/local/bin:/usr/bin:/bin"; at;) {
-        size_t length = strcspn(at, ":");
-        /* An empty entry and a relative one would be the current folder, which belongs to others.
-         */
-        int n = length && at[0] == '/'
-                    ? snprintf(s->program, sizeof(s->program), "%.*s/%s", (int)length, at, name)
-                    : -1;
-        int sys = n > 0 && (size_t)n < sizeof(s->program) ? try_file(s->program) : ENOENT;
-        if (sys == 0)
-            return 0;
-        if (sys == EACCES)
-            seen = EACCES;
-        at = at[length] ? at + length + 1 : NULL;
-    }
-    return fail(name, seen, reterr);
+    if (!path)
+        path = NT_PROGRAM_USUAL_PATH;
+    int sys = nt_program_next(&path, name, s->program);
+    return sys ? fail(name, sys, reterr) : 0;
 }
 
 /* The first that is not there of what runs PROGRAM; false: all is. */

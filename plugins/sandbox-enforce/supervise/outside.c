@@ -19,6 +19,7 @@
 #include "plugins/sandbox-enforce/policy/paths.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
+#include "sdk/program.h"
 
 #define LINKS_MAX 40u
 
@@ -286,24 +287,10 @@ static int walk(const struct check *c, const char *path, struct way *w, struct n
     return 0;
 }
 
-/* In the absolute folders of PATH: the current folder belongs to the project. */
-static bool find_in_path(const char *name, char ret[PATH_MAX])
-{
-    for (const char *at = getenv("PATH"); at && *at;) {
-        size_t size = strcspn(at, ":");
-        struct stat st;
-        int n = snprintf(ret, PATH_MAX, "%.*s/%s", (int)size, at, name);
-        if (at[0] == '/' && n > 0 && n < PATH_MAX && stat(ret, &st) == 0 && S_ISREG(st.st_mode)
-            && faccessat(AT_FDCWD, ret, X_OK, AT_EACCESS) == 0)
-            return true;
-        at += size + (at[size] == ':');
-    }
-    return false;
-}
-
 int outside_find(const struct outside *what, char ret[PATH_MAX], struct nt_error *reterr)
 {
     char path[PATH_MAX];
+    const char *search = getenv("PATH");
     struct way way = { 0 };
     struct outside found = *what;
     struct check c = { .what = &found, .policy = what->policy };
@@ -311,7 +298,7 @@ int outside_find(const struct outside *what, char ret[PATH_MAX], struct nt_error
         int n = snprintf(path, sizeof(path), "%s", what->path);
         if (path[0] != '/' || n < 0 || (size_t)n >= sizeof(path))
             return refuse(&c, "is not absolute", reterr);
-    } else if (!find_in_path(what->path, path)) {
+    } else if (nt_program_next(&search, what->path, path)) {
         return refuse(&c, "is in no folder of PATH", reterr);
     }
     found.path = path;
