@@ -421,7 +421,7 @@ static uint32_t finish(struct run *run, int result, const struct nt_error *error
     /* A failure of the place where the program should run is neither the tool's nor the
      * program's. */
     by = row.kind && strcmp(row.kind, "runtime") == 0 ? NT_BY_RUNTIME : NT_BY_TOOL;
-    uint32_t failed = personality_status(run->self, error->code, row.exit_status);
+    uint32_t failed = personality_status(run->self, row.exit_status);
     tell_status(run, by, failed, code);
     return failed;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/cli/globals.h"
+#include "core/cli/personality.h"
 #include "sdk/cleanup.h"
 
 /* Where the last word stands. */
@@ -144,12 +145,13 @@ static void add_opt(struct offer *o, const struct nt_opt *opt)
         add(o, nt_buf_text(&word), opt->help);
 }
 
-static void add_opts(struct offer *o, const struct nt_command *command)
+static void add_opts(struct offer *o, const struct nt_command *command, const struct tree *tree)
 {
+    const struct personality *self = personality_called(tree_program(tree));
     const struct nt_opt *opt;
     for (uint32_t i = 0; command && (opt = tree_row(&command->opts, i)); i++)
         add_opt(o, opt);
-    for (uint32_t i = 0; (opt = globals_opt(i)); i++)
+    for (uint32_t i = 0; (opt = personality_global(self, !command, i)); i++)
         add_opt(o, opt);
 }
 
@@ -219,7 +221,7 @@ void complete_add(struct nt_buf *b, const struct tree *tree, int count, char *co
         o.before = before;
         add_value_of(&o, opt, source);
     } else if (typed[0] == '-' && !p.is_behind) {
-        add_opts(&o, p.command);
+        add_opts(&o, p.command, tree);
     } else {
         if (!p.is_behind && p.args == 0)
             add_commands(&o, tree, p.path);

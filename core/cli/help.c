@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-#include "core/cli/globals.h"
 #include "core/cli/personality.h"
 #include "core/cli/value.h"
 #include "core/output/width.h"
@@ -155,11 +154,12 @@ static void add_args(struct nt_buf *b, const struct nt_command *command)
     }
 }
 
-static void add_globals(struct nt_buf *b)
+static void add_globals(struct nt_buf *b, const char *program, bool is_early)
 {
     nt_buf_add(b, "\nGlobal options:\n");
+    const struct personality *self = personality_called(program);
     const struct nt_opt *opt;
-    for (uint32_t i = 0; (opt = globals_opt(i)); i++)
+    for (uint32_t i = 0; (opt = personality_global(self, is_early, i)); i++)
         add_opt(b, opt);
 }
 
@@ -207,7 +207,8 @@ static void add_statuses(struct nt_buf *b, const struct nt_command *command,
     nt_buf_add(b, "\nExit statuses:\n  0    success\n");
     if (command->effects & NT_RUNS)
         nt_buf_add(b, "  n    the program's own (128+n: ended by signal n)\n");
-    nt_buf_add(b, "  2    usage\n");
+    const char *program = source && source->program ? source->program : "nanoterm";
+    nt_buf_addf(b, "  %u    usage\n", personality_status(personality_called(program), 2));
     const uint32_t *code;
     for (uint32_t i = 0; (code = tree_row(&command->errors, i)); i++) {
         struct nt_error_row row;
@@ -248,7 +249,7 @@ void help_add_command(struct nt_buf *b, const struct nt_command *command,
     }
     add_args(b, command);
     add_opts(b, command);
-    add_globals(b);
+    add_globals(b, program, false);
     add_columns(b, command);
     add_statuses(b, command, source);
     add_examples(b, command, program);
@@ -328,7 +329,7 @@ void help_add_group(struct nt_buf *b, const struct tree *tree, const char *path)
     const char *program = tree_program(tree);
     nt_buf_addf(b, "Usage: %s %s <command> [options]\n\nCommands:\n", program, path);
     add_members(b, tree, path);
-    add_globals(b);
+    add_globals(b, program, true);
     const struct nt_example *example = first_example(tree, path);
     if (example)
         nt_buf_addf(b, "\nExamples:\n  %s %s\n", program, example->command);
@@ -364,7 +365,7 @@ void help_add_tree(struct nt_buf *b, const struct tree *tree)
                     group && group->summary ? group->summary : "");
         add_members(b, tree, name);
     }
-    add_globals(b);
+    add_globals(b, self->program, true);
     if (!self->view)
         nt_buf_add(b, "\nExamples:\n  nanoterm ws create\n  nanoterm exec ws_a1b2c3d4 -- make\n");
     nt_buf_addf(b, "\nMore: %s <command> --help; %s commands prints all of it as JSON\n",

@@ -50,7 +50,7 @@ static bool error_row(void *data, const struct nt_command *command, uint32_t cod
     if (!plugins_error_row(plugins, plugins_owner(plugins, command), code, ret))
         return false;
     ret->exit_status =
-        personality_status(personality_called(plugins_called(plugins)), code, ret->exit_status);
+        personality_status(personality_called(plugins_called(plugins)), ret->exit_status);
     return true;
 }
 

@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-#include "core/cli/globals.h"
 #include "core/cli/personality.h"
 #include "core/cli/value.h"
 #include "nanoterm/host.h"
@@ -102,8 +101,9 @@ static void add_pair(struct nt_buf *b, const char *left, const char *right)
     nt_buf_add_char(b, '\n');
 }
 
-static void add_lists(struct nt_buf *b, const struct nt_command *command)
+static void add_lists(struct nt_buf *b, const struct nt_command *command, const char *program)
 {
+    const struct personality *self = personality_called(program);
     const struct nt_arg *arg;
     const struct nt_opt *opt;
     const struct nt_column *column;
@@ -115,7 +115,7 @@ static void add_lists(struct nt_buf *b, const struct nt_command *command)
     for (uint32_t i = 0; (opt = tree_row(&command->opts, i)); i++)
         add_opt(b, opt);
     nt_buf_add(b, ".SS Global options\n");
-    for (uint32_t i = 0; (opt = globals_opt(i)); i++)
+    for (uint32_t i = 0; (opt = personality_global(self, false, i)); i++)
         add_opt(b, opt);
     if (command->columns.count && command->result != NT_RESULT_NONE)
         nt_buf_add(b, ".SH RESULT\nThe columns, which are the keys with \\fB\\-\\-json\\fR:\n");
@@ -132,7 +132,8 @@ static void add_statuses(struct nt_buf *b, const struct nt_command *command,
     add_pair(b, "0", "success");
     if (command->effects & NT_RUNS)
         add_pair(b, "n", "the program's own; 128+n when signal n ended it");
-    add_pair(b, "2", "usage");
+    const struct personality *self = personality_called(source->program ? source->program : "");
+    nt_buf_addf(b, ".TP\n\\fB%u\\fR\nusage\n", personality_status(self, 2));
     for (uint32_t i = 0; (code = tree_row(&command->errors, i)); i++) {
         struct nt_error_row row;
         if (*code == NT_E_USAGE || !source->error_row(source->data, command, *code, &row))
@@ -176,7 +177,7 @@ void man_add_command(struct nt_buf *b, const struct nt_command *command,
         add_text(b, command->description);
         nt_buf_add_char(b, '\n');
     }
-    add_lists(b, command);
+    add_lists(b, command, program);
     add_statuses(b, command, source);
     add_examples(b, program, command);
     nt_buf_addf(b, ".SH SEE ALSO\n.BR %s (1)\n", program);
@@ -298,7 +299,7 @@ void man_add_program(struct nt_buf *b, const struct tree *tree, const char *vers
         if (!(tree->commands[i]->flags & NT_HIDDEN))
             add_pair(b, tree->commands[i]->path, tree->commands[i]->summary);
     nt_buf_add(b, ".SH OPTIONS\n");
-    for (uint32_t i = 0; (opt = globals_opt(i)); i++)
+    for (uint32_t i = 0; (opt = personality_global(self, true, i)); i++)
         add_opt(b, opt);
     nt_buf_add(b, ".SH ENVIRONMENT\n");
     add_notes(b, own->environment, sizeof(own->environment) / sizeof(own->environment[0]));

@@ -289,14 +289,14 @@ static bool pass_early(struct reader *r)
     const struct view *view = r->tree->view;
     const char *word = r->argv[r->at];
     for (uint32_t i = 0; view && i < view->opt_count; i++) {
-        const struct view_opt *opt = &view->opts[i];
+        const struct nt_opt *opt = &view->opts[i];
         size_t length = strlen(opt->name);
         bool is_long = word[1] == '-' && strncmp(word + 2, opt->name, length) == 0
                        && (word[2 + length] == '\0' || word[2 + length] == '=');
-        bool is_short = opt->letter && word[1] == opt->letter && word[2] == '\0';
+        bool is_short = opt->letter && word[1] == (char)opt->letter && word[2] == '\0';
         if ((!is_long && !is_short) || r->early_count == EARLY_MAX)
             continue;
-        bool has_next = opt->has_value && !(is_long && word[2 + length] == '=');
+        bool has_next = opt->type != NT_FLAG && !(is_long && word[2 + length] == '=');
         if (has_next && r->at + 1 >= r->argc)
             return false;
         r->early[r->early_count++] = r->at;

@@ -4,16 +4,28 @@
 
 #include <string.h>
 
-#include "nanoterm/error.h"
+#include "core/cli/globals.h"
 #include "nanoterm/host.h"
 
 static const char *const kept[] = { "commands", "completion", "help", "schema", NULL };
-static const struct view_opt nono_opts[] = { { "silent", 's', false }, { "theme", 0, true } };
+static const char *const hidden[] = { "org", "api", NULL };
+static const struct nt_opt nono_opts[] = {
+    { .name = "silent",
+      .letter = 's',
+      .type = NT_FLAG,
+      .help = "Only the program's own output; asks nothing" },
+    { .name = "theme",
+      .type = NT_TEXT,
+      .arg = "name",
+      .help = "Colours: mocha (unless config.toml says otherwise), latte, frappe, macchiato, "
+              "tokyo-night or minimal" },
+};
 static const struct view nono_view = {
     .prefix = "enforce",
     .kept = kept,
     .opts = nono_opts,
     .opt_count = sizeof(nono_opts) / sizeof(nono_opts[0]),
+    .hidden = hidden,
 };
 
 static const struct personality all[] = {
@@ -45,7 +57,28 @@ const struct personality *personality_of(const char *argv0)
     return personality_called(slash ? slash + 1 : argv0 ? argv0 : "");
 }
 
-uint32_t personality_status(const struct personality *p, uint32_t code, uint32_t status)
+static bool is_hidden(const struct view *view, const char *name)
 {
-    return !p->plain_statuses ? status : code == NT_E_USAGE || code == NT_E_INVALID ? 2 : 1;
+    for (const char *const *at = view ? view->hidden : NULL; at && *at; at++)
+        if (strcmp(*at, name) == 0)
+            return true;
+    return false;
+}
+
+const struct nt_opt *personality_global(const struct personality *p, bool is_early, uint32_t index)
+{
+    uint32_t early = is_early && p->view ? p->view->opt_count : 0;
+    if (index < early)
+        return &p->view->opts[index];
+    index -= early;
+    const struct nt_opt *opt;
+    for (uint32_t i = 0; (opt = globals_opt(i)); i++)
+        if (!is_hidden(p->view, opt->name) && index-- == 0)
+            return opt;
+    return NULL;
+}
+
+uint32_t personality_status(const struct personality *p, uint32_t status)
+{
+    return p->plain_statuses ? 1 : status;
 }

@@ -16,7 +16,7 @@ struct personality {
     const char *about;   /* the first line of its help */
     /* The commands that it has; NULL: all. */
     const struct view *view;
-    /* Every failure ends with 1, but for usage. */
+    /* Every failure of its own ends with 1. */
     bool plain_statuses;
 };
 
@@ -26,6 +26,9 @@ const struct personality *personality_called(const char *program);
 /* The index-th; NULL: no more. */
 const struct personality *personality_at(size_t index);
 /* The exit status of an error whose row says STATUS. */
-uint32_t personality_status(const struct personality *p, uint32_t code, uint32_t status);
+uint32_t personality_status(const struct personality *p, uint32_t status);
+/* The index-th global option to show, NULL: no more. IS_EARLY: also those that its commands have
+ * themselves, and that may stand before them. */
+const struct nt_opt *personality_global(const struct personality *p, bool is_early, uint32_t index);
 
 #endif

@@ -9,18 +9,13 @@
 
 #include "nanoterm/plugin.h"
 
-/* An option that every command of the group has, and that may stand before the command, too. */
-struct view_opt {
-    const char *name;
-    char letter; /* 0: none */
-    bool has_value;
-};
-
 struct view {
     const char *prefix;      /* the group: "enforce" */
     const char *const *kept; /* commands of the core that stay; NULL at the end */
-    const struct view_opt *opts;
+    /* Options that every command of the group has, and that may stand before the command, too. */
+    const struct nt_opt *opts;
     uint32_t opt_count;
+    const char *const *hidden; /* global options that mean nothing there; NULL at the end */
 };
 
 /* A command of the view and the one that it stands for. */

@@ -56,9 +56,17 @@ def test_the_exit_statuses_that_help_names_are_those_that_it_has(nono):
     text = nono("run", "--help").stdout.decode()
     assert re.search(r"\n  1    enforce\.command: ", text) and re.search(r"\n  1    enforce\.refused: ", text)
     (row,) = (row for row in json.loads(nono("commands").stdout) if row["path"] == "run")
-    assert {error["exit_status"] for error in row["errors"]} <= {1, 2}, row["errors"]
+    assert {error["exit_status"] for error in row["errors"]} == {1} and "\n  1    usage\n" in text, row["errors"]
     assert nono("run", "-s", "--allow-cwd", "--", "nothing-of-this-name").returncode == 1
     assert nono("run", "-s", "--allow-cwd", "--", "rm", "x").returncode == 1
+
+
+@pytest.mark.parametrize("words", [["--help"], ["profile", "--help"]], ids=" ".join)
+def test_help_has_the_options_that_may_stand_before_the_command(nono, words):
+    options = nono(*words).stdout.decode().partition("Global options:")[2]
+    assert "-s, --silent" in options and "--theme <name>" in options
+    assert "--org" not in options and "--api" not in options  # there is no server in that tree
+    assert b"--silent\t" in nono("--internal-complete", "words", "--").stdout
 
 
 def test_several_folders_behind_one_flag(nono):
@@ -93,7 +101,7 @@ def test_an_error_is_one_of_nono(nono):
     assert done.returncode == 1 and b"nono: " in done.stderr
     for words in (["run", "--nothing"], ["nothing"], ["run", "--block-net", "--allow-net", "--", "true"], ["run"]):
         done = nono(*words)
-        assert done.returncode == 2 and done.stderr.startswith(b"nono: "), words
+        assert done.returncode == 1 and done.stderr.startswith(b"nono: "), words
     assert nono("ps").returncode == 1
 
 
@@ -136,7 +144,7 @@ def test_variables_that_are_wrong_or_exclude_each_other(nono):
                        ({"NONO_BLOCK_NET": "1"}, ["--allow-net"]), ({"NONO_ALLOW_NET": "1"}, ["--allow-domain", "a.example"]),
                        ({"NONO_BLOCK_NET": "1", "NONO_NETWORK_PROFILE": "minimal"}, []), ({"NONO_PROFILE": ""}, [])]:
         done = nono("run", *words, "--allow-cwd", "--", "touch", "ran", env=env)
-        assert done.returncode == 2 and not (nono.work / "ran").exists(), (env, words)
+        assert done.returncode == 1 and not (nono.work / "ran").exists(), (env, words)
 
 
 def test_older_names_of_variables_warn_once(nono):
