@@ -188,8 +188,9 @@ static int run_program(struct start *start, struct nt_error *reterr)
         return -1;
     start->call->host->set_status(start->call, (uint32_t)status, NT_BY_PROGRAM);
     if (!has_flag(start, NT_CALL_JSON)) {
-        if (explains(start))
-            footer_print(start->call, start->denials, status);
+        if (explains(start) && supervise_has_run(start->supervise))
+            footer_print(start->call, start->policy, start->denials, start->options.is_diagnosed,
+                         status);
         return 0;
     }
     const struct supervise_row *rows = supervise_rows(start->supervise, &count);

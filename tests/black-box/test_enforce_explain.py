@@ -6,6 +6,7 @@ import pathlib
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import uuid
 
@@ -249,6 +250,12 @@ def test_learn_asks_on_a_terminal(cli):
         assert (cli.home / "project/ran").exists() == runs
 
 
+@pytest.mark.parametrize("program, status", [("nothing-of-this-name", 127), ("./missing", 127), ("./src", 126)])
+def test_learn_of_a_program_that_is_not_there_is_an_error(cli, program, status):
+    done = cli("--json", "enforce", "learn", "--", program, cwd=cli.home / "project")
+    assert done.status == status and done.stdout == b"" and done.error["message"].startswith(f"'{program}' is not "), done
+
+
 def test_learn_without_strace_says_what_to_install(cli):
     if any(os.path.exists(f"{folder}/strace") for folder in ("/usr/local/bin", "/usr/bin", "/bin")):
         pytest.skip("strace is installed")
@@ -381,6 +388,56 @@ def test_a_guess_is_called_one(cli):
     _, lines = footer(cli, program=": > ../made")
     assert f"write {cli.home} " in lines or f"read {cli.home} " in lines
     assert "/bin/sh" not in lines and "dash" not in lines
+
+
+@pytest.mark.parametrize("program", [
+    ["touch", "new"], ["mkdir", "new"], ["sh", "-c", ": > new"], ["bash", "-c", ": > new"],
+    ["sh", "-c", "echo \"Can't open new: Permission denied at line 1.\" >&2; touch new"],
+])
+def test_a_guess_is_about_names_in_the_folder_of_the_program(cli, program):
+    """As tools say them: in quotes of two kinds, and without any."""
+    project = cli.home / "project"
+    done = cli("enforce", "run", "--read", project, "--", *program, cwd=project)
+    lines = done.stderr.decode().partition("Probably denied")[2]
+    assert done.status != 0 and f"write {project}  [" in lines and f"allow: --write {project}\n" in lines, done
+
+
+def test_a_name_in_a_folder_that_is_not_shared_asks_for_sharing_it(cli):
+    done = cli("enforce", "run", "--", "ls", ".", cwd=cli.home / "project")
+    assert done.status == 2 and "  read /  [" in done.stderr.decode() and "allow: --allow-cwd\n" in done.stderr.decode(), done
+    assert cli("enforce", "run", "--allow-cwd", "--", "ls", ".", cwd=cli.home / "project").status == 0
+
+
+@pytest.mark.parametrize("options, words", [([], []), (["--block-net"], ["The network is blocked."]),
+                                            (["--allow-domain", "a.example"], ["HTTPS_PROXY"]), (["--diagnose"], [])])
+def test_where_nothing_was_seen_it_says_where_to_look(cli, options, words):
+    done, lines = footer(cli, *options, program="exit 3")
+    assert "No denial was seen" in lines and ("--diagnose" in lines) == ("--diagnose" not in options), done
+    assert ("network" in lines) == bool(words) and all(word in lines for word in words), done
+
+
+def test_a_program_that_nobody_reads_any_more_needs_no_explanation(cli):
+    """`enforce run -- yes | head -1`"""
+    reading, writing = os.pipe()
+    process = cli.start("enforce", "run", "--allow-cwd", "--", "yes", cwd=cli.home / "project", stdout=writing)
+    os.close(writing)
+    assert os.read(reading, 2) == b"y\n"
+    os.close(reading)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGPIPE and b"The program ended" not in told, told
+
+
+def test_a_program_that_was_not_started_has_one_reason(cli, outside):
+    """Which file is not granted, and what would grant it: no words about what it did."""
+    (outside / "tool").write_bytes(pathlib.Path("/bin/true").read_bytes())
+    (cli.home / "project/script").write_text(f"#!{outside}/tool\n")
+    for path in (outside / "tool", cli.home / "project/script"):
+        path.chmod(0o755)
+        done = cli("enforce", "run", "--allow-cwd", "--", path, cwd=cli.home / "project")
+        lines = done.stderr.decode()
+        assert done.status == 126 and "is not granted" in lines and f"add --read-file {outside}/tool" in lines, done
+        assert "The program ended" not in lines and "No denial" not in lines, done
+        assert cli("enforce", "run", "--allow-cwd", "--read-file", outside / "tool", "--", path, cwd=cli.home / "project").status == 0
 
 
 def test_with_diagnose_files_are_exact(cli):

@@ -56,14 +56,19 @@ static bool is_known(const struct denials *denials, const char *canonical)
 }
 
 /* PATH was refused: what would the policy say? What does not exist yet is asked for by its folder.
- * A read-only mount refuses writing alone. */
+ * A read-only mount refuses writing alone. What is relative is so to where the program started. */
 static void infer(const struct policy *policy, const char *path, bool is_writing, bool is_readonly,
                   struct denials *denials)
 {
     struct policy_answer answer;
     char name[PATH_MAX], canonical[PATH_MAX];
     struct stat st;
-    snprintf(name, sizeof(name), "%s", path);
+    bool is_absolute = path[0] == '/', is_shared = policy->is_workdir_covered;
+    int size =
+        snprintf(name, sizeof(name), "%s%s%s", is_absolute || !is_shared ? "" : policy->workdir,
+                 is_absolute ? "" : "/", path);
+    if (size < 0 || (size_t)size >= sizeof(name))
+        return;
     if (lstat(name, &st) < 0) {
         char *slash = strrchr(name, '/');
         if (!is_writing || !slash || slash == name)
@@ -85,7 +90,9 @@ static void infer(const struct policy *policy, const char *path, bool is_writing
                                            .target = canonical,
                                            .layer = is_readonly ? "mount" : "landlock",
                                            .rule = answer.reason,
-                                           .grant = answer.flag });
+                                           .grant = is_absolute || is_shared ? answer.flag
+                                                    : policy->workdir_access ? "--allow-cwd"
+                                                                             : "" });
 }
 
 static bool is_path(const char *word, size_t size)
@@ -95,6 +102,22 @@ static bool is_path(const char *word, size_t size)
                || (size > 2 && memcmp(word, "../", 3) == 0));
 }
 
+/* A quotation mark there: its size; 0: none. Where UTF-8 is spoken, the GNU tools have their own.
+ */
+static size_t quote_size(const char *text, size_t left)
+{
+    if (left > 0 && (*text == '\'' || *text == '"' || *text == '`'))
+        return 1;
+    bool is_wide = left > 2 && memcmp(text, "\xe2\x80", 2) == 0;
+    return is_wide && memchr("\x98\x99\x9c\x9d", text[2], 4) ? 3 : 0;
+}
+
+/* An apostrophe opens nothing. */
+static size_t opening_size(const char *line, size_t size, size_t at)
+{
+    return at > 0 && isalnum((unsigned char)line[at - 1]) ? 0 : quote_size(line + at, size - at);
+}
+
 /* The path that LINE is about: "prog: cannot open 'PATH': Permission denied", "sh: 1: PATH:
  * Permission denied", "Permission denied: 'PATH'": the first one behind the refusal, else the last
  * one before. Between quotes it may be relative and hold spaces. */
@@ -102,24 +125,53 @@ static bool find_path(const char *line, size_t size, const char *refusal, char r
 {
     bool is_found = false;
     for (size_t i = 0; i < size;) {
-        bool is_quoted = line[i] == '\'' || line[i] == '"' || line[i] == '`';
-        const char *begin = line + i + is_quoted;
-        size_t left = size - i - is_quoted, length = 0;
+        size_t quote = opening_size(line, size, i);
+        const char *begin = line + i + quote;
+        size_t left = size - i - quote, length = 0;
         while (length < left
-               && (is_quoted ? !strchr("'\"", begin[length])
-                             : !isspace((unsigned char)begin[length]) && begin[length] != ':'
-                                   && !strchr("'\"`,;()", begin[length])))
+               && (quote ? !quote_size(begin + length, left - length)
+                         : !isspace((unsigned char)begin[length]) && begin[length] != ':'
+                               && !strchr("'\"`,;()", begin[length])))
             length++;
-        if ((is_quoted && length > 0 && length < PATH_MAX && length < left)
+        if ((quote && length > 0 && length < PATH_MAX && length < left
+             && !memchr(begin, '\0', length))
             || is_path(begin, length)) {
             snprintf(ret, PATH_MAX, "%.*s", (int)length, begin);
             is_found = true;
             if (begin > refusal)
                 break;
         }
-        i += length + (is_quoted ? 2 : 1);
+        i += length + (quote ? 2 * quote : 1);
     }
     return is_found;
+}
+
+static bool ends_with(const char *text, size_t size, const char *end)
+{
+    size_t length = strlen(end);
+    return size >= length && memcmp(text + size - length, end, length) == 0;
+}
+
+/* The name before the refusal, as shells say it: "sh: 1: cannot create NAME: Read-only file
+ * system", "bash: line 1: NAME: Permission denied". */
+static bool find_name(const char *line, const char *refusal, char ret[PATH_MAX])
+{
+    const char *end = refusal;
+    while (end > line && end[-1] != ' ')
+        end--;
+    if (!ends_with(line, (size_t)(end - line), ": "))
+        return false;
+    end -= 2;
+    const char *begin = end;
+    while (begin > line && begin[-1] != ' ')
+        begin--;
+    size_t before = (size_t)(begin - line), length = (size_t)(end - begin);
+    if (length == 0 || length >= PATH_MAX || memchr(begin, '\0', length)
+        || (before && !ends_with(line, before, ": ") && !ends_with(line, before, "create ")
+            && !ends_with(line, before, "open ")))
+        return false;
+    snprintf(ret, PATH_MAX, "%.*s", (int)length, begin);
+    return true;
 }
 
 void footer_infer(const struct policy *policy, bool has_readonly, const char *text, size_t size,
@@ -133,7 +185,7 @@ void footer_infer(const struct policy *policy, bool has_readonly, const char *te
         bool is_readonly = !refusal && has_readonly;
         if (is_readonly)
             refusal = find_word(text, length, readonly_words);
-        if (refusal && find_path(text, length, refusal, path))
+        if (refusal && (find_path(text, length, refusal, path) || find_name(text, refusal, path)))
             infer(policy, path, is_readonly || is_about_writing(text, length), is_readonly,
                   denials);
         text += length + (end != NULL);
@@ -186,7 +238,28 @@ static size_t add_list(struct nt_buf *b, const struct denials *denials, bool gue
     return count;
 }
 
-void footer_print(struct nt_call *call, const struct denials *denials, int status)
+/* Nothing of the program's own went wrong: somebody ended it, or nobody reads it any more. */
+static bool is_told_to_end(int status)
+{
+    return status == 128 + SIGINT || status == 128 + SIGPIPE || status == 128 + SIGTERM
+           || status == 128 + SIGHUP;
+}
+
+static void add_advice(struct nt_buf *b, const struct policy *policy, bool is_traced)
+{
+    nt_buf_add(b, "No denial was seen: the cause may have nothing to do with the sandbox.\n");
+    if (!is_traced)
+        nt_buf_add(b,
+                   "Calls on files are watched with --diagnose only: it tells what was refused.\n");
+    if (policy->network == POLICY_NET_BLOCKED)
+        nt_buf_add(b, "The network is blocked.\n");
+    if (policy->network == POLICY_NET_FILTERED)
+        nt_buf_add(b, "The network is filtered: a program that does not use HTTPS_PROXY finds no "
+                      "host by its name.\n");
+}
+
+void footer_print(struct nt_call *call, const struct policy *policy, const struct denials *denials,
+                  bool is_traced, int status)
 {
     if (status == 0)
         return;
@@ -194,11 +267,12 @@ void footer_print(struct nt_call *call, const struct denials *denials, int statu
     add_meaning(&text, status);
     size_t known = add_list(&text, denials, false, "Denied by the sandbox:");
     size_t guessed = add_list(&text, denials, true, "Probably denied, going by what it said last:");
+    if (known + guessed == 0 && is_told_to_end(status))
+        return;
     if (denials_dropped(denials))
         nt_buf_addf(&text, "  and %llu more\n", (unsigned long long)denials_dropped(denials));
     if (known + guessed == 0)
-        nt_buf_add(&text, "No denial was seen: the cause may have nothing to do with the sandbox. "
-                          "Files are watched with --diagnose.\n");
+        add_advice(&text, policy, is_traced);
     else
         nt_buf_add(&text,
                    "`why --path PATH --op read|write` and `why --host HOST` explain more.\n");

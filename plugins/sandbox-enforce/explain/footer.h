@@ -15,7 +15,10 @@
 void footer_infer(const struct policy *policy, bool has_readonly, const char *text, size_t size,
                   struct denials *denials);
 
-/* To stderr, without escapes of the program's making. Nothing for status 0. */
-void footer_print(struct nt_call *call, const struct denials *denials, int status);
+/* To stderr, without escapes of the program's making. Nothing for status 0, nor where nothing was
+ * denied and a signal of the person's or a closed pipe ended it. IS_TRACED: calls on
+ * files were looked at, too. */
+void footer_print(struct nt_call *call, const struct policy *policy, const struct denials *denials,
+                  bool is_traced, int status);
 
 #endif

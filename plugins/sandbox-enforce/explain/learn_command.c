@@ -22,6 +22,7 @@
 #include "plugins/sandbox-enforce/errors.h"
 #include "plugins/sandbox-enforce/explain/learn.h"
 #include "plugins/sandbox-enforce/options.h"
+#include "plugins/sandbox-enforce/supervise/search.h"
 #include "plugins/sandbox-enforce/supervise/tree.h"
 #include "sdk/buf.h"
 #include "sdk/cleanup.h"
@@ -309,6 +310,9 @@ static int learn_with(struct nt_call *call, const struct options *options, struc
 {
     struct policy *policy = NULL;
     json_t *result = NULL;
+    char found[PATH_MAX];
+    if (search_program(options->program.at[0], getenv("PATH"), found, reterr) < 0)
+        return -1;
     int program_status = 0, status = agree(call, options, reterr);
     bool is_ended = false;
     if (status <= 0)

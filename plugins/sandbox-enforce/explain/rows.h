@@ -105,7 +105,8 @@ static const struct nt_example learn_examples[] = {
     { "enforce learn -s -- ls", "The options that it needs" },
     { "enforce learn -s --json -- make > make.json", "A profile, to be read before it is used" },
 };
-static const uint32_t learn_errors[] = { ENFORCE_E_TRACE, ENFORCE_E_PROFILE, NT_E_SYSTEM };
+static const uint32_t learn_errors[] = { ENFORCE_E_TRACE, ENFORCE_E_PROFILE, ENFORCE_E_COMMAND,
+                                          ENFORCE_E_REFUSED, NT_E_SYSTEM };
 
 static const struct nt_alias why_aliases[] = { { "sandbox-enforce why", NT_HIDDEN, 0 } };
 static const struct nt_alias learn_aliases[] = { { "sandbox-enforce learn", NT_HIDDEN, 0 } };

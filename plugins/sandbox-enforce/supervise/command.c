@@ -10,9 +10,9 @@
 #include "inner.h"
 #include "plugins/sandbox-enforce/errors.h"
 #include "plugins/sandbox-enforce/explain/script.h"
+#include "plugins/sandbox-enforce/supervise/search.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
-#include "sdk/program.h"
 
 static int check_name(const struct policy *policy, const char *name, struct nt_error *reterr)
 {
@@ -27,45 +27,14 @@ static int check_name(const struct policy *policy, const char *name, struct nt_e
     return 0;
 }
 
-static int fail(const char *name, int sys, struct nt_error *reterr)
-{
-    if (sys == EACCES)
-        return nt_fail(reterr, ENFORCE_E_REFUSED, "'%.150s' is not executable", name);
-    return nt_fail(reterr, ENFORCE_E_COMMAND, "'%.150s' is not there", name);
-}
-
-/* The program starts in another folder: what is relative here is made absolute. */
-static int take_path(struct supervise *s, const char *name, struct nt_error *reterr)
-{
-    char folder[PATH_MAX] = "";
-    const char *typed = name;
-    while (name[0] == '.' && name[1] == '/')
-        name += 1 + strspn(name + 1, "/");
-    if (name[0] != '/' && !getcwd(folder, sizeof(folder)))
-        return nt_fail_sys(reterr, errno, "the current folder");
-    int n = snprintf(s->program, sizeof(s->program), "%s%s%s", folder, *folder ? "/" : "", name);
-    if (n < 0 || (size_t)n >= sizeof(s->program))
-        return nt_fail(reterr, NT_E_LIMIT, "the program's path is too long");
-    int sys = nt_program_try(s->program);
-    return sys ? fail(typed, sys, reterr) : 0;
-}
-
 int command_find(struct supervise *s, struct nt_error *reterr)
 {
     const char *name = s->options.argv[0];
     if (s->options.executable)
-        return take_path(s, s->options.executable, reterr);
-    if (!*name)
-        return nt_fail(reterr, ENFORCE_E_COMMAND, "the program's name is empty");
+        return search_program(s->options.executable, NULL, s->program, reterr);
     if (!s->options.is_shell && check_name(s->options.policy, name, reterr) < 0)
         return -1;
-    if (strchr(name, '/'))
-        return take_path(s, name, reterr);
-    const char *path = environment_get(s, "PATH");
-    if (!path)
-        path = NT_PROGRAM_USUAL_PATH;
-    int sys = nt_program_next(&path, name, s->program);
-    return sys ? fail(name, sys, reterr) : 0;
+    return search_program(name, environment_get(s, "PATH"), s->program, reterr);
 }
 
 /* The first that is not there of what runs PROGRAM; false: all is. */
@@ -82,9 +51,36 @@ static bool find_missing(const char *program, char ret[SCRIPT_PATH_MAX])
     return false;
 }
 
+/* EACCES: by which file? The policy knows, unless it comes from a mode or a mount. */
+static int fail_access(const struct supervise *s, struct nt_error *reterr)
+{
+    struct policy_answer answer;
+    char path[PATH_MAX], next[SCRIPT_PATH_MAX];
+    snprintf(path, sizeof(path), "%s", s->program);
+    for (int i = 0; i <= SCRIPT_DEPTH; i++) {
+        policy_ask_path(s->options.policy, path, POLICY_READ, &answer);
+        if (!answer.is_allowed) {
+            nt_fail(reterr, ENFORCE_E_REFUSED, "cannot start %.100s: %s%.100s%s", s->program,
+                    i > 0 ? path : "it", i > 0 ? ", which runs it, " : " ", "is not granted");
+            return *answer.flag ? nt_hint(reterr, "add %s", answer.flag) : -1;
+        }
+        nt_autoclose int file = open(path, O_PATH | O_CLOEXEC);
+        if (file < 0 || !script_runner(file, next))
+            break;
+        snprintf(path, sizeof(path), "%s", next);
+    }
+    nt_fail(reterr, ENFORCE_E_REFUSED, "cannot start %.160s: %s", s->program, strerror(EACCES));
+    return nt_hint(reterr, "its mode or a mount (noexec) forbids it, not the policy");
+}
+
 int command_fail(const struct supervise *s, int sys, struct nt_error *reterr)
 {
     char missing[SCRIPT_PATH_MAX];
+    if (sys == EACCES) {
+        fail_access(s, reterr);
+        reterr->sys = sys;
+        return -1;
+    }
     if (sys == ENOENT) {
         bool is_known = find_missing(s->program, missing);
         nt_fail(reterr, ENFORCE_E_COMMAND, "cannot start %.100s: %.100s%s", s->program,
@@ -94,9 +90,6 @@ int command_fail(const struct supervise *s, int sys, struct nt_error *reterr)
     }
     nt_fail(reterr, ENFORCE_E_REFUSED, "cannot start %.160s: %s", s->program, strerror(sys));
     reterr->sys = sys;
-    if (sys == EACCES)
-        return nt_hint(reterr, "it, or what interprets it, is not among what was granted: "
-                               "--read-file, --read");
     if (sys == ENOEXEC)
         return nt_hint(reterr, "it is no program of this machine; a script's first line says what "
                                "runs it: #!/bin/sh");

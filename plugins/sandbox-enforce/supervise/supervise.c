@@ -137,8 +137,8 @@ int supervise_plan(const struct supervise_options *options, struct supervise **r
         || hooks_open(options->policy, options->call, options->is_silent, s->session_name,
                       &s->hooks, reterr)
                < 0
-        || mediate_open(s, &s->mediate, reterr) < 0 || captures_find(s, reterr) < 0 || hidden_find(s, reterr) < 0
-        || writable_find(s, reterr) < 0)
+        || mediate_open(s, &s->mediate, reterr) < 0 || captures_find(s, reterr) < 0
+        || hidden_find(s, reterr) < 0 || writable_find(s, reterr) < 0)
         return -1;
     fence_want(s);
     if (s->mediate && s->no_notification)
@@ -212,6 +212,11 @@ static int run(struct supervise *s, struct denials *denials, int *ret_status,
     /* Local sockets are refused as a whole then: nobody looks at their paths. */
     s->no_notification = true;
     return session_run(s, denials, ret_status, &is_busy, reterr);
+}
+
+bool supervise_has_run(const struct supervise *s)
+{
+    return s->has_run;
 }
 
 int supervise_run(struct supervise *s, struct denials *denials, int *ret_status,

@@ -70,6 +70,8 @@ const struct supervise_row *supervise_rows(struct supervise *s, size_t *ret_coun
  * Waits; the main thread's. -1: the program never ran. */
 int supervise_run(struct supervise *s, struct denials *denials, int *ret_status,
                   struct nt_error *reterr);
+/* After it: the program was executed. Else a message has said why it was not. */
+bool supervise_has_run(const struct supervise *s);
 /* wrap: replaces this process. Returns only with an error. */
 int supervise_wrap(struct supervise *s, struct nt_error *reterr);
 void supervise_free(struct supervise *s);
