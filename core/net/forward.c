@@ -14,6 +14,9 @@
 
 enum { CREDIT = 256 * 1024, HEADERS_MAX = 100 };
 
+/* What waits for a server that reads slowly: many may be asked at once. */
+static const struct net_limits limits = { .write_queue_bytes = CREDIT };
+
 struct net_forward {
     struct net_forward_options options;
     struct net_request *req;    /* NULL when it is done */
@@ -26,7 +29,7 @@ struct net_forward {
     uint64_t body; /* bytes of the request so far */
 };
 
-bool net_is_hop_header(const char *name, const char *connection)
+static bool is_hop(const char *name)
 {
     static const char *const names[] = { "connection",
                                          "proxy-connection",
@@ -43,7 +46,31 @@ bool net_is_hop_header(const char *name, const char *connection)
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (strcasecmp(name, names[i]) == 0)
             return true;
-    return http_list_has(connection, name);
+    return false;
+}
+
+/* There may be several of them. */
+static bool is_named_by(const struct net_header *h, const char *name)
+{
+    return strcasecmp(h->name, "connection") == 0 && http_list_has(h->value, name);
+}
+
+bool net_request_is_hop(const struct net_request *req, const char *name)
+{
+    struct net_header h;
+    bool is_it = is_hop(name);
+    for (uint32_t i = 0; !is_it && net_request_header_at(req, i, &h); i++)
+        is_it = is_named_by(&h, name);
+    return is_it;
+}
+
+static bool answer_is_hop(const struct net_client *client, const char *name)
+{
+    struct net_header h;
+    bool is_it = is_hop(name);
+    for (uint32_t i = 0; !is_it && net_client_header_at(client, i, &h); i++)
+        is_it = is_named_by(&h, name);
+    return is_it;
 }
 
 static void try_free(struct net_forward *f)
@@ -66,9 +93,8 @@ static void on_head(void *data, struct net_client *client, uint32_t status)
         return;
     struct net_header headers[HEADERS_MAX], h;
     uint32_t count = 0;
-    const char *connection = net_client_header(client, "connection");
     for (uint32_t i = 0; net_client_header_at(client, i, &h) && count < HEADERS_MAX; i++)
-        if (!net_is_hop_header(h.name, connection)
+        if (!answer_is_hop(client, h.name)
             && (!f->options.header || f->options.header(f->options.data, &h)))
             headers[count++] = h;
     const char *length = net_client_header(client, "content-length");
@@ -217,7 +243,7 @@ static int find_client(uv_loop_t *uv, struct net_forward *f, struct nt_error *re
         f->client = f->key ? pool_take(f->options.pool, f->peer, f->key) : NULL;
     }
     if (!f->client)
-        return net_client_new(uv, &f->options.to, NULL, f->options.connect_ms, &events, f,
+        return net_client_new(uv, &f->options.to, &limits, f->options.connect_ms, &events, f,
                               &f->client, reterr);
     f->is_reused = true;
     client_events(f->client, &events, f);

@@ -207,6 +207,9 @@ struct net_ws *net_ws_accept_as(struct net_request *req, const char *protocol,
 void net_ws_grant(struct net_ws *ws, uint64_t bytes);
 /* One whole message, copied. Returns the credit left; 0: wait for writable. */
 uint64_t net_ws_send(struct net_ws *ws, struct nt_bytes message, bool is_text);
+/* The same with a part of a message, the others of which come before and after it. */
+uint64_t net_ws_send_part(struct net_ws *ws, struct nt_bytes part, bool is_text, bool is_first,
+                          bool is_last);
 /* One binary message of a first byte and borrowed bytes: `sent` is called (later) when they may be
  * reused. The client side masks (RFC 6455 section 5.3) and therefore copies. */
 uint64_t net_ws_send_borrowed(struct net_ws *ws, uint8_t first, struct nt_bytes bytes,
@@ -397,7 +400,7 @@ struct net_forward_options {
     struct net_address to; /* borrowed for the call */
     int64_t connect_ms;    /* 0: 10 s */
     const char *target;    /* as it goes on the wire; borrowed for the call */
-    /* Those of the request without the ones for one hop (net_is_hop_header) unless they are changed
+    /* Those of the request without the ones for one hop (net_request_is_hop) unless they are changed
      * on their way. Host is the receiver's unless it is among them. Borrowed. */
     const struct net_header *headers;
     uint32_t count;
@@ -422,9 +425,10 @@ int net_forward_new(uv_loop_t *uv, struct net_request *req,
                     struct nt_error *reterr);
 /* Ends it at once; `done` still comes. */
 void net_forward_cancel(struct net_forward *forward);
-/* True for headers that are meant for the next hop only (RFC 9110 section 7.6.1), those that
- * `connection` names, and those that the connection makes itself (Host, lengths, Expect). */
-bool net_is_hop_header(const char *name, const char *connection);
+/* True for headers that are meant for the next hop only (RFC 9110 section 7.6.1), those that the
+ * request's own Connection names, and those that the connection makes itself (Host, lengths,
+ * Expect). */
+bool net_request_is_hop(const struct net_request *req, const char *name);
 
 /* Connects or binds a Unix socket of any path length (through /proc/self/fd when it is longer than
  * sun_path). Blocking connect is immediate for Unix sockets. Close-on-exec. -1 with errno as

@@ -92,17 +92,21 @@ static void finish(struct net_ws *ws)
     conn_close(c);
 }
 
-static void send_frame(struct net_ws *ws, uint8_t opcode, const void *data, size_t size)
+static void send_part(struct net_ws *ws, uint8_t opcode, bool fin, struct nt_bytes part)
 {
     size_t total;
-    uint8_t *frame =
-        ws_make_frame(opcode, ws->is_client, NULL, (struct nt_bytes){ data, size }, &total);
+    uint8_t *frame = ws_make_frame(opcode, fin, ws->is_client, NULL, part, &total);
     if (!frame) {
         ws->c->error = ENOMEM;
         conn_kick(ws->c);
         return;
     }
     conn_send_owned(ws->c, frame, total);
+}
+
+static void send_frame(struct net_ws *ws, uint8_t opcode, const void *data, size_t size)
+{
+    send_part(ws, opcode, true, (struct nt_bytes){ data, size });
 }
 
 static void send_close(struct net_ws *ws, uint16_t code, const char *text)
@@ -399,6 +403,15 @@ uint64_t net_ws_send(struct net_ws *ws, struct nt_bytes message, bool is_text)
     return credit_left(ws);
 }
 
+uint64_t net_ws_send_part(struct net_ws *ws, struct nt_bytes part, bool is_text, bool is_first,
+                          bool is_last)
+{
+    uint8_t opcode = !is_first ? WS_CONTINUATION : is_text ? WS_TEXT : WS_BINARY;
+    if (!ws->close_sent)
+        send_part(ws, opcode, is_last, part);
+    return credit_left(ws);
+}
+
 uint64_t net_ws_send_borrowed(struct net_ws *ws, uint8_t first, struct nt_bytes bytes,
                               void (*sent)(void *data), void *data)
 {
@@ -409,7 +422,7 @@ uint64_t net_ws_send_borrowed(struct net_ws *ws, uint8_t first, struct nt_bytes 
     }
     if (ws->is_client) {
         size_t total;
-        uint8_t *frame = ws_make_frame(WS_BINARY, true, &first, bytes, &total);
+        uint8_t *frame = ws_make_frame(WS_BINARY, true, true, &first, bytes, &total);
         if (frame) {
             conn_send_owned(c, frame, total);
         } else {

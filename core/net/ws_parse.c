@@ -168,14 +168,14 @@ static bool put(wslay_frame_context_ptr wslay, struct wslay_frame_iocb *iocb, co
     return true;
 }
 
-static bool make(struct sink *sink, uint8_t opcode, bool masked, uint64_t length,
+static bool make(struct sink *sink, uint8_t opcode, bool fin, bool masked, uint64_t length,
                  const uint8_t *first, struct nt_bytes payload)
 {
     wslay_frame_context_ptr wslay = NULL;
     if (wslay_frame_context_init(&wslay, &sender, sink) != 0)
         return false;
     struct wslay_frame_iocb iocb = {
-        .fin = 1, .opcode = opcode, .payload_length = length, .mask = masked ? 1 : 0
+        .fin = fin, .opcode = opcode, .payload_length = length, .mask = masked ? 1 : 0
     };
     bool ok = true;
     if (first)
@@ -190,16 +190,16 @@ size_t ws_make_head(uint8_t opcode, uint64_t length, const uint8_t *first,
                     uint8_t ret[WS_HEAD_MAX + 2])
 {
     struct sink sink = { .data = ret, .cap = WS_HEAD_MAX + 2 };
-    return make(&sink, opcode, false, length, first, (struct nt_bytes){ 0 }) ? sink.size : 0;
+    return make(&sink, opcode, true, false, length, first, (struct nt_bytes){ 0 }) ? sink.size : 0;
 }
 
-uint8_t *ws_make_frame(uint8_t opcode, bool masked, const uint8_t *first, struct nt_bytes payload,
-                       size_t *ret_size)
+uint8_t *ws_make_frame(uint8_t opcode, bool fin, bool masked, const uint8_t *first,
+                       struct nt_bytes payload, size_t *ret_size)
 {
     size_t length = payload.size + (first ? 1 : 0);
     struct sink sink = { .cap = length + WS_HEAD_MAX };
     sink.data = malloc(sink.cap);
-    if (!sink.data || !make(&sink, opcode, masked, length, first, payload)) {
+    if (!sink.data || !make(&sink, opcode, fin, masked, length, first, payload)) {
         free(sink.data);
         return NULL;
     }

@@ -36,9 +36,10 @@ bool ws_parse_payload(struct ws_parse *p, uint8_t *data, size_t size);
  * NULL, else it is the payload's first byte and put behind the head. */
 size_t ws_make_head(uint8_t opcode, uint64_t length, const uint8_t *first,
                     uint8_t ret[WS_HEAD_MAX + 2]);
-/* A whole frame in malloc'ed memory, masked when asked. NULL: out of memory. `first` as above. */
-uint8_t *ws_make_frame(uint8_t opcode, bool masked, const uint8_t *first, struct nt_bytes payload,
-                       size_t *ret_size);
+/* A whole frame in malloc'ed memory, masked when asked; fin: it ends a message. NULL: out of
+ * memory. `first` as above. */
+uint8_t *ws_make_frame(uint8_t opcode, bool fin, bool masked, const uint8_t *first,
+                       struct nt_bytes payload, size_t *ret_size);
 
 /* Checks UTF-8 piece by piece (RFC 3629). Start with zero. */
 struct utf8_check {

@@ -9,12 +9,15 @@
 
 #include <arpa/inet.h>
 #include <netdb.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "plugins/sandbox-enforce/proxy/visit.h"
@@ -381,10 +384,12 @@ static void requests_are_carried(void **state)
     uint16_t port;
     struct upstream *u = upstream_new(upstream_echo, NULL, &port);
     stage_start(&s, 0);
-    stage_askf(&s, &b,
-               "GET http://127.0.0.1:%u/a%%2Fb?q=1 HTTP/1.1\r\nHost: evil.test\r\nX-Stays: "
-               "2\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\n" STAGE_AUTH "\r\n",
-               (unsigned)port);
+    stage_askf(
+        &s, &b,
+        "GET http://127.0.0.1:%u/a%%2Fb?q=1 HTTP/1.1\r\nHost: evil.test\r\nX-Stays: "
+        "2\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nConnection: x-too\r\nX-Too: 1\r\n" STAGE_AUTH
+        "\r\n",
+        (unsigned)port);
     assert_has(&b, "HTTP/1.1 200 ");
     assert_has(&b, "X-Upstream: 1");
     assert_has(&b, "GET /a%2Fb?q=1 HTTP/1.1\r\n");
@@ -439,6 +444,7 @@ static void requests_are_carried(void **state)
 }
 
 static void ambiguous_requests_are_refused(void **state)
+    assert_lacks(&b, "X-Too");
 {
     struct stage s = { .policy = { .hosts = local_host, .host_count = 1 } };
     struct nt_buf b = NT_BUF(1 << 20);
@@ -613,6 +619,46 @@ static void upstreams_stay_open_for_their_peer(void **state)
         stage_send(fds[i % 2], r.data, r.size);
         assert_true(stage_read(fds[i % 2], &b, "\r\n\r\nend"));
         assert_has(&b, "HTTP/1.1 200 ");
+static int64_t cpu_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Without descriptors nobody is let in, which costs next to nothing; then all are. */
+static void it_waits_for_descriptors(void **state)
+{
+    enum { LOOKED_MS = 500 };
+    static const char request[] = "GET /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    struct stage s = { .policy = { .hosts = local_host, .host_count = 1 } };
+    struct nt_buf b = NT_BUF(1 << 20);
+    struct rlimit before, none;
+    stage_start(&s, 0);
+    stage_ask(&s, &b, request); /* what it opens once is open now */
+    assert_has(&b, "HTTP/1.1 404 ");
+    struct sockaddr_in in = { .sin_family = AF_INET,
+                              .sin_port = htons(s.port),
+                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){ .rlim_cur = 3, .rlim_max = before.rlim_max };
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    int64_t used = cpu_ms();
+    int failed = connect(fd, (struct sockaddr *)&in, sizeof(in));
+    poll(NULL, 0, LOOKED_MS);
+    used = cpu_ms() - used;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(failed, 0);
+    assert_true(used < LOOKED_MS / 4);
+    stage_send(fd, request, sizeof(request) - 1);
+    nt_buf_reset(&b);
+    assert_true(stage_read(fd, &b, "HTTP/1.1 404 "));
+    close(fd);
+    stage_stop(&s);
+    nt_buf_done(&b);
+}
+
     }
     assert_int_equal(upstream_connections(u), 2);
     /* One that the server closes after its answer is not used again. */
@@ -673,3 +719,4 @@ int main(void)
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
+        cmocka_unit_test(it_waits_for_descriptors),

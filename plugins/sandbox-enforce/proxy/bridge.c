@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bridge.c - a WebSocket of the program and one of the upstream: each message of one side, whole,
- * goes to the other. A side is read only as fast as the other takes. */
+/* bridge.c - a WebSocket of the program and one of the upstream: each message of one side goes to
+ * the other, whole when it is short, else in parts: what is held is little, however long messages
+ * are. A side is read only as fast as the other takes. */
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -9,14 +10,21 @@
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
-enum { MESSAGE_MAX = VISIT_BODY_MAX, CREDIT = 256 * 1024, PROTOCOL_MAX = 256 };
+enum {
+    MESSAGE_MAX = VISIT_BODY_MAX,
+    PART = 64 * 1024,
+    CREDIT = PART,
+    QUEUE_BYTES = PART,
+    PROTOCOL_MAX = 256
+};
 
 /* Messages on their way from one side to the other. */
 struct side {
     struct bridge *bridge;
-    struct net_ws *ws; /* NULL: closed or not there yet */
-    struct nt_buf message;
-    bool is_blocked; /* the other side's queue is full: credit waits */
+    struct net_ws *ws;  /* NULL: closed or not there yet */
+    struct nt_buf part; /* of a message */
+    bool is_within;     /* others of the same message went before it */
+    bool is_blocked;    /* the other side's queue is full: credit waits */
     uint64_t owed;
 };
 
@@ -34,8 +42,8 @@ static void try_free(struct bridge *b)
     if (b->req || b->client || b->inner.ws || b->outer.ws)
         return;
     struct bridge_options o = b->options;
-    nt_buf_done(&b->inner.message);
-    nt_buf_done(&b->outer.message);
+    nt_buf_done(&b->inner.part);
+    nt_buf_done(&b->outer.part);
     free(b);
     o.done(o.data);
 }
@@ -57,16 +65,18 @@ static void on_message(void *data, struct net_ws *ws, struct nt_bytes bytes, boo
                        bool last)
 {
     struct side *from = data, *to = other(from);
-    nt_buf_add_bytes(&from->message, bytes.data, bytes.size);
+    nt_buf_add_bytes(&from->part, bytes.data, bytes.size);
     from->owed += bytes.size;
-    if (!nt_buf_ok(&from->message)) {
-        net_ws_close(ws, 1009, "");
+    if (!nt_buf_ok(&from->part)) {
+        net_ws_close(ws, 1011, "");
         return;
     }
-    if (last) {
-        struct nt_bytes whole = { nt_buf_text(&from->message), from->message.size };
-        from->is_blocked = to->ws && net_ws_send(to->ws, whole, is_text) == 0;
-        nt_buf_done(&from->message);
+    if (last || from->part.size >= PART) {
+        struct nt_bytes part = { nt_buf_text(&from->part), from->part.size };
+        from->is_blocked =
+            to->ws && net_ws_send_part(to->ws, part, is_text, !from->is_within, last) == 0;
+        from->is_within = !last;
+        nt_buf_done(&from->part);
     }
     give_credit(from);
 }
@@ -156,7 +166,8 @@ int bridge_new(uv_loop_t *uv, struct net_request *req, const struct bridge_optio
     static const struct net_client_events client_events = { .head = on_head,
                                                             .closed = on_client_closed };
     static const struct net_request_events request_events = { .done = on_done };
-    static const struct net_limits limits = { .message_bytes = MESSAGE_MAX };
+    static const struct net_limits limits = { .message_bytes = MESSAGE_MAX,
+                                              .write_queue_bytes = QUEUE_BYTES };
     struct net_client_request request = { .method = "GET",
                                           .target = options->target,
                                           .headers = options->headers,
@@ -166,7 +177,7 @@ int bridge_new(uv_loop_t *uv, struct net_request *req, const struct bridge_optio
         return nt_fail(reterr, NT_E_MEMORY, "out of memory for a WebSocket");
     b->options = *options;
     b->inner.bridge = b->outer.bridge = b;
-    b->inner.message = b->outer.message = (struct nt_buf)NT_BUF(MESSAGE_MAX);
+    b->inner.part = b->outer.part = (struct nt_buf)NT_BUF(2 * PART);
     if (net_client_new(uv, &options->to, &limits, VISIT_CONNECT_MS, &client_events, b, &b->client,
                        reterr)
         < 0) {

@@ -16,7 +16,14 @@
 #include "sdk/error.h"
 #include "sdk/relay.h"
 
-enum { CONNECTIONS = 256, ACCEPTS_AT_ONCE = 16, END_MS = 500, STACK = 256 * 1024 };
+enum {
+    CONNECTIONS = 256,
+    ACCEPTS_AT_ONCE = 16,
+    PAUSE_MS = 100,
+    QUEUE_BYTES = 256 * 1024, /* of a connection whose peer reads slowly */
+    END_MS = 500,
+    STACK = 256 * 1024,
+};
 
 /* --- letting in ---------------------------------------------------------------------------- */
 
@@ -32,7 +39,7 @@ static uint32_t places_taken(const struct proxy *p)
 static void update_accepting(struct proxy *p)
 {
     bool has_room = places_taken(p) < p->connections_max;
-    bool wants = has_room && !p->is_stopping;
+    bool wants = has_room && !p->is_stopping && !uv_is_active((uv_handle_t *)&p->pause);
     if (wants == p->is_accepting)
         return;
     p->is_accepting = wants;
@@ -40,6 +47,11 @@ static void update_accepting(struct proxy *p)
         uv_poll_start(&p->poll, UV_READABLE, on_readable);
     else
         uv_poll_stop(&p->poll);
+}
+
+static void on_pause(uv_timer_t *pause)
+{
+    update_accepting(pause->data);
 }
 
 static void on_readable(uv_poll_t *poll, int status, int events)
@@ -50,6 +62,11 @@ static void on_readable(uv_poll_t *poll, int status, int events)
         if (places_taken(p) >= p->connections_max)
             break;
         int fd = accept4(p->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0 && (errno == ECONNABORTED || errno == EINTR))
+            continue;
+        /* Trying again at once would only spin. */
+        if (fd < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
+            uv_timer_start(&p->pause, on_pause, PAUSE_MS, 0);
         if (fd < 0)
             break;
         nt_relay_no_delay(fd);
@@ -98,6 +115,7 @@ static void on_wake(uv_async_t *wake)
     update_accepting(p);
     uv_close((uv_handle_t *)&p->poll, NULL);
     uv_close((uv_handle_t *)&p->wake, NULL);
+    uv_close((uv_handle_t *)&p->pause, NULL);
     for (struct visit *v = p->visits, *next; v; v = next) {
         next = v->next;
         visit_cancel(v);
@@ -177,7 +195,8 @@ static int begin_loop(struct proxy *p, struct nt_error *reterr)
         .limits = { .head_bytes = VISIT_HEAD_MAX,
                     .header_count = VISIT_HEADERS_MAX,
                     .connections = p->connections_max,
-                    .message_bytes = VISIT_BODY_MAX },
+                    .message_bytes = VISIT_BODY_MAX,
+                    .write_queue_bytes = QUEUE_BYTES },
         .request = on_request,
         .connections = on_connections,
         .data = p,
@@ -185,11 +204,12 @@ static int begin_loop(struct proxy *p, struct nt_error *reterr)
     int rc = uv_loop_init(&p->uv);
     if (rc < 0)
         return nt_fail_sys(reterr, -rc, "cannot begin the proxy");
-    p->wake.data = p->poll.data = p;
+    p->wake.data = p->poll.data = p->pause.data = p;
     if (uv_async_init(&p->uv, &p->wake, on_wake) < 0) {
         uv_loop_close(&p->uv);
         return nt_fail(reterr, NT_E_SYSTEM, "cannot begin the proxy");
     }
+    uv_timer_init(&p->uv, &p->pause);
     if (uv_poll_init(&p->uv, &p->poll, p->listener) < 0
         || net_pool_new(&p->uv, &p->pool, reterr) < 0
         || net_server_new(&p->uv, -1, &options, &p->server, reterr) < 0
@@ -197,6 +217,7 @@ static int begin_loop(struct proxy *p, struct nt_error *reterr)
         net_server_free(p->server, on_server_freed, p);
         net_pool_free(p->pool);
         uv_close((uv_handle_t *)&p->wake, NULL);
+        uv_close((uv_handle_t *)&p->pause, NULL);
         if (p->poll.type)
             uv_close((uv_handle_t *)&p->poll, NULL);
         uv_run(&p->uv, UV_RUN_DEFAULT);

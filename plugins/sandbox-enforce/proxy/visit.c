@@ -273,9 +273,8 @@ uint32_t visit_headers(const struct visit *v, struct net_header ret[VISIT_HEADER
 {
     struct net_header h;
     uint32_t count = 0;
-    const char *connection = net_request_header(v->req, "connection");
     for (uint32_t i = 0; net_request_header_at(v->req, i, &h) && count < VISIT_HEADERS_MAX; i++)
-        if (!net_is_hop_header(h.name, connection) && (!keeps || keeps(v, &h)))
+        if (!net_request_is_hop(v->req, h.name) && (!keeps || keeps(v, &h)))
             ret[count++] = h;
     return count;
 }

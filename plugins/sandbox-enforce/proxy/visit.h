@@ -58,6 +58,7 @@ struct proxy {
     uv_poll_t poll;
     int listener;
     bool is_accepting, is_stopping;
+    uv_timer_t pause; /* without descriptors or memory: nobody is let in for a moment */
     struct net_server *server;
     struct net_server *inner;    /* speaks TLS for the hosts beyond; NULL: there are none */
     struct authority *authority; /* that signs for them; NULL: TLS is not ended here */
@@ -81,6 +82,7 @@ struct visit {
     bool is_intercepted; /* a CONNECT whose TLS ends here */
     bool is_inner;       /* a request within such a one, which has shown the token */
     bool is_limited;     /* endpoints have allowed it */
+    bool tells_path;     /* it is refused for its path */
     char *path;          /* with the query, as it was judged; NULL: as it came */
 
     struct net_lookup *lookup;
@@ -221,7 +223,13 @@ struct injected {
     struct nt_buf value; /* of the header that carries the credential */
     struct net_header headers[SOURCE_HEADERS_MAX];
     uint32_t count;
+    struct nt_buf grant; /* the option that would allow it */
 };
+#define INJECTED_INIT                                                                              \
+    {                                                                                              \
+        .target = NT_BUF(512 * 1024), .value = NT_BUF(4 * SECRET_MAX),                             \
+        .grant = NT_BUF(VISIT_HEAD_MAX)                                                            \
+    }
 const char *inject(const struct visit *v, const char *path, struct injected *ret,
                    uint32_t *ret_status);
 void injected_done(struct injected *in);

@@ -186,10 +186,9 @@ static void begin_forward(struct trip *t, const char *path,
     char pinned[NET_PINNED_MAX];
     struct net_header headers[HEADERS_MAX + 1], h;
     uint32_t count = 0;
-    const char *connection = net_request_header(t->req, "connection");
     headers[count++] = (struct net_header){ "Host", t->authority };
     for (uint32_t i = 0; net_request_header_at(t->req, i, &h) && count < HEADERS_MAX; i++)
-        if (!net_is_hop_header(h.name, connection))
+        if (!net_request_is_hop(t->req, h.name))
             headers[count++] = h;
     nt_auto(nt_buf_done) struct nt_buf target = NT_BUF(96 * 1024);
     nt_buf_add(&target, path[0] == '/' ? "" : "/");
