@@ -65,6 +65,16 @@ def test_why(cli, words, status, reason):
     assert (answer["status"], answer["reason"]) == (status, reason), answer
 
 
+@pytest.mark.parametrize("host, words, why_not", [
+    ("metadata.google.internal", [], "cloud metadata is never reachable"), ("[fd20:ce::254]", [], "cloud metadata is never reachable"),
+    ("240.0.0.1", [], "link-local or no host's"), ("box.example", [], None),
+    ("0xc0000207", ["--deny-domain", "192.0.2.7"], "192.0.2.7 is denied (user)")])
+def test_a_host_is_shut_for_a_reason(cli, host, words, why_not):
+    answer = why(cli, "--host", host, "--upstream-proxy", "127.0.0.1:9", *words)
+    assert answer["status"] == ("denied" if why_not else "allowed"), answer
+    assert (why_not or "") in answer["message"] and not answer.get("suggested_flag"), answer
+
+
 def test_the_suggestion_is_enough(cli):
     """What `why` suggests, given to `why`, allows it."""
     file = cli.home / "project/data.txt"

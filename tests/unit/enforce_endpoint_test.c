@@ -52,12 +52,16 @@ static void paths_have_one_spelling(void **state)
 static void what_can_be_read_twice_is_refused(void **state)
 {
     static const char *const always[] = {
-        "",          "x",    "/a/../b",   "/a/%2e%2e/b", "/a/.%2E", "/./a", "/a/.",      "/a/%2e",
-        "/a\\..\\b", "/%00", "/a%0d%0ab", "/%7f",        "/%zz",    "/%1",  "/a/..?b=c", "/%",
+        "",          "x",         "/a/../b", "/a/%2e%2e/b", "/a/.%2E", "/./a",        "/a/.",
+        "/a/%2e",    "/a\\..\\b", "/%00",    "/a%0d%0ab",   "/%7f",    "/%zz",        "/%1",
+        "/a/..?b=c", "/%",        "/..;x/b", "/.;/b",       "/..%5cb", "/a%5c..%5cb", "/a%5c..",
     };
     static const char *const with_rules[] = {
-        "/a%2fb", "/a%2F..%2fb",        "/a%5cb",    "/%252e%252e/",
-        "/%252F", "/%25%32e%25%32%65/", "/a/..;x/b", "/a/.;/b",
+        "/a%2fb",          "/a%2F..%2fb",
+        "/a%5cb",          "/%252e%252e/",
+        "/%252F",          "/%25%32e%25%32%65/",
+        "/%c0%ae%c0%ae/b", "/a%c0%afb",
+        "/%e0%80%ae",      "/%ff",
     };
     for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++) {
         assert_refused(always[i], true);
@@ -117,6 +121,20 @@ static void denied_comes_before_allowed_and_allowed_before_the_rest(void **state
     r.others = POLICY_OTHERS_CARRIED;
     assert_null(endpoint_refuses(&r, "GET", "/other"));
     assert_non_null(endpoint_refuses(&r, "GET", "/admin"));
+    /* For whoever reads it: without case, without parameters, with a slash more. */
+    static const char *const shut[] = { "/ADMIN/x",     "/Admin",   "/admin;x=1/x", "/;x/admin/x",
+                                        "/admin/x;y=1", "/admin/;", "/admin;" };
+    for (size_t i = 0; i < sizeof(shut) / sizeof(shut[0]); i++)
+        assert_string_equal(endpoint_refuses(&r, "GET", shut[i]),
+                            "one of the route's denied endpoints");
+    assert_null(endpoint_refuses(&r, "GET", "/administrators"));
+    assert_null(endpoint_refuses(&r, "GET", "/x;admin"));
+    struct policy_endpoint capital = { "*", "/Admin/**" };
+    struct policy_route other = { .denied = &capital,
+                                  .denied_count = 1,
+                                  .others = POLICY_OTHERS_CARRIED };
+    assert_non_null(endpoint_refuses(&other, "GET", "/Admin/x"));
+    assert_non_null(endpoint_refuses(&other, "GET", "/admin/x"));
     /* Rules of one kind only: what there is at least decides. */
     r = (struct policy_route){ .others = POLICY_OTHERS_REFUSED };
     assert_true(endpoint_has_rules(&r));

@@ -163,6 +163,20 @@ static void headers_carry_the_credential(void **state)
     one_stop(&o);
 }
 
+/* Says the credential in many ways. */
+static void serve_spellings(int fd, void *data)
+{
+    static const char answer[] = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n"
+                                 "X-One: areal%2fsecret%2b7b\r\n"
+                                 "X-Two: %72eal/secret+7%72%65%61%6C%2Fsecret%2B7\r\n"
+                                 "X-Three: real%2\r\n"
+                                 "X-Four: bm9ubzpyZWFsL3NlY3JldCs3\r\n\r\n";
+    struct nt_buf b = NT_BUF(1 << 16);
+    stage_read(fd, &b, "\r\n\r\n");
+    stage_send(fd, answer, sizeof(answer) - 1);
+    nt_buf_done(&b);
+}
+
 static void other_places_carry_it_too(void **state)
 {
     struct one o;
@@ -177,6 +191,24 @@ static void other_places_carry_it_too(void **state)
     assert_has(&o.b, "HTTP/1.1 401 ");
     stage_ask(&o.s, &o.b, "GET /svc/redirect?key=" STAGE_TOKEN " HTTP/1.1\r\nHost: x\r\n" CLOSE);
     assert_has(&o.b, "Location: http://there/redirect?key=" STAGE_TOKEN "\r\n");
+    one_stop(&o);
+
+    /* However the answer writes it. */
+    one_start(&o,
+              (struct policy_route){
+                  .key = "env://TEST_SECRET", .inject = POLICY_IN_QUERY, .query_name = "key" },
+              "", serve_spellings, NULL);
+    stage_ask(&o.s, &o.b, "GET /svc/x?key=" STAGE_TOKEN " HTTP/1.1\r\nHost: x\r\n" CLOSE);
+    assert_has(&o.b, "X-One: a" STAGE_TOKEN "b\r\n");
+    assert_has(&o.b, "X-Two: " STAGE_TOKEN STAGE_TOKEN "\r\n");
+    assert_has(&o.b, "X-Three: real%2\r\n");
+    assert_has(&o.b, "X-Four: bm9ubzpyZWFsL3NlY3JldCs3\r\n"); /* not how it was sent */
+    one_stop(&o);
+    one_start(&o, (struct policy_route){ .key = "env://TEST_SECRET", .inject = POLICY_IN_BASIC },
+              "", serve_spellings, NULL);
+    stage_ask(&o.s, &o.b,
+              "GET /svc/x HTTP/1.1\r\nHost: x\r\nAuthorization: Basic " STAGE_BASIC "\r\n" CLOSE);
+    assert_has(&o.b, "X-Four: " STAGE_TOKEN "\r\n");
     one_stop(&o);
 
     one_start(&o,
@@ -295,6 +327,19 @@ static void the_token_may_stand_elsewhere(void **state)
     one_stop(&o);
 }
 
+/* There is a denial of TARGET, and GRANT would allow it. */
+static void assert_told(struct one *o, const char *target, const char *grant)
+{
+    const struct denial *d;
+    for (size_t i = 0; (d = denials_at(o->s.denials, i)); i++)
+        if (strcmp(d->target, target) == 0) {
+            assert_string_equal(d->grant, grant);
+            return;
+        }
+    print_error("no denial of %s\n", target);
+    fail();
+}
+
 static void routes_are_restricted(void **state)
 {
     struct policy_endpoint rules[] = { { "GET", "/v1/models" }, { "POST", "/v1/chat/*" } };
@@ -316,6 +361,8 @@ static void routes_are_restricted(void **state)
     assert_has(&o.b, "x-api-key: " SECRET);
     for (size_t i = 0; i < sizeof(closed) / sizeof(closed[0]); i++)
         assert_shut(&o, closed[i], "X-Api-Key: " STAGE_TOKEN);
+    assert_told(&o, "POST /svc/v1/models", "--allow-endpoint svc:POST:/v1/models");
+    assert_told(&o, "GET /svc/v1%2fmodels", "");
     /* A tunnel or a plain request to the same server would go past all this. */
     const char *authority = o.url + strlen("http://");
     stage_askf(&o.s, &o.b, "CONNECT %s HTTP/1.1\r\nHost: x\r\n" STAGE_AUTH CLOSE, authority);
@@ -342,6 +389,14 @@ static void routes_are_restricted(void **state)
               "Content-Length: 0\r\nAuthorization: Bearer " STAGE_TOKEN "\r\n" CLOSE);
     assert_has(&o.b, "POST /v1/x HTTP/1.1\r\n");
     assert_lacks(&o.b, "Override");
+    stage_ask(&o.s, &o.b,
+              "POST /svc/v1/x HTTP/1.1\r\nHost: x\r\nX_HTTP-Method_Override: DELETE\r\n"
+              "x_original_url: /admin\r\nX-Original-Urls: 1\r\n"
+              "Content-Length: 0\r\nAuthorization: Bearer " STAGE_TOKEN "\r\n" CLOSE);
+    assert_lacks(&o.b, "Override");
+    assert_lacks(&o.b, "url: /admin");
+    assert_has(&o.b, "X-Original-Urls: 1");
+    assert_told(&o, "GET /svc/admin", "");
     one_stop(&o);
 
     /* Its credential is not there. */
@@ -573,6 +628,15 @@ static void sockets_stop(struct sockets *w)
     assert_int_equal(uv_loop_close(&w->uv), 0);
 }
 
+static bool take_some(int fd, struct nt_buf *b)
+{
+    char *room = nt_buf_room(b, 65536);
+    ssize_t n = room ? recv(fd, room, 65536, 0) : 0;
+    if (n > 0)
+        nt_buf_added(b, (size_t)n);
+    return n > 0;
+}
+
 static void websockets_are_bridged(void **state)
 {
     struct sockets w = { 0 };
@@ -599,6 +663,21 @@ static void websockets_are_bridged(void **state)
     static const char hello[] = "\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
     stage_send(fd, hello, sizeof(hello) - 1);
     assert_true(stage_read(fd, &o.b, "\x81\x05Hello"));
+    /* Of a long message the beginning goes on before its end is there: masked with nothing, and not
+     * the last part. */
+    static const char begin[] = "\x02\xff\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00";
+    static const char end[] = "\x80\x83\x00\x00\x00\x00"
+                              "end";
+    char *zeros = calloc(1, 0x20000);
+    stage_send(fd, begin, sizeof(begin) - 1);
+    stage_send(fd, zeros, 0x20000);
+    nt_buf_reset(&o.b);
+    while (o.b.size < 0x10000)
+        assert_true(take_some(fd, &o.b));
+    stage_send(fd, end, sizeof(end) - 1);
+    while (o.b.size < 0x20003 || memcmp(o.b.data + o.b.size - 3, "end", 3) != 0)
+        assert_true(take_some(fd, &o.b));
+    free(zeros);
     /* The end of one side is the end of the other. */
     static const char bye[] = "\x88\x82\x00\x00\x00\x00\x03\xe8";
     stage_send(fd, bye, sizeof(bye) - 1);
@@ -628,15 +707,6 @@ int main(void)
         cmocka_unit_test(other_places_carry_it_too),
         cmocka_unit_test(the_token_may_stand_elsewhere),
         cmocka_unit_test(routes_are_restricted),
-static bool take_some(int fd, struct nt_buf *b)
-{
-    char *room = nt_buf_room(b, 65536);
-    ssize_t n = room ? recv(fd, room, 65536, 0) : 0;
-    if (n > 0)
-        nt_buf_added(b, (size_t)n);
-    return n > 0;
-}
-
         cmocka_unit_test(credentials_in_clear_stay_on_this_machine),
         cmocka_unit_test(an_upstream_is_looked_up_once),
         cmocka_unit_test(every_address_of_a_name_is_tried),
@@ -646,18 +716,3 @@ static bool take_some(int fd, struct nt_buf *b)
     setenv("TEST_SECRET", SECRET, 1);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
-    /* Of a long message the beginning goes on before its end is there: masked with nothing, and not
-     * the last part. */
-    static const char begin[] = "\x02\xff\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00";
-    static const char end[] = "\x80\x83\x00\x00\x00\x00"
-                              "end";
-    char *zeros = calloc(1, 0x20000);
-    stage_send(fd, begin, sizeof(begin) - 1);
-    stage_send(fd, zeros, 0x20000);
-    nt_buf_reset(&o.b);
-    while (o.b.size < 0x10000)
-        assert_true(take_some(fd, &o.b));
-    stage_send(fd, end, sizeof(end) - 1);
-    while (o.b.size < 0x20003 || memcmp(o.b.data + o.b.size - 3, "end", 3) != 0)
-        assert_true(take_some(fd, &o.b));
-    free(zeros);

@@ -13,6 +13,7 @@
 #include "plugins/sandbox-enforce/errors.h"
 #include "plugins/sandbox-enforce/explain/cap_file.h"
 #include "plugins/sandbox-enforce/options.h"
+#include "plugins/sandbox-enforce/policy/hosts.h"
 #include "sdk/buf.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
@@ -70,9 +71,9 @@ static json_t *answer_of(const struct policy_answer *a, const char *target, cons
     return object;
 }
 
-/* What a person reads. */
+/* What a person reads. SHUT: why nothing opens it; NULL: something may. */
 static void message_of(const struct policy_answer *a, const char *act, const char *target,
-                       struct nt_buf *ret)
+                       const char *shut, struct nt_buf *ret)
 {
     nt_buf_addf(ret, "%s %s is %s", act, target, a->is_allowed ? "allowed" : "denied");
     if (a->is_allowed && a->grant)
@@ -98,6 +99,8 @@ static void message_of(const struct policy_answer *a, const char *act, const cha
         nt_buf_addf(ret, ": %s is denied (%s)", a->host->name, a->host->source);
     else if (!a->is_allowed && strcmp(a->reason, "network_blocked") == 0)
         nt_buf_add(ret, ": the network is blocked");
+    else if (!a->is_allowed && shut && strcmp(a->reason, "proxy_filtered") == 0)
+        nt_buf_addf(ret, ": %s", shut);
     else if (!a->is_allowed && strcmp(a->reason, "proxy_filtered") == 0)
         nt_buf_add(ret, ": it is not on the list of hosts");
     else if (!a->is_allowed)
@@ -177,7 +180,8 @@ static int ask(struct nt_call *call, const struct policy *policy, struct nt_erro
         is_by_address = !answer.is_allowed && policy_ask_connect(policy, "192.0.2.1", port)
                         && host[strspn(host, "0123456789.")] && !strchr(host, ':');
     }
-    message_of(&answer, host ? "connecting to" : op, nt_buf_text(&target), &message);
+    message_of(&answer, host ? "connecting to" : op, nt_buf_text(&target),
+               host ? host_shut_why(host) : NULL, &message);
     if (hook)
         nt_buf_addf(&message, "; session_hooks.%s runs it outside of the sandbox", hook);
     if (is_by_address)

@@ -242,15 +242,23 @@ static bool is_host_of(const char *url, const char *name)
     return host_of_url(url, host, NULL) && strcmp(host, name) == 0;
 }
 
+const struct policy_host *policy_denied_host(const struct policy *policy, const char *host)
+{
+    char name[HOST_MAX];
+    if (host_plain(host, name))
+        for (size_t i = 0; i < policy->denied_host_count; i++)
+            if (host_is_denied_by(policy->denied_hosts[i].name, name))
+                return &policy->denied_hosts[i];
+    return NULL;
+}
+
 static void ask_filtered(const struct policy *policy, const char *name, uint16_t port,
                          struct policy_answer *ret)
 {
     ret->reason = "proxy_filtered";
-    for (size_t i = 0; i < policy->denied_host_count; i++)
-        if (host_is_denied_by(policy->denied_hosts[i].name, name)) {
-            ret->host = &policy->denied_hosts[i];
-            return;
-        }
+    ret->host = policy_denied_host(policy, name);
+    if (ret->host)
+        return;
     ret->is_open = policy->host_count == 0;
     for (size_t i = 0; i < policy->host_count; i++) {
         const struct policy_host *host = &policy->hosts[i];
@@ -317,7 +325,7 @@ void policy_ask_host(const struct policy *policy, const char *host, uint16_t por
         return;
     }
     ret->reason = "proxy_filtered";
-    if (is_plain && !policy_is_metadata(name))
+    if (is_plain && !host_shut_why(name))
         ask_filtered(policy, name, port, ret);
 }
 

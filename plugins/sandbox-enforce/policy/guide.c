@@ -97,7 +97,8 @@ const char *const profile_guide[] = {
     "                           [{\"method\": …, \"path\": …}], then only those,\n",
     "                           or endpoint_policy {\"deny\": [ … ], \"allow\": [ … ], \"default\": \"deny\"},\n",
     "                           judged in that order. A list of what is allowed is the safer one: a\n",
-    "                           server may know a second name for what deny names\n",
+    "                           server may know a second name for what deny names (letters of another\n"
+    "                           size and parameters, \"/x;y\", are denied with it)\n",
     "                           Instead of credential_key, auth {token_url, client_id,\n",
     "                           client_secret, scope, extra_params {}}: at the first request the\n",
     "                           proxy asks token_url for a token (OAuth 2 client credentials; https,\n",

@@ -126,15 +126,20 @@ static bool is_metadata_ipv4(uint32_t address)
 {
     return address >> 16 == 0xa9fe   /* 169.254.0.0/16: link-local, RFC 3927 */
            || address == 0x646464c8  /* 100.100.100.200 */
-           || address == 0xc00000c0; /* 192.0.0.192 */
+           || address == 0xc00000c0  /* 192.0.0.192 */
+           || address == 0xa83f8110; /* 168.63.129.16 */
 }
 
-/* The IPv4 address that an IPv6 address stands for; false: none. */
+/* The IPv4 address that an IPv6 address stands for, or is translated to (RFC 6052, 8215, 7915);
+ * false: none. */
 static bool inner_ipv4(const struct in6_addr *a, uint32_t *ret)
 {
     static const uint8_t nat64[12] = { 0x00, 0x64, 0xff, 0x9b };
+    static const uint8_t local_nat64[6] = { 0x00, 0x64, 0xff, 0x9b, 0x00, 0x01 };
+    static const uint8_t translated[12] = { [8] = 0xff, [9] = 0xff };
     const uint8_t *b = a->s6_addr;
-    if (IN6_IS_ADDR_V4MAPPED(a) || IN6_IS_ADDR_V4COMPAT(a) || memcmp(b, nat64, 12) == 0)
+    if (IN6_IS_ADDR_V4MAPPED(a) || IN6_IS_ADDR_V4COMPAT(a) || memcmp(b, nat64, 12) == 0
+        || memcmp(b, translated, 12) == 0 || memcmp(b, local_nat64, 6) == 0)
         b += 12;
     else if (b[0] == 0x20 && b[1] == 0x02) /* 6to4 */
         b += 2;
@@ -147,8 +152,10 @@ static bool inner_ipv4(const struct in6_addr *a, uint32_t *ret)
 static bool is_metadata_ipv6(const struct in6_addr *a)
 {
     static const uint8_t amazon[16] = { 0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54 };
+    static const uint8_t google[16] = { 0xfd, 0x20, 0x00, 0xce, [14] = 0x02, [15] = 0x54 };
     uint32_t v4;
     return IN6_IS_ADDR_LINKLOCAL(a) || memcmp(a->s6_addr, amazon, sizeof(amazon)) == 0
+           || memcmp(a->s6_addr, google, sizeof(google)) == 0
            || (inner_ipv4(a, &v4) && is_metadata_ipv4(v4));
 }
 
@@ -188,4 +195,15 @@ bool policy_is_metadata(const char *host)
     if (is_ipv4(name, &v4))
         return is_metadata_ipv4(v4);
     return is_ipv6(name, &v6) && is_metadata_ipv6(&v6);
+}
+
+const char *host_shut_why(const char *host)
+{
+    char name[HOST_MAX];
+    if (policy_is_metadata(host))
+        return "cloud metadata is never reachable";
+    if (!host_plain(host, name) || !host_is_address(name) || host_is_loopback(name)
+        || host_is_elsewhere(name))
+        return NULL;
+    return "its address is link-local or no host's";
 }

@@ -25,5 +25,8 @@ bool host_is_denied_by(const char *pattern, const char *name);
 /* An address, in any spelling, that can be one of another machine: no name, and not this machine's,
  * link-local, cloud metadata, multicast or reserved, also within an IPv6 address. */
 bool host_is_elsewhere(const char *address);
+/* Why nothing opens it, as a line: cloud metadata, or a number that no other machine has, and this
+ * one neither. NULL: something may. */
+const char *host_shut_why(const char *host);
 
 #endif

@@ -333,6 +333,8 @@ void policy_ask_host(const struct policy *policy, const char *host, uint16_t por
 /* The same for what the program does by itself: also what connect_ports open. */
 void policy_ask_network(const struct policy *policy, const char *host, uint16_t port,
                         struct policy_answer *ret);
+/* The entry that closes HOST, a name or a number, whatever else opens it; NULL: none. */
+const struct policy_host *policy_denied_host(const struct policy *policy, const char *host);
 /* Whether connect_ports open that port of ADDRESS, which is a number in any spelling: never for
  * this machine (by its loopback addresses; those of its interfaces are the asker's to find), cloud
  * metadata, link-local and what is no address of one host. */

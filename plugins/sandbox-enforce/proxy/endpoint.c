@@ -3,10 +3,15 @@
  * understood in one way only is refused instead of being resolved. */
 #include "plugins/sandbox-enforce/proxy/endpoint.h"
 
+#include <jansson.h>
 #include <string.h>
 #include <strings.h>
 
 #include "plugins/sandbox-enforce/policy/glob.h"
+#include "sdk/cleanup.h"
+#include "sdk/json.h"
+
+enum { PATH_SIZE_MAX = 256 * 1024 };
 
 static int hex_digit(char c)
 {
@@ -31,7 +36,7 @@ static bool is_unreserved(int c)
 }
 
 /* One segment of the decoded path. */
-static const char *check_segment(const char *at, size_t size, bool is_strict)
+static const char *check_segment(const char *at, size_t size)
 {
     size_t dots = 0;
     while (dots < size && at[dots] == '.')
@@ -39,22 +44,30 @@ static const char *check_segment(const char *at, size_t size, bool is_strict)
     if (dots == 1 || dots == 2) {
         if (dots == size)
             return "a dot segment";
-        if (is_strict && at[dots] == ';') /* some servers drop parameters, then resolve */
+        if (at[dots] == ';') /* some servers drop parameters, then resolve */
             return "a dot segment with parameters";
     }
     return NULL;
 }
 
-static const char *check_segments(const char *plain, bool is_strict)
+/* To some servers a backslash is a slash. */
+static const char *check_segments(const char *plain)
 {
-    while (*plain == '/') {
-        size_t size = strcspn(++plain, "/");
-        const char *why = check_segment(plain, size, is_strict);
+    while (*plain == '/' || *plain == '\\') {
+        size_t size = strcspn(++plain, "/\\");
+        const char *why = check_segment(plain, size);
         if (why)
             return why;
         plain += size;
     }
     return NULL;
+}
+
+/* Overlong forms of a dot or a slash are read as one by some servers. */
+static bool is_utf8(const char *plain)
+{
+    nt_auto_json json_t *text = json_string(plain);
+    return text != NULL;
 }
 
 /* An escape: *ret_char is what it stands for. */
@@ -108,7 +121,16 @@ const char *endpoint_path(const char *target, bool is_strict, struct nt_buf *ret
     for (const char *at = plain; is_strict && (at = strchr(at, '%')); at++)
         if (hex_pair(at + 1) >= 0)
             return "an escape of an escape";
-    return check_segments(plain, is_strict);
+    if (is_strict && !is_utf8(plain))
+        return "a path that is not UTF-8";
+    return check_segments(plain);
+}
+
+bool endpoint_is_literal(const char *plain)
+{
+    static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-";
+    size_t size = strlen(plain);
+    return size > 1 && size < 200 && plain[size - 1] != '/' && strspn(plain, safe) == size;
 }
 
 /* --- rules --------------------------------------------------------------------------------- */
@@ -134,9 +156,36 @@ bool endpoint_has_rules(const struct policy_route *r)
     return r->endpoint_count || r->denied_count || r->others == POLICY_OTHERS_REFUSED;
 }
 
+/* In lower case, without parameters. */
+static void add_loosely(struct nt_buf *b, const char *plain)
+{
+    for (; *plain; plain++) {
+        if (*plain == ';')
+            plain += strcspn(plain, "/");
+        if (!*plain)
+            break;
+        nt_buf_add_char(b, *plain >= 'A' && *plain <= 'Z' ? (char)(*plain + ('a' - 'A')) : *plain);
+    }
+}
+
+bool endpoint_is_denied(const struct policy_route *r, const char *method, const char *plain)
+{
+    nt_auto(nt_buf_done) struct nt_buf asked = NT_BUF(PATH_SIZE_MAX);
+    bool is_denied = meets_one(r->denied, r->denied_count, method, plain);
+    add_loosely(&asked, r->denied_count ? plain : "");
+    for (size_t i = 0; i < r->denied_count && !is_denied; i++) {
+        nt_auto(nt_buf_done) struct nt_buf rule = NT_BUF(PATH_SIZE_MAX);
+        add_loosely(&rule, r->denied[i].path);
+        const struct policy_endpoint loose = { r->denied[i].method, nt_buf_text(&rule) };
+        is_denied = !nt_buf_ok(&asked) || !nt_buf_ok(&rule)
+                    || meets_one(&loose, 1, method, nt_buf_text(&asked));
+    }
+    return is_denied;
+}
+
 const char *endpoint_refuses(const struct policy_route *r, const char *method, const char *plain)
 {
-    if (meets_one(r->denied, r->denied_count, method, plain))
+    if (endpoint_is_denied(r, method, plain))
         return "one of the route's denied endpoints";
     if (r->others == POLICY_OTHERS_CARRIED
         || meets_one(r->endpoints, r->endpoint_count, method, plain)

@@ -260,6 +260,15 @@ static void add_basic(struct nt_buf *b, const struct visit *v)
         explicit_bzero(pair.data, pair.size);
 }
 
+/* Of a path that is not denied, and tells no token. */
+static void add_grant(struct nt_buf *b, const struct visit *v, const char *plain)
+{
+    const char *method = net_request_method(v->req);
+    if (!endpoint_is_denied(v->route->policy, method, plain) && endpoint_is_literal(plain)
+        && !strstr(plain, v->proxy->token))
+        nt_buf_addf(b, "--allow-endpoint %s:%s:%s", v->route->policy->name, method, plain);
+}
+
 const char *inject(const struct visit *v, const char *path, struct injected *ret,
                    uint32_t *ret_status)
 {
@@ -280,8 +289,10 @@ const char *inject(const struct visit *v, const char *path, struct injected *ret
         return why;
     *ret_status = 403;
     why = endpoint_refuses(r, net_request_method(v->req), nt_buf_text(&plain));
-    if (why)
+    if (why) {
+        add_grant(&ret->grant, v, nt_buf_text(&plain));
         return why;
+    }
     *ret_status = 503;
     if (v->route->broken)
         return v->route->broken;
@@ -319,6 +330,7 @@ void injected_done(struct injected *in)
         explicit_bzero(in->value.data, in->value.size);
     nt_buf_done(&in->target);
     nt_buf_done(&in->value);
+    nt_buf_done(&in->grant);
 }
 
 bool inject_keeps(const struct visit *v, const struct net_header *h)
@@ -349,14 +361,48 @@ bool inject_keeps(const struct visit *v, const struct net_header *h)
 
 /* --- the answer ---------------------------------------------------------------------------- */
 
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+/* How much at AT is WHAT, whichever of its characters are escaped; 0: something else stands there.
+ * A server writes what it was asked for in its own way. */
+static size_t spelled(const char *at, const char *what)
+{
+    const char *begin = at;
+    for (; *what; what++) {
+        int high = *at == '%' ? hex_digit(at[1]) : -1, low = high >= 0 ? hex_digit(at[2]) : -1;
+        if (low >= 0 && high * 16 + low == (unsigned char)*what)
+            at += 3;
+        else if (*at == *what || (*at == '+' && *what == ' '))
+            at++;
+        else
+            return 0;
+    }
+    return (size_t)(at - begin);
+}
+
+static const char *find_spelled(const char *text, const char *what, size_t *ret_size)
+{
+    for (; *text; text++)
+        if ((*ret_size = spelled(text, what)))
+            return text;
+    return NULL;
+}
+
 static char *replace(const char *text, const char *what, const char *with)
 {
     struct nt_buf b = NT_BUF(512 * 1024);
     const char *at;
-    while ((at = strstr(text, what))) {
+    size_t size;
+    while ((at = find_spelled(text, what, &size))) {
         nt_buf_add_bytes(&b, text, (size_t)(at - text));
         nt_buf_add(&b, with);
-        text = at + strlen(what);
+        text = at + size;
     }
     nt_buf_add(&b, text);
     char *ret = nt_buf_take(&b);
@@ -366,25 +412,29 @@ static char *replace(const char *text, const char *what, const char *with)
 
 static bool scrub_of(struct visit *v, struct net_header *h, const char *credential)
 {
-    nt_auto(nt_buf_done) struct nt_buf url = NT_BUF(4 * SECRET_MAX);
-    nt_auto(nt_buf_done) struct nt_buf part = NT_BUF(4 * SECRET_MAX);
-    if (!credential || !*credential)
+    size_t size;
+    if (!credential || !*credential || !find_spelled(h->value, credential, &size))
         return true;
-    nt_buf_add_url_part(&url, credential);
-    add_path_part(&part, credential);
-    const char *const forms[] = { credential, nt_buf_text(&url), nt_buf_text(&part) };
-    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
-        if (!strstr(h->value, forms[i]))
-            continue;
-        char *clean = v->scrubbed_count < VISIT_SCRUBBED_MAX
-                          ? replace(h->value, forms[i], v->proxy->token)
-                          : NULL;
-        if (!clean)
-            return false;
-        v->scrubbed[v->scrubbed_count++] = clean;
-        h->value = clean;
-    }
+    char *clean = v->scrubbed_count < VISIT_SCRUBBED_MAX
+                      ? replace(h->value, credential, v->proxy->token)
+                      : NULL;
+    if (!clean)
+        return false;
+    v->scrubbed[v->scrubbed_count++] = clean;
+    h->value = clean;
     return true;
+}
+
+/* In base64, as it was sent. */
+static bool scrub_basic(struct visit *v, struct net_header *h)
+{
+    nt_auto(nt_buf_done) struct nt_buf sent = NT_BUF(4 * SECRET_MAX);
+    if (!v->req || v->route->policy->inject != POLICY_IN_BASIC || !*credential_of(v))
+        return true;
+    add_basic(&sent, v);
+    bool is_clean = scrub_of(v, h, nt_buf_text(&sent) + strlen("Basic "));
+    explicit_bzero(sent.data, sent.size);
+    return is_clean;
 }
 
 /* A redirect tells the address that was asked for, with the credential when it stood there. */
@@ -403,5 +453,7 @@ bool inject_scrub(struct visit *v, struct net_header *h)
     }
     if (count)
         return true;
+    if (!scrub_basic(v, h))
+        return false;
     return scrub_of(v, h, v->route->policy->aws ? v->route->aws.session.text : credential_of(v));
 }

@@ -13,8 +13,7 @@ static void carry(struct visit *v, const struct net_address *to)
 {
     struct net_header headers[VISIT_HEADERS_MAX + 1 + SOURCE_HEADERS_MAX + AWS_HEADERS_MAX];
     uint32_t status;
-    nt_auto(injected_done) struct injected in = { .target = NT_BUF(512 * 1024),
-                                                  .value = NT_BUF(4 * SECRET_MAX) };
+    nt_auto(injected_done) struct injected in = INJECTED_INIT;
     nt_auto(aws_signed_done) struct aws_signed in_aws = { .target = NT_BUF(512 * 1024),
                                                           .authorization = NT_BUF(64 * 1024) };
     const char *why = inject(v, v->path, &in, &status);
@@ -83,11 +82,11 @@ static bool judge(struct visit *v)
         visit_refuse(v, 405, "TRACE would show the credential", "");
         return false;
     }
-    nt_auto(injected_done) struct injected tried = { .target = NT_BUF(512 * 1024),
-                                                     .value = NT_BUF(4 * SECRET_MAX) };
+    nt_auto(injected_done) struct injected tried = INJECTED_INIT;
     const char *why = inject(v, v->path, &tried, &status);
     if (why) {
-        visit_refuse(v, status, why, "");
+        v->tells_path = status < 500;
+        visit_refuse(v, status, why, nt_buf_text(&tried.grant));
         return false;
     }
     if (net_request_length(v->req) > VISIT_BODY_MAX) {

@@ -3,21 +3,10 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "plugins/sandbox-enforce/policy/hosts.h"
 #include "plugins/sandbox-enforce/proxy/visit.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
-
-static bool means_loopback(const char *host)
-{
-    struct sockaddr_storage address;
-    memset(&address, 0, sizeof(address));
-    if (strcmp(host, "localhost") == 0)
-        return true;
-    if (uv_ip4_addr(host, 0, (struct sockaddr_in *)&address) != 0
-        && uv_ip6_addr(host, 0, (struct sockaddr_in6 *)&address) != 0)
-        return false;
-    return address_is_loopback((struct sockaddr *)&address);
-}
 
 bool visit_target(struct visit *v, const char *text, size_t size, bool needs_port)
 {
@@ -44,6 +33,6 @@ bool visit_target(struct visit *v, const char *text, size_t size, bool needs_por
     size_t length = strlen(host);
     if (length > 1 && host[length - 1] == '.')
         host[length - 1] = '\0';
-    v->is_loopback_named = means_loopback(host);
+    v->is_loopback_named = host_is_loopback(host);
     return true;
 }

@@ -3,11 +3,14 @@
  * their order: token, denied addresses, allow-list, routes, the addresses of the name. */
 #include "plugins/sandbox-enforce/proxy/visit.h"
 
+#include <ctype.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
 
+#include "plugins/sandbox-enforce/policy/hosts.h"
 #include "plugins/sandbox-enforce/proxy/endpoint.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
@@ -66,17 +69,23 @@ void visit_answer(struct visit *v, uint32_t status, const char *text)
                 (struct nt_bytes){ nt_buf_text(&body), body.size });
 }
 
-/* "host:port", or of a request that we see within TLS "METHOD https://host:port/path", unless a
- * token stands in it. */
+/* "host:port" or the service; where the path counts "METHOD https://host:port/path" or "METHOD
+ * /SERVICE/path", unless a token stands in it. */
 static void add_target(struct nt_buf *b, const struct visit *v)
 {
-    const char *path = v->is_inner && v->req ? net_request_target(v->req) : NULL;
+    const char *path = (v->is_inner || v->tells_path) && v->req ? net_request_target(v->req) : NULL;
     if (!path || strstr(path, v->proxy->token)) {
         nt_buf_add(b, v->authority);
         return;
     }
+    bool is_plain = path[0] != '/';
+    path += is_plain ? 7 + strcspn(path + 7, "/?") : 0;
     size_t size = strcspn(path, "?#");
-    nt_buf_addf(b, "%.32s https://%s%.*s", net_request_method(v->req), v->authority,
+    nt_buf_addf(b, "%.32s %s%s%.*s", net_request_method(v->req),
+                v->is_inner ? "https://"
+                : is_plain  ? "http://"
+                            : "",
+                v->is_inner || is_plain ? v->authority : "",
                 (int)(size < PATH_TOLD ? size : PATH_TOLD), path);
 }
 
@@ -140,7 +149,9 @@ static bool meets_endpoints(struct visit *v, const struct policy_host *host, con
 {
     nt_auto(nt_buf_done) struct nt_buf plain = NT_BUF(VISIT_HEAD_MAX);
     nt_auto(nt_buf_done) struct nt_buf wire = NT_BUF(3 * VISIT_HEAD_MAX);
+    nt_auto(nt_buf_done) struct nt_buf grant = NT_BUF(VISIT_HEAD_MAX);
     const char *why = endpoint_path(path, true, &plain, &wire);
+    v->tells_path = true;
     if (why) {
         visit_refuse(v, 403, why, "");
         return false;
@@ -153,15 +164,18 @@ static bool meets_endpoints(struct visit *v, const struct policy_host *host, con
         v->path = nt_buf_take(&wire);
         return v->path != NULL;
     }
-    visit_refuse(v, 403, "not one of its allowed endpoints", "");
+    if (endpoint_is_literal(nt_buf_text(&plain)))
+        nt_buf_addf(&grant, "--allow-domain https://%s%s", v->to.host, nt_buf_text(&plain));
+    visit_refuse(v, 403, "not one of its allowed endpoints", nt_buf_text(&grant));
     return false;
 }
 
 bool visit_judge(struct visit *v, const char *path)
 {
     struct policy_answer answer;
-    if (policy_is_metadata(v->to.host)) {
-        visit_refuse(v, 403, "cloud metadata is never reachable", "");
+    const char *shut = host_shut_why(v->to.host);
+    if (shut) {
+        visit_refuse(v, 403, shut, "");
         return false;
     }
     policy_ask_host(v->proxy->policy, v->to.host, v->to.port, &answer);
@@ -178,7 +192,9 @@ bool visit_judge(struct visit *v, const char *path)
                         && policy_intercepts(v->proxy->policy, v->to.host, v->to.port);
     if (v->is_intercepted)
         return true;
-    const char *why = !is_limited     ? "not in the allow-list"
+    bool is_denied = !is_limited && answer.host;
+    const char *why = is_denied       ? "a denied host"
+                      : !is_limited   ? "not in the allow-list"
                       : v->is_inner   ? "it lies beside the upstream of its route"
                       : has_endpoints ? "only some of its requests are allowed, and TLS hides them"
                                       : "only the proxy itself talks to it, at its route";
@@ -186,10 +202,14 @@ bool visit_judge(struct visit *v, const char *path)
     return false;
 }
 
+/* Another name for a number that is denied changes nothing. */
 static bool may_go(void *data, const struct sockaddr *address)
 {
     const struct visit *v = data;
-    return address_may_be_reached(address, v->is_loopback_named || v->route);
+    char text[INET6_ADDRSTRLEN];
+    return address_may_be_reached(address, v->is_loopback_named || v->route)
+           && uv_ip_name(address, text, sizeof(text)) == 0
+           && !policy_denied_host(v->proxy->policy, text);
 }
 
 static void on_looked(void *data, const struct sockaddr_storage *addresses, uint32_t count,
@@ -200,7 +220,7 @@ static void on_looked(void *data, const struct sockaddr_storage *addresses, uint
     if (error)
         visit_fail(v, error);
     else if (count == 0)
-        visit_refuse(v, 403, "its address is of this machine, link-local or no host's", "");
+        visit_refuse(v, 403, "its address is denied, of this machine, link-local or no host's", "");
     else
         v->found(v, addresses, count);
 }
@@ -281,18 +301,25 @@ uint32_t visit_headers(const struct visit *v, struct net_header ret[VISIT_HEADER
 
 bool visit_is_override(const char *name)
 {
-    /* Servers that heed one of these carry out another method, or another path, than was judged. */
+    /* Servers that heed one of these carry out another method, or another path, than was judged.
+     * To programs behind CGI and its kin '_' and '-' are the same. */
     static const char *const names[] = { "x-http-method-override", "x-http-method",
                                          "x-method-override", "x-original-url", "x-rewrite-url" };
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (strcasecmp(name, names[i]) == 0)
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        size_t at = 0;
+        while (name[at]
+               && tolower((unsigned char)(name[at] == '_' ? '-' : name[at])) == names[i][at])
+            at++;
+        if (!name[at] && !names[i][at])
             return true;
+    }
     return false;
 }
 
 bool visit_keeps(const struct visit *v, const struct net_header *h)
 {
-    return !(v->is_limited && visit_is_override(h->name)) && !strstr(h->value, v->proxy->token);
+    return !(v->is_limited && visit_is_override(h->name)) && !strstr(h->value, v->proxy->token)
+           && !token_in_authorization(v->proxy, h->value);
 }
 
 static bool has_proxy_token(struct visit *v)
