@@ -4,6 +4,7 @@ on simulated ones that have less: no user namespaces, no Landlock, neither, and 
 
 Every attack is also run without a sandbox. One that fails there proves nothing and is counted as such; those that must not are
 named below. Nothing here changes the machine."""
+import contextlib
 import json
 import os
 import shutil
@@ -322,14 +323,15 @@ def test_weaker_means_that_layer_only(outside, unconfined):
     assert {n: verdicts[n] for n in held if n in verdicts and verdicts[n] != "refused"} == {}
 
 
-def test_what_is_replaced_outside_is_hidden_again(outside):
-    """Editors save by renaming a new file over the old one, which takes the cover away in the sandbox, too."""
+@contextlib.contextmanager
+def hiding(outside, name, script):
+    """A sandbox that hides the file NAME of the granted folder, and runs the script in there."""
     if not has_namespaces():
         pytest.skip("no namespaces can be made here, so nothing can be hidden")
     a = Attack(outside, "hidden")
-    secret = a.inside / "hidden/.env"
+    secret = a.inside / name
+    secret.parent.mkdir(parents=True, exist_ok=True)
     secret.write_text("old secret")
-    script = 'cat hidden/.env; echo ready; read line; while cat hidden/.env >/dev/null 2>&1; do :; done; echo covered'
     words = [w for w in a.sandbox([]) if w != str(a.profile())]
     words.insert(words.index("--profile") + 1, str(a.place / "denied.json"))
     (a.place / "denied.json").write_text(json.dumps({"meta": {"name": "attacked"}, "filesystem": {
@@ -337,15 +339,61 @@ def test_what_is_replaced_outside_is_hidden_again(outside):
     p = subprocess.Popen([*words, "sh", "-c", script], env=a.env, cwd=a.inside, text=True, stdin=subprocess.PIPE,
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
+        yield a, secret, p
+    finally:
+        p.kill()
+        p.wait()
+        a.close()
+
+
+READ_UNTIL_COVERED = "while cat hidden/.env >/dev/null 2>&1; do :; done; echo covered"
+
+
+def test_what_is_replaced_outside_is_hidden_again(outside):
+    """Editors save by renaming a new file over the old one, which takes the cover away in the sandbox, too."""
+    with hiding(outside, "hidden/.env", f"cat hidden/.env; echo ready; read line; {READ_UNTIL_COVERED}") as (a, secret, p):
         assert p.stdout.readline() == "ready\n"
         (a.other / "new").write_text("new secret")
         os.rename(a.other / "new", secret)
         out, _ = p.communicate("go\n", timeout=60)
         assert out == "covered\n" and p.returncode == 0
-    finally:
-        p.kill()
-        p.wait()
-        a.close()
+
+
+def test_who_hides_again_cannot_be_kept_from_it(outside):
+    """A limit of descriptors, set on the sandbox's first process from inside: what it cannot look at any more ends the program."""
+    script = f"prlimit --pid 1 --nofile=4:4 || exit 9; echo ready; read line; {READ_UNTIL_COVERED}"
+    with hiding(outside, "hidden/.env", script) as (a, secret, p):
+        assert p.stdout.readline() == "ready\n"
+        (a.other / "new").write_text("new secret")
+        os.rename(a.other / "new", secret)
+        p.communicate("go\n", timeout=60)  # covered, or ended
+
+
+def test_a_folder_above_what_is_hidden_stays_in_its_place(outside):
+    """Renamed, it would take the cover along; and what is saved outside by the denied name then would be read in another folder."""
+    script = ("mv a c; mkdir -p a/b; mv a/b a/c; mkdir -p a/b; echo ready; read line; cat a/b/.env; "
+              "echo x >a/new && mv a/new a/newer && mv a/newer newest && cat newest")
+    with hiding(outside, "a/b/.env", script) as (a, secret, p):
+        assert p.stdout.readline() == "ready\n"
+        secret.write_text("new secret")
+        out, err = p.communicate("go\n", timeout=60)
+        assert out == "x\n" and p.returncode == 0 and "secret" not in err
+        assert sorted(f.name for f in a.inside.iterdir()) == ["a", "hidden", "newest"]
+
+
+def test_a_folder_that_is_made_anew_outside_is_watched_too(outside):
+    """Whoever stays outside may replace the folder that holds a denied file, and later make that file in it."""
+    script = "echo ready; read line; echo x >a/b/seen; echo again; read line; while cat a/b/.env >/dev/null 2>&1; do :; done; echo covered"
+    with hiding(outside, "a/b/.env", script) as (a, secret, p):
+        assert p.stdout.readline() == "ready\n"
+        os.rename(a.inside / "a", a.inside / "old")
+        secret.parent.mkdir(parents=True)
+        p.stdin.write("go\n")
+        p.stdin.flush()
+        assert p.stdout.readline() == "again\n" and (a.inside / "a/b/seen").exists()
+        secret.write_text("new secret")
+        out, _ = p.communicate("go\n", timeout=60)
+        assert out == "covered\n" and p.returncode == 0
 
 
 def test_our_own_folders_are_closed_to_every_sandbox(outside):

@@ -219,7 +219,8 @@ static int stays_hidden(void)
     int watch;
     if (enforce_spaces_watch(paths, 2, &watch) || enforce_spaces_hide(paths, 2, &failed))
         return 2;
-    if (enforce_spaces_hide_again(watch, paths, 2, &again) || again != 0 || can_read(paths[0]))
+    if (enforce_spaces_hide_again(watch, NULL, 0, paths, 2, &again) || again != 0
+        || can_read(paths[0]))
         return 3;
     if (write(asked[1], "r", 1) != 1 || read(said[0], &byte, 1) != 1)
         return 4;
@@ -228,14 +229,14 @@ static int stays_hidden(void)
     struct pollfd p = { .fd = watch, .events = POLLIN };
     if (poll(&p, 1, 30000) != 1)
         return 5;
-    if (enforce_spaces_hide_again(watch, paths, 2, &again) || again != was_bare)
+    if (enforce_spaces_hide_again(watch, NULL, 0, paths, 2, &again) || again != was_bare)
         return 6;
     if (can_read(paths[0]) || can_read(in_folder("closed/key")))
         return 7;
     /* A link, which nothing can be mounted on, is told. */
     if (write(asked[1], "l", 1) != 1 || read(said[0], &byte, 1) != 1)
         return 8;
-    return enforce_spaces_hide_again(watch, paths, 2, &again) == ELOOP ? 0 : 9;
+    return enforce_spaces_hide_again(watch, NULL, 0, paths, 2, &again) == ELOOP ? 0 : 9;
 }
 
 static void what_is_saved_anew_outside_is_hidden_again(void **state)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hide.c - puts something empty over paths in this mount namespace, and again when somebody outside
- * has taken it away: a rename over a covered name detaches what covers it, in every namespace but
- * that of whoever renames (measured on 6.18; mount_namespaces(7)). */
+/* hide.c - puts something empty over paths in this mount namespace, keeps the folders above them in
+ * their places, and does it again when somebody outside has taken it away: a rename over a covered
+ * name detaches what covers it, in every namespace but that of whoever renames (measured on 6.18;
+ * mount_namespaces(7)). */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -135,14 +136,49 @@ int enforce_spaces_hide(const char *const *paths, size_t count, size_t *ret_fail
     return sys;
 }
 
+/* --- the folders above ----------------------------------------------------------------------- */
+
+/* 0 also when there is nothing, or a mount already. */
+static int pin(const char *path, size_t *pinned)
+{
+    bool is_folder, is_mounted;
+    int fd = spaces_open_path(path), tree = -1;
+    if (fd < 0)
+        return is_absent(errno) ? 0 : errno;
+    int sys = look(fd, &is_folder, &is_mounted);
+    if (sys || !is_folder || is_mounted) {
+        close(fd);
+        return sys;
+    }
+    tree = (int)syscall(SYS_open_tree, fd, "",
+                        OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
+    if (tree < 0
+        || syscall(SYS_move_mount, tree, "", fd, "",
+                   MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH)
+               < 0)
+        sys = errno;
+    if (tree >= 0)
+        close(tree);
+    close(fd);
+    *pinned += !sys;
+    return sys;
+}
+
+int enforce_spaces_pin(const char *const *paths, size_t count)
+{
+    size_t pinned = 0;
+    int sys = 0;
+    for (size_t i = 0; i < count && !sys; i++)
+        sys = pin(paths[i], &pinned);
+    return sys;
+}
+
 /* --- again --------------------------------------------------------------------------------- */
 
-int enforce_spaces_watch(const char *const *paths, size_t count, int *ret_fd)
+int enforce_spaces_watch_too(int fd, const char *const *paths, size_t count)
 {
     char folder[PATH_BYTES];
-    int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK), sys = 0;
-    if (fd < 0)
-        return errno;
+    int sys = 0;
     for (size_t i = 0; i < count && !sys; i++) {
         const char *slash = strrchr(paths[i], '/');
         size_t size = slash ? (size_t)(slash - paths[i]) : 0;
@@ -156,6 +192,15 @@ int enforce_spaces_watch(const char *const *paths, size_t count, int *ret_fd)
         if (inotify_add_watch(fd, folder, APPEARS) < 0 && !is_absent(errno))
             sys = errno;
     }
+    return sys;
+}
+
+int enforce_spaces_watch(const char *const *paths, size_t count, int *ret_fd)
+{
+    int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    if (fd < 0)
+        return errno;
+    int sys = enforce_spaces_watch_too(fd, paths, count);
     if (sys)
         close(fd);
     else
@@ -163,26 +208,42 @@ int enforce_spaces_watch(const char *const *paths, size_t count, int *ret_fd)
     return sys;
 }
 
-/* true when something is there that nothing covers. */
+/* true when something is there that nothing covers, or when that is not known: somebody inside may
+ * have taken our descriptors away (prlimit). */
 static bool is_bare(const char *path)
 {
     bool is_folder, is_mounted;
     int fd = spaces_open_path(path);
     if (fd < 0)
-        return false;
+        return !is_absent(errno);
     int sys = look(fd, &is_folder, &is_mounted);
     close(fd);
-    return sys == ELOOP || (!sys && !is_mounted);
+    return sys || !is_mounted;
 }
 
-int enforce_spaces_hide_again(int fd, const char *const *paths, size_t count, size_t *ret_again)
+/* Folders that are others by now have watches of their own. */
+static int pin_again(int fd, const char *const *pinned, size_t pinned_count,
+                     const char *const *paths, size_t count)
+{
+    size_t again = 0;
+    int sys = 0;
+    for (size_t i = 0; i < pinned_count && !sys; i++)
+        sys = pin(pinned[i], &again);
+    if (sys || !again)
+        return sys;
+    sys = enforce_spaces_watch_too(fd, pinned, pinned_count);
+    return sys ? sys : enforce_spaces_watch_too(fd, paths, count);
+}
+
+int enforce_spaces_hide_again(int fd, const char *const *pinned, size_t pinned_count,
+                              const char *const *paths, size_t count, size_t *ret_again)
 {
     char events[PATH_BYTES];
     size_t failed;
-    int sys = 0;
     *ret_again = 0;
     while (read(fd, events, sizeof(events)) > 0) { /* which does not matter: all are looked at */
     }
+    int sys = pin_again(fd, pinned, pinned_count, paths, count);
     for (size_t i = 0; i < count && !sys; i++) {
         if (!is_bare(paths[i]))
             continue;

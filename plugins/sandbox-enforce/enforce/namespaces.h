@@ -63,20 +63,32 @@ bool enforce_spaces_has_readonly(void);
  * over. *ret_failed: the index of the one that failed. Paths and not descriptors: one that was
  * opened before the namespace was made names the mount of another.
  *
- * It holds against everybody inside. A process outside that renames another file over a hidden
- * one, or removes it, takes the cover away: see enforce_spaces_watch. */
+ * It holds against everybody inside, if they cannot rename a folder above it: see
+ * enforce_spaces_pin. A process outside that renames another file over a hidden one, or removes it,
+ * takes the cover away: see enforce_spaces_watch. */
 int enforce_spaces_hide(const char *const *paths, size_t count, size_t *ret_failed);
+
+/* Makes each of PATHS, folders, a mount of its own where it is none yet: nobody inside renames it
+ * from then on, and makes another in its place where nothing would be hidden. They are canonical, a
+ * folder stands before those in it. What is not there is passed over. Between a pinned folder and
+ * the rest nothing is linked or renamed (EXDEV). */
+int enforce_spaces_pin(const char *const *paths, size_t count);
 
 /* Watches the folders that hold PATHS, from before they are hidden: *ret_fd is readable when a name
  * has appeared in one of them, which may have taken a cover away. EMFILE, ENOSPC: raise
  * fs.inotify.max_user_instances or max_user_watches. */
 int enforce_spaces_watch(const char *const *paths, size_t count, int *ret_fd);
+/* More of them. */
+int enforce_spaces_watch_too(int fd, const char *const *paths, size_t count);
 
-/* Reads that descriptor empty, and hides those of PATHS again that are bare; *ret_again: how many.
+/* Reads that descriptor empty, pins those of PINNED again that somebody outside has made anew, and
+ * watches what is in them now; then hides those of PATHS again that are bare; *ret_again: how many.
  * Between the act outside and this a program inside can read what is new under the name: the time
  * that the caller needs to wake up. ELOOP: a symbolic link stands there now, which cannot be
- * covered; the program should be ended. */
-int enforce_spaces_hide_again(int fd, const char *const *paths, size_t count, size_t *ret_again);
+ * covered. Then, and when it is not known what stands there (EMFILE), the program should be ended.
+ */
+int enforce_spaces_hide_again(int fd, const char *const *pinned, size_t pinned_count,
+                              const char *const *paths, size_t count, size_t *ret_again);
 
 /* Puts FILE, read-only, over each of PATHS, files that are there. With WATCH, of
  * enforce_spaces_watch, it is read empty, and those are covered again that somebody outside has

@@ -24,13 +24,67 @@
 
 #define HIDDEN_MAX 4096u /* a mount each */
 
+static void free_list(char ***list, size_t *count)
+{
+    for (size_t i = 0; i < *count; i++)
+        free((*list)[i]);
+    free(*list);
+    *list = NULL;
+    *count = 0;
+}
+
 void hidden_free(struct supervise *s)
 {
-    for (size_t i = 0; i < s->hidden_count; i++)
-        free(s->hidden[i]);
-    free(s->hidden);
-    s->hidden = NULL;
-    s->hidden_count = 0;
+    free_list(&s->hidden, &s->hidden_count);
+    free_list(&s->pinned, &s->pinned_count);
+}
+
+static int append(char ***list, size_t *count, const char *path, size_t size,
+                  struct nt_error *reterr)
+{
+    char **grown = realloc(*list, (*count + 1) * sizeof(*grown));
+    if (!grown)
+        return nt_fail(reterr, NT_E_MEMORY, "out of memory");
+    *list = grown;
+    grown[*count] = strndup(path, size);
+    if (!grown[*count])
+        return nt_fail(reterr, NT_E_MEMORY, "out of memory");
+    ++*count;
+    return 0;
+}
+
+/* Whether the first SIZE bytes of PATH name what lies in a folder that may be written. */
+static bool is_movable(const struct policy *policy, const char *path, size_t size)
+{
+    for (size_t i = 0; i < policy->grant_count; i++) {
+        const struct policy_grant *grant = &policy->grants[i];
+        size_t length = grant->path[1] ? strlen(grant->path) : 0; /* "/" */
+        if (grant->access & POLICY_WRITE && !grant->is_file && grant->fd >= 0 && length < size
+            && strncmp(path, grant->path, length) == 0 && path[length] == '/')
+            return true;
+    }
+    return false;
+}
+
+static bool is_pinned(const struct supervise *s, const char *path, size_t size)
+{
+    for (size_t i = 0; i < s->pinned_count; i++)
+        if (strncmp(s->pinned[i], path, size) == 0 && !s->pinned[i][size])
+            return true;
+    return false;
+}
+
+/* A cover goes with the folder that holds it: the program must not rename that and put another one
+ * there, which whoever stays outside then writes secrets to. */
+static int pin_above(struct supervise *s, const char *path, struct nt_error *reterr)
+{
+    for (const char *end = strchr(path + 1, '/'); end; end = strchr(end + 1, '/')) {
+        size_t size = (size_t)(end - path);
+        if (is_movable(s->options.policy, path, size) && !is_pinned(s, path, size)
+            && append(&s->pinned, &s->pinned_count, path, size, reterr) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 static int add(struct supervise *s, const char *path, struct nt_error *reterr)
@@ -38,15 +92,10 @@ static int add(struct supervise *s, const char *path, struct nt_error *reterr)
     if (s->hidden_count == HIDDEN_MAX)
         return nt_fail(reterr, NT_E_LIMIT, "more than %u denied paths lie in granted folders",
                        HIDDEN_MAX);
-    char **grown = realloc(s->hidden, (s->hidden_count + 1) * sizeof(*grown));
-    if (!grown)
-        return nt_fail(reterr, NT_E_MEMORY, "out of memory");
-    s->hidden = grown;
-    s->hidden[s->hidden_count] = strdup(path);
-    if (!s->hidden[s->hidden_count])
-        return nt_fail(reterr, NT_E_MEMORY, "out of memory");
-    s->hidden_count++;
-    return 0;
+    return append(&s->hidden, &s->hidden_count, path, strlen(path), reterr) < 0
+                   || pin_above(s, path, reterr) < 0
+               ? -1
+               : 0;
 }
 
 static int add_match(void *context, const char *path, struct nt_error *reterr)

@@ -33,6 +33,8 @@ struct supervise {
     const char *why; /* half a sentence: why namespaces are missing */
     char **hidden;   /* paths to be covered, malloc'ed, each too */
     size_t hidden_count;
+    char **pinned; /* folders above them that the program could rename; the same */
+    size_t pinned_count;
     struct enforce_place *writable; /* what is not made read-only; malloc'ed */
     size_t writable_count;
     bool is_all_writable; /* the root is granted: nothing is left to be made read-only */
@@ -78,7 +80,7 @@ void fence_describe(struct supervise *s);
 
 /* --- hidden.c ------------------------------------------------------------------------------ */
 
-/* Fills s->hidden; refuses patterns that would not hold. */
+/* Fills s->hidden and s->pinned; refuses patterns that would not hold. */
 int hidden_find(struct supervise *s, struct nt_error *reterr);
 /* A folder that is not there, and that hidden_make makes. */
 bool hidden_is_to_come(const struct policy_deny *deny);

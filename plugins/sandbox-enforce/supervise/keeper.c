@@ -67,10 +67,15 @@ static void hide(struct keeper *k)
 {
     const struct supervise *s = k->in->s;
     const char *const *hidden = (const char *const *)s->hidden;
+    const char *const *pinned = (const char *const *)s->pinned;
     size_t failed = 0;
     if (!(s->spaces & ENFORCE_SPACE_MOUNT) || !s->hidden_count)
         return;
     int sys = enforce_spaces_watch(hidden, s->hidden_count, &k->watch);
+    if (!sys)
+        sys = enforce_spaces_watch_too(k->watch, pinned, s->pinned_count);
+    if (!sys)
+        sys = enforce_spaces_pin(pinned, s->pinned_count);
     if (!sys)
         sys = enforce_spaces_hide(hidden, s->hidden_count, &failed);
     if (sys)
@@ -98,8 +103,11 @@ static void cover_commands(struct keeper *k, bool is_again)
 static void hide_again(const struct keeper *k)
 {
     const struct supervise *s = k->in->s;
+    const char *const *hidden = (const char *const *)s->hidden;
+    const char *const *pinned = (const char *const *)s->pinned;
     size_t again;
-    if (enforce_spaces_hide_again(k->watch, (const char *const *)s->hidden, s->hidden_count, &again)
+    if (enforce_spaces_hide_again(k->watch, pinned, s->pinned_count, hidden, s->hidden_count,
+                                  &again)
         != 0)
         end(k);
 }
