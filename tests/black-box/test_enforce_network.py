@@ -404,3 +404,41 @@ def test_a_pattern_is_held_or_refused(run, cli, folder):
                cwd=folder).json["enforcement"]
     assert {"act": "open a file to come that a pattern denies", "layer": "none",
             "rule": "accepted: --accept-weaker patterns"} in rows
+
+
+STUCK = """import fcntl, os, signal, socket, sys, time
+s = socket.socket(socket.AF_UNIX)
+flipping = [os.fork() for _ in range(2)]
+if 0 in flipping or not all(flipping):
+    while True:
+        fcntl.fcntl(s, fcntl.F_SETFL, 0)
+signal.signal(signal.SIGALRM, lambda *_: None)
+for _ in range(40):
+    signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
+    try:
+        s.connect(sys.argv[1])
+    except OSError:
+        pass
+"""
+
+
+def test_a_connect_that_is_made_to_wait_does_not_hold_up_the_end(run, folder):
+    """Others who have the socket take its O_NONBLOCK away again and again, so that whoever connects it for them gets stuck: with a
+    server outside that never accepts, for ever."""
+    path = str(folder / "full")
+    waiting = []
+    with socket.socket(socket.AF_UNIX) as full:
+        full.bind(path)
+        full.listen(0)
+        try:
+            while True:
+                waiting.append(socket.socket(socket.AF_UNIX))
+                waiting[-1].setblocking(False)
+                waiting[-1].connect(path)
+        except BlockingIOError:
+            pass
+        try:
+            run(["--allow-unix-socket", path], "timeout", "-s", "KILL", "5", "/usr/bin/python3", "-c", STUCK, path, timeout=60)
+        finally:
+            for s in waiting:
+                s.close()

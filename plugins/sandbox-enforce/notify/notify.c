@@ -15,6 +15,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/capability.h>
@@ -28,6 +29,7 @@
 
 #define STACK_SIZE (256u * 1024u)
 #define EVENTS_AT_ONCE 16
+#define WAKE_AGAIN_NS 50000000
 
 struct notify {
     struct notify_options options;
@@ -293,12 +295,37 @@ static void *thread_main(void *argument)
     }
 }
 
+static void on_interrupt(int signal)
+{
+    (void)signal;
+}
+
+/* A program can make a call wait that was not to: its other threads change the flags of a socket in
+ * the moment before we connect it, and a socket that lingers waits when it is closed. Nothing but a
+ * signal ends that. SIGURG is nobody else's, and means nothing to those that do not expect it. */
+static void join_thread(struct notify *n)
+{
+    struct timespec until;
+    uint64_t one = 1;
+    while (write(n->wake, &one, sizeof(one)) < 0 && errno == EINTR)
+        ;
+    do {
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += WAKE_AGAIN_NS;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+    } while (pthread_timedjoin_np(n->thread, NULL, &until) == ETIMEDOUT
+             && pthread_kill(n->thread, SIGURG) == 0);
+}
+
 static int start_thread(struct notify *n)
 {
+    const struct sigaction interrupt = { .sa_handler = on_interrupt }; /* calls are not restarted */
     sigset_t all, old;
     pthread_attr_t attributes;
     sigfillset(&all);
-    if (pthread_attr_init(&attributes) != 0)
+    sigdelset(&all, SIGURG);
+    if (sigaction(SIGURG, &interrupt, NULL) < 0 || pthread_attr_init(&attributes) != 0)
         return ENOMEM;
     (void)pthread_attr_setstacksize(&attributes, STACK_SIZE);
     pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are the main thread's */
@@ -364,12 +391,8 @@ void notify_free(struct notify *n)
 {
     if (!n)
         return;
-    if (n->has_thread) {
-        uint64_t one = 1;
-        while (write(n->wake, &one, sizeof(one)) < 0 && errno == EINTR)
-            ;
-        pthread_join(n->thread, NULL);
-    }
+    if (n->has_thread)
+        join_thread(n);
     wait_free(n->wait);
     names_free(n->names);
     free(n->question);
