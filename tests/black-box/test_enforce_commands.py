@@ -25,16 +25,24 @@ def ask(file, words, variables=(), folder="/", magic=0x31646d63, counts=None, si
     s.connect(b"\\0nanoterm.command")
     texts = b"".join(os.fsencode(text) + b"\\0" for text in (file, folder, *words, *variables))
     counts = counts or (len(words), len(variables))
-    s.sendall(struct.pack("4I", magic, len(texts) if size is None else size, *counts) + texts)
+    s.sendall(struct.pack("6I", magic, len(texts) if size is None else size, *counts, 0, 0) + texts)
     return s
-def end(s):
+def take(s, size):
     got = b""
-    while len(got) < 8:
-        part = s.recv(8 - len(got))
+    while len(got) < size:
+        part = s.recv(size - len(got))
         if not part:
             return None
         got += part
-    return struct.unpack("2I", got)
+    return got
+said = {4: b"", 5: b""}
+def end(s):
+    while got := take(s, 8):
+        kind, value = struct.unpack("2I", got)
+        if kind < 2:
+            return kind, value
+        if kind in said:
+            said[kind] += take(s, value)
 """
 
 
@@ -304,6 +312,62 @@ for file, words in (({cat!r}, [sys.argv[1]]), ({ident!r}, []), ({wc!r}, [sys.arg
     assert lines == ["(0, 0)"] + ["(0, 126)"] * 10 and b"the secret" not in done.stdout
 
 
+def test_a_variable_that_is_said_twice(stage):
+    """The one that is judged is the one that it gets."""
+    stage.commands(env={"from": {"session": {"sandbox": {"environment": {"allow_vars": ["MODE"]}}, "invocation_policy": {
+        "allow": [{"env": {"MODE": {"equals": "good"}}}]}}}})
+    done = stage.python(f"""
+for modes in (["good"], ["bad"], ["good", "bad"], ["bad", "good"], ["good", "bad", "bad"]):
+    print(end(ask({found("env")!r}, [], ["MODE=" + mode for mode in modes]))[1], flush=True)
+""")
+    assert [line for line in done.text.splitlines() if line.isdigit()] == ["0", "126", "126", "0", "126"]
+    assert b"MODE=bad" not in done.stdout and done.stdout.count(b"MODE=good") == 2
+
+
+def test_nobody_outside_waits_for_a_reader(stage):
+    """A program that reads neither its own standard error nor what it is answered."""
+    stage.commands(cat={"sandbox": {}, "intercept": [{"args": ["x"], "action": {"type": "respond", "stdout": "much\n" * 100000}}]},
+                   id={"from": {"session": "deny"}})
+    done = stage.python(f"""
+there, full = os.pipe()
+os.set_blocking(full, False)
+try:
+    while True:
+        os.write(full, bytes(4096))
+except OSError:
+    pass
+os.set_blocking(full, True)
+real = os.dup(1)
+os.dup2(there, 0); os.dup2(full, 1); os.dup2(full, 2)
+deaf = [ask({found("cat")!r}, ["x"]) for _ in range(3)]
+answer = end(ask({found("id")!r}, []))
+os.write(real, repr((answer, b"policy denied id" in said[5])).encode())
+answer = end(ask({found("cat")!r}, ["x"]))
+os.write(real, repr((answer, len(said[4]))).encode())
+""", timeout=120)
+    assert done.stdout == b"((0, 126), True)((0, 0), 500000)", done
+
+
+def test_when_many_are_asked_for_the_rest_waits(stage):
+    stage.commands(uname={"sandbox": {}})
+    done = stage.python(f"""
+idle = []
+for _ in range(64):
+    idle.append(socket.socket(socket.AF_UNIX))
+    idle[-1].connect(b"\\0nanoterm.command")
+late = [ask({found("uname")!r}, []) for _ in range(5)]
+late[0].settimeout(1)
+try:
+    print("answered", late[0].recv(8))
+except TimeoutError:
+    print("waits")
+late[0].settimeout(None)
+idle.pop().close()
+print([end(s) for s in late])
+""", timeout=240)
+    assert done.stdout.replace(b"Linux\n", b"") == b"waits\n[(0, 0), (0, 0), (0, 0), (0, 0), (0, 0)]\n", done
+
+
 def test_requests_that_are_none(stage):
     stage.commands(cat={"sandbox": {}})
     done = stage.python(f"""
@@ -428,6 +492,157 @@ def test_control_c_and_a_terminal(stage):
     wait_until(lambda: not with_mark(mark), 60, "its end")
 
 
+class Shell:
+    """A shell with jobs, inside, on a terminal."""
+
+    def __init__(self, stage, dimensions=(24, 80)):
+        words = stage.words("/usr/bin/bash", "--norc", "--noediting", "-i")
+        self.child = pexpect.spawn(BIN, words, env={**stage.env, "PS1": "ready> "}, cwd=str(stage.project), timeout=120, echo=False,
+                                   dimensions=dimensions)
+        self.child.expect_exact("ready> ")
+
+    def send(self, line):
+        self.child.sendline(line)
+
+    def see(self, *texts):
+        for text in texts:
+            self.child.expect_exact(text)
+
+    def do(self, line, *texts):
+        self.send(line)
+        self.see(*texts, "ready> ")
+
+    def end(self):
+        self.send("exit 5")
+        self.child.expect(pexpect.EOF)
+        self.child.close()
+        return self.child.exitstatus
+
+
+def test_a_command_is_a_job(stage):
+    """Stopped, continued, in the background, interrupted: as in any shell."""
+    stage.commands(cat={"sandbox": {}}, dd={"sandbox": {}})
+    shell = Shell(stage)
+    shell.send("cat")
+    shell.send("one")
+    shell.see("one")
+    shell.child.sendcontrol("z")
+    shell.see("Stopped", "ready> ")
+    shell.do("echo state $?", "state 148")
+    shell.send("fg")
+    shell.send("two")
+    shell.see("two")
+    shell.child.sendcontrol("z")
+    shell.see("Stopped", "ready> ")
+    shell.send("fg")
+    shell.send("three")
+    shell.see("three")
+    shell.child.sendintr()
+    shell.see("ready> ")
+    shell.do("echo state $?", "state 130")
+    shell.do("dd bs=99 status=none & wait %1", "Stopped")  # it may not read here, and waits
+    shell.send("fg")
+    shell.send("four")
+    shell.see("four")
+    shell.child.sendeof()
+    shell.see("ready> ")
+    assert shell.end() == 5
+
+
+def test_a_command_in_a_pipeline_leaves_the_terminal_to_the_others(stage):
+    stage.commands(seq={"sandbox": {}}, dd={"sandbox": {}})
+    shell = Shell(stage)
+    read = "/usr/bin/python3 -c 'print(\"got\", open(\"/dev/tty\").readline(), end=str())'"
+    shell.send(f"seq 3 | {read}")
+    shell.send("mine")
+    shell.see("got mine", "ready> ")
+    shell.send("seq 3 | dd of=/dev/null status=none; dd if=/dev/tty count=1 status=none | sed s/x/yz/")
+    shell.send("x")
+    shell.see("yz", "ready> ")
+    shell.do("(dd; echo not here) 2>&1 | cat & sleep 0; jobs | wc -l; kill %1", "1")
+    assert shell.end() == 5
+
+
+def test_a_command_that_stops_itself_stops_its_job(stage):
+    """As an editor does, which gives the terminal back first."""
+    script = stage.project / "edit"
+    script.write_text("import os, signal, sys\nprint('editing', flush=True)\nos.kill(0, signal.SIGTSTP)\nprint('again', input(), flush=True)\n")
+    stage.commands(**{os.path.basename(found("python3")): {"sandbox": {"fs_read": ["."]}}})
+    shell = Shell(stage)
+    shell.send(f"sh -c '{found('python3')} edit; echo behind'")
+    shell.see("editing", "Stopped", "ready> ")
+    shell.send("fg")
+    shell.send("more")
+    shell.see("again more", "behind", "ready> ")
+    assert shell.end() == 5
+
+
+def test_the_whole_run_is_a_job(stage):
+    """Of a shell outside."""
+    stage.commands(cat={"sandbox": {}})
+    words = " ".join([BIN, *stage.words("sh", "-c", "'cat; echo behind'")])
+    child = pexpect.spawn("/usr/bin/bash", ["--norc", "--noediting", "-i"], env={**stage.env, "PS1": "ready> "}, cwd=str(stage.project),
+                          timeout=120, echo=False)
+    child.expect_exact("ready> ")
+    child.sendline(words)
+    child.sendline("one")
+    child.expect_exact("one")
+    child.sendcontrol("z")
+    child.expect_exact("Stopped")
+    child.expect_exact("ready> ")
+    child.sendline("fg")
+    child.sendline("two")
+    child.expect_exact("two")
+    child.sendeof()
+    child.expect_exact("behind")
+    child.sendline("exit 6")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 6
+
+
+def test_a_window_that_changes(stage):
+    stage.commands(bash={"sandbox": {}})
+    script = "trap 'stty size; exit' WINCH; echo ready; while :; do read -t 1 x; done"
+    child = pexpect.spawn(BIN, stage.words("sh", "-c", f'bash -c "{script}"'), env=stage.env, cwd=str(stage.project), timeout=120)
+    child.expect_exact("ready")
+    child.setwinsize(33, 77)
+    child.expect_exact("33 77")
+    child.expect(pexpect.EOF)
+    child.close()
+
+
+def test_what_a_command_takes_over(stage):
+    """Signals that its caller ignores, and its mask for new files where that is stricter than the person's."""
+    stage.commands(bash={"sandbox": {}})
+    script = "kill -HUP $$; kill -INT $$; umask"
+    assert stage.sh(f"trap '' HUP INT; umask 077; bash -c '{script}'; bash -c 'kill -TERM $$'; echo $?").stdout == b"0077\n143\n"
+    own = os.umask(0o027)
+    try:
+        assert stage.sh("umask 0; bash -c umask; umask 700; bash -c umask").stdout == b"0027\n0727\n"
+    finally:
+        os.umask(own)
+
+
+def test_a_command_that_closes_what_it_was_given(stage):
+    """Whoever reads or writes at the other end sees it, as if it were an ordinary program."""
+    stage.commands(bash={"sandbox": {}})
+    done = stage.python("""
+import subprocess
+p = subprocess.Popen(["bash", "-c", "trap 'exit 7' TERM; exec <&- >&-; while :; do read -t 1 x </dev/null; sleep 0.1; done"],
+                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+print(p.stdout.read())
+try:
+    for _ in range(100):
+        p.stdin.write(bytes(4096))
+except BrokenPipeError:
+    print("broken")
+p.terminate()
+print(p.wait())
+""", timeout=120)
+    assert done.stdout == b"b''\nbroken\n7\n", done
+
+
 # --- refused at the start --------------------------------------------------------------------------------------------
 
 def refused(done):
@@ -453,6 +668,17 @@ def test_files_that_the_program_could_change(stage):
     assert "may write" in refused(stage.run("true"))
     stage.commands(mine={"sandbox": {}})
     assert "may write" in refused(stage.run("true", env={**stage.env, "PATH": f"{tools}:/usr/bin:/bin"}))
+
+
+def test_files_that_a_command_could_change(stage):
+    """Whoever may have a command write them, chooses what runs with the grants of another."""
+    for rest in ({"fs_write": ["/usr"]}, {"fs_write_file": [found("id")]}):
+        stage.commands(id={"sandbox": {}}, cp={"sandbox": rest})
+        assert "commands.cp.sandbox may write" in refused(stage.run("true"))
+        stage.commands(id={"sandbox": rest})
+        assert "commands.id.sandbox may write" in refused(stage.run("true"))
+    stage.commands(id={"sandbox": {}}, cp={"sandbox": {"fs_write": ["."]}})
+    assert stage.sh("id -u").status == 0
 
 
 def test_a_second_name_and_a_name_that_leads_nowhere(stage):

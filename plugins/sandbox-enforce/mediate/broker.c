@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* broker.c - the process that takes the requests of stand-ins, one process for each; it knows
- * nothing of what they say. Its end is that of all of them. */
+ * nothing of what they say. Its end is that of all of them. When as many run as may, the next ones
+ * wait: in the socket, and when that is full by asking again. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -13,6 +16,7 @@
 
 #include "mediate.h"
 #include "plugins/sandbox-enforce/supervise/inner.h"
+#include "sdk/cleanup.h"
 #include "sdk/error.h"
 #include "sdk/fds.h"
 
@@ -23,6 +27,7 @@ struct broker {
     struct supervise *s;
     int socket;
     int leash[2]; /* a pipe that nobody writes to: it hangs up with us */
+    int signals;  /* signalfd: SIGCHLD */
     pid_t running[COMMANDS_AT_ONCE];
     size_t count;
 };
@@ -38,16 +43,14 @@ static void reap(struct broker *b)
             }
 }
 
-static void start_one(struct broker *b, const int fds[4])
+static void start_one(struct broker *b, const int fds[4], pid_t group)
 {
-    reap(b);
-    if (b->count == COMMANDS_AT_ONCE)
-        return;
     pid_t pid = fork();
     if (pid == 0) {
         close(b->socket);
+        close(b->signals);
         close(b->leash[1]);
-        mediate_serve(b->s, fds[0], fds + 1, b->leash[0]);
+        mediate_serve(b->s, fds[0], fds + 1, group, b->leash[0]);
     }
     if (pid > 0)
         b->running[b->count++] = pid;
@@ -75,39 +78,64 @@ static _Noreturn void end(struct broker *b)
     _exit(0);
 }
 
-/* Signals of a terminal are for the program, whose stand-ins pass them on. */
-static void be_alone(void)
+void mediate_let_go(void)
+{
+    nt_autoclose int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int i = 0; i < 3 && null >= 0; i++)
+        dup2(null, i);
+}
+
+/* Signals of a terminal are for the program and its commands. The session of processes stays the
+ * same: else no command could be in a group of the program's. */
+static int be_alone(void)
 {
     static const int plain[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD };
     sigset_t blocked;
-    setsid();
+    setpgid(0, 0);
+    mediate_let_go();
     for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
         signal(plain[i], SIG_DFL);
     sigemptyset(&blocked);
-    sigaddset(&blocked, SIGCHLD); /* for sigtimedwait */
+    sigaddset(&blocked, SIGCHLD);
     sigprocmask(SIG_BLOCK, &blocked, NULL);
+    return signalfd(-1, &blocked, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static void take_one(struct broker *b)
+{
+    pid_t group;
+    int fds[4], count;
+    ssize_t n = nt_recv_fds(b->socket, &group, sizeof(group), fds, 4, &count, MSG_DONTWAIT);
+    if (n == (ssize_t)sizeof(group) && count == 4)
+        start_one(b, fds, group);
+    for (int i = 0; i < count; i++)
+        close(fds[i]);
+    if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
+        end(b);
 }
 
 static _Noreturn void broker_main(struct supervise *s, int socket)
 {
     struct broker b = { .s = s, .socket = socket };
-    be_alone();
+    b.signals = be_alone();
     /* What the program alone was given is for nobody else. */
     environment_free(s);
     explicit_bzero(s->proxy_token, sizeof(s->proxy_token));
-    if (pipe2(b.leash, O_CLOEXEC) < 0)
+    if (b.signals < 0 || pipe2(b.leash, O_CLOEXEC) < 0)
         _exit(1);
     for (;;) {
-        char byte;
-        int fds[4], count;
-        ssize_t n = nt_recv_fds(socket, &byte, 1, fds, 4, &count, 0);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n == 1 && count == 4)
-            start_one(&b, fds);
-        for (int i = 0; i < count; i++)
-            close(fds[i]);
-        if (n <= 0)
+        struct signalfd_siginfo info;
+        bool is_full = b.count == COMMANDS_AT_ONCE;
+        struct pollfd fds[] = { { .fd = socket, .events = is_full ? 0 : POLLIN },
+                                { .fd = b.signals, .events = POLLIN } };
+        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+            end(&b);
+        while (read(b.signals, &info, sizeof(info)) > 0) {
+        }
+        reap(&b);
+        if (fds[0].revents & POLLIN)
+            take_one(&b);
+        else if (fds[0].revents)
             end(&b);
     }
 }
@@ -144,6 +172,8 @@ void mediate_end(struct supervise *s)
     if (m->socket > 0)
         close(m->socket);
     m->socket = 0;
+    if (m->broker)
+        kill(m->broker, SIGCONT); /* whoever has stopped it, it shall end */
     while (m->broker && waitpid(m->broker, NULL, 0) < 0 && errno == EINTR) {
     }
     m->broker = 0;

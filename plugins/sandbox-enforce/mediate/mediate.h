@@ -66,6 +66,8 @@ int mediate_check_digest(int fd, const char *path, const char *wanted, struct nt
 
 /* For a process of one thread. */
 int mediate_start(struct supervise *s, struct nt_error *reterr);
+/* Of 0 to 2: so whoever reads or writes at their other ends sees them go with who else has them. */
+void mediate_let_go(void);
 /* Ends all commands that still run, and waits. */
 void mediate_end(struct supervise *s);
 
@@ -83,8 +85,8 @@ void mediate_request_done(struct mediate_request *request);
 
 /* --- serve.c: one command ------------------------------------------------------------------ */
 
-/* CHANNEL and standard are the requester's; LEASH hangs up when the session ends. */
+/* CHANNEL, standard and GROUP are the requester's; LEASH hangs up when the session ends. */
 _Noreturn void mediate_serve(struct supervise *outer, int channel, const int standard[3],
-                             int leash);
+                             pid_t group, int leash);
 
 #endif

@@ -47,6 +47,28 @@ static const char *place_of(const struct command *command, char buffer[128])
     return buffer;
 }
 
+/* What a command may write, the program has it write: it says the words. */
+static int check_commands(const struct policy *policy, const char *key, const char *path,
+                          struct nt_error *reterr)
+{
+    static const enum profile_list lists[] = { PROFILE_WRITE, PROFILE_WRITE_FILE };
+    const struct command_policies *all = policy->commands;
+    for (size_t i = 0; i < all->count; i++)
+        for (size_t j = 0; j < all->commands[i].edge_count; j++) {
+            const struct command_edge *edge = &all->commands[i].edges[j];
+            for (size_t k = 0; edge->sandbox && k < 2; k++) {
+                const struct policy_texts *list = &edge->sandbox->lists[lists[k]];
+                for (size_t n = 0; n < list->count; n++)
+                    if (path_is_below(path, list->at[n]))
+                        return nt_fail(reterr, ENFORCE_E_PROFILE,
+                                       "%s: %.100s lies in %.100s, which %.120s may write: it "
+                                       "would choose what runs",
+                                       key, path, list->at[n], edge->place);
+            }
+        }
+    return 0;
+}
+
 /* What PATH leads to, when neither others nor the program can change that, nor the way to it. */
 static int check(const struct policy *policy, const struct command *command, const char *path,
                  bool is_covered, char *ret, struct nt_error *reterr)
@@ -54,7 +76,7 @@ static int check(const struct policy *policy, const struct command *command, con
     char key[128];
     struct stat st;
     const struct outside what = { .policy = policy, .key = place_of(command, key), .path = path };
-    if (outside_find(&what, ret, reterr) < 0)
+    if (outside_find(&what, ret, reterr) < 0 || check_commands(policy, key, ret, reterr) < 0)
         return -1;
     if (stat(ret, &st) < 0)
         return nt_fail_sys(reterr, errno, "%s", key);

@@ -25,6 +25,8 @@
 struct serve {
     struct supervise *outer;
     int channel, leash;
+    pid_t group;
+    struct mediate_head head;
     struct mediate_request request;
     const struct command *command;
     const struct command_edge *edge;
@@ -42,14 +44,40 @@ extern char **environ;
 
 /* --- the end ------------------------------------------------------------------------------- */
 
-static _Noreturn void answer(const struct serve *v, uint32_t is_signal, uint32_t value)
+/* All of it, or this ends with who asked, or with the session. */
+static void send_all(const struct serve *v, const void *bytes, size_t size)
 {
-    const struct mediate_end end = { is_signal, value };
-    (void)!send(v->channel, &end, sizeof(end), MSG_NOSIGNAL | MSG_DONTWAIT);
+    const char *at = bytes;
+    struct pollfd fds[] = { { .fd = v->channel, .events = POLLOUT },
+                            { .fd = v->leash, .events = POLLIN } };
+    while (size) {
+        ssize_t n = send(v->channel, at, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0 && errno == EAGAIN && (poll(fds, 2, -1) < 0 || !fds[1].revents))
+            continue;
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            _exit(1);
+        at += n;
+        size -= (size_t)n;
+    }
+}
+
+static void send_text(const struct serve *v, enum mediate_kind kind, const void *text, size_t size)
+{
+    const struct mediate_message head = { kind, (uint32_t)size };
+    send_all(v, &head, sizeof(head));
+    send_all(v, text, size);
+}
+
+static _Noreturn void answer(const struct serve *v, enum mediate_kind kind, uint32_t value)
+{
+    const struct mediate_message end = { kind, value };
+    send_all(v, &end, sizeof(end));
     _exit(0);
 }
 
-/* A line on the program's standard error. */
+/* A line for the program's standard error. */
 static void say(const struct serve *v, const char *act, const char *why, const char *hint)
 {
     nt_auto(nt_buf_done) struct nt_buf line = NT_BUF(LINE_MAX_SIZE);
@@ -67,14 +95,14 @@ static void say(const struct serve *v, const char *act, const char *why, const c
     }
     nt_buf_add_char(&line, '\n');
     if (nt_buf_ok(&line))
-        (void)!write(2, line.data, line.size);
+        send_text(v, MEDIATE_ERR, line.data, line.size);
 }
 
 static _Noreturn void refuse(const struct serve *v, const char *act, const char *why,
                              const char *hint)
 {
     say(v, act, why, hint);
-    answer(v, 0, STATUS_REFUSED);
+    answer(v, MEDIATE_EXITED, STATUS_REFUSED);
 }
 
 static _Noreturn void fail(const struct serve *v, const struct nt_error *e)
@@ -107,13 +135,12 @@ static void read_all(const struct serve *v, void *ret, size_t size)
 
 static void read_request(struct serve *v)
 {
-    struct mediate_head head;
-    read_all(v, &head, sizeof(head));
-    char *bytes = head.size <= MEDIATE_SIZE_MAX ? malloc((size_t)head.size + 1) : NULL;
+    read_all(v, &v->head, sizeof(v->head));
+    char *bytes = v->head.size <= MEDIATE_SIZE_MAX ? malloc((size_t)v->head.size + 1) : NULL;
     if (!bytes)
         refuse(v, "denied", "the request is too large", NULL);
-    read_all(v, bytes, head.size);
-    if (mediate_parse(&head, bytes, &v->request) < 0)
+    read_all(v, bytes, v->head.size);
+    if (mediate_parse(&v->head, bytes, &v->request) < 0)
         refuse(v, "denied", "the request is not one of a stand-in", NULL);
 }
 
@@ -152,6 +179,16 @@ static bool is_passed(const struct serve *v, const char *entry)
            || command_passes(by ? &by->exported : &policy->commands->exported, entry);
 }
 
+/* The last of a name counts. Each name once: what is judged is what the command gets. */
+static void add_variable(char **environment, size_t *used, char *entry)
+{
+    size_t size = strcspn(entry, "=") + 1, i = 0;
+    while (i < *used && strncmp(environment[i], entry, size) != 0)
+        i++;
+    environment[i] = entry;
+    *used += i == *used;
+}
+
 static void make_environment(struct serve *v)
 {
     size_t count = 0, used = 0;
@@ -164,10 +201,10 @@ static void make_environment(struct serve *v)
         refuse(v, "did not start", "out of memory", NULL);
     for (char **entry = environ; *entry; entry++)
         if (is_from_session(*entry))
-            v->environment[used++] = *entry;
+            add_variable(v->environment, &used, *entry);
     for (char **entry = v->request.variables; *entry; entry++)
         if (is_passed(v, *entry))
-            v->environment[used++] = *entry;
+            add_variable(v->environment, &used, *entry);
 }
 
 static void judge(struct serve *v)
@@ -205,31 +242,6 @@ static void make_words(struct serve *v, const struct policy_texts *more)
         add_word(v, &used, *word);
 }
 
-/* In pieces that a pipe takes whole: so it can be ended while nobody reads. */
-static _Noreturn void print_text(const struct serve *v, const char *text)
-{
-    size_t size = strlen(text);
-    struct pollfd fds[] = { { .fd = 1, .events = POLLOUT },
-                            { .fd = v->channel, .events = POLLRDHUP },
-                            { .fd = v->leash, .events = POLLIN } };
-    while (size) {
-        if (poll(fds, 3, -1) < 0 && errno != EINTR)
-            answer(v, 0, 1);
-        if (fds[1].revents & (POLLRDHUP | POLLHUP | POLLERR) || fds[2].revents)
-            _exit(1);
-        if (!fds[0].revents)
-            continue;
-        ssize_t n = write(1, text, size < PIPE_BUF ? size : PIPE_BUF);
-        if (n < 0 && (errno == EINTR || errno == EAGAIN))
-            continue;
-        if (n <= 0)
-            answer(v, 0, 1);
-        text += n;
-        size -= (size_t)n;
-    }
-    answer(v, 0, 0);
-}
-
 /* The first rule that matches counts. */
 static void choose_program(struct serve *v)
 {
@@ -241,8 +253,10 @@ static void choose_program(struct serve *v)
         const struct command_intercept *row = &v->command->intercepts[i];
         if (!command_matches(&row->match, v->request.words, v->environment))
             continue;
-        if (row->text)
-            print_text(v, row->text);
+        if (row->text) {
+            send_text(v, MEDIATE_OUT, row->text, strlen(row->text));
+            answer(v, MEDIATE_EXITED, 0);
+        }
         program = &row->program;
         break;
     }
@@ -299,14 +313,16 @@ static void run(struct serve *v, struct nt_error *e)
                                                .environment = v->environment,
                                                .channel = v->channel,
                                                .leash = v->leash,
+                                               .group = v->group,
+                                               .ignored = v->head.ignored,
+                                               .mask = v->head.mask & 0777,
                                                .weaker = v->outer->options.weaker,
                                                .weaker_count = v->outer->options.weaker_count,
                                                .is_silent = true };
     if (supervise_plan(&options, &inner, e) < 0)
         fail(v, e);
     int result = supervise_run(inner, denials, &status, e);
-    bool is_signal = inner->run_signal != 0;
-    uint32_t value = is_signal ? (uint32_t)inner->run_signal : (uint32_t)status;
+    const int number = inner->run_signal;
     supervise_free(inner);
     policy_free(policy);
     denials_free(denials);
@@ -314,7 +330,7 @@ static void run(struct serve *v, struct nt_error *e)
         _exit(0); /* nobody is there who asked for it */
     if (result < 0)
         fail(v, e);
-    answer(v, is_signal, value);
+    answer(v, number ? MEDIATE_KILLED : MEDIATE_EXITED, (uint32_t)(number ? number : status));
 }
 
 /* What is open here is the session's. */
@@ -328,14 +344,14 @@ static void take_standard(struct serve *v, const int standard[3])
     v->outer->mediate->broker = 0; /* not ours to end */
 }
 
-_Noreturn void mediate_serve(struct supervise *outer, int channel, const int standard[3], int leash)
+_Noreturn void mediate_serve(struct supervise *outer, int channel, const int standard[3],
+                             pid_t group, int leash)
 {
-    struct serve v = { .outer = outer, .channel = channel, .leash = leash };
+    struct serve v = { .outer = outer, .channel = channel, .leash = leash, .group = group };
     struct nt_error e = NT_ERROR_INIT;
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    setsid();
     take_standard(&v, standard);
     read_request(&v);
     find_command(&v);

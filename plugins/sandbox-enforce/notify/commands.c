@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* commands.c - a program connects to the name that commands are asked for by: it gets one
- * end of a pair under its number, the broker the other one, with descriptors 0 to 2 of who asks.
+ * end of a pair under its number, the broker the other one, with descriptors 0 to 2 of who asks and
+ * the number of its process group.
  *
  * They are taken here and not sent by it: so there is no message with descriptors to be looked at,
  * and what the broker gets is what the program has. */
@@ -42,13 +43,15 @@ int64_t commands_connect(const struct notify_ask *ask)
     nt_autoclose int in = take(ask, 0);
     nt_autoclose int out = take(ask, 1);
     nt_autoclose int err = take(ask, 2);
+    const pid_t group = getpgid(ask->pid);
     if (!notify_is_valid(ask->n, ask->id))
         return NOTIFY_NOBODY;
     if (in < 0 || out < 0 || err < 0)
         return -EACCES;
     const int fds[] = { ours, in, out, err };
     /* Nobody waits here: other questions would wait, too. */
-    if (nt_send_fds(notify_options_of(ask->n)->broker, "", 1, fds, 4, MSG_DONTWAIT) != 1)
+    if (nt_send_fds(notify_options_of(ask->n)->broker, &group, sizeof(group), fds, 4, MSG_DONTWAIT)
+        != (ssize_t)sizeof(group))
         return errno == EPIPE ? -ECONNREFUSED : -EAGAIN;
     int number = (int)(uint32_t)ask->args[0];
     return -notify_hand_in(ask->n, ask->id, theirs, number,

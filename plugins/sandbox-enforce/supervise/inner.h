@@ -159,7 +159,7 @@ enum inside_kind {
     INSIDE_FAILED,    /* step and errno */
     INSIDE_STOPPED,   /* keeper: the program was stopped by signal value */
     INSIDE_ENDED,     /* keeper: with wait status value */
-    INSIDE_GO,        /* to the keeper: start the program */
+    INSIDE_GO,        /* to the keeper: start the program; value 1: in the keeper's group */
     INSIDE_SIGNAL,    /* to the keeper: send value to the program's group */
     INSIDE_TERMINAL,  /* to the keeper: continue the program's group; value 1: it gets the terminal
                        */
@@ -192,6 +192,7 @@ struct inside {
     int go;            /* read end: a byte when the listener was taken */
     int terminal;      /* one of 0 to 2; -1: none */
     bool has_terminal; /* the program's group gets it at the start */
+    bool is_joined;    /* the program's group is that of who asked for it */
     sigset_t signals;  /* of the program */
 };
 

@@ -148,7 +148,7 @@ static void set_up(struct keeper *k)
         close(listener);
 }
 
-static void await_go(const struct keeper *k)
+static void await_go(struct keeper *k)
 {
     struct inside_message message;
     ssize_t n;
@@ -157,6 +157,7 @@ static void await_go(const struct keeper *k)
     while (n < 0 && errno == EINTR);
     if (n != (ssize_t)sizeof(message) || message.kind != INSIDE_GO)
         end(k);
+    k->in->is_joined = message.value == 1;
 }
 
 /* Of what came by the fork - folders that are granted, the rules - nothing is needed any more. */
@@ -187,9 +188,15 @@ static void start(struct keeper *k)
         close(k->signals);
         program_run(k->in);
     }
-    /* Also here: signals for the group must find it. EACCES: it has executed already. */
-    setpgid(k->program, k->program);
+    /* Also here: signals for the group must find it. EACCES: it has executed already. A group that
+     * was joined is left to the program. */
+    if (k->in->is_joined)
+        setpgid(0, 0);
+    else
+        setpgid(k->program, k->program);
     enforce_done(k->in->e);
+    if (k->in->s->options.channel) /* who reads or writes there sees the command go */
+        syscall(SYS_close_range, 0u, 2u, 0u);
     close_rest(k);
     /* Nothing secret stays in a process that is inside. */
     environment_free(k->in->s);
@@ -230,8 +237,9 @@ static void obey(struct keeper *k)
         return;
     if (n != (ssize_t)sizeof(message))
         end(k); /* the supervisor is gone */
+    /* In a group that was joined there are others: then it is all that are here. */
     if (message.kind == INSIDE_SIGNAL)
-        kill(-k->program, message.value);
+        kill(k->in->is_joined ? -1 : -k->program, message.value);
     if (message.kind == INSIDE_TERMINAL) {
         if (message.value && k->in->terminal >= 0)
             tcsetpgrp(k->in->terminal, k->program);

@@ -50,6 +50,19 @@ static void hand_out_listener(struct inside *in)
     in->e->listener = -1;
 }
 
+/* As whoever executes a program hands it on. */
+static void take_over(const struct supervise_options *options)
+{
+    static const int known[] = { SIGHUP,  SIGINT,  SIGQUIT, SIGTERM, SIGPIPE, SIGUSR1,
+                                 SIGUSR2, SIGALRM, SIGTSTP, SIGTTIN, SIGTTOU };
+    if (!options->channel)
+        return;
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        if (options->ignored & 1u << known[i])
+            signal(known[i], SIG_IGN);
+    umask(umask(0777) | (mode_t)options->mask); /* never less than the person's own */
+}
+
 void program_run(struct inside *in)
 {
     struct supervise *s = in->s;
@@ -58,7 +71,8 @@ void program_run(struct inside *in)
     if (sys)
         fail(in, STEP_FOLDER, 0, sys);
     /* Signals are blocked, SIGTTOU too: a process in the background may do this then. */
-    if (setpgid(0, 0) < 0 || (in->has_terminal && tcsetpgrp(in->terminal, getpid()) < 0))
+    if ((!in->is_joined && setpgid(0, 0) < 0)
+        || (in->has_terminal && tcsetpgrp(in->terminal, getpid()) < 0))
         fail(in, STEP_TERMINAL, 0, errno);
     if ((sys = fence_add_proc(s, in->e)) != 0)
         fail(in, STEP_PROC, 0, sys);
@@ -68,6 +82,7 @@ void program_run(struct inside *in)
         fail(in, STEP_LAYER, (int)layer, sys);
     hand_out_listener(in);
     signal(SIGPIPE, SIG_DFL); /* the core ignores it */
+    take_over(&s->options);
     sigprocmask(SIG_SETMASK, &in->signals, NULL);
     execve(s->program, s->options.argv, s->environment);
     fail(in, STEP_EXEC, 0, errno);

@@ -15,6 +15,7 @@
 
 #include "plugins/sandbox-enforce/errors.h"
 #include "plugins/sandbox-enforce/explain/footer.h"
+#include "plugins/sandbox-enforce/mediate/protocol.h"
 #include "plugins/sandbox-enforce/supervise/tree.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
@@ -43,6 +44,14 @@ static int await(int socket, struct inside_message *ret, int *ret_fd)
         r = take(socket, 0, ret, ret_fd, &pid);
     while (r == 1);
     return r;
+}
+
+/* To who asked for the command, when it reads. */
+static void tell_channel(const struct session *session, enum mediate_kind kind, int value)
+{
+    const struct mediate_message message = { kind, (uint32_t)value };
+    (void)!send(session->s->options.channel, &message, sizeof(message),
+                MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 /* --- the start ----------------------------------------------------------------------------- */
@@ -180,6 +189,26 @@ static int start_proxy(struct session *session, int listener, struct nt_error *r
     return s->proxy_ops->start(&options, &session->proxy, reterr);
 }
 
+/* Puts the keeper, and so the program, into the group of who asked for it: then a terminal treats
+ * both as one job. Only where neither can signal the other: what a program sends to its group goes
+ * to all in it, of whatever namespace. The kernel refuses a group of another session. */
+static bool join_group(const struct session *session)
+{
+    const struct supervise *s = session->s;
+    return s->options.group > 0 && s->spaces & ENFORCE_SPACE_PID
+           && enforce_layer_is_set(&session->layers, ENFORCE_SCOPES) && session->layers.signals
+           && setpgid(session->keeper, s->options.group) == 0;
+}
+
+/* Who asked is told; what it had open is the command's alone from now on. */
+static void tell_start(const struct session *session)
+{
+    if (!session->s->options.channel)
+        return;
+    tell_channel(session, MEDIATE_STARTED, session->is_joined);
+    mediate_let_go();
+}
+
 static int await_keeper(struct session *session, struct nt_error *reterr)
 {
     struct inside_message message;
@@ -195,7 +224,8 @@ static int await_keeper(struct session *session, struct nt_error *reterr)
     session->s->is_readonly = message.value & READY_READONLY;
     if (start_proxy(session, listener, reterr) < 0)
         return -1;
-    session_tell(session, INSIDE_GO, 0);
+    session->is_joined = join_group(session);
+    session_tell(session, INSIDE_GO, session->is_joined);
     cap_file_sweep(session->s);
     return 0;
 }
@@ -258,13 +288,17 @@ static int on_message(struct session *session, struct nt_error *reterr)
         while (write(session->go, "", 1) < 0 && errno == EINTR) {
         }
         session->is_let_go = true;
+        tell_start(session);
         break;
     case INSIDE_FAILED:
         session->has_failed = true;
         session->failure = message;
         break;
     case INSIDE_STOPPED:
-        session_on_stop(session, message.value);
+        if (session->s->options.channel)
+            tell_channel(session, MEDIATE_STOPPED, message.value);
+        else
+            session_on_stop(session, message.value);
         break;
     case INSIDE_ENDED:
         session->is_ended = true;
@@ -280,8 +314,8 @@ static int on_message(struct session *session, struct nt_error *reterr)
  * command. */
 static int on_channel(struct session *session, struct nt_error *reterr)
 {
-    static const int known[] = { SIGINT,  SIGTERM, SIGHUP,  SIGQUIT,
-                                 SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH };
+    static const int known[] = { SIGINT,  SIGTERM, SIGHUP,   SIGQUIT, SIGUSR1,
+                                 SIGUSR2, SIGALRM, SIGWINCH, SIGTSTP, SIGCONT };
     unsigned char bytes[64];
     ssize_t n =
         recv(session->s->options.channel, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -451,6 +485,8 @@ int session_run(struct supervise *s, struct denials *denials, int *ret_status, b
     s->run_signal = session.is_ended && WIFSIGNALED(session.status) ? WTERMSIG(session.status) : 0;
     if (result < 0)
         return -1;
+    if (session.has_failed && session.failure.step == STEP_EXEC && s->options.channel)
+        return command_fail(s, session.failure.sys, reterr);
     if (session.has_failed && session.failure.step == STEP_EXEC) {
         say_exec(&session, ret_status);
         return 0;

@@ -31,6 +31,7 @@ struct session {
     struct kernel_audit *audit; /* NULL: the kernel tells nothing */
     struct proxy *proxy;
 
+    bool is_joined; /* the program is in the group of who asked for it */
     bool is_let_go; /* nothing is between the program and its start any more */
     bool is_ended;
     int status; /* wait status of the program */

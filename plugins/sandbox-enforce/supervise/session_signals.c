@@ -47,6 +47,8 @@ static bool is_in_front(const struct session *session)
 void session_find_terminal(struct session *session)
 {
     session->terminal = -1;
+    if (session->s->options.channel)
+        return; /* it is the business of who asked */
     for (int fd = 0; fd <= 2 && session->terminal < 0; fd++)
         if (isatty(fd) && tcgetpgrp(fd) > 0)
             session->terminal = fd;

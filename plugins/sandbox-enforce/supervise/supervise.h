@@ -48,6 +48,8 @@ struct supervise_options {
     const char *executable;   /* what is executed, in place of argv[0] */
     char *const *environment; /* in place of this process's */
     int channel, leash;       /* bytes that are signals; hung up, either ends it. Above 2 */
+    pid_t group;              /* the process group of who asked: the program joins it */
+    uint32_t ignored, mask;   /* signals (1 << number), and of the modes of new files */
     bool is_wrap, is_shell;
     bool is_diagnosed; /* calls on files are looked at, too */
     bool is_explained; /* what the program says last is searched for denials */
