@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "globals.h"
+#include "sdk/close.h"
 
 const void *tree_row(const struct nt_table *table, uint32_t index)
 {
@@ -83,47 +84,6 @@ const struct nt_group *tree_group(const struct tree *tree, const char *name)
     return NULL;
 }
 
-unsigned tree_distance(const char *a, const char *b, unsigned limit)
-{
-    enum { MAX = 64 };
-    size_t n = strlen(a), m = strlen(b);
-    if (n > MAX || m > MAX || n > m + limit || m > n + limit)
-        return limit + 1;
-    unsigned rows[3][MAX + 1];
-    unsigned *before = rows[0], *last = rows[1], *now = rows[2];
-    for (size_t j = 0; j <= m; j++)
-        last[j] = (unsigned)j;
-    for (size_t i = 1; i <= n; i++) {
-        now[0] = (unsigned)i;
-        for (size_t j = 1; j <= m; j++) {
-            unsigned best = last[j - 1] + (a[i - 1] != b[j - 1]);
-            if (last[j] + 1 < best)
-                best = last[j] + 1;
-            if (now[j - 1] + 1 < best)
-                best = now[j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]
-                && before[j - 2] + 1 < best)
-                best = before[j - 2] + 1;
-            now[j] = best;
-        }
-        unsigned *oldest = before;
-        before = last;
-        last = now;
-        now = oldest;
-    }
-    return last[m] <= limit ? last[m] : limit + 1;
-}
-
-bool tree_is_close(const char *typed, const char *meant)
-{
-    size_t length = strlen(typed);
-    if (length >= 2 && strncmp(typed, meant, length) == 0)
-        return true;
-    unsigned limit = length < 3 ? 1 : length < 8 ? 2 : 3;
-    /* A word all of whose letters would change is not a slip of the finger. */
-    return length > limit && tree_distance(typed, meant, limit) <= limit;
-}
-
 struct suggestions {
     struct nt_buf *b;
     const char *prefix;
@@ -171,7 +131,7 @@ static bool is_close_path(const char *typed, const char *meant)
 {
     size_t at = last_word(typed);
     return last_word(meant) == at && strncmp(typed, meant, at) == 0
-           && tree_is_close(typed + at, meant + at);
+           && nt_is_close(typed + at, meant + at);
 }
 
 void tree_suggest_commands(const struct tree *tree, const char *path, struct nt_buf *b)
@@ -205,10 +165,10 @@ void tree_suggest_options(const struct nt_command *command, const char *typed, s
     struct suggestions s = { b, "--", 0 };
     const struct nt_opt *opt;
     for (uint32_t i = 0; command && (opt = tree_row(&command->opts, i)); i++)
-        if (!(opt->flags & NT_HIDDEN) && tree_is_close(typed, opt->name))
+        if (!(opt->flags & NT_HIDDEN) && nt_is_close(typed, opt->name))
             suggest(&s, opt->name);
     for (uint32_t i = 0; (opt = globals_opt(i)); i++)
-        if (!(opt->flags & NT_HIDDEN) && tree_is_close(typed, opt->name))
+        if (!(opt->flags & NT_HIDDEN) && nt_is_close(typed, opt->name))
             suggest(&s, opt->name);
     suggest_end(&s);
 }

@@ -46,11 +46,6 @@ bool tree_is_group(const struct tree *tree, const char *path);
 bool tree_leads_on(const struct tree *tree, const char *path);
 const struct nt_group *tree_group(const struct tree *tree, const char *name);
 
-/* How many single edits (insert, delete, replace, swap of neighbours) lead from a to b; at most
- * limit + 1. */
-unsigned tree_distance(const char *a, const char *b, unsigned limit);
-/* True when someone who typed `typed` may have meant `meant`. */
-bool tree_is_close(const char *typed, const char *meant);
 /* Adds " (did you mean 'x' or 'y'?)" for the commands close to path; nothing when there are
  * none. */
 void tree_suggest_commands(const struct tree *tree, const char *path, struct nt_buf *b);

@@ -14,6 +14,7 @@
 
 #include "cli_table.h"
 #include "core/cli/parse.h"
+#include "sdk/close.h"
 
 #define WORDS_MAX 40
 
@@ -494,15 +495,22 @@ static void the_status_descriptor_is_seen_before_the_words_are_understood(void *
 static void distances_count_single_edits(void **state)
 {
     (void)state;
-    assert_int_equal(tree_distance("list", "list", 3), 0);
-    assert_int_equal(tree_distance("lsit", "list", 3), 1);
-    assert_int_equal(tree_distance("lst", "list", 3), 1);
-    assert_int_equal(tree_distance("liste", "list", 3), 1);
-    assert_int_equal(tree_distance("", "list", 3), 4);
-    assert_int_equal(tree_distance("abcdef", "ghijkl", 2), 3);
-    assert_true(tree_is_close("cre", "create"));
-    assert_false(tree_is_close("rm", "ls"));
-    assert_false(tree_is_close("x", "y"));
+    assert_int_equal(nt_distance("list", "list", 3), 0);
+    assert_int_equal(nt_distance("lsit", "list", 3), 1);
+    assert_int_equal(nt_distance("lst", "list", 3), 1);
+    assert_int_equal(nt_distance("liste", "list", 3), 1);
+    assert_int_equal(nt_distance("", "list", 3), 4);
+    assert_int_equal(nt_distance("abcdef", "ghijkl", 2), 3);
+    assert_true(nt_is_close("cre", "create"));
+    assert_false(nt_is_close("rm", "ls"));
+    assert_false(nt_is_close("x", "y"));
+    struct nt_nearest n = { .typed = "develope" };
+    nt_nearest_try(&n, "default");
+    assert_null(n.name);
+    nt_nearest_try(&n, "node-dev");
+    nt_nearest_try(&n, "developer");
+    nt_nearest_try(&n, "developers");
+    assert_string_equal(n.name, "developer");
 }
 
 int main(void)
