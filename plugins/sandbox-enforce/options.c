@@ -317,6 +317,10 @@ static int check_conflicts(const struct policy_request *q, struct nt_error *rete
         return nt_fail(reterr, NT_E_USAGE, "--upstream-bypass needs --upstream-proxy");
     for (size_t i = 0; i < q->endpoints.count; i++) {
         size_t length = strcspn(q->endpoints.at[i], ":");
+        if (!q->endpoints.at[i][length])
+            return nt_fail(reterr, NT_E_USAGE,
+                           "--allow-endpoint %.80s has not the form SERVICE:METHOD:/path",
+                           q->endpoints.at[i]);
         bool is_named = false;
         for (size_t j = 0; j < q->credentials.count; j++)
             is_named = is_named

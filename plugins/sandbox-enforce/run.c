@@ -173,7 +173,7 @@ static int show_trial(struct start *start, struct nt_error *reterr)
     if (has_flag(start, NT_CALL_JSON))
         return summary_emit(start->call, start->policy, rows, count, start->argv, reterr);
     if (!start->options.is_silent)
-        summary_print_trial(start->policy, &start->options, rows, count, start->argv);
+        summary_print_trial(start->call, start->policy, &start->options, rows, count, start->argv);
     return 0;
 }
 
@@ -219,7 +219,7 @@ static int begin(struct nt_call *call, bool is_wrap, bool is_shell, struct nt_er
     if (start.options.is_dry_run)
         return show_trial(&start, reterr);
     if (!start.options.is_silent && !has_flag(&start, NT_CALL_JSON | NT_CALL_QUIET))
-        summary_print(start.policy, &start.options);
+        summary_print(call, start.policy, &start.options);
     return is_wrap ? supervise_wrap(start.supervise, reterr) : run_program(&start, reterr);
 }
 

@@ -157,7 +157,7 @@ static void add_checks(struct nt_buf *b, const struct check *checks, size_t coun
     }
 }
 
-static void add_protections(struct nt_buf *b)
+static void add_protections(struct nt_buf *b, bool is_long)
 {
     for (size_t i = 0; i < group_count; i++) {
         size_t count = 0;
@@ -165,17 +165,33 @@ static void add_protections(struct nt_buf *b)
             count++;
         if (count > 0)
             nt_buf_addf(b, "  %-26s %zu paths\n", groups[i].name, count);
+        for (const struct group_deny *d = groups[i].deny; is_long && d && d->path; d++)
+            nt_buf_addf(b, "    %-30s %s\n", d->path, d->about);
     }
 }
 
-static void add_shell(struct nt_buf *b, const char *program)
+static void add_profiles(struct nt_buf *b, const char *program, bool is_long)
+{
+    const char *name;
+    nt_auto(memory_done) struct memory m = { 0 };
+    for (size_t i = 0; (name = profile_builtin_at(i)); i++) {
+        struct profile profile;
+        if (!is_long)
+            nt_buf_addf(b, "%s%s", i == 0 ? "  " : ", ", name);
+        else if (profile_builtin(&m, name, &profile))
+            nt_buf_addf(b, "  %-18s %s\n", name, profile.description);
+    }
+    nt_buf_addf(b, "%s  your own, and these: %s profile list\n", is_long ? "" : "\n", program);
+}
+
+static void add_shell(struct nt_buf *b, const char *program, const char *tool)
 {
     nt_buf_addf(b,
-                "Lines for ~/.bashrc or ~/.zshrc:\n"
+                "Lines for ~/.bashrc, or with zsh for ~/.zshrc:\n"
                 "  alias sandboxed='%s run --allow-cwd --'\n"
                 "  alias offline='%s run --allow-cwd --block-net --'\n"
-                "  eval \"$(nanoterm completion bash)\"\n",
-                program, program);
+                "  eval \"$(%s completion bash)\"\n",
+                program, program, tool);
 }
 
 static void add_report(struct nt_call *call, struct nt_buf *b, const struct check *checks,
@@ -189,10 +205,12 @@ static void add_report(struct nt_call *call, struct nt_buf *b, const struct chec
                 enforce_landlock_version());
     add_checks(b, checks, count);
     nt_buf_add(b, "[3/4] What is denied to every program\n");
-    add_protections(b);
-    nt_buf_addf(b, "[4/4] Profiles\n  %s profile list\n", program_of(call));
+    bool is_long = call->host->number(call, "verbose") > 0;
+    add_protections(b, is_long);
+    nt_buf_add(b, "[4/4] Built-in profiles\n");
+    add_profiles(b, program_of(call), is_long);
     if (call->host->number(call, "shell-integration"))
-        add_shell(b, program_of(call));
+        add_shell(b, program_of(call), call->personality == NT_AS_NONO ? "nono" : "nanoterm");
 }
 
 static json_t *report_json(const struct check *checks, size_t count, bool is_usable,

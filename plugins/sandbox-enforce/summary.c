@@ -142,21 +142,23 @@ static void add_all(struct nt_buf *b, const struct theme *theme, const struct po
     add_hooks(b, theme, policy);
 }
 
-void summary_print(const struct policy *policy, const struct options *options)
+void summary_print(const struct nt_call *call, const struct policy *policy,
+                   const struct options *options)
 {
     nt_auto(nt_buf_done) struct nt_buf b = NT_BUF(TEXT_MAX);
-    const struct theme *theme = theme_of(options->theme);
+    const struct theme *theme = theme_of(call, options->theme);
     theme_add(&b, theme, THEME_TITLE, "Sandbox:");
     nt_buf_add_char(&b, '\n');
     add_all(&b, theme, policy, options->verbosity > 0);
     print(&b);
 }
 
-void summary_print_trial(const struct policy *policy, const struct options *options,
-                         const struct supervise_row *rows, size_t count, char *const *argv)
+void summary_print_trial(const struct nt_call *call, const struct policy *policy,
+                         const struct options *options, const struct supervise_row *rows,
+                         size_t count, char *const *argv)
 {
     nt_auto(nt_buf_done) struct nt_buf b = NT_BUF(TEXT_MAX);
-    const struct theme *theme = theme_of(options->theme);
+    const struct theme *theme = theme_of(call, options->theme);
     theme_add(&b, theme, THEME_TITLE, "Capabilities that would be granted:");
     nt_buf_add_char(&b, '\n');
     add_all(&b, theme, policy, options->verbosity > 0);
@@ -164,7 +166,7 @@ void summary_print_trial(const struct policy *policy, const struct options *opti
     theme_add(&b, theme, THEME_TITLE, "What would be forbidden, and by what:");
     nt_buf_add_char(&b, '\n');
     for (size_t i = 0; i < count; i++)
-        nt_buf_addf(&b, "  %-38s %-12s %s\n", rows[i].act, rows[i].layer, rows[i].rule);
+        nt_buf_addf(&b, "  %-42s %-12s %s\n", rows[i].act, rows[i].layer, rows[i].rule);
     nt_buf_add_char(&b, '\n');
     theme_add(&b, theme, THEME_TITLE, "Would execute:");
     for (size_t i = 0; argv[i]; i++) {

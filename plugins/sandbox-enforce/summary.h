@@ -13,10 +13,12 @@
 const char *summary_network(const struct policy *policy);
 
 /* The grants, one a line; those of groups are counted, with verbosity each. To stderr. */
-void summary_print(const struct policy *policy, const struct options *options);
+void summary_print(const struct nt_call *call, const struct policy *policy,
+                   const struct options *options);
 /* The same with what enforces it and what would be started; starts with a heading. */
-void summary_print_trial(const struct policy *policy, const struct options *options,
-                         const struct supervise_row *rows, size_t count, char *const *argv);
+void summary_print_trial(const struct nt_call *call, const struct policy *policy,
+                         const struct options *options, const struct supervise_row *rows,
+                         size_t count, char *const *argv);
 
 /* The row of run's columns. */
 int summary_emit(struct nt_call *call, const struct policy *policy,

@@ -26,16 +26,20 @@ static const struct theme *find(const char *name)
     return &themes[0];
 }
 
-static bool wants_colour(void)
+/* The core speaks of the standard output alone: where both are terminals, --no-color and the
+ * settings count for both. */
+static bool wants_colour(const struct nt_call *call)
 {
     const char *term = getenv("TERM"), *no_color = getenv("NO_COLOR");
-    return isatty(2) && term && *term && strcmp(term, "dumb") != 0 && !(no_color && *no_color);
+    bool is_refused = (call->flags & NT_CALL_STDOUT_TTY) && !(call->flags & NT_CALL_COLOR);
+    return isatty(2) && term && *term && strcmp(term, "dumb") != 0 && !(no_color && *no_color)
+           && !is_refused;
 }
 
-const struct theme *theme_of(const char *name)
+const struct theme *theme_of(const struct nt_call *call, const char *name)
 {
     char set[32];
-    if (!wants_colour())
+    if (!wants_colour(call))
         return NULL;
     if (name && *name)
         return find(name);

@@ -4,6 +4,7 @@
 #ifndef NT_ENFORCE_THEME_H
 #define NT_ENFORCE_THEME_H
 
+#include "nanoterm/host.h"
 #include "sdk/buf.h"
 
 enum theme_role { THEME_TITLE, THEME_GRANT, THEME_NETWORK, THEME_DIM, THEME_ROLES };
@@ -15,7 +16,7 @@ struct theme {
 
 /* NAME (NULL: not given), else [ui] theme of config.toml in the user's folder of nono, else mocha;
  * an unknown name is mocha, too. NULL: stderr is no terminal that wants colours. */
-const struct theme *theme_of(const char *name);
+const struct theme *theme_of(const struct nt_call *call, const char *name);
 /* Adds TEXT in that colour; as it is without a theme. */
 void theme_add(struct nt_buf *b, const struct theme *theme, enum theme_role role, const char *text);
 

@@ -773,6 +773,17 @@ def test_setup_says_what_this_machine_can_do(cli):
     assert not (cli.home / ".config").exists()
     text = cli.ok("enforce", "setup", "--shell-integration").text
     assert all(f"[{i}/4]" in text for i in range(1, 5)) and "alias " in text
+    built_in = {row["name"] for row in cli.ok("--json", "enforce", "profile", "list").json if row["source"] == "built-in"}
+    assert built_in <= set(re.findall(r"[\w-]+", text.partition("[4/4]")[2]))
+    assert "~/.ssh" not in text and "    ~/.ssh  " in cli.ok("enforce", "setup", "-v").text
+
+
+def test_the_lines_for_a_shell_name_the_program_that_was_called(cli, tmp_path):
+    (tmp_path / "nono").symlink_to(cli.program)
+    for program, alias, tool in ((cli.program, "nanoterm enforce", "nanoterm"), (tmp_path / "nono", "nono", "nono")):
+        words = ["enforce", "setup"] if alias != "nono" else ["setup"]
+        done = subprocess.run([program, *words, "--shell-integration"], env=cli.env, capture_output=True, text=True, timeout=60)
+        assert f"'{alias} run " in done.stdout and f"$({tool} completion bash)" in done.stdout, done
 
 
 def test_setup_writes_profiles_that_work_and_are_kept(cli):
@@ -798,7 +809,7 @@ def told(cli, *words, **env):
 
 def test_themes_change_colours_and_never_the_text(cli, tmp_path):
     plain = told(cli, NO_COLOR="1")
-    assert "\x1b" not in plain and plain.startswith("Sandbox:")
+    assert "\x1b" not in plain and plain.startswith("Sandbox:") and told(cli, "--no-color") == plain
     seen = {name: told(cli, "--theme", name) for name in ("mocha", "latte", "frappe", "macchiato", "tokyo-night", "minimal")}
     assert len(set(seen.values())) == 6 and {re.sub(r"\x1b\[[0-9;]*m", "", text) for text in seen.values()} == {plain}
     assert told(cli) == told(cli, "--theme", "nonsense") == seen["mocha"] and told(cli, TERM="dumb") == plain

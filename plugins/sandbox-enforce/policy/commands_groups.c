@@ -142,10 +142,8 @@ static int show_one(struct nt_call *call, struct memory *m, const char *name,
     const struct group *group = group_find(name);
     const struct network_group *network = network_group_find(name);
     bool is_json = call->flags & NT_CALL_JSON;
-    if (!group && !network) {
-        nt_fail(reterr, ENFORCE_E_PROFILE, "there is no group %s", name);
-        return nt_hint(reterr, "`profile groups` lists them");
-    }
+    if (!group && !network)
+        return group_fail("", name, true, reterr);
     if (profile_places(m, &places, reterr) < 0)
         return -1;
     json_t *entries = group ? entries_of(m, &places, group) : hosts_of(m, &places, network, reterr);

@@ -98,8 +98,7 @@ static int check_names(struct nt_call *call, struct memory *m, const struct plac
         return nt_wrap(reterr, "--extends");
     for (uint32_t i = 0; i < host->count(call, "groups"); i++)
         if (!group_find(host->text_at(call, "groups", i)))
-            return nt_fail(reterr, ENFORCE_E_PROFILE, "--groups: there is no group %s",
-                           host->text_at(call, "groups", i));
+            return group_fail("--groups", host->text_at(call, "groups", i), false, reterr);
     return 0;
 }
 

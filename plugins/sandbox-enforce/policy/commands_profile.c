@@ -247,6 +247,13 @@ int profile_run_diff(struct nt_call *call, struct nt_error *reterr)
     nt_auto_json json_t *differences = profile_compare(a, b);
     if (!(call->flags & NT_CALL_JSON))
         return print_differences(call, differences, reterr);
+    /* As the reference has it, which knows no groups that are left out. */
+    json_t *of_groups = json_object_get(differences, "groups");
+    const json_t *included = json_object_get(of_groups, "include");
+    if (included) {
+        json_object_set(of_groups, "added", json_object_get(included, "added"));
+        json_object_set(of_groups, "removed", json_object_get(included, "removed"));
+    }
     json_object_set_new(differences, "profile1", json_string(names[0]));
     json_object_set_new(differences, "profile2", json_string(names[1]));
     return profile_emit(call, nt_take(differences), reterr);

@@ -57,6 +57,11 @@ int make_env_credentials(struct maker *k, struct nt_error *reterr)
         const char *variable = memory_text(k->m, r->env_credential_map.at[i + 1]);
         if (!reference || !variable)
             return memory_fail(k->m, reterr);
+        if (variable[0] == '-')
+            return nt_fail(reterr, NT_E_USAGE,
+                           "--env-credential-map takes two words, a reference and the variable "
+                           "that gets it: behind \"%s\" comes \"%s\"",
+                           reference, variable);
         if (add(k, reference, variable, reterr) < 0)
             return -1;
     }

@@ -3,6 +3,7 @@
  * nothing: it is refused. */
 #include "plugins/sandbox-enforce/policy/find.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -13,7 +14,10 @@
 #include "plugins/sandbox-enforce/errors.h"
 #include "plugins/sandbox-enforce/policy/jsonc.h"
 #include "sdk/cleanup.h"
+#include "sdk/close.h"
 #include "sdk/error.h"
+
+#define LOOKED_AT_MAX 1000u /* files in a folder, for the one that was meant */
 
 bool profile_is_name(const char *name)
 {
@@ -123,6 +127,35 @@ static bool is_path(const char *name)
     return strchr(name, '/') || profile_stem(name);
 }
 
+static void closedirp(DIR **folder)
+{
+    if (*folder)
+        closedir(*folder);
+}
+
+/* With the nearest of those that there are. */
+static int fail_unknown(struct memory *m, const struct places *places, const char *name,
+                        struct nt_error *reterr)
+{
+    struct nt_nearest near = { .typed = name };
+    const char *path;
+    for (size_t i = 0; profile_builtin_at(i); i++)
+        nt_nearest_try(&near, profile_builtin_at(i));
+    for (size_t i = 0; (path = profile_folder(m, places, i)); i++) {
+        nt_auto(closedirp) DIR *folder = opendir(path);
+        const struct dirent *entry;
+        for (unsigned j = 0; folder && j < LOOKED_AT_MAX && (entry = readdir(folder)); j++) {
+            size_t size = profile_stem(entry->d_name);
+            const char *own = size ? memory_bytes(m, entry->d_name, size) : NULL;
+            if (own && profile_is_name(own))
+                nt_nearest_try(&near, own);
+        }
+    }
+    nt_fail(reterr, ENFORCE_E_PROFILE, "there is no profile %s", name);
+    return nt_hint(reterr, "%s%s%s`profile list` names them", near.name ? "did you mean " : "",
+                   near.name ? near.name : "", near.name ? "? " : "");
+}
+
 static int find(struct memory *m, const struct places *places, const char *name, const char *beside,
                 const char *not_this, struct profile *ret, struct nt_error *reterr)
 {
@@ -153,8 +186,7 @@ static int find(struct memory *m, const struct places *places, const char *name,
         return memory_fail(m, reterr);
     if (profile_builtin(m, name, ret))
         return 0;
-    nt_fail(reterr, ENFORCE_E_PROFILE, "there is no profile %s", name);
-    return nt_hint(reterr, "`profile list` names them");
+    return fail_unknown(m, places, name, reterr);
 }
 
 int profile_find(struct memory *m, const struct places *places, const char *name,

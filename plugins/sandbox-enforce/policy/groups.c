@@ -5,6 +5,11 @@
 
 #include <string.h>
 
+#include "plugins/sandbox-enforce/errors.h"
+#include "plugins/sandbox-enforce/policy/networks.h"
+#include "sdk/close.h"
+#include "sdk/error.h"
+
 #define LIST(...) ((const char *const[]){ __VA_ARGS__, NULL })
 #define DENIES(...) ((const struct group_deny[]){ __VA_ARGS__, { NULL, NULL } })
 
@@ -66,12 +71,12 @@ const struct group groups[] = {
           "/lib/terminfo", "/etc/terminfo", "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf",
           "/etc/gai.conf", "/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/etc/crypto-policies",
           "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime",
-          "/etc/timezone", "/etc/locale.conf", "/etc/locale.gen", "/etc/alternatives",
-          "/etc/os-release", "/etc/services", "/etc/passwd", "/etc/group", "/etc/fonts",
-          "/etc/mime.types", "/etc/manpath.config", "/var/cache/man", "/dev/null", "/dev/zero",
-          "/dev/random", "/dev/urandom", "/dev/full", "/dev/tty", "/dev/console", "/dev/stdin",
-          "/dev/stdout", "/dev/stderr", "/dev/pts", "/proc/self", "/proc/cpuinfo", "/proc/meminfo",
-          "/proc/stat", "/proc/loadavg", "/proc/version", "/proc/filesystems") },
+          "/etc/timezone", "/etc/locale.conf", "/etc/locale.gen", "/etc/locale.alias",
+          "/etc/alternatives", "/etc/os-release", "/etc/services", "/etc/passwd", "/etc/group",
+          "/etc/fonts", "/etc/mime.types", "/etc/manpath.config", "/var/cache/man", "/dev/null",
+          "/dev/zero", "/dev/random", "/dev/urandom", "/dev/full", "/dev/tty", "/dev/console",
+          "/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/pts", "/proc/self", "/proc/cpuinfo",
+          "/proc/meminfo", "/proc/stat", "/proc/loadavg", "/proc/version", "/proc/filesystems") },
     { .name = "system_write_linux",
       .summary = "Temporary files and devices without content",
       .write = LIST("/tmp", "$TMPDIR", "/dev/null", "/dev/zero", "/dev/full", "/dev/tty",
@@ -130,7 +135,7 @@ const struct group groups[] = {
                    "/etc/profiles/per-user", "/nix/var/nix/profiles", "/nix/store") },
     { .name = "git_config",
       .summary = "Settings of Git",
-      .read = LIST("~/.gitconfig", "~/.gitignore_global", "~/.config/git/config",
+      .read = LIST("/etc/gitconfig", "~/.gitconfig", "~/.gitignore_global", "~/.config/git/config",
                    "~/.config/git/ignore", "~/.config/git/attributes") },
     { .name = "claude_code_linux",
       .summary = "Claude Code as installed for the user",
@@ -152,4 +157,16 @@ const struct group *group_find(const char *name)
         if (strcmp(groups[i].name, name) == 0)
             return &groups[i];
     return NULL;
+}
+
+int group_fail(const char *where, const char *name, bool has_hosts, struct nt_error *reterr)
+{
+    struct nt_nearest near = { .typed = name };
+    for (size_t i = 0; i < group_count; i++)
+        nt_nearest_try(&near, groups[i].name);
+    for (size_t i = 0; has_hosts && i < network_group_count; i++)
+        nt_nearest_try(&near, network_groups[i].name);
+    nt_fail(reterr, ENFORCE_E_PROFILE, "%s%sthere is no group %s", where, *where ? ": " : "", name);
+    return nt_hint(reterr, "%s%s%s`profile groups` lists them", near.name ? "did you mean " : "",
+                   near.name ? near.name : "", near.name ? "? " : "");
 }

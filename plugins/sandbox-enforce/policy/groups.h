@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "nanoterm/error.h"
+
 struct group_deny {
     const char *path;
     const char *about; /* what lies there, for a person */
@@ -26,5 +28,8 @@ extern const size_t group_count;
 
 /* NULL: there is no such group. */
 const struct group *group_find(const char *name);
+/* -1: there is no group NAME; WHERE was it named? The hint has the nearest one, of hosts as well
+ * where those count. */
+int group_fail(const char *where, const char *name, bool has_hosts, struct nt_error *reterr);
 
 #endif

@@ -125,10 +125,9 @@ static int check_groups(struct maker *k, struct nt_error *reterr)
     }
     size_t kept = 0;
     for (size_t i = 0; i < include->count; i++) {
-        if (!group_find(include->at[i])) {
-            nt_fail(reterr, ENFORCE_E_PROFILE, "there is no group %s", include->at[i]);
-            return nt_hint(reterr, "`profile groups` lists them");
-        }
+        if (!group_find(include->at[i]))
+            return group_fail(k->request->profile ? k->request->profile : "groups.include",
+                              include->at[i], false, reterr);
         if (!texts_have(exclude, include->at[i]))
             include->at[kept++] = include->at[i];
     }

@@ -102,6 +102,14 @@ static int add_network_profile(struct maker *k, const char *name, struct nt_erro
     return 0;
 }
 
+static int fail_domain(const char *name, const char *source, struct nt_error *reterr)
+{
+    nt_fail(reterr, NT_E_USAGE, "%s: \"%s\" is not a host, *.suffix, URL or group of hosts",
+            strcmp(source, "user") == 0 ? "--allow-domain" : "network.allow_domain", name);
+    return nt_hint(reterr, "like api.example.com, *.example.com or https://api.example.com/v1/; "
+                           "all hosts: --allow-net");
+}
+
 /* A host, "*.suffix", a group, or a URL: with a path it stands for requests below that alone. */
 static int add_domain(struct maker *k, const struct profile_domain *domain, const char *source,
                       struct nt_error *reterr)
@@ -123,8 +131,7 @@ static int add_domain(struct maker *k, const struct profile_domain *domain, cons
     memcpy(text, name, size);
     text[size] = '\0';
     if (!host_pattern(text, plain))
-        return nt_fail(reterr, NT_E_USAGE, "\"%s\" is not a host, *.suffix, URL or group of hosts",
-                       domain->name);
+        return fail_domain(domain->name, source, reterr);
     if (policy_is_metadata(plain))
         return nt_fail(reterr, NT_E_USAGE, "%s is an address of cloud metadata: nothing opens it",
                        plain);
@@ -136,8 +143,7 @@ static int add_domain(struct maker *k, const struct profile_domain *domain, cons
         name += 1 + digits;
     }
     if (*name && *name != '/')
-        return nt_fail(reterr, NT_E_USAGE, "\"%s\" is not a host, *.suffix, URL or group of hosts",
-                       domain->name);
+        return fail_domain(domain->name, source, reterr);
     const char *host = memory_text(k->m, plain);
     /* "/v1/" stands for all that lies there; "/v1" for itself, like a rule. */
     bool is_folder = *name && name[strlen(name) - 1] == '/';
