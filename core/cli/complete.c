@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/cli/globals.h"
 #include "core/cli/personality.h"
 #include "sdk/cleanup.h"
 
@@ -41,15 +40,16 @@ static void add(void *data, const char *word, const char *note)
 
 /* --- where it stands ----------------------------------------------------------------------- */
 
-static const struct nt_opt *find_opt(const struct nt_command *command, const char *name,
-                                     size_t length, char letter)
+static const struct nt_opt *find_opt(const struct tree *tree, const struct nt_command *command,
+                                     const char *name, size_t length, char letter)
 {
+    const struct personality *self = personality_called(tree_program(tree));
     const struct nt_opt *opt;
     for (uint32_t i = 0; command && (opt = tree_row(&command->opts, i)); i++)
         if (letter ? opt->letter == (unsigned char)letter
                    : strlen(opt->name) == length && memcmp(opt->name, name, length) == 0)
             return opt;
-    for (uint32_t i = 0; (opt = globals_opt(i)); i++)
+    for (uint32_t i = 0; (opt = personality_global(self, !command, i)); i++)
         if (letter ? opt->letter == (unsigned char)letter
                    : strlen(opt->name) == length && memcmp(opt->name, name, length) == 0)
             return opt;
@@ -57,13 +57,14 @@ static const struct nt_opt *find_opt(const struct nt_command *command, const cha
 }
 
 /* The option whose value the next word is; NULL: none. */
-static const struct nt_opt *waits_for_value(const struct nt_command *command, const char *word)
+static const struct nt_opt *waits_for_value(const struct tree *tree,
+                                            const struct nt_command *command, const char *word)
 {
     const struct nt_opt *opt = NULL;
     if (word[1] == '-' && !strchr(word, '='))
-        opt = find_opt(command, word + 2, strlen(word + 2), 0);
+        opt = find_opt(tree, command, word + 2, strlen(word + 2), 0);
     else if (word[1] != '-' && word[2] == '\0')
-        opt = find_opt(command, NULL, 0, word[1]);
+        opt = find_opt(tree, command, NULL, 0, word[1]);
     return opt && opt->type != NT_FLAG ? opt : NULL;
 }
 
@@ -96,7 +97,7 @@ static struct place find_place(const struct tree *tree, int count, char *const *
         } else if (strcmp(word, "--") == 0) {
             p.is_behind = true;
         } else if (is_option(word)) {
-            p.opt = waits_for_value(p.command, word);
+            p.opt = waits_for_value(tree, p.command, word);
         } else if (p.args > 0 || !go_on(tree, &p, word)) {
             p.first = p.args == 0 ? word : p.first;
             p.args++;
@@ -118,9 +119,21 @@ static void add_choices(struct offer *o, const char *choices)
     }
 }
 
+/* A kind is NAME, or NAME:word|word with words that its table knows; NAME may be empty then. What
+ * has a slash is the file of a profile. */
 static void add_values(struct offer *o, uint32_t type, const char *kind,
                        const struct complete_source *source)
 {
+    const char *words = kind ? strchr(kind, ':') : NULL;
+    nt_autofree char *name = words ? strndup(kind, (size_t)(words - kind)) : NULL;
+    if (words) {
+        bool is_profile = name && strcmp(name, "profiles") == 0;
+        kind = is_profile && strchr(o->typed, '/') ? "files" : name && *name ? name : NULL;
+        if (!is_profile || strcmp(kind, "files") != 0)
+            add_choices(o, words + 1);
+        if (!kind)
+            return;
+    }
     bool is_dir = kind && strcmp(kind, "dirs") == 0;
     if (is_dir || (kind && strcmp(kind, "files") == 0) || (!kind && type == NT_PATH))
         nt_buf_add(o->b, is_dir ? ":dirs\n" : ":files\n");
@@ -213,7 +226,7 @@ void complete_add(struct nt_buf *b, const struct tree *tree, int count, char *co
         add_value_of(&o, p.opt, source);
     } else if (equals) {
         const struct nt_opt *opt =
-            find_opt(p.command, typed + 2, (size_t)(equals - typed) - 2, '\0');
+            find_opt(tree, p.command, typed + 2, (size_t)(equals - typed) - 2, '\0');
         nt_autofree char *before = strndup(typed, (size_t)(equals - typed) + 1);
         if (!opt || !before || opt->type == NT_FLAG)
             return;

@@ -2,9 +2,11 @@
 /* complete_values.c - values that completion asks others for; see complete_values.h. */
 #include "complete_values.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -14,6 +16,7 @@
 #include "sdk/json.h"
 
 #define ASK_MS 500
+#define PROFILES_MAX 1000u
 
 static void config_freep(struct config **config)
 {
@@ -86,6 +89,36 @@ static void add_job(const json_t *row, void *data)
         sink->add(sink->to, id, command ? command : "");
 }
 
+static void closedirp(DIR **folder)
+{
+    if (*folder)
+        closedir(*folder);
+}
+
+/* The user's own profiles of sandboxes: names of files, which nobody reads here. */
+static void add_profiles(const char *program, const struct sink *sink)
+{
+    const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+    bool is_set = config && config[0] == '/';
+    nt_auto(nt_buf_done) struct nt_buf path = NT_BUF(PATH_MAX);
+    nt_buf_addf(&path, "%s/%s%s/profiles",
+                is_set ? config
+                : home ? home
+                       : "",
+                is_set ? "" : ".config/", program);
+    nt_auto(closedirp) DIR *folder = nt_buf_ok(&path) ? opendir(nt_buf_text(&path)) : NULL;
+    const struct dirent *entry;
+    for (unsigned i = 0; folder && i < PROFILES_MAX && (entry = readdir(folder)); i++) {
+        const char *dot = strrchr(entry->d_name, '.');
+        if (!dot || dot == entry->d_name
+            || (strcmp(dot, ".json") != 0 && strcmp(dot, ".jsonc") != 0))
+            continue;
+        nt_autofree char *name = strndup(entry->d_name, (size_t)(dot - entry->d_name));
+        if (name)
+            sink->add(sink->to, name, "your own");
+    }
+}
+
 void complete_values(void *data, const char *kind, const char *first,
                      void (*add)(void *to, const char *value, const char *note), void *to)
 {
@@ -102,6 +135,9 @@ void complete_values(void *data, const char *kind, const char *first,
         nt_buf_add(&path, "/jobs");
         if (nt_buf_ok(&path))
             ask(nt_buf_text(&path), add_job, &sink);
+    } else if (strcmp(kind, "profiles") == 0) {
+        add_profiles("nanoterm", &sink);
+        add_profiles("nono", &sink);
     } else if (strcmp(kind, "plugins") == 0) {
         for (uint32_t i = 0; plugins_info_at(plugins, i, &info); i++)
             if (*info.name)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* complete_values.h - values that completion asks others for: ids of workspaces and of
- * their jobs, names of plugins and settings. */
+ * their jobs, names of profiles, plugins and settings. */
 #ifndef NT_CORE_COMPLETE_VALUES_H
 #define NT_CORE_COMPLETE_VALUES_H
 

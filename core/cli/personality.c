@@ -17,6 +17,7 @@ static const struct nt_opt nono_opts[] = {
     { .name = "theme",
       .type = NT_TEXT,
       .arg = "name",
+      .complete = ":mocha|latte|frappe|macchiato|tokyo-night|minimal",
       .help = "Colours: mocha (unless config.toml says otherwise), latte, frappe, macchiato, "
               "tokyo-night or minimal" },
 };

@@ -59,7 +59,7 @@ enum {
 struct nt_arg {
     const char *name; /* as in help and for nt_host.text: "workspace-id" */
     const char *help;
-    const char *complete; /* what completion offers: "ws.ids", "files", "dirs"; NULL: nothing */
+    const char *complete; /* offered: "ws.ids", "files", "dirs", ":word|word", "kind:word|word" */
     uint32_t type;
     uint32_t flags;
 };

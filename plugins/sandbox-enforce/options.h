@@ -20,11 +20,21 @@
 #define OPTIONS_OLD(name_, type_)                                                                  \
     { .name = name_, .type = type_, .flags = NT_MANY | NT_HIDDEN, .help = "An older spelling" }
 
+/* What completion offers; a test holds these to the tables. */
+#define COMPLETE_THEMES ":mocha|latte|frappe|macchiato|tokyo-night|minimal"
+#define COMPLETE_PROFILES                                                                          \
+    "profiles:default|linux-host-compat|developer|python-dev|node-dev|go-dev|java-dev|rust-dev|"   \
+    "claude-code|codex|opencode|openclaw|swival"
+#define COMPLETE_NETWORKS ":minimal|developer|claude-code|codex|opencode|enterprise"
+#define COMPLETE_SERVICES ":openai|anthropic|gemini|google-ai|github|gitlab"
+#define COMPLETE_LAYERS                                                                            \
+    ":files|tcp|scopes|calls|descriptors|namespaces|notification|patterns"
+
 /* Of every command: what stands before the command in nono. */
 #define OPTIONS_COMMON                                                                             \
     { .name = "silent", .letter = 's', .type = NT_FLAG,                                            \
       .help = "Only the program's own output; asks nothing" },                                     \
-    { .name = "theme", .type = NT_TEXT, .arg = "name",                                             \
+    { .name = "theme", .type = NT_TEXT, .arg = "name", .complete = COMPLETE_THEMES,                \
       .help = "Colours: mocha (unless config.toml says otherwise), latte, frappe, macchiato, "      \
               "tokyo-night or minimal" }
 
@@ -64,7 +74,7 @@
     OPTIONS_NETWORK_SWITCHES("allow-net network-profile allow-domain credential",                  \
                              "network-profile allow-domain credential upstream-proxy "             \
                              "upstream-bypass deny-domain"),                                       \
-    { .name = "network-profile", .type = NT_TEXT, .arg = "name",                                   \
+    { .name = "network-profile", .type = NT_TEXT, .arg = "name", .complete = COMPLETE_NETWORKS,    \
       .help = "Only the hosts of this list, by way of a proxy: minimal, developer, claude-code, "  \
               "codex, opencode or enterprise" },                                                   \
     OPTIONS_TEXTS("allow-domain", 0, NT_TEXT, "domain", NULL,                                      \
@@ -72,7 +82,7 @@
                   "(\"/v1/\", or a pattern) limits its requests"),                                 \
     OPTIONS_TEXTS("deny-domain", 0, NT_TEXT, "domain", NULL,                                       \
                   "Host that the proxy refuses whatever else allows it, or *.suffix"),             \
-    OPTIONS_TEXTS("credential", 0, NT_TEXT, "service", NULL,                                       \
+    OPTIONS_TEXTS("credential", 0, NT_TEXT, "service", COMPLETE_SERVICES,                          \
                   "Service whose requests get a credential that the program never holds"),         \
     OPTIONS_TEXTS("allow-endpoint", 0, NT_TEXT, "service:method:path", NULL,                       \
                   "The only requests to a service of --credential"),                               \
@@ -108,6 +118,7 @@
 
 #define OPTIONS_PROFILE                                                                            \
     { .name = "profile", .letter = 'p', .type = NT_TEXT, .arg = "name",                            \
+      .complete = COMPLETE_PROFILES,                                                               \
       .help = "Profile: a name or a file" },                                                       \
     { .name = "workdir", .type = NT_PATH, .arg = "dir", .complete = "dirs",                        \
       .help = "Folder to start in, and $WORKDIR of profiles (default: the current one)" }
@@ -121,7 +132,7 @@
     { .name = "trust-override", .type = NT_FLAG, .help = "Do not check signatures" },              \
     { .name = "config", .letter = 'c', .type = NT_PATH, .arg = "file", .complete = "files",        \
       .help = "Manifest of capabilities (JSON)" },                                                 \
-    OPTIONS_TEXTS("accept-weaker", 0, NT_TEXT, "layer", NULL,                                      \
+    OPTIONS_TEXTS("accept-weaker", 0, NT_TEXT, "layer", COMPLETE_LAYERS,                           \
                   "Go on where this machine cannot enforce that layer: files, tcp, scopes, "       \
                   "calls, descriptors, namespaces, notification or patterns")
 

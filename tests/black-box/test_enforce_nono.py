@@ -69,6 +69,57 @@ def test_help_has_the_options_that_may_stand_before_the_command(nono, words):
     assert b"--silent\t" in nono("--internal-complete", "words", "--").stdout
 
 
+def test_completion_offers_the_names_that_there_are(nono, tmp_path):
+    """Those of the tables and of the user's own profiles; no plugin is opened for it."""
+    home = tmp_path / "home"
+    profiles = home / ".config/nono/profiles"
+    profiles.mkdir(parents=True)
+    (profiles / "mine.json").write_text('{"meta": {"name": "mine"}}')
+    (profiles / "note.txt").write_text("no profile")
+
+    def offered(*words):
+        done = nono("--internal-complete", "words", *words, env={"HOME": home})
+        return [line.split("\t")[0] for line in done.stdout.decode().splitlines()]
+
+    def names(*words):
+        return {row["name"] for row in json.loads(nono(*words, "--json", env={"HOME": home}).stdout)}
+    for words in (["run", "-p", ""], ["shell", "--profile", ""], ["why", "-p", ""], ["learn", "-p", ""], ["profile", "show", ""],
+                  ["profile", "diff", "mine", ""], ["profile", "init", "x", "--extends", ""]):
+        assert set(offered(*words)) == names("profile", "list") > {"mine", "default"}, words
+    assert offered("run", "--profile=min") == ["--profile=mine"] and offered("run", "-p", "./x") == [":files"]
+    assert set(offered("profile", "groups", "")) == names("profile", "groups")
+    paths = {row["name"] for row in json.loads(nono("profile", "groups", "--json").stdout) if row["kind"] == "paths"}
+    assert set(offered("profile", "init", "x", "--groups", "")) == paths
+    hint = nono("run", "--network-profile", "nothing-of-this-name", "--", "true").stderr.decode()
+    assert offered("run", "--network-profile", "") == re.search("there are: (.*)", hint)[1].split(", ")
+    hint = nono("run", "--credential", "nothing-of-this-name", "--", "true").stderr.decode()
+    assert offered("run", "--credential", "") == re.search("there are (.*), and", hint)[1].split(", ")
+    assert offered("--theme", "t") == offered("run", "--theme", "t") == ["tokyo-night"]
+
+
+@pytest.mark.parametrize("words, meant", [
+    (["run", "-p", "develope", "--", "true"], "developer"), (["profile", "show", "pyton-dev"], "python-dev"),
+    (["profile", "groups", "deny_credential"], "deny_credentials"), (["profile", "groups", "gitlb"], "gitlab"),
+    (["profile", "init", "x", "--groups", "nod_runtime"], "node_runtime"), (["rnu", "--", "true"], "run"),
+    (["run", "--alow", ".", "--", "true"], "--allow"),
+], ids=lambda each: each if isinstance(each, str) else "")
+def test_a_name_that_is_mistyped_brings_the_nearest(nono, words, meant):
+    done = nono(*words)
+    assert done.returncode == 1 and re.search(f"did you mean '?{meant}\\b", done.stderr.decode()), done
+
+
+@pytest.mark.parametrize("words, told", [
+    (["--allow-domain", "bad domain!"], ["--allow-domain: ", "*.example.com"]),
+    (["--env-credential-map", "env://HOME"], ["two words", "env://HOME"]),
+    (["--credential", "openai", "--allow-endpoint", "openaiGET"], ["SERVICE:METHOD:/path"]),
+    (["-p", "./odd.json"], ["./odd.json: ", "there is no group nothing_like_it", "`profile groups`"]),
+], ids=lambda each: each[0] if each[0][0] == "-" else "")
+def test_an_error_names_its_cause_and_what_to_do(nono, words, told):
+    (nono.work / "odd.json").write_text('{"meta": {"name": "odd"}, "groups": {"include": ["nothing_like_it"]}}')
+    done = nono("run", *words, "--", "true")
+    assert done.returncode == 1 and all(text in done.stderr.decode() for text in told), done
+
+
 def test_several_folders_behind_one_flag(nono):
     """As in the reference's example of trust init; the command itself is of a later version."""
     done = nono("trust", "init", "-r", "--exclude-dirs", "tmp", "logs")

@@ -74,6 +74,7 @@ static const uint32_t why_errors[] = { NT_E_USAGE, ENFORCE_E_PROFILE, ENFORCE_E_
 static const struct nt_opt learn_opts[] = {
     OPTIONS_COMMON,
     { .name = "profile", .letter = 'p', .type = NT_TEXT, .arg = "name",
+      .complete = COMPLETE_PROFILES,
       .help = "Leave out what this profile allows already" },
     { .name = "timeout", .type = NT_INT, .arg = "seconds", .min = 1, .max = 604800,
       .help = "End the program after so long" },

@@ -10,6 +10,18 @@
 #include "plugins/sandbox-enforce/policy/commands.h"
 
 /* clang-format off */
+/* What completion offers; a test holds these to the tables. */
+#define COMPLETE_GROUPS                                                                            \
+    ":deny_credentials|deny_keychains_linux|deny_browser_data_linux|deny_shell_history|"           \
+    "deny_shell_configs|system_read_linux_core|system_write_linux|user_tools|"                     \
+    "homebrew_linux|dangerous_commands|dangerous_commands_linux|linux_runtime_state|"              \
+    "linux_sysfs_read|linux_temp_read|user_caches_linux|claude_cache_linux|node_runtime|"          \
+    "python_runtime|rust_runtime|go_runtime|go_runtime_linux|java_runtime|nix_runtime|"            \
+    "git_config|claude_code_linux|opencode_linux|vscode_linux|unlink_protection"
+#define COMPLETE_ALL_GROUPS                                                                        \
+    COMPLETE_GROUPS "|llm_apis|package_registries|github|gitlab|"                                  \
+    "sigstore|documentation|google_cloud|azure|aws_bedrock"
+
 static const struct nt_opt profile_opts[] = { OPTIONS_COMMON };
 static const struct nt_opt profile_validate_opts[] = {
     OPTIONS_COMMON,
@@ -17,8 +29,10 @@ static const struct nt_opt profile_validate_opts[] = {
 };
 static const struct nt_opt profile_init_opts[] = {
     OPTIONS_COMMON,
-    { .name = "extends", .type = NT_TEXT, .arg = "name", .help = "Profile that it builds upon" },
-    { .name = "groups", .type = NT_TEXT, .flags = NT_MANY, .arg = "name", .help = "Group to include" },
+    { .name = "extends", .type = NT_TEXT, .arg = "name", .complete = COMPLETE_PROFILES,
+      .help = "Profile that it builds upon" },
+    { .name = "groups", .type = NT_TEXT, .flags = NT_MANY, .arg = "name",
+      .complete = COMPLETE_GROUPS, .help = "Group to include" },
     { .name = "description", .type = NT_TEXT, .arg = "text", .help = "What it is for" },
     { .name = "full", .type = NT_FLAG, .help = "With all sections" },
     { .name = "output", .letter = 'o', .type = NT_PATH, .arg = "file", .complete = "files",
@@ -29,17 +43,20 @@ static const struct nt_arg profile_init_args[] = {
     { .name = "name", .type = NT_TEXT, .flags = NT_OPTIONAL, .help = "Its name (default: my-profile)" },
 };
 static const struct nt_arg profile_show_args[] = {
-    { .name = "name", .type = NT_TEXT, .help = "Name, or path of a file" },
+    { .name = "name", .type = NT_TEXT, .complete = COMPLETE_PROFILES,
+      .help = "Name, or path of a file" },
 };
 static const struct nt_arg profile_diff_args[] = {
-    { .name = "a", .type = NT_TEXT, .help = "Name, or path of a file" },
-    { .name = "b", .type = NT_TEXT, .help = "The other one" },
+    { .name = "a", .type = NT_TEXT, .complete = COMPLETE_PROFILES,
+      .help = "Name, or path of a file" },
+    { .name = "b", .type = NT_TEXT, .complete = COMPLETE_PROFILES, .help = "The other one" },
 };
 static const struct nt_arg profile_validate_args[] = {
     { .name = "file", .type = NT_PATH, .complete = "files", .help = "File, or name of a profile" },
 };
 static const struct nt_arg profile_groups_args[] = {
-    { .name = "name", .type = NT_TEXT, .flags = NT_OPTIONAL, .help = "Only this group, with all in it" },
+    { .name = "name", .type = NT_TEXT, .flags = NT_OPTIONAL, .complete = COMPLETE_ALL_GROUPS,
+      .help = "Only this group, with all in it" },
 };
 
 #define PROFILE_TEXTS_SCHEMA "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}"
