@@ -49,7 +49,7 @@ static bool is_of_root(const struct stat *st)
     return st->st_uid == 0 || (st->st_uid == OVERFLOW_UID && is_root_hidden());
 }
 
-static bool is_ours(const struct stat *st)
+bool nt_trust_is_ours(const struct stat *st)
 {
     return is_of_root(st) || st->st_uid == geteuid();
 }
@@ -67,7 +67,7 @@ static bool is_sticky_of_root(const struct stat *st)
 
 static int judge(const struct stat *st, const char *path, struct nt_error *reterr)
 {
-    if (!is_ours(st))
+    if (!nt_trust_is_ours(st))
         return nt_fail(reterr, NT_E_PLUGIN_FAILED, "%s belongs to user %u, not to you or root",
                        path, st->st_uid);
     if (is_open_to_others(st))
@@ -115,7 +115,7 @@ static int fail_at(const struct walk *walk, const char *name, int sys, struct nt
 static int follow(struct walk *walk, const char *name, const struct stat *st,
                   struct nt_error *reterr)
 {
-    if (!is_ours(st))
+    if (!nt_trust_is_ours(st))
         return nt_fail(reterr, NT_E_PLUGIN_FAILED, "the link %s/%s belongs to user %u",
                        nt_buf_text(&walk->done), name, st->st_uid);
     if (++walk->links > LINKS_MAX)

@@ -3,10 +3,13 @@
 #ifndef NT_SDK_TRUST_H
 #define NT_SDK_TRUST_H
 
+#include <stdbool.h>
 #include <sys/stat.h>
 
 #include "nanoterm/error.h"
 
+/* Whether it belongs to root or to the user. */
+bool nt_trust_is_ours(const struct stat *st);
 /* Opens an absolute folder for reading (close-on-exec). Every folder from / on, and every symbolic
  * link on the way, must belong to root or the user, and nobody else may write to it; a sticky
  * folder of root (/tmp) may lie between when what follows in it passes. NT_E_NOT_FOUND: there is

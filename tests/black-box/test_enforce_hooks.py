@@ -436,6 +436,39 @@ def test_what_the_program_could_write_does_not_run(stage, options):
     assert stage.run("true").status == 0 and (stage.cli.home / "ran").exists()  # it may only read there
 
 
+@pytest.mark.parametrize("line, said", [
+    ("#!{project}/bin/python3", "may write"), ("#!/usr/bin/env {project}/bin/python3", "may write"), ("#!bin/python3", "depends on the folder"),
+    ("#!/usr/bin/env -S -u HOME python3", "not plainly")])
+def test_what_runs_a_script_is_not_the_programs(stage, line, said):
+    path = stage.script("script", "")
+    path.write_text(line.format(project=stage.project) + "\n")
+    stage.hooks(after=path)
+    done = stage.run("sh", "-c", f"mkdir bin; echo '#!/bin/sh\ntouch {stage.cli.home}/ran' > bin/python3; chmod 755 bin/python3",
+                     options=["--allow", "."], first=["--json"])
+    assert done.status == 1 and done.error["code"] == "enforce.profile" and said in done.error["message"], done
+    assert not (stage.cli.home / "ran").exists() and not (stage.project / "bin").exists()
+
+
+def test_what_a_script_starts_by_name_is_not_the_programs(stage):
+    """The program puts programs into the folders of PATH that it may write, for the script after."""
+    script = stage.script("script", "")
+    script.write_text(f"#!/usr/bin/env python3\nimport os, subprocess\nsubprocess.run(['sh', '-c', 'ls >/dev/null'])\n"
+                      f"open('{stage.cli.home}/path', 'w').write(os.environ['PATH'])\n")
+    stage.hooks(after=script)
+    (stage.cli.home / "way").symlink_to(stage.project)
+    tools = stage.cli.home / "tools"
+    tools.mkdir()
+    usual = stage.cli.env["PATH"]
+    mine = f"{stage.project}/bin:{stage.project}:{stage.cli.home}/way/bin:.:bin::{tools}"
+    put = (f"mkdir bin; for name in python3 sh ls; do for folder in . bin; do echo '#!/bin/sh\ntouch {stage.cli.home}/ran' > $folder/$name; "
+           "chmod 755 $folder/$name; done; done")
+    done = stage.run("/bin/sh", "-c", f"PATH='{usual}'; {put}", options=["--allow", "."], env={**stage.cli.env, "PATH": f"{mine}:{usual}"})
+    assert done.status == 0 and b"session_hooks" not in done.stderr, done
+    assert (stage.project / "bin/ls").exists() and not (stage.cli.home / "ran").exists()
+    kept = (stage.cli.home / "path").read_text().split(":")
+    assert kept[0] == str(tools) and set(kept[1:]) <= set(usual.split(":"))
+
+
 @pytest.mark.parametrize("is_link", [False, True], ids=["file", "link"])
 def test_a_profile_that_the_program_could_write_names_no_script(stage, is_link):
     path = stage.script("script", f'touch "{stage.cli.home}/ran"')

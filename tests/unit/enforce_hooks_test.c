@@ -22,8 +22,10 @@
 
 #include "plugins/sandbox-enforce/errors.h"
 #include "plugins/sandbox-enforce/supervise/hook.h"
-#include "plugins/sandbox-enforce/supervise/outside.h"
+#include "plugins/sandbox-enforce/policy/outside.h"
+#include "sdk/buf.h"
 #include "sdk/cleanup.h"
+#include "sdk/error.h"
 
 static char home[PATH_MAX];
 
@@ -66,14 +68,19 @@ static int tear_down(void **state)
 
 /* --- the script ---------------------------------------------------------------------------- */
 
+static const char *search = "/usr/bin:/bin"; /* PATH of the script */
+
 /* "": it may run; else why not. */
 static const char *asked(const struct policy *policy)
 {
     static struct nt_error e;
     int fd = -1;
     e = (struct nt_error)NT_ERROR_INIT;
-    const struct outside what = { policy, "session_hooks.before", policy->hooks[0].script,
-                                  policy->hooks[0].file };
+    const struct outside what = { .policy = policy,
+                                  .key = "session_hooks.before",
+                                  .path = policy->hooks[0].script,
+                                  .file = policy->hooks[0].file,
+                                  .search = search };
     if (outside_open(&what, &fd, &e) == 0) {
         struct stat st;
         assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
@@ -131,6 +138,142 @@ static void grants_close_it_by_name_and_by_inode(void **state)
     grant.path = at("profile.json");
     grant.is_file = true;
     assert_non_null(strstr(asked(&policy), "the profile"));
+}
+
+/* --- what runs it -------------------------------------------------------------------------- */
+
+static const char *asked_with(const struct policy *policy, const char *line)
+{
+    char text[512];
+    snprintf(text, sizeof(text), "%.400s\nexit 0\n", line);
+    put("scripts/run", text, 0700);
+    return asked(policy);
+}
+
+static void what_runs_a_script_is_asked_as_the_script_is(void **state)
+{
+    (void)state;
+    char line[PATH_MAX], folders[2 * PATH_MAX], script[PATH_MAX], project[PATH_MAX];
+    char real[PATH_MAX], profile[PATH_MAX];
+    snprintf(script, sizeof(script), "%s", at("scripts/run"));
+    snprintf(project, sizeof(project), "%s", at("project"));
+    snprintf(profile, sizeof(profile), "%s", at("profile.json"));
+    assert_int_equal(mkdir(project, 0755) + mkdir(at("project/bin"), 0755), 0);
+    assert_true(realpath("/bin/sh", real));
+    put("profile.json", "{}", 0600);
+    put("project/bin/mine", "#!/bin/sh\n", 0700);
+    put("project/bin/sh", "#!/bin/sh\n", 0700);
+    put("scripts/good", "#!/bin/sh\n", 0700);
+    struct policy_grant grant = {
+        .path = project, .source = "user", .access = POLICY_BOTH, .fd = -1
+    };
+    struct policy policy = { .grants = &grant,
+                             .grant_count = 1,
+                             .hooks = { { script, profile, 0 } } };
+    static const char *const fine[] = { "#!/bin/sh",
+                                        "#! /bin/sh -e",
+                                        "#!/usr/bin/env sh",
+                                        "#!/usr/bin/env sh ",
+                                        "#!/usr/bin/env -S sh -e",
+                                        "#!/usr/bin/env",
+                                        "#!/nothing/there",
+                                        "#!/usr/bin/env nothing-of-that-name",
+                                        "no script" };
+    for (size_t i = 0; i < sizeof(fine) / sizeof(fine[0]); i++)
+        assert_string_equal(asked_with(&policy, fine[i]), "");
+    const struct {
+        const char *format, *why;
+    } refused[] = {
+        { "#!@/bin/mine", "may write" },
+        { "#!@/bin/mine x", "may write" },
+        { "#!@/bin/not-yet", "may write" },
+        { "#!@/../project/bin/mine", "may write" },
+        { "#!/usr/bin/env @/bin/mine", "may write" },
+        { "#!/usr/bin/env -S @/bin/mine x", "may write" },
+        { "#!bin/sh", "depends on the folder" },
+        { "#!/usr/bin/env bin/sh", "depends on the folder" },
+        { "#!/usr/bin/env -i sh", "not plainly" },
+        { "#!/usr/bin/env -S -i sh", "not plainly" },
+        { "#!/usr/bin/env -S PATH=/x sh", "not plainly" },
+        { "#!/usr/bin/env -S \"sh\"", "not plainly" },
+        { "#!/usr/bin/env -S ${SHELL}", "not plainly" },
+        { "#!/usr/bin/env --split-string=sh", "not plainly" },
+    };
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        nt_auto(nt_buf_done) struct nt_buf b = NT_BUF(sizeof(line));
+        for (const char *c = refused[i].format; *c; c++)
+            *c == '@' ? nt_buf_add(&b, project) : nt_buf_add_char(&b, *c);
+        snprintf(line, sizeof(line), "%.400s", nt_buf_text(&b));
+        const char *why = asked_with(&policy, line);
+        if (!strstr(why, refused[i].why))
+            fail_msg("%s: '%s'", line, why);
+    }
+    /* One that is run by another, and a link that the program could turn. */
+    snprintf(line, sizeof(line), "#!%.200s/bin/mine", project);
+    put("scripts/good", line, 0700);
+    snprintf(line, sizeof(line), "#!%.200s", at("scripts/good"));
+    assert_non_null(strstr(asked_with(&policy, line), "may write"));
+    assert_int_equal(symlink("/bin/sh", at("project/link")), 0);
+    snprintf(line, sizeof(line), "#!%.200s/link", project);
+    assert_non_null(strstr(asked_with(&policy, line), "may write"));
+    assert_int_equal(symlink(real, at("scripts/link")), 0);
+    snprintf(line, sizeof(line), "#!%.200s", at("scripts/link"));
+    assert_string_equal(asked_with(&policy, line), "");
+    /* Others could put one there. */
+    assert_int_equal(mkdir(at("sticky"), 0755) + chmod(at("sticky"), 01777), 0);
+    snprintf(line, sizeof(line), "#!%.200s", at("sticky/sh"));
+    assert_non_null(strstr(asked_with(&policy, line), "everybody"));
+    /* The folders of PATH before it count, too. */
+    const char *const unsafe[] = {
+        project, at("project/bin"), at("project/none"), at("sticky"), ".", "", "bin"
+    };
+    for (size_t i = 0; i < sizeof(unsafe) / sizeof(unsafe[0]); i++) {
+        snprintf(folders, sizeof(folders), "%.200s:/usr/bin:/bin", unsafe[i]);
+        search = folders;
+        const char *why = asked_with(&policy, "#!/usr/bin/env sh");
+        if (!strstr(why, "looked for in PATH"))
+            fail_msg("%s: '%s'", folders, why);
+        snprintf(folders, sizeof(folders), "/usr/bin:/bin:%.200s", unsafe[i]);
+        assert_string_equal(asked_with(&policy, "#!/usr/bin/env sh"), "");
+    }
+    search = "/usr/bin:/bin";
+    /* And who has the program started. */
+    const struct policy below = { .above = &policy, .hooks = { { script, profile, 0 } } };
+    snprintf(line, sizeof(line), "#!%.200s/bin/mine", project);
+    assert_non_null(strstr(asked_with(&below, line), "may write"));
+}
+
+static void what_runs_outside_gets_the_safe_folders_of_path(void **state)
+{
+    (void)state;
+    char folders[8 * PATH_MAX];
+    nt_autofree char *project = strdup(at("project")), *link = strdup(at("scripts/way"));
+    nt_autofree char *safe = strdup(at("scripts")), *before = NULL, *path = NULL;
+    struct nt_error e = NT_ERROR_INIT;
+    assert_true(project && link && safe);
+    if (getenv("PATH"))
+        before = strdup(getenv("PATH"));
+    assert_int_equal(symlink(project, link), 0);
+    struct policy_grant grant = {
+        .path = project, .source = "user", .access = POLICY_WRITE, .fd = -1
+    };
+    const struct policy policy = { .grants = &grant, .grant_count = 1 };
+    snprintf(folders, sizeof(folders), ".:%s/bin:%s:%s::%s/none:/usr/bin:%s:bin:/bin:", project,
+             link, safe, safe, at("sticky"));
+    setenv("PATH", folders, 1);
+    assert_int_equal(outside_path(&policy, NULL, &path, &e), 0);
+    snprintf(folders, sizeof(folders), "%s:/usr/bin:/bin", safe);
+    assert_string_equal(path, folders);
+    /* A project's folder is none, whether the program may write there or not. */
+    free(nt_take(path));
+    assert_int_equal(outside_path(NULL, home, &path, &e), 0);
+    assert_string_equal(path, "/usr/bin:/bin");
+    free(nt_take(path));
+    setenv("PATH", project, 1);
+    assert_int_equal(outside_path(&policy, NULL, &path, &e), 0);
+    assert_string_equal(path, "/dev/null"); /* an empty one would be the current folder */
+    if (before)
+        setenv("PATH", before, 1);
 }
 
 /* --- mounts -------------------------------------------------------------------------------- */
@@ -323,6 +466,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_of_the_persons_own_may_run),
         cmocka_unit_test(grants_close_it_by_name_and_by_inode),
+        cmocka_unit_test(what_runs_a_script_is_asked_as_the_script_is),
+        cmocka_unit_test(what_runs_outside_gets_the_safe_folders_of_path),
         cmocka_unit_test(a_mount_in_a_writable_folder_closes_it),
         cmocka_unit_test(the_file_is_private_and_goes_with_its_folders),
         cmocka_unit_test(another_file_in_its_place_is_not_read),

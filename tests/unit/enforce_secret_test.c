@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,8 @@
 #include "sdk/error.h"
 
 static char folder[] = "/tmp/nt-secret-XXXXXX";
+
+static struct policy policy; /* of the program that they are for */
 
 static char *path_of(const char *name)
 {
@@ -43,7 +46,7 @@ static void assert_secret(const char *reference, const char *value)
 {
     struct nt_error e = NT_ERROR_INIT;
     char *got = NULL;
-    if (secret_read(reference, &got, &e) < 0)
+    if (secret_read(&policy, reference, &got, &e) < 0)
         print_error("%s: %s\n", reference, e.message);
     assert_non_null(got);
     assert_string_equal(got, value);
@@ -55,7 +58,7 @@ static void assert_refused(const char *reference, const char *text)
 {
     struct nt_error e = NT_ERROR_INIT;
     char *got = NULL;
-    assert_int_equal(secret_read(reference, &got, &e), -1);
+    assert_int_equal(secret_read(&policy, reference, &got, &e), -1);
     assert_null(got);
     assert_int_equal(e.code, ENFORCE_E_CREDENTIAL);
     if (!strstr(e.message, text))
@@ -145,6 +148,40 @@ static void op_is_asked_without_a_shell(void **state)
     unsetenv("NONO_KEYRING_TIMEOUT_SECS");
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* nobody is left */
     assert_int_equal(errno, ECHILD);
+    setenv("PATH", "/usr/bin:/bin", 1);
+}
+
+static void what_the_program_could_write_is_not_asked(void **state)
+{
+    char path[400], plain[PATH_MAX], other[128];
+    struct policy_grant grant = {
+        .path = plain, .source = "user", .access = POLICY_WRITE, .fd = -1
+    };
+    assert_non_null(realpath(folder, plain));
+    write_file("op", "#!/bin/sh\nprintf hunter2; printf \"$PATH\" > $HOME/path\n", 0700);
+    snprintf(other, sizeof(other), "%.100s/other", plain);
+    assert_int_equal(mkdir(other, 0700), 0);
+    snprintf(path, sizeof(path), "%s:.:%.100s:/usr/bin:/bin", other, plain);
+    setenv("PATH", path, 1);
+    setenv("HOME", plain, 1);
+    policy = (struct policy){ .grants = &grant, .grant_count = 1 };
+    assert_refused("op://v/a/f", "may write");
+    grant.path = other; /* another folder of PATH: it is not asked there, nor does it look there */
+    assert_secret("op://v/a/f", "hunter2");
+    char *text = NULL;
+    struct nt_error e = NT_ERROR_INIT;
+    snprintf(path, sizeof(path), "%.100s/path", plain);
+    assert_int_equal(secret_of_file(path, &text, &e), 0);
+    snprintf(path, sizeof(path), "%.100s:/usr/bin:/bin", plain);
+    assert_string_equal(text, path);
+    secret_free(text);
+    /* What runs it. */
+    snprintf(path, sizeof(path), "#!%s/sh\n", other);
+    write_file("op", path, 0700);
+    assert_refused("op://v/a/f", "may write");
+    policy = (struct policy){ 0 };
+    write_file("op", "#!/bin/sh\nprintf hunter2\n", 0702);
+    assert_refused("op://v/a/f", "written by everybody");
     setenv("PATH", "/usr/bin:/bin", 1);
 }
 
@@ -283,10 +320,10 @@ static int make_folder(void **state)
 
 static int remove_folder(void **state)
 {
-    static const char *const names[] = { "plain", "newline", "two", "empty", "group",
-                                         "all",   "pipe",    "op",  "bw" };
+    static const char *const names[] = { "plain", "newline", "two", "empty", "group", "all",
+                                         "pipe",  "op",      "bw",  "path",  "other" };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        unlink(path_of(names[i]));
+        remove(path_of(names[i]));
     return chdir("/") == 0 ? rmdir(folder) : -1;
 }
 
@@ -303,6 +340,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(variables_are_read),
         cmocka_unit_test(files_are_read_when_others_cannot_change_them),
         cmocka_unit_test(op_is_asked_without_a_shell),
+        cmocka_unit_test(what_the_program_could_write_is_not_asked),
         cmocka_unit_test(bw_is_asked_for_an_item_or_its_field),
         cmocka_unit_test(the_keyring_is_asked_in_a_child),
         cmocka_unit_test(kept_values_are_wiped_and_not_inherited),

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "plugins/sandbox-enforce/explain/script.h"
+#include "plugins/sandbox-enforce/policy/script.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 #include "sdk/json.h"

@@ -13,7 +13,7 @@
 #include "plugins/sandbox-enforce/errors.h"
 #include "plugins/sandbox-enforce/policy/paths.h"
 #include "plugins/sandbox-enforce/supervise/inner.h"
-#include "plugins/sandbox-enforce/supervise/outside.h"
+#include "plugins/sandbox-enforce/policy/outside.h"
 #include "sdk/buf.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
@@ -75,7 +75,9 @@ static int check(const struct policy *policy, const struct command *command, con
 {
     char key[128];
     struct stat st;
-    const struct outside what = { .policy = policy, .key = place_of(command, key), .path = path };
+    const struct outside what = {
+        .policy = policy, .key = place_of(command, key), .path = path, .search = getenv("PATH")
+    };
     if (outside_find(&what, ret, reterr) < 0 || check_commands(policy, key, ret, reterr) < 0)
         return -1;
     if (stat(ret, &st) < 0)

@@ -306,6 +306,7 @@ static void run(struct serve *v, struct nt_error *e)
                                             .workdir = folder_of(v) };
     if (!denials || policy_make(&request, &policy, e) < 0)
         fail(v, e);
+    policy->above = v->outer->options.policy;
     const struct supervise_options options = { .call = v->outer->options.call,
                                                .policy = policy,
                                                .argv = v->words,

@@ -19,7 +19,7 @@
 #include <linux/openat2.h>
 
 #include "plugins/sandbox-enforce/notify/inner.h"
-#include "plugins/sandbox-enforce/explain/script.h"
+#include "plugins/sandbox-enforce/policy/script.h"
 #include "sdk/cleanup.h"
 
 enum kind {

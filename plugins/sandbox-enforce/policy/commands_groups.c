@@ -96,7 +96,7 @@ static json_t *hosts_of(struct memory *m, const struct places *places,
     for (const char *const *host = group->hosts; host && *host; host++)
         json_array_append_new(array, json_pack("{s:s, s:s, s:s}", "access", "host", "path", *host,
                                                "about", "built in"));
-    if (!group->hosts && registries_find(m, places, &hosts, &origins, reterr) < 0) {
+    if (!group->hosts && registries_find(m, NULL, places, &hosts, &origins, reterr) < 0) {
         json_decref(array);
         return NULL;
     }

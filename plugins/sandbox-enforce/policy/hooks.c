@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hooks.c - session_hooks of a profile: read, and made into absolute paths. Whether such a script
- * may run at all is asked when a program is to be started (supervise/outside.c). */
+ * may run at all is asked when a program is to be started (outside.c). */
 #include "plugins/sandbox-enforce/policy/make.h"
 
 #include <string.h>

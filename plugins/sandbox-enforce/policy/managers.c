@@ -2,8 +2,8 @@
 /* managers.c - runs the package managers once a day.
  *
  * They run in / and with a small environment, so that no file of a project steers them; those that
- * lie in the working folder are not run at all. The cache lies where no sandboxed program can write
- * (policy/denies.c closes it to all of them). */
+ * the program or a project could have put there are not run at all. The cache lies where no
+ * sandboxed program can write (policy/denies.c closes it to all of them). */
 #include "plugins/sandbox-enforce/policy/managers.h"
 
 #include <errno.h>
@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "plugins/sandbox-enforce/policy/paths.h"
+#include "plugins/sandbox-enforce/policy/outside.h"
 #include "sdk/buf.h"
 #include "sdk/cleanup.h"
 #include "sdk/io.h"
@@ -46,6 +46,12 @@ static const struct manager managers[] = {
 };
 #define MANAGERS (sizeof(managers) / sizeof(managers[0]))
 
+/* Below "/" all would lie. */
+static const char *project_of(const struct places *places)
+{
+    return places->workdir && strcmp(places->workdir, "/") != 0 ? places->workdir : NULL;
+}
+
 struct asked {
     const char *path; /* NULL: not there */
     pid_t pid;        /* 0: not running */
@@ -53,33 +59,41 @@ struct asked {
     struct nt_buf said;
 };
 
-/* The program in an absolute folder of PATH that is not in the working folder. */
-static const char *find_program(struct memory *m, const struct places *places, const char *name)
+/* What is found in PATH tells whether an old answer is good still; it is not what is run. */
+static void look(struct memory *m, struct asked asked[MANAGERS])
 {
-    const char *list = secure_getenv("PATH");
-    char path[PATH_MAX], real[PATH_MAX];
-    struct stat st;
-    while (nt_program_next(&list, name, path) == 0) {
-        bool is_there = stat(path, &st) == 0 && path_resolve_into(path, real);
-        bool is_foreign =
-            is_there && places->workdir && strcmp(places->workdir, "/") != 0
-            && (path_is_below(real, places->workdir) || path_is_below(path, places->workdir));
-        bool is_safe =
-            is_there && !(st.st_mode & S_IWOTH) && (st.st_uid == 0 || st.st_uid == getuid());
-        if (is_safe && !is_foreign)
-            return memory_text(m, path);
+    for (size_t i = 0; i < MANAGERS; i++) {
+        const char *list = getenv("PATH");
+        char path[PATH_MAX];
+        asked[i] = (struct asked){ .fd = -1, .said = { .max = OUTPUT_MAX } };
+        if (nt_program_next(&list, managers[i].words[0], path) == 0)
+            asked[i].path = memory_text(m, path);
     }
+}
+
+/* The same where nobody else can put anything: NULL, or its path. */
+static const char *find_program(struct memory *m, const struct policy *policy,
+                                const struct places *places, const char *search, const char *name)
+{
+    char path[PATH_MAX], real[PATH_MAX];
+    struct nt_error why = NT_ERROR_INIT;
+    const struct outside what = {
+        .policy = policy, .key = name, .path = path, .search = search, .project = project_of(places)
+    };
+    const char *list = search;
+    while (nt_program_next(&list, name, path) == 0)
+        if (outside_find(&what, real, &why) == 0)
+            return memory_text(m, path); /* by its name: some programs go by it */
     return NULL;
 }
 
 /* --- running --------------------------------------------------------------------------------- */
 
 static void start(struct memory *m, const struct places *places, const struct manager *manager,
-                  struct asked *ret)
+                  const char *path, struct asked *ret)
 {
-    const char *path = secure_getenv("PATH");
     char *home = memory_format(m, "HOME=%s", *places->home ? places->home : "/");
-    char *search = memory_format(m, "PATH=%s", path ? path : "/usr/bin:/bin");
+    char *search = memory_format(m, "PATH=%s", path);
     char *const environment[] = { home,
                                   search,
                                   memory_text(m, "LC_ALL=C"),
@@ -256,18 +270,34 @@ static void write_cache(const char *above, const char *folder, const char *path,
 
 /* --- all together ---------------------------------------------------------------------------- */
 
-void managers_ask(struct memory *m, const struct places *places,
+/* All that may run, side by side. */
+static void run_all(struct memory *m, const struct policy *policy, const struct places *places,
+                    struct asked asked[MANAGERS])
+{
+    struct nt_error ignored = NT_ERROR_INIT;
+    nt_autofree char *search = NULL;
+    if (outside_path(policy, project_of(places), &search, &ignored) < 0)
+        return;
+    for (size_t i = 0; i < MANAGERS; i++) {
+        asked[i].path = find_program(m, policy, places, search, managers[i].words[0]);
+        if (asked[i].path)
+            start(m, places, &managers[i], search, &asked[i]);
+    }
+    finish(asked);
+    for (size_t i = 0; i < MANAGERS; i++)
+        keep_lines(&asked[i].said, managers[i].only);
+}
+
+void managers_ask(struct memory *m, const struct policy *policy, const struct places *places,
                   void (*fn)(void *, const char *, const char *), void *data)
 {
     struct asked asked[MANAGERS];
     bool is_any = false;
     if (getauxval(AT_SECURE))
         return;
-    for (size_t i = 0; i < MANAGERS; i++) {
-        asked[i] = (struct asked){ .fd = -1, .said = { .max = OUTPUT_MAX } };
-        asked[i].path = find_program(m, places, managers[i].words[0]);
+    look(m, asked);
+    for (size_t i = 0; i < MANAGERS; i++)
         is_any |= asked[i].path != NULL;
-    }
     const char *folder = memory_format(m, "%s/nanoterm", places->cache);
     const char *path = memory_format(m, "%s/nanoterm/registries", places->cache);
     nt_auto(nt_buf_done) struct nt_buf key = NT_BUF(8192);
@@ -275,12 +305,7 @@ void managers_ask(struct memory *m, const struct places *places,
     if (!is_any || !folder || !path || !nt_buf_ok(&key))
         return;
     if (!read_cache(path, nt_buf_text(&key), asked)) {
-        for (size_t i = 0; i < MANAGERS; i++)
-            if (asked[i].path)
-                start(m, places, &managers[i], &asked[i]);
-        finish(asked);
-        for (size_t i = 0; i < MANAGERS; i++)
-            keep_lines(&asked[i].said, managers[i].only);
+        run_all(m, policy, places, asked);
         write_cache(places->cache, folder, path, nt_buf_text(&key), asked);
     }
     for (size_t i = 0; i < MANAGERS; i++) {

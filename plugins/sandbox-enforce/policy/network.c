@@ -73,7 +73,7 @@ static int add_group(struct maker *k, const struct network_group *group, struct 
     if (group->hosts)
         return 0;
     struct policy_texts hosts = { 0 }, origins = { 0 };
-    if (registries_find(k->m, &k->places, &hosts, &origins, reterr) < 0)
+    if (registries_find(k->m, k->policy, &k->places, &hosts, &origins, reterr) < 0)
         return -1;
     for (size_t i = 0; i < hosts.count; i++)
         if (add_host(k, hosts.at[i], source, NULL, 0, reterr) < 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* parse_capture.c - credential_capture: commands that print a credential. Their form alone; whether
- * one may run is asked when a program is to be started (supervise/outside.c). */
+ * one may run is asked when a program is to be started (outside.c). */
 #include <stdlib.h>
 #include <string.h>
 

@@ -274,6 +274,7 @@ struct policy {
 
     const struct command_policies *commands; /* NULL: all that is started stays in this sandbox */
     const char *caller;                      /* whose sandbox this is: one of them, or "session" */
+    const struct policy *above; /* of the program that has this one started; NULL: the person has */
 
     const char *profile;          /* its name; NULL: none */
     const char *workdir;          /* canonical: base of expansion */

@@ -267,8 +267,9 @@ static void add_said(void *data, const char *text, const char *origin)
         add_sumdb(f, sumdb + 1, origin);
 }
 
-int registries_find(struct memory *m, const struct places *places, struct policy_texts *ret_hosts,
-                    struct policy_texts *ret_origins, struct nt_error *reterr)
+int registries_find(struct memory *m, const struct policy *policy, const struct places *places,
+                    struct policy_texts *ret_hosts, struct policy_texts *ret_origins,
+                    struct nt_error *reterr)
 {
     struct finder f = { m, places, ret_hosts, ret_origins };
     const char *own = memory_format(m, "%s/nanoterm/hosts.d", places->config);
@@ -278,6 +279,6 @@ int registries_find(struct memory *m, const struct places *places, struct policy
     add_of_environment(&f);
     add_of_files(&f);
     add_of_cargo(&f);
-    managers_ask(m, places, add_said, &f);
+    managers_ask(m, policy, places, add_said, &f);
     return m->failed ? memory_fail(m, reterr) : 0;
 }

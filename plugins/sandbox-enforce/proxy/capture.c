@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plugins/sandbox-enforce/policy/outside.h"
 #include "plugins/sandbox-enforce/proxy/endpoint.h"
 #include "plugins/sandbox-enforce/proxy/visit.h"
 #include "sdk/cleanup.h"
@@ -32,6 +33,7 @@ struct capture {
     const struct route *route;
     const struct policy_capture *policy;
     const char *program, *session;
+    char *search;        /* its PATH, malloc'ed */
     struct scope *scope; /* NULL: one credential for all requests */
     struct asked *asked;
     unsigned runs;
@@ -70,7 +72,8 @@ static char *make_input(const struct asked *a, const char *path, const char *met
     return object ? json_dumps(object, JSON_COMPACT) : NULL;
 }
 
-/* The person's variables, but for those that would lead back here. */
+/* The person's variables, but for those that would lead back here, and those that say anew below.
+ */
 static bool is_left_out(const char *entry)
 {
     static const char *const names[] = {
@@ -82,7 +85,7 @@ static bool is_left_out(const char *entry)
         "NONO_REQUEST_PATH",  "NONO_REQUEST_METHOD",
         "NONO_CACHE_SCOPE",   "NONO_CAPTURE_CREDENTIAL",
         "NONO_CAPTURE_ROUTE", "NONO_PROXY_TOKEN",
-        "NONO_CAP_FILE",
+        "NONO_CAP_FILE",      "PATH",
     };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         size_t size = strlen(names[i]);
@@ -124,6 +127,7 @@ static int start(struct asked *a, const char *path, const char *method, struct n
     const struct {
         const char *name, *value;
     } own[] = {
+        { "PATH", c->search },
         { "NONO_SESSION_ID", c->session },
         { "NONO_REQUEST_HOST", c->route->to.host },
         { "NONO_REQUEST_PATH", path },
@@ -267,6 +271,8 @@ int capture_new(struct proxy *proxy, const struct route *route, const char *prog
                            .policy = policy,
                            .program = program,
                            .session = session ? session : "" };
+    if (outside_path(proxy->policy, NULL, &c->search, reterr) < 0)
+        return -1;
     if (policy->pattern && scope_new(policy->pattern, &c->scope, reterr) < 0)
         return nt_wrap(reterr, "credential_capture.%s", policy->name);
     return 0;
@@ -294,5 +300,6 @@ void capture_free(struct capture *c)
         asked_free(a);
     }
     scope_free(c->scope);
+    free(c->search);
     free(c);
 }

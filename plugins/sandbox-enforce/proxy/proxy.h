@@ -54,9 +54,10 @@ struct proxy_ops {
     int (*start)(const struct proxy_options *options, struct proxy **ret, struct nt_error *reterr);
     /* Ends all connections and the thread; wipes credentials. */
     void (*stop)(struct proxy *proxy);
-    /* The value of a credential reference, for variables of the program too. Malloc'ed; wiped by
-     * the caller. */
-    int (*secret)(const char *reference, char **ret, struct nt_error *reterr);
+    /* The value of a credential reference, for variables of the program too, which must not choose
+     * what is run to read it. Malloc'ed; wiped by the caller. */
+    int (*secret)(const struct policy *policy, const char *reference, char **ret,
+                  struct nt_error *reterr);
 };
 
 /* Variables for the program: HTTP_PROXY and so on, NAME_BASE_URL, phantom tokens; "NAME=value",

@@ -136,7 +136,7 @@ static void read_secret(const struct proxy *p, struct route *r, const char *refe
     const struct secret *same = find_same(p, r, reference, &name);
     int result;
     if (!same)
-        result = secret_read(reference, &text, &e);
+        result = secret_read(p->policy, reference, &text, &e);
     else
         result = same->text
                      ? 0

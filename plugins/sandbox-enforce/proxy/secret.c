@@ -145,7 +145,8 @@ static int of_keyring_url(const char *rest, char **ret, struct nt_error *reterr)
     return rc;
 }
 
-static int read_value(const char *reference, char **ret, struct nt_error *reterr)
+static int read_value(const struct policy *policy, const char *reference, char **ret,
+                      struct nt_error *reterr)
 {
     const char *colon = strstr(reference, "://");
     if (!colon)
@@ -159,9 +160,9 @@ static int read_value(const char *reference, char **ret, struct nt_error *reterr
     if (scheme == 7 && strncmp(reference, "keyring", 7) == 0)
         return of_keyring_url(rest, ret, reterr);
     if (scheme == 2 && strncmp(reference, "op", 2) == 0)
-        return secret_of_op(reference, ret, reterr);
+        return secret_of_op(policy, reference, ret, reterr);
     if (scheme == 2 && strncmp(reference, "bw", 2) == 0)
-        return secret_of_bw(reference, rest, ret, reterr);
+        return secret_of_bw(policy, reference, rest, ret, reterr);
     nt_fail(reterr, ENFORCE_E_CREDENTIAL, "credentials of %.*s:// cannot be read", (int)scheme,
             reference);
     return nt_hint(reterr,
@@ -169,10 +170,11 @@ static int read_value(const char *reference, char **ret, struct nt_error *reterr
                    "in the keyring");
 }
 
-int secret_read(const char *reference, char **ret, struct nt_error *reterr)
+int secret_read(const struct policy *policy, const char *reference, char **ret,
+                struct nt_error *reterr)
 {
     char *value = NULL;
-    if (read_value(reference, &value, reterr) < 0)
+    if (read_value(policy, reference, &value, reterr) < 0)
         return -1;
     /* It goes into a header line: what ends a line would begin another header. */
     for (const char *c = value; *c; c++)

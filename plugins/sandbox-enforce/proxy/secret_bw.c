@@ -56,7 +56,8 @@ char *secret_bw_field(const char *item, const char *field)
     return ret;
 }
 
-int secret_of_bw(const char *reference, const char *rest, char **ret, struct nt_error *reterr)
+int secret_of_bw(const struct policy *policy, const char *reference, const char *rest, char **ret,
+                 struct nt_error *reterr)
 {
     const char *slash = strchr(rest, '/');
     nt_autofree char *id = slash ? strndup(rest, (size_t)(slash - rest)) : strdup(rest);
@@ -64,7 +65,8 @@ int secret_of_bw(const char *reference, const char *rest, char **ret, struct nt_
     char *item = NULL;
     if (!id)
         return nt_fail(reterr, NT_E_MEMORY, "out of memory for a credential");
-    if (secret_of_program(argv, "Bitwarden CLI", reference, slash ? &item : ret, reterr) < 0)
+    if (secret_of_program(policy, argv, "Bitwarden CLI", reference, slash ? &item : ret, reterr)
+        < 0)
         return -1;
     if (!slash)
         return 0;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "inner.h"
-#include "outside.h"
+#include "plugins/sandbox-enforce/policy/outside.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
 
@@ -14,9 +14,14 @@ static int find(const struct policy *policy, const struct policy_capture *captur
                 const char **ret_program, struct nt_error *reterr)
 {
     char key[128], path[PATH_MAX];
-    const struct outside what = {
-        .policy = policy, .key = key, .path = capture->words.at[0], .file = capture->file
-    };
+    nt_autofree char *search = NULL;
+    if (outside_path(policy, NULL, &search, reterr) < 0)
+        return -1;
+    const struct outside what = { .policy = policy,
+                                  .key = key,
+                                  .path = capture->words.at[0],
+                                  .file = capture->file,
+                                  .search = search };
     snprintf(key, sizeof(key), "credential_capture.%.64s", capture->name);
     if (outside_find(&what, path, reterr) < 0)
         return -1;

@@ -9,7 +9,7 @@
 
 #include "inner.h"
 #include "plugins/sandbox-enforce/errors.h"
-#include "plugins/sandbox-enforce/explain/script.h"
+#include "plugins/sandbox-enforce/policy/script.h"
 #include "plugins/sandbox-enforce/supervise/search.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"

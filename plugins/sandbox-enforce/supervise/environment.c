@@ -144,7 +144,8 @@ static int put_credentials(struct supervise *s, struct nt_error *reterr)
     for (size_t i = 0; i < policy->env_credential_count; i++) {
         const struct policy_env_credential *row = &policy->env_credentials[i];
         char *value = NULL;
-        if (way_out_open(s, reterr) < 0 || s->proxy_ops->secret(row->reference, &value, reterr) < 0)
+        if (way_out_open(s, reterr) < 0
+            || s->proxy_ops->secret(policy, row->reference, &value, reterr) < 0)
             return nt_wrap(reterr, "credential for %s", row->variable);
         int result = put_pair(s, row->variable, value, reterr);
         explicit_bzero(value, strlen(value));

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "hook.h"
-#include "outside.h"
+#include "plugins/sandbox-enforce/policy/outside.h"
 #include "sdk/buf.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
@@ -21,6 +21,7 @@ extern char **environ;
 static const char *const told[] = { "NONO_SESSION_ID", "NONO_WORKDIR", "NONO_HOOK_TYPE",
                                     "NONO_ENV_FILE", "NONO_EXIT_CODE" };
 #define TOLD (sizeof(told) / sizeof(told[0]))
+#define PATH_IS "PATH="
 
 void hooks_warn(const struct hooks *hooks, const char *format, ...)
 {
@@ -54,7 +55,21 @@ void hooks_free(struct hooks *hooks)
         free(hooks->lines[i]);
     }
     free(hooks->lines);
+    free(hooks->path);
     free(hooks);
+}
+
+/* What they start by name is looked for where the program can put nothing. */
+static int make_path(struct hooks *hooks, struct nt_error *reterr)
+{
+    nt_autofree char *path = NULL;
+    if (outside_path(hooks->policy, NULL, &path, reterr) < 0)
+        return -1;
+    if (asprintf(&hooks->path, PATH_IS "%s", path) < 0) {
+        hooks->path = NULL;
+        return nt_fail(reterr, NT_E_MEMORY, "out of memory");
+    }
+    return 0;
 }
 
 int hooks_open(const struct policy *policy, struct nt_call *call, bool is_silent,
@@ -69,12 +84,15 @@ int hooks_open(const struct policy *policy, struct nt_call *call, bool is_silent
         .policy = policy, .call = call, .is_silent = is_silent, .scripts = { -1, -1 }
     };
     nt_copy_text(hooks->session, sizeof(hooks->session), session);
+    if (make_path(hooks, reterr) < 0)
+        return -1;
     for (size_t i = 0; i < POLICY_HOOKS; i++) {
         const struct outside what = { .policy = policy,
                                       .key = i == POLICY_HOOK_BEFORE ? "session_hooks.before"
                                                                      : "session_hooks.after",
                                       .path = policy->hooks[i].script,
-                                      .file = policy->hooks[i].file };
+                                      .file = policy->hooks[i].file,
+                                      .search = hooks->path + sizeof(PATH_IS) - 1 };
         if (what.path && outside_open(&what, &hooks->scripts[i], reterr) < 0)
             return -1;
     }
@@ -84,8 +102,10 @@ int hooks_open(const struct policy *policy, struct nt_call *call, bool is_silent
 
 /* --- one script ---------------------------------------------------------------------------- */
 
-static bool is_told(const char *entry)
+static bool is_ours(const char *entry)
 {
+    if (strncmp(entry, PATH_IS, sizeof(PATH_IS) - 1) == 0)
+        return true;
     for (size_t i = 0; i < TOLD; i++) {
         size_t size = strlen(told[i]);
         if (strncmp(entry, told[i], size) == 0 && entry[size] == '=')
@@ -104,11 +124,13 @@ static enum hook_outcome run(const struct hooks *hooks, size_t when, const char 
     char *made[TOLD];
     while (environ[count])
         count++;
-    nt_autofree char **all = calloc(count + TOLD + 1, sizeof(*all));
+    nt_autofree char **all = calloc(count + TOLD + 2, sizeof(*all));
     bool is_full = !all;
     for (size_t i = 0; all && i < count; i++)
-        if (!is_told(environ[i]))
+        if (!is_ours(environ[i]))
             all[kept++] = environ[i];
+    if (all)
+        all[kept++] = hooks->path;
     for (size_t i = 0; i < TOLD && !is_full; i++)
         if (values[i] && asprintf(&made[own], "%s=%s", told[i], values[i]) < 0)
             is_full = true;

@@ -15,6 +15,7 @@ struct hooks {
     struct nt_call *call;
     bool is_silent;
     int scripts[POLICY_HOOKS]; /* O_PATH; -1: there is none */
+    char *path;                /* PATH=…, of theirs; malloc'ed */
     char session[17];
     /* What the script before said for the program's environment, NAME=value: malloc'ed, each too.
      * Not filtered. */

@@ -13,18 +13,24 @@
 
 #include "sdk/cleanup.h"
 
-#define LINE_MAX_BYTES 256u /* of the kernel (BINPRM_BUF_SIZE) */
-#define HEADERS_MAX 64u     /* a program has about a dozen */
+#define LINE_MAX_BYTES SCRIPT_WORDS_MAX /* of the kernel (BINPRM_BUF_SIZE) */
+#define HEADERS_MAX 64u                 /* a program has about a dozen */
 
 _Static_assert(SCRIPT_PATH_MAX == PATH_MAX, "the kernel's limit");
 
-/* #! PATH */
-static bool of_script(const char *line, char ret[SCRIPT_PATH_MAX])
+/* #! PATH WORDS, where blanks at the end are none of the words. */
+static bool of_script(const char *line, char ret[SCRIPT_PATH_MAX], char ret_words[SCRIPT_WORDS_MAX])
 {
     const char *path = line + 2 + strspn(line + 2, " \t");
     size_t length = strcspn(path, " \t\n");
+    const char *words = path + length + strspn(path + length, " \t");
+    size_t rest = strcspn(words, "\n");
+    while (rest && (words[rest - 1] == ' ' || words[rest - 1] == '\t'))
+        rest--;
     memcpy(ret, path, length);
     ret[length] = '\0';
+    memcpy(ret_words, words, rest);
+    ret_words[rest] = '\0';
     return length > 0;
 }
 
@@ -50,6 +56,12 @@ static bool of_program(int file, const Elf64_Ehdr *head, char ret[SCRIPT_PATH_MA
 
 bool script_runner(int file, char ret[SCRIPT_PATH_MAX])
 {
+    char words[SCRIPT_WORDS_MAX];
+    return script_runner_words(file, ret, words);
+}
+
+bool script_runner_words(int file, char ret[SCRIPT_PATH_MAX], char ret_words[SCRIPT_WORDS_MAX])
+{
     char name[64];
     union {
         char line[LINE_MAX_BYTES];
@@ -64,8 +76,9 @@ bool script_runner(int file, char ret[SCRIPT_PATH_MAX])
     if (size < 3)
         return false;
     first.line[size] = '\0';
+    ret_words[0] = '\0';
     if (first.line[0] == '#' && first.line[1] == '!')
-        return of_script(first.line, ret);
+        return of_script(first.line, ret, ret_words);
     return size >= (ssize_t)sizeof(first.head) && memcmp(first.line, ELFMAG, SELFMAG) == 0
            && of_program(opened, &first.head, ret);
 }

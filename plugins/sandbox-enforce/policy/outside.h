@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* outside.h - what a profile may let run outside of the sandbox: scripts of session_hooks, commands
- * of credential_capture. Whoever may write one, a folder above it or the profile that names it is
- * as good as outside. */
+/* outside.h - what may run outside of the sandbox: scripts of session_hooks, commands of
+ * credential_capture, programs of password managers, package managers. Whoever may write one, what
+ * runs it, a folder above or the profile that names it is as good as outside. */
 #ifndef NT_ENFORCE_OUTSIDE_H
 #define NT_ENFORCE_OUTSIDE_H
 
@@ -10,10 +10,14 @@
 #include "plugins/sandbox-enforce/policy/policy.h"
 
 struct outside {
-    const struct policy *policy;
-    const char *key;  /* of the profile, for errors: "session_hooks.before" */
-    const char *path; /* as it is named there */
-    const char *file; /* the profile's; NULL: it has none */
+    const struct policy *policy; /* NULL: no program is meant */
+    const char *key;             /* of the profile, for errors: "session_hooks.before" */
+    const char *path;            /* as it is named there */
+    const char *file;            /* the profile's; NULL: it has none */
+    /* The PATH that it will have: a script may name its interpreter by `env`. NULL: the usual one
+     */
+    const char *search;
+    const char *project; /* nor does it lie here; NULL: no such folder */
 };
 
 /* Opens a script, which is named without links, and says whether it may run. *ret_fd is O_PATH,
@@ -22,6 +26,11 @@ int outside_open(const struct outside *what, int *ret_fd, struct nt_error *reter
 /* Finds a command, by its name in PATH or by an absolute path, links or not; ret: what it is. The
  * program inside can change nothing of the way to it, so the path means the same later. */
 int outside_find(const struct outside *what, char ret[PATH_MAX], struct nt_error *reterr);
+/* The folders of PATH in which only the person and root can put something, as PATH for what runs
+ * outside: whatever looks for a program there finds none that the program inside has chosen.
+ * PROJECT as above. Malloc'ed. */
+int outside_path(const struct policy *policy, const char *project, char **ret,
+                 struct nt_error *reterr);
 /* An argument that is a file: its content may be what runs. */
 int outside_check_argument(const struct outside *what, const char *argument,
                            struct nt_error *reterr);

@@ -2,7 +2,7 @@
 /* outside_mounts.c - the other names that a file has by mounts: a folder that is bound to a second
  * place (mount --bind) is written there as well as here. By /proc/self/mountinfo (proc(5)), which
  * says of each mount which part of its file system is where. */
-#include "outside.h"
+#include "plugins/sandbox-enforce/policy/outside.h"
 
 #include <errno.h>
 #include <fcntl.h>
