@@ -311,6 +311,62 @@ def test_a_granted_subtree_of_sockets_is_what_lies_deeper_and_nothing_else(run, 
     assert json.loads(why.stdout)["status"] == "allowed", why
 
 
+MOVES = {
+    "the name": (["--allow-unix-socket-bind", "in/s"], "os.rename('out/s', 'in/s')", "in/s"),
+    "a link": (["--allow-unix-socket-bind", "in/s"], "os.link('out/s', 'in/s')", "in/s"),
+    "into a folder": (["--allow-unix-socket-dir-bind", "in"], "os.rename('out/s', 'in/s')", "in/s"),
+    "up in a folder": (["--allow-unix-socket-dir-bind", "in"], "os.rename('in/deeper/s', 'in/s')", "in/s"),
+    "the folder": (["--allow-unix-socket-dir", "in"], "os.rename('in', 'was'), os.rename('out', 'in')", "in/s"),
+    "into a tree": (["--allow-unix-socket-subtree", "in"], "os.rename('out', 'in/new')", "in/new/s"),
+    "the top of a tree": (["--allow-unix-socket-subtree-bind", "in"], "os.rename('in', 'was'), os.rename('out', 'in')", "in/s"),
+}
+
+
+@pytest.mark.parametrize("how", MOVES)
+def test_a_socket_that_the_program_moves_to_a_granted_name_is_not_granted(run, folder, serve, how):
+    options, move, path = MOVES[how]
+    (folder / "in/deeper").mkdir(parents=True)
+    (folder / "out").mkdir()
+    servers = [serve(folder / "out/s"), serve(folder / "in/deeper/s")]
+    grants = [folder / word if not word.startswith("-") else word for word in options]
+    tried = f"({move}) and 0", f"unix({path!r})"
+    done = run(["--block-net", "--allow", folder, *grants], PYTHON, "-c", "import os\n" + TRY, *tried)
+    assert done.status == 0, done
+    assert json.loads(done.stdout)[1] in ("EACCES", "ENOENT"), done
+    assert sum(server.count for server in servers) == 0
+
+
+def test_a_socket_of_somebody_else_is_not_moved_to_where_all_are_granted(cli, run, folder, serve):
+    """What every program may write, as /tmp, holds sockets that run commands for whoever reaches them."""
+    (folder / "granted").mkdir()
+    (folder / "out").mkdir()
+    server = serve(folder / "out/s")
+    own = "(b := socket.socket(socket.AF_UNIX), b.bind('mine'), b.listen(1), os.rename('mine', 'moved'), unix_to('moved'))[4]"
+    code = ("import os\n" + TRY).replace("results = []", "def unix_to(path): return socket.socket(socket.AF_UNIX).connect(path)\nresults = []")
+    done = run(["--allow", folder / "granted"], PYTHON, "-c", code, "unix('out/s')", "os.rename('out', 'granted/out')",
+               "unix('granted/out/s')", "unix('out/s')", own, env={"TMPDIR": str(folder)})
+    assert done.status == 0, done
+    results = json.loads(done.stdout)
+    assert results[0] == "EACCES" and results[2] in ("EACCES", "ENOENT") and results[4] is None, done
+    assert server.count == 0
+
+
+def test_sockets_where_the_program_may_write_are_those_that_were_there_and_its_own(run, folder, serve):
+    for name in ("dir", "tree"):
+        (folder / name).mkdir()
+    paths = [folder / name for name in ("alone", "dir/there", "tree/there")]
+    for path in paths:
+        serve(path)
+    own = ("def own(path):\n    s = socket.socket(socket.AF_UNIX)\n    s.bind(path + '.new')\n    s.listen(1)\n"
+           "    os.link(path + '.new', path)\n    os.unlink(path + '.new')\n    os.chmod(path, 0o600)\n"
+           "    c = socket.socket(socket.AF_UNIX)\n    c.connect(path)\n    return c.getpeername() and 'own'\nresults = []")
+    done = run(["--block-net", "--allow", folder, "--allow-unix-socket", paths[0], "--allow-unix-socket-dir-bind", folder / "dir",
+                "--allow-unix-socket-subtree-bind", folder / "tree"], PYTHON, "-c",
+               ("import os\n" + TRY).replace("results = []", own), *(f"unix({os.fspath(path)!r})" for path in paths),
+               "own('dir/mine')", "own('tree/mine')")
+    assert done.status == 0 and json.loads(done.stdout) == [HERE] * 3 + ["own"] * 2, done
+
+
 def test_local_sockets_by_path_need_their_own_grant_when_the_profile_says_so(run, folder, serve):
     server = serve(folder / "agent.sock")
     profile = folder / "mediated.json"

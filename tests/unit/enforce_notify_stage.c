@@ -67,9 +67,9 @@ int stage_teardown(void **state)
     char command[128];
     snprintf(command, sizeof(command), "rm -rf '%s'", s->folder);
     for (size_t i = 0; i < s->policy.unix_count; i++)
-        free((void *)(uintptr_t)s->unix_grants[i].path);
+        close(s->unix_grants[i].parent_fd), free((void *)(uintptr_t)s->unix_grants[i].path);
     for (size_t i = 0; i < s->policy.grant_count; i++)
-        free((void *)(uintptr_t)s->grants[i].path);
+        close(s->grants[i].fd), free((void *)(uintptr_t)s->grants[i].path);
     denials_free(s->denials);
     free(s);
     return system(command);
@@ -84,14 +84,21 @@ const char *stage_path(const struct stage *s, const char *name, char ret[108])
 void stage_grant_unix(struct stage *s, const char *path, bool may_bind, bool is_folder)
 {
     s->unix_grants[s->policy.unix_count++] = (struct policy_unix){
-        .path = strdup(path), .may_bind = may_bind, .is_folder = is_folder, .parent_fd = -1
+        .path = strdup(path),
+        .may_bind = may_bind,
+        .is_folder = is_folder,
+        .parent_fd = open(is_folder ? path : s->folder, O_PATH | O_DIRECTORY | O_CLOEXEC),
     };
 }
 
 void stage_grant_write(struct stage *s, const char *path)
 {
     s->grants[s->policy.grant_count++] = (struct policy_grant){
-        .original = "", .path = strdup(path), .source = "user", .access = POLICY_BOTH, .fd = -1
+        .original = "",
+        .path = strdup(path),
+        .source = "user",
+        .access = POLICY_BOTH,
+        .fd = open(path, O_PATH | O_CLOEXEC),
     };
 }
 

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "plugins/sandbox-enforce/notify/notify.h"
 
@@ -114,6 +115,20 @@ struct notify_names *notify_names_of(const struct notify *n);
 /* SOCKET was bound as SHORT_NAME; the program said PATH. */
 void names_add(struct notify_names *names, int socket, const char *short_name, const char *path);
 int64_t names_answer(const struct notify_ask *ask); /* getsockname */
+
+/* --- moved.c: sockets that the program cannot have put where they are ----------------- */
+
+struct notify_known;
+/* Looks at what is there before the program starts. NULL: no memory. */
+struct notify_known *known_new(const struct notify_options *options);
+void known_free(struct notify_known *k);
+struct notify_known *notify_known_of(const struct notify *n);
+/* The program's socket was bound as NAME in FOLDER, not before SINCE (CLOCK_REALTIME_COARSE). */
+void known_add(struct notify_known *k, int folder, const char *name, const struct timespec *since);
+/* SOCKET, here and there: O_PATH. */
+bool known_is_own(const struct notify_known *k, int socket);
+/* SOCKET as the program sees it at CANONICAL. */
+bool known_is_in_place(const struct notify_ask *ask, int socket, const char *canonical);
 
 /* --- files.c: calls on files, with --diagnose ---------------------------------------- */
 

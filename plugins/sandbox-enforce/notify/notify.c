@@ -39,6 +39,7 @@ struct notify {
     struct seccomp_notif_resp *response;
     size_t question_size, response_size; /* of this kernel, which may know more than our headers */
     struct notify_names *names;
+    struct notify_known *known;
     struct notify_wait *wait;
     pthread_t thread;
     bool has_thread, has_own_folder;
@@ -88,6 +89,11 @@ bool notify_has_own_folder(const struct notify *n)
 struct notify_names *notify_names_of(const struct notify *n)
 {
     return n->names;
+}
+
+struct notify_known *notify_known_of(const struct notify *n)
+{
+    return n->known;
 }
 
 struct notify_wait *notify_wait_of(const struct notify *n)
@@ -355,12 +361,13 @@ static int prepare(struct notify *n)
     n->question = calloc(1, n->question_size);
     n->response = calloc(1, n->response_size);
     n->names = names_new();
+    n->known = known_new(&n->options);
     n->epoll = epoll_create1(EPOLL_CLOEXEC);
     n->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (n->epoll < 0 || n->wake < 0)
         return errno;
     n->wait = wait_new(n, n->epoll);
-    if (!n->question || !n->response || !n->names || !n->wait)
+    if (!n->question || !n->response || !n->names || !n->known || !n->wait)
         return ENOMEM;
     int sys = watch(n, n->listener, NOTIFY_AT_LISTENER);
     n->is_listening = true;
@@ -395,6 +402,7 @@ void notify_free(struct notify *n)
         join_thread(n);
     wait_free(n->wait);
     names_free(n->names);
+    known_free(n->known);
     free(n->question);
     free(n->response);
     if (n->epoll >= 0)

@@ -25,6 +25,7 @@ struct notify_options {
     uint16_t proxy_port; /* connecting there on loopback is allowed; 0: there is none */
     bool is_readonly;    /* all but what may be written is: modes outside are not changed */
     int broker;          /* gets those who ask for a command (mediate/); above 2; 0: nobody does */
+    bool has_mounts;     /* folders whose sockets are all granted are mounts of their own */
     bool own_network;    /* the program has a network namespace: open ports are handed in */
     bool has_no_rules;   /* for files: Landlock is not there, or was given up by name */
     bool has_device_rules; /* Landlock refuses to drive devices */

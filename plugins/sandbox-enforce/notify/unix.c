@@ -4,7 +4,7 @@
  * A path is looked up once, as the program sees it; the canonical path of what was found is
  * checked, and the call is made on what was found: through its descriptor for a socket that is
  * there, in the descriptor's folder for one to be made. What happens to the names meanwhile changes
- * nothing. */
+ * nothing. Nor does what happened to them before: moved.c. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -70,13 +70,20 @@ static int find(const struct notify_ask *ask, const char *path, struct notify_ad
         return -ESRCH;
     if (fd < 0)
         return fd;
-    if (!policy_ask_unix(notify_options_of(ask->n)->policy, canonical, false))
+    bool is_own = known_is_own(notify_known_of(ask->n), fd);
+    if (!is_own && !policy_ask_unix(notify_options_of(ask->n)->policy, canonical, false))
         return (int)deny_unix(ask, false, canonical, "not granted", "--allow-unix-socket");
     struct stat st;
     if (fstat(fd, &st) < 0)
         return -errno;
     if (!S_ISSOCK(st.st_mode) || st.st_nlink == 0)
         return -ECONNREFUSED;
+    if (!is_own && !known_is_in_place(ask, fd, canonical))
+        return (int)deny_unix(
+            ask, false, canonical,
+            "neither there at the start nor the program's own, in a folder that it "
+            "may write",
+            NULL);
     struct sockaddr_un to = { .sun_family = AF_UNIX };
     int length = snprintf(to.sun_path, sizeof(to.sun_path), "/proc/self/fd/%d", fd);
     *ret = (struct notify_address){ .size = (socklen_t)(offsetof(struct sockaddr_un, sun_path)
@@ -189,7 +196,11 @@ static int64_t bind_path(const struct notify_ask *ask, const char *path)
     if (!policy_ask_unix(notify_options_of(ask->n)->policy, canonical, true))
         return deny_unix(ask, true, canonical, "not granted", "--allow-unix-socket-bind");
     char given[PATH_SIZE];
+    struct timespec since;
+    clock_gettime(CLOCK_REALTIME_COARSE, &since);
     int64_t answer = bind_in(ask, fd, name, given);
+    if (answer == 0)
+        known_add(notify_known_of(ask->n), fd, name, &since);
     if (answer == 0 && strcmp(given, path) != 0)
         names_add(notify_names_of(ask->n), ask->socket, given, path);
     return answer;

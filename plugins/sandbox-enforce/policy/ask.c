@@ -163,6 +163,17 @@ bool policy_is_driven(const struct policy_grant *grant)
 
 /* --- sockets --------------------------------------------------------------------------------- */
 
+static bool opens_sockets(const struct policy *policy, const struct policy_grant *grant)
+{
+    return policy->network == POLICY_NET_OPEN && !policy->unix_by_grant
+           && grant->access & POLICY_WRITE;
+}
+
+static bool is_named(const struct policy_grant *grant)
+{
+    return !strcmp(grant->source, "user") || !strcmp(grant->source, "profile");
+}
+
 bool policy_ask_unix(const struct policy *policy, const char *path, bool is_bind)
 {
     struct policy_answer answer = { 0 };
@@ -179,16 +190,25 @@ bool policy_ask_unix(const struct policy *policy, const char *path, bool is_bind
         if (is_it && (row->may_bind || !is_bind))
             return true;
     }
-    if (policy->network != POLICY_NET_OPEN || policy->unix_by_grant)
-        return false;
     for (size_t i = 0; i < policy->grant_count; i++) {
         const struct policy_grant *grant = &policy->grants[i];
-        bool is_named = !strcmp(grant->source, "user") || !strcmp(grant->source, "profile");
         bool covers =
             grant->is_file ? strcmp(path, grant->path) == 0 : path_is_below(path, grant->path);
-        if (covers && grant->access & POLICY_WRITE && (is_bind || is_named))
+        if (covers && opens_sockets(policy, grant) && (is_bind || is_named(grant)))
             return true;
     }
+    return false;
+}
+
+bool policy_covers_sockets(const struct policy *policy, const char *folder)
+{
+    for (size_t i = 0; i < policy->unix_count; i++)
+        if (policy->unix_grants[i].is_tree && path_is_below(folder, policy->unix_grants[i].path))
+            return true;
+    for (size_t i = 0; i < policy->grant_count; i++)
+        if (opens_sockets(policy, &policy->grants[i]) && is_named(&policy->grants[i])
+            && !policy->grants[i].is_file && path_is_below(folder, policy->grants[i].path))
+            return true;
     return false;
 }
 

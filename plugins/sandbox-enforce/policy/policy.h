@@ -346,6 +346,9 @@ bool policy_has_port(const struct policy_ports *ports, size_t count, uint16_t po
  * grants, holds sockets of others (terminal multiplexers, display servers) that run commands for
  * whoever reaches them. What was bound by the program itself is for notify to know. */
 bool policy_ask_unix(const struct policy *policy, const char *path, bool is_bind);
+/* Whether that is yes for connecting to whatever lies in FOLDER (canonical), also deeper, and is
+ * not denied. */
+bool policy_covers_sockets(const struct policy *policy, const char *folder);
 /* The same for PATH as a person writes it, and in words. */
 void policy_ask_socket(const struct policy *policy, const char *path, bool is_bind,
                        struct policy_answer *ret);

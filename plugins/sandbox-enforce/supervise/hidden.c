@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hidden.c - which paths have to be covered: what is denied within a grant, by name or by pattern;
- * and making the one that is made for that, nanoterm's own runtime folder.
+ * which folders must stay in their places; and making the one that is made for that, nanoterm's own runtime folder.
  *
  * A pattern also holds for files that do not exist yet, and no mount covers those. Someone who
  * opens files for the program would have to be asked for every open, rename and link of it; that
@@ -72,6 +72,28 @@ static bool is_pinned(const struct supervise *s, const char *path, size_t size)
         if (strncmp(s->pinned[i], path, size) == 0 && !s->pinned[i][size])
             return true;
     return false;
+}
+
+/* A folder whose sockets are all granted is a mount of its own, also in one that every program may
+ * write: so no socket of somebody else's is moved into it. */
+static int pin_granted(struct supervise *s, struct nt_error *reterr)
+{
+    const struct policy *policy = s->options.policy;
+    for (size_t i = 0; i < policy->grant_count; i++) {
+        const struct policy_grant *grant = &policy->grants[i];
+        const char *slash = strrchr(grant->path, '/');
+        char above[PATH_MAX];
+        snprintf(above, sizeof(above), "%.*s",
+                 slash == grant->path ? 1 : (int)(slash - grant->path), grant->path);
+        size_t size = strlen(grant->path);
+        if (grant->is_file || !is_movable(policy, grant->path, size)
+            || !policy_covers_sockets(policy, grant->path) || policy_covers_sockets(policy, above)
+            || is_pinned(s, grant->path, size))
+            continue;
+        if (append(&s->pinned, &s->pinned_count, grant->path, size, reterr) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 /* A cover goes with the folder that holds it: the program must not rename that and put another one
@@ -191,6 +213,8 @@ int hidden_find(struct supervise *s, struct nt_error *reterr)
             && (policy->denies[i].is_there || hidden_is_to_come(&policy->denies[i]))
             && add(s, policy->denies[i].path, reterr) < 0)
             return -1;
+    if (pin_granted(s, reterr) < 0)
+        return -1;
     if (!policy->pattern_count)
         return 0;
     if (fence_accepts(s, SUPERVISE_WEAKER_PATTERNS))

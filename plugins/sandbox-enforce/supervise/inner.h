@@ -33,7 +33,7 @@ struct supervise {
     const char *why; /* half a sentence: why namespaces are missing */
     char **hidden;   /* paths to be covered, malloc'ed, each too */
     size_t hidden_count;
-    char **pinned; /* folders above them that the program could rename; the same */
+    char **pinned; /* folders that it must not rename; the same */
     size_t pinned_count;
     struct enforce_place *writable; /* what is not made read-only; malloc'ed */
     size_t writable_count;

@@ -69,10 +69,12 @@ static void hide(struct keeper *k)
     const char *const *hidden = (const char *const *)s->hidden;
     const char *const *pinned = (const char *const *)s->pinned;
     size_t failed = 0;
-    if (!(s->spaces & ENFORCE_SPACE_MOUNT) || !s->hidden_count)
+    int sys = 0;
+    if (!(s->spaces & ENFORCE_SPACE_MOUNT))
         return;
-    int sys = enforce_spaces_watch(hidden, s->hidden_count, &k->watch);
-    if (!sys)
+    if (s->hidden_count)
+        sys = enforce_spaces_watch(hidden, s->hidden_count, &k->watch);
+    if (!sys && s->hidden_count)
         sys = enforce_spaces_watch_too(k->watch, pinned, s->pinned_count);
     if (!sys)
         sys = enforce_spaces_pin(pinned, s->pinned_count);
