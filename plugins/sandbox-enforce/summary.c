@@ -275,10 +275,11 @@ static json_t *denials_to_json(const struct denials *denials)
     json_t *list = json_array();
     const struct denial *d;
     for (size_t i = 0; (d = denials_at(denials, i)); i++)
-        json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:s, s:s, s:o, s:i}", "source",
-                                              sources[d->source], "act", d->act, "target",
-                                              text(d->target), "layer", d->layer, "rule", d->rule,
-                                              "grant", text(d->grant), "count", (int)d->count));
+        json_array_append_new(
+            list, json_pack("{s:s, s:s, s:o, s:s, s:o, s:o, s:s*, s:i}", "source",
+                            sources[d->source], "act", d->act, "target", text(d->target), "layer",
+                            d->layer, "rule", text(d->rule), "grant", text(d->grant), "command",
+                            *d->command ? d->command : NULL, "count", (int)d->count));
     return list;
 }
 

@@ -208,7 +208,10 @@ def test_who_calls_whom(stage):
     assert stage.sh('bash -c "cat $1"', secret).stdout == b"the secret\n"
     done = stage.sh('cat "$1"; echo $?; bash -c "uname; id; bash -c \'echo self\'; head -1 $1"', secret)
     assert done.stdout == b"126\nself\n"  # no fallback from a caller to the session; can_use and from are both needed
-    assert b"neither sandbox nor a from" in done.stderr and b"not in can_use" in done.stderr
+    assert b"policy denied cat: its profile denies it (command_policies.commands.cat.from.session is \"deny\")" in done.stderr
+    assert b"policy denied id: whoever starts it may not use it (command_policies.commands.bash.can_use does not name it)" in done.stderr
+    done = stage.sh("env")
+    assert b"neither a sandbox nor a from for its caller (command_policies.commands.env.from.session is missing)" in done.stderr
 
 
 def test_words_and_variables_are_judged(stage):
@@ -229,6 +232,36 @@ def test_words_and_variables_are_judged(stage):
     assert stage.sh("/usr/bin/echo y; echo $?").stdout == b"126\n"
     stage.commands(echo={"from": {"session": {"sandbox": {}, "invocation_policy": {"allow": [{"argv": {"exact": ["a", "", "a"]}}]}}}})
     assert stage.sh("/usr/bin/echo a; /usr/bin/echo a '' a; /usr/bin/echo a a").stdout == b"a  a\n"  # each word as often as it is there
+
+
+def test_what_was_refused_to_commands_is_told(stage):
+    """In the session's report, with the command's name, and what of the profile would allow it."""
+    other = stage.cli.home / "other"
+    other.write_text("other\n")
+    port = socket.create_server(("127.0.0.1", 0)).getsockname()[1]
+    stage.commands(cat={"sandbox": {}}, id={"from": {"session": "deny"}},
+                   bash={"sandbox": {}, "can_use": ["wc"]}, wc={"from": {"bash": {"sandbox": {}}}},
+                   uname={"from": {"session": {"sandbox": {}, "invocation_policy": {"deny": [{"argv": {"exact": ["-a"]}, "reason": "why not"}]}}}})
+    script = f'cat "$1"; cat "$1"; cat "$2"; id; id; uname -a; bash -c "wc $2; echo > /dev/tcp/127.0.0.1/{port}; exit 3"; exit 4'
+    words = ("sh", "-c", script, "sh", str(other), str(stage.secret))
+    done = stage.run(*words, first=["--json"], timeout=120)
+    assert done.status == 4
+    rows = json.loads([line for line in done.stderr.decode().splitlines() if '"denials"' in line][-1])["denials"]
+    found_rows = {(row.get("command"), row["act"], row["target"]): row for row in rows}
+    reads = "command_policies.commands.cat.sandbox"
+    row = found_rows["cat", "read", str(other)]
+    assert row["count"] == 2 and row["source"] in ("inferred", "kernel") and row["grant"].endswith(reads) and row["grant"].startswith("fs_read"), row
+    assert found_rows["cat", "read", str(stage.secret)]["count"] == 1
+    row = found_rows[None, "start", "id"]
+    assert row["count"] == 2 and row["source"] == "notified" and row["rule"] == 'command_policies.commands.id.from.session is "deny"', row
+    assert found_rows[None, "start", "uname"]["rule"] == "command_policies.commands.uname.from.session.invocation_policy.deny[0]"
+    assert found_rows["wc", "read", str(stage.secret)]["grant"].endswith("command_policies.commands.wc.from.bash")
+    assert found_rows["bash", "connect", f"127.0.0.1:{port}"]["source"] == "notified"
+    assert (None, "read", str(other)) not in found_rows  # the words are those of cat
+    footer = stage.run(*words, timeout=120).stderr.decode()
+    assert f"cat: read {other} (2 times)" in footer and "start id (2 times)" in footer and f"wc: read {stage.secret}" in footer, footer
+    quiet = stage.run(*words, options=["--no-diagnostics"], timeout=120).stderr.decode()
+    assert "2 times" not in quiet
 
 
 def test_intercepts(stage):

@@ -137,36 +137,38 @@ static void test_callers(void **state)
         { .name = "gpg", .can_use = TEXTS("git") },
     };
     const struct command_policies all = { .commands = commands, .count = 3 };
-    const char *why;
+    struct command_refusal refusal;
     (void)state;
     assert_ptr_equal(command_find_by_name(&all, "sshd", 3), &commands[1]);
     assert_null(command_find_by_name(&all, "sshd", 4));
-    assert_ptr_equal(command_edge_of(&all, &commands[0], "session", &why), &of_git[0]);
-    assert_ptr_equal(command_edge_of(&all, &commands[1], "git", &why), &of_ssh[0]);
-    assert_null(command_edge_of(&all, &commands[1], "session", &why));
-    assert_non_null(strstr(why, "deny"));
-    assert_null(command_edge_of(&all, &commands[1], "gpg", &why)); /* not in its can_use */
-    assert_null(command_edge_of(&all, &commands[0], "gpg", &why)); /* not in git's from */
-    assert_null(command_edge_of(&all, &commands[2], "session", &why));
+    assert_ptr_equal(command_edge_of(&all, &commands[0], "session", &refusal), &of_git[0]);
+    assert_ptr_equal(command_edge_of(&all, &commands[1], "git", &refusal), &of_ssh[0]);
+    assert_null(command_edge_of(&all, &commands[1], "session", &refusal));
+    assert_non_null(strstr(refusal.rule, "deny"));
+    assert_null(command_edge_of(&all, &commands[1], "gpg", &refusal)); /* not in its can_use */
+    assert_null(command_edge_of(&all, &commands[0], "gpg", &refusal)); /* not in git's from */
+    assert_null(command_edge_of(&all, &commands[2], "session", &refusal));
 }
 
 static void test_an_invocation_policy(void **state)
 {
     struct command_match denied[] = { { .how = COMMAND_CONTAINS, .words = TEXTS("-f") } };
     struct command_match allowed[] = { { .how = COMMAND_PREFIX, .words = TEXTS("push") } };
-    struct command_edge edge = { .denied = { denied, 1 }, .allowed = { allowed, 1 } };
-    char buffer[512], *empty[] = { NULL };
-    const char *why = NULL;
+    struct command_edge edge = { .place = "here",
+                                 .denied = { denied, 1 },
+                                 .allowed = { allowed, 1 } };
+    struct command_refusal refusal;
+    char *empty[] = { NULL };
     (void)state;
-    assert_true(command_may_start(&edge, LIST("-f"), empty, buffer, &why)); /* there is none */
+    assert_true(command_may_start(&edge, LIST("-f"), empty, &refusal)); /* there is none */
     edge.is_judged = true;
-    assert_true(command_may_start(&edge, LIST("push"), empty, buffer, &why));
-    assert_false(command_may_start(&edge, LIST("push", "-f"), empty, buffer, &why));
-    assert_string_equal(why, "invocation_policy.deny[0] names it");
-    assert_false(command_may_start(&edge, LIST("pull"), empty, buffer, &why));
+    assert_true(command_may_start(&edge, LIST("push"), empty, &refusal));
+    assert_false(command_may_start(&edge, LIST("push", "-f"), empty, &refusal));
+    assert_string_equal(refusal.rule, "here.invocation_policy.deny[0]");
+    assert_false(command_may_start(&edge, LIST("pull"), empty, &refusal));
     edge.is_allowed = true;
-    assert_true(command_may_start(&edge, LIST("pull"), empty, buffer, &why));
-    assert_false(command_may_start(&edge, LIST("pull", "-f"), empty, buffer, &why));
+    assert_true(command_may_start(&edge, LIST("pull"), empty, &refusal));
+    assert_false(command_may_start(&edge, LIST("pull", "-f"), empty, &refusal));
 }
 
 int main(void)

@@ -49,7 +49,12 @@ static bool is_equal(const struct denial *a, const struct denial *b)
 {
     return a->source == b->source && strcmp(a->act, known(b->act)) == 0
            && strcmp(a->target, known(b->target)) == 0 && strcmp(a->layer, known(b->layer)) == 0
-           && strcmp(a->rule, known(b->rule)) == 0;
+           && strcmp(a->rule, known(b->rule)) == 0 && strcmp(a->command, known(b->command)) == 0;
+}
+
+static uint32_t times(const struct denial *denial)
+{
+    return denial->count ? denial->count : 1;
 }
 
 /* Appends TEXT to what *AT points into, and moves on. */
@@ -65,8 +70,8 @@ static const char *keep(char **at, const char *text)
 /* false: no memory. */
 static bool append(struct denials *d, const struct denial *denial)
 {
-    const char *texts[] = { known(denial->act), known(denial->target), known(denial->layer),
-                            known(denial->rule), known(denial->grant) };
+    const char *texts[] = { known(denial->act),  known(denial->target), known(denial->layer),
+                            known(denial->rule), known(denial->grant),  known(denial->command) };
     size_t size = 0;
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         size += strlen(texts[i]) + 1;
@@ -75,12 +80,13 @@ static bool append(struct denials *d, const struct denial *denial)
         return false;
     struct entry *entry = &d->entries[d->count++];
     entry->text = at;
-    entry->denial = (struct denial){ .source = denial->source, .count = 1 };
+    entry->denial = (struct denial){ .source = denial->source, .count = times(denial) };
     entry->denial.act = keep(&at, texts[0]);
     entry->denial.target = keep(&at, texts[1]);
     entry->denial.layer = keep(&at, texts[2]);
     entry->denial.rule = keep(&at, texts[3]);
     entry->denial.grant = keep(&at, texts[4]);
+    entry->denial.command = keep(&at, texts[5]);
     return true;
 }
 
@@ -93,10 +99,11 @@ void denials_add(struct denials *d, const struct denial *denial)
     while (at < d->count && !is_equal(&d->entries[at].denial, denial))
         at++;
     if (at < d->count) {
-        if (d->entries[at].denial.count < UINT32_MAX)
-            d->entries[at].denial.count++;
+        uint32_t *count = &d->entries[at].denial.count;
+        if (__builtin_add_overflow(*count, times(denial), count))
+            *count = UINT32_MAX;
     } else if (d->count == DENIALS_MAX || !append(d, denial)) {
-        d->dropped++;
+        d->dropped += times(denial);
     }
     pthread_mutex_unlock(&d->lock);
 }

@@ -13,13 +13,14 @@ enum denial_source { DENIAL_NOTIFIED, DENIAL_KERNEL, DENIAL_TRACED, DENIAL_INFER
 
 struct denial {
     enum denial_source source;
-    const char *act;    /* "read", "write", "connect", "bind", "send", "unix-connect", "unix-bind",
-                         * "request", "dns" */
-    const char *target; /* canonical path, host:port, unix:PATH, METHOD URL */
-    const char *layer;  /* as in struct supervise_row */
-    const char *rule;   /* which: "not in the allow-list", "deny_credentials" */
-    const char *grant;  /* the smallest option that would allow it; "" when none does */
-    uint32_t count;
+    const char *act;     /* "read", "write", "connect", "bind", "send", "unix-connect", "unix-bind",
+                          * "request", "dns", "start" */
+    const char *target;  /* canonical path, host:port, unix:PATH, METHOD URL */
+    const char *layer;   /* as in struct supervise_row */
+    const char *rule;    /* which: "not in the allow-list", "deny_credentials" */
+    const char *grant;   /* the smallest option that would allow it; "" when none does */
+    const char *command; /* of command_policies, to which it was refused; "": the program */
+    uint32_t count;      /* 0 when it is added: once */
 };
 
 #define DENIALS_MAX 256u /* more are counted only */

@@ -45,12 +45,13 @@ static bool is_about_writing(const char *line, size_t size)
     return false;
 }
 
-/* It is known already, by a source that does not guess. */
+/* It is known already, by a source that does not guess, or as that of a command, whose words these
+ * are. */
 static bool is_known(const struct denials *denials, const char *canonical)
 {
     const struct denial *d;
     for (size_t i = 0; (d = denials_at(denials, i)); i++)
-        if (d->source != DENIAL_INFERRED && strcmp(d->target, canonical) == 0)
+        if ((d->source != DENIAL_INFERRED || *d->command) && strcmp(d->target, canonical) == 0)
             return true;
     return false;
 }
@@ -222,7 +223,10 @@ static size_t add_list(struct nt_buf *b, const struct denials *denials, bool gue
             continue;
         if (count++ == 0)
             nt_buf_addf(b, "%s\n", title);
-        nt_buf_addf(b, "  %s ", d->act);
+        nt_buf_add(b, "  ");
+        if (*d->command)
+            nt_buf_addf(b, "%s: ", d->command);
+        nt_buf_addf(b, "%s ", d->act);
         nt_buf_add_printable(b, d->target, false);
         if (d->count > 1)
             nt_buf_addf(b, " (%u times)", d->count);

@@ -140,27 +140,41 @@ static _Noreturn void broker_main(struct supervise *s, int socket)
     }
 }
 
-int mediate_start(struct supervise *s, struct nt_error *reterr)
+/* Above 2: what is below is put in place for each command. 0 or errno. */
+static int make_pair(int *ret_ours, int *ret_theirs)
 {
     int pair[2];
-    if (!s->mediate || s->mediate->broker)
-        return 0;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-        return nt_fail_sys(reterr, errno, "a pair of sockets");
-    s->mediate->socket = fcntl(pair[0], F_DUPFD_CLOEXEC, 3);
-    int sys = s->mediate->socket < 0 ? errno : 0;
+        return errno;
+    *ret_ours = fcntl(pair[0], F_DUPFD_CLOEXEC, 3);
+    *ret_theirs = fcntl(pair[1], F_DUPFD_CLOEXEC, 3);
+    int sys = *ret_ours < 0 || *ret_theirs < 0 ? errno : 0;
     close(pair[0]);
+    close(pair[1]);
+    return sys;
+}
+
+int mediate_start(struct supervise *s, struct nt_error *reterr)
+{
+    nt_autoclose int requests = -1, reports = -1;
+    struct mediate *m = s->mediate;
+    if (!m || m->broker)
+        return 0;
+    int sys = make_pair(&m->socket, &requests);
+    if (!sys)
+        sys = make_pair(&m->reports, &reports);
     pid_t pid = sys ? -1 : fork();
     if (pid == 0) {
-        close(s->mediate->socket);
-        s->mediate->socket = 0;
-        broker_main(s, pair[1]);
+        close(m->socket);
+        close(m->reports);
+        m->socket = m->reports = 0;
+        m->report = reports;
+        broker_main(s, requests);
     }
     sys = sys ? sys : pid < 0 ? errno : 0;
-    close(pair[1]);
     if (sys)
         return nt_fail_sys(reterr, sys, "a process for the commands");
-    s->mediate->broker = pid;
+    m->broker = pid;
     return 0;
 }
 

@@ -24,6 +24,7 @@
 #include "plugins/sandbox-enforce/policy/command_policies.h"
 #include "plugins/sandbox-enforce/policy/policy.h"
 
+struct denials;
 struct supervise;
 
 /* Where a command is: found outside and before the program starts. */
@@ -42,6 +43,8 @@ struct mediate {
     int stand_in_fd; /* O_PATH */
     pid_t broker;    /* 0: none runs */
     int socket;      /* to it, above 2; 0: none */
+    int reports;     /* of what was refused to commands: the supervisor's end; 0: none */
+    int report;      /* the commands' end; 0: it is the supervisor who looks at this */
 };
 
 /* --- places.c ------------------------------------------------------------------------------ */
@@ -70,6 +73,17 @@ int mediate_start(struct supervise *s, struct nt_error *reterr);
 void mediate_let_go(void);
 /* Ends all commands that still run, and waits. */
 void mediate_end(struct supervise *s);
+
+/* --- report.c ------------------------------------------------------------------------------ */
+
+/* For who has run COMMAND, or those that it has started; PLACE of the profile allows what it may.
+ * Nothing waits any more once LEASH has hung up. */
+void mediate_report(const struct mediate *m, int leash, const char *command, const char *place,
+                    const struct denials *denials);
+void mediate_report_refusal(const struct mediate *m, int leash, const char *command,
+                            const char *rule);
+/* For the supervisor, as often as `reports` is readable and at the end. */
+void mediate_take_reports(struct mediate *m, struct denials *denials);
 
 /* --- request.c: hostile bytes ---------------------------------------------------------------- */
 

@@ -29,6 +29,8 @@ void mediate_free(struct mediate *m)
     free(m->places);
     free(m->covered);
     free(m->more_path);
+    if (m->reports > 0)
+        close(m->reports);
     if (m->stand_in_fd >= 0)
         close(m->stand_in_fd);
     free(m);

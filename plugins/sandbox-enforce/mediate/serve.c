@@ -105,9 +105,17 @@ static _Noreturn void refuse(const struct serve *v, const char *act, const char 
     answer(v, MEDIATE_EXITED, STATUS_REFUSED);
 }
 
+/* It is no error: the profile wants it so. */
+static _Noreturn void deny(const struct serve *v, const char *why, const char *rule)
+{
+    if (v->command)
+        mediate_report_refusal(v->outer->mediate, v->leash, v->command->name, rule);
+    refuse(v, "denied", why, rule);
+}
+
 static _Noreturn void fail(const struct serve *v, const struct nt_error *e)
 {
-    refuse(v, "did not start", e->message, e->hint);
+    refuse(v, "did not start", e->message, *e->hint || !v->edge ? e->hint : v->edge->place);
 }
 
 /* --- what was asked for -------------------------------------------------------------------- */
@@ -148,15 +156,15 @@ static void find_command(struct serve *v)
 {
     const struct policy *policy = v->outer->options.policy;
     const struct mediate *m = v->outer->mediate;
-    const char *why;
+    struct command_refusal refusal;
     for (size_t i = 0; i < m->place_count && !v->command; i++)
         if (strcmp(m->places[i].path, v->request.file) == 0)
             v->command = m->places[i].command;
     if (!v->command)
-        refuse(v, "denied", "no command of the profile has that file", NULL);
-    v->edge = command_edge_of(policy->commands, v->command, policy->caller, &why);
+        deny(v, "no command of the profile has that file", "command_policies.commands");
+    v->edge = command_edge_of(policy->commands, v->command, policy->caller, &refusal);
     if (!v->edge)
-        refuse(v, "denied", why, NULL);
+        deny(v, refusal.why, refusal.rule);
 }
 
 static bool is_from_session(const char *entry)
@@ -209,11 +217,10 @@ static void make_environment(struct serve *v)
 
 static void judge(struct serve *v)
 {
-    char buffer[512];
-    const char *why = NULL;
+    struct command_refusal refusal;
     make_environment(v);
-    if (!command_may_start(v->edge, v->request.words, v->environment, buffer, &why))
-        refuse(v, "denied", why, v->edge->place);
+    if (!command_may_start(v->edge, v->request.words, v->environment, &refusal))
+        deny(v, refusal.why, refusal.rule);
 }
 
 /* --- what is started ----------------------------------------------------------------------- */
@@ -319,11 +326,14 @@ static void run(struct serve *v, struct nt_error *e)
                                                .mask = v->head.mask & 0777,
                                                .weaker = v->outer->options.weaker,
                                                .weaker_count = v->outer->options.weaker_count,
+                                               .is_diagnosed = v->outer->options.is_diagnosed,
+                                               .is_explained = v->outer->options.is_explained,
                                                .is_silent = true };
     if (supervise_plan(&options, &inner, e) < 0)
         fail(v, e);
     int result = supervise_run(inner, denials, &status, e);
     const int number = inner->run_signal;
+    mediate_report(v->outer->mediate, v->leash, v->command->name, v->edge->place, denials);
     supervise_free(inner);
     policy_free(policy);
     denials_free(denials);

@@ -73,19 +73,24 @@ struct command_policies {
 /* NULL: there is none. */
 const struct command *command_find_by_name(const struct command_policies *policies,
                                            const char *name, size_t size);
-/* What CALLER may have of it; NULL: nothing, and *ret_why says why. */
+/* Why a command is not started, for the person: in words, and what of the profile says so. */
+struct command_refusal {
+    const char *why;
+    char rule[256];
+};
+
+/* What CALLER may have of it; NULL: nothing. */
 const struct command_edge *command_edge_of(const struct command_policies *policies,
                                            const struct command *command, const char *caller,
-                                           const char **ret_why);
+                                           struct command_refusal *ret_refusal);
 /* Whether NAME of "NAME=value" stands in the list: exactly, or beneath a "PREFIX*". */
 bool command_passes(const struct policy_texts *list, const char *entry);
 
 /* WORDS without the name and ENVIRONMENT (NAME=value) end with NULL. */
 bool command_matches(const struct command_match *match, char *const *words,
                      char *const *environment);
-/* true when the invocation_policy lets it through; else *ret_why is a line for the person, in
- * BUFFER perhaps. */
+/* Whether the invocation_policy lets it through. */
 bool command_may_start(const struct command_edge *edge, char *const *words,
-                       char *const *environment, char buffer[512], const char **ret_why);
+                       char *const *environment, struct command_refusal *ret_refusal);
 
 #endif

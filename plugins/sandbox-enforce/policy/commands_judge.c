@@ -2,6 +2,7 @@
 /* commands_judge.c - whether a caller may start a command with these words and variables. */
 #include "plugins/sandbox-enforce/policy/command_policies.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,24 +16,38 @@ const struct command *command_find_by_name(const struct command_policies *polici
     return NULL;
 }
 
+__attribute__((format(printf, 3, 4))) static void refuse(struct command_refusal *ret,
+                                                         const char *why, const char *rule, ...)
+{
+    va_list args;
+    va_start(args, rule);
+    vsnprintf(ret->rule, sizeof(ret->rule), rule, args);
+    va_end(args);
+    ret->why = why;
+}
+
 const struct command_edge *command_edge_of(const struct command_policies *policies,
                                            const struct command *command, const char *caller,
-                                           const char **ret_why)
+                                           struct command_refusal *ret_refusal)
 {
     const struct command *by = command_find_by_name(policies, caller, strlen(caller));
-    *ret_why = "nobody may start it: it has neither sandbox nor a from of its caller";
     /* Both must say so: what the caller may use, and whom the command serves. */
     if (by && !texts_have(&by->can_use, command->name)) {
-        *ret_why = "it is not in can_use of the command that starts it";
+        refuse(ret_refusal, "whoever starts it may not use it",
+               "command_policies.commands.%s.can_use does not name it", caller);
         return NULL;
     }
     for (size_t i = 0; i < command->edge_count; i++) {
         const struct command_edge *edge = &command->edges[i];
         if (strcmp(edge->caller, caller) != 0)
             continue;
-        *ret_why = "its profile says deny for this caller";
-        return edge->sandbox ? edge : NULL;
+        if (edge->sandbox)
+            return edge;
+        refuse(ret_refusal, "its profile denies it", "%s is \"deny\"", edge->place);
+        return NULL;
     }
+    refuse(ret_refusal, "it has neither a sandbox nor a from for its caller",
+           "command_policies.commands.%s.from.%s is missing", command->name, caller);
     return NULL;
 }
 
@@ -110,21 +125,20 @@ static size_t first_match(const struct command_matches *list, char *const *words
 }
 
 bool command_may_start(const struct command_edge *edge, char *const *words,
-                       char *const *environment, char buffer[512], const char **ret_why)
+                       char *const *environment, struct command_refusal *ret_refusal)
 {
     if (!edge->is_judged)
         return true;
     size_t i = first_match(&edge->denied, words, environment);
     if (i < edge->denied.count) {
-        *ret_why = edge->denied.at[i].reason;
-        if (!*ret_why) {
-            snprintf(buffer, 512, "invocation_policy.deny[%zu] names it", i);
-            *ret_why = buffer;
-        }
+        const char *reason = edge->denied.at[i].reason;
+        refuse(ret_refusal, reason ? reason : "a rule denies these words or variables",
+               "%s.invocation_policy.deny[%zu]", edge->place, i);
         return false;
     }
     if (edge->is_allowed || first_match(&edge->allowed, words, environment) < edge->allowed.count)
         return true;
-    *ret_why = "invocation_policy allows only what it names, and these words are not among it";
+    refuse(ret_refusal, "these words are not among those that may be said",
+           "%s.invocation_policy.allow has no rule for them", edge->place);
     return false;
 }

@@ -278,6 +278,7 @@ const char *const profile_guide[] = {
     "program's folder when it may read or write there, else in /. It ends with who started it, and with\n",
     "the session, and what it leaves behind ends with it. At a terminal it is part of its caller's job:\n",
     "it is stopped, continued and interrupted with it. At most 64 run at once for a caller, others wait.\n",
+    "What is refused to a command stands in the report at the session's end, with its name.\n",
     "Paths are made final when the session begins; one that has become a link since is refused.\n",
     "\n",
     "The words of a command are the program's, and many commands run what their words, or files where\n",

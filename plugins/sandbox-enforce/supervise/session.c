@@ -338,21 +338,26 @@ static int wait_for_end(struct session *session, struct nt_error *reterr)
                             { .fd = session->audit ? kernel_audit_fd(session->audit) : -1,
                               .events = POLLIN },
                             { .fd = options->channel ? options->channel : -1, .events = POLLIN },
-                            { .fd = options->leash ? options->leash : -1, .events = POLLIN } };
+                            { .fd = options->leash ? options->leash : -1, .events = POLLIN },
+                            { .events = POLLIN } };
+    struct mediate *mediate = session->s->mediate;
     while (!session->is_ended) {
+        fds[5].fd = mediate && mediate->reports ? mediate->reports : -1;
         int64_t left = call->host->left_ms(call);
         if (left == 0) {
             session->is_late = true;
             nt_fail(reterr, NT_E_TIMEOUT, "the program did not end in time, and was ended");
             return nt_hint(reterr, "--timeout says how long it may take");
         }
-        int ready = poll(fds, 5, left < 0 || left > 3600000 ? -1 : (int)left);
+        int ready = poll(fds, 6, left < 0 || left > 3600000 ? -1 : (int)left);
         if (ready < 0 && errno != EINTR)
             return nt_fail_sys(reterr, errno, "waiting for the program");
         if (ready > 0 && fds[1].revents)
             session_on_signals(session);
         if (ready > 0 && fds[2].revents)
             kernel_audit_read(session->audit, session->denials);
+        if (ready > 0 && fds[5].revents)
+            mediate_take_reports(mediate, session->denials);
         if (ready > 0 && fds[0].revents && on_message(session, reterr) < 0)
             return -1;
         if (ready > 0 && fds[3].revents && !session->is_ended && on_channel(session, reterr) < 0)
@@ -407,6 +412,7 @@ static void done(struct session *session)
     session_take_terminal(session, was_killed || session->is_late);
     notify_free(session->notify);
     mediate_end(s); /* its thread has sent there */
+    mediate_take_reports(s->mediate, session->denials);
     explain(session);
     if (session->proxy)
         s->proxy_ops->stop(session->proxy);
