@@ -2,6 +2,7 @@
 /* personality.c - the names of the program, as a table. */
 #include "personality.h"
 
+#include <signal.h>
 #include <string.h>
 
 #include "core/cli/globals.h"
@@ -81,5 +82,5 @@ const struct nt_opt *personality_global(const struct personality *p, bool is_ear
 
 uint32_t personality_status(const struct personality *p, uint32_t status)
 {
-    return p->plain_statuses ? 1 : status;
+    return p->plain_statuses && status != 128 + SIGINT ? 1 : status;
 }

@@ -16,7 +16,7 @@ struct personality {
     const char *about;   /* the first line of its help */
     /* The commands that it has; NULL: all. */
     const struct view *view;
-    /* Every failure of its own ends with 1. */
+    /* Every failure of its own ends with 1; Ctrl-C is none. */
     bool plain_statuses;
 };
 

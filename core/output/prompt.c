@@ -10,7 +10,10 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdint.h>
+#include <sys/eventfd.h>
 #include <termios.h>
+#include <unistd.h>
 
 #include "core/output/output.h"
 #include "sdk/cleanup.h"
@@ -19,15 +22,19 @@
 static const int caught[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP };
 #define CAUGHT (sizeof(caught) / sizeof(caught[0]))
 
-static volatile sig_atomic_t signalled;
+/* The handler writes here: so poll wakes for what came before it, or to another thread. */
+static volatile sig_atomic_t wake = -1;
 
 static void on_signal(int signo)
 {
-    signalled = signo;
+    int saved = errno;
+    const uint64_t one = 1;
+    (void)!write(wake, &one, sizeof(one));
+    errno = saved;
 }
 
 struct guard {
-    int tty;
+    int tty, wake;
     bool is_silent;
     struct termios before;
     struct sigaction old[CAUGHT];
@@ -37,15 +44,19 @@ static void guard_end(struct guard *guard)
 {
     if (guard->is_silent)
         tcsetattr(guard->tty, TCSAFLUSH, &guard->before);
-    for (size_t i = 0; i < CAUGHT; i++)
+    for (size_t i = 0; guard->wake >= 0 && i < CAUGHT; i++)
         sigaction(caught[i], &guard->old[i], NULL);
+    if (guard->wake >= 0)
+        close(guard->wake);
 }
 
 static int guard_begin(struct guard *guard, int tty, bool secret, struct nt_error *reterr)
 {
-    *guard = (struct guard){ .tty = tty };
-    signalled = 0;
-    struct sigaction act = { .sa_handler = on_signal }; /* no SA_RESTART: poll must return */
+    *guard = (struct guard){ .tty = tty, .wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
+    if (guard->wake < 0)
+        return nt_fail_sys(reterr, errno, "cannot ask");
+    wake = guard->wake;
+    struct sigaction act = { .sa_handler = on_signal }; /* no SA_RESTART: read must return */
     sigemptyset(&act.sa_mask);
     for (size_t i = 0; i < CAUGHT; i++)
         sigaction(caught[i], &act, &guard->old[i]);
@@ -62,18 +73,20 @@ static int guard_begin(struct guard *guard, int tty, bool secret, struct nt_erro
     return guard->is_silent ? 0 : nt_fail_sys(reterr, errno, "cannot silence the terminal");
 }
 
-static int read_line(int tty, int64_t wait_ms, struct nt_buf *ret, struct nt_error *reterr)
+static int read_line(const struct guard *guard, int64_t wait_ms, struct nt_buf *ret,
+                     struct nt_error *reterr)
 {
     int wait = wait_ms < 0 || wait_ms > PROMPT_WAIT_MS ? PROMPT_WAIT_MS : (int)wait_ms;
-    struct pollfd ready = { .fd = tty, .events = POLLIN };
+    struct pollfd ready[] = { { .fd = guard->tty, .events = POLLIN },
+                              { .fd = guard->wake, .events = POLLIN } };
     for (;;) {
-        int count = poll(&ready, 1, wait);
-        if (signalled || (count < 0 && errno == EINTR))
+        int count = poll(ready, 2, wait);
+        if ((count > 0 && ready[1].revents) || (count < 0 && errno == EINTR))
             return nt_fail(reterr, NT_E_CANCELLED, "interrupted");
         if (count == 0)
             return nt_fail(reterr, NT_E_TIMEOUT, "no answer came");
         char c;
-        ssize_t size = count < 0 ? -1 : read(tty, &c, 1);
+        ssize_t size = count < 0 ? -1 : read(guard->tty, &c, 1);
         if (size < 0 && errno == EINTR)
             continue;
         if (size < 0)
@@ -108,7 +121,7 @@ int prompt_ask(const char *question, const char *instead, bool is_terminal, bool
     if (status == 0 && sys)
         status = nt_fail_sys(reterr, sys, "cannot ask");
     if (status == 0)
-        status = read_line(tty, wait_ms, ret, reterr);
+        status = read_line(&guard, wait_ms, ret, reterr);
     guard_end(&guard);
     return status;
 }

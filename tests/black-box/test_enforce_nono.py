@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 
+import pexpect
 import pytest
 
 from conftest import BIN
@@ -23,7 +24,7 @@ def nono(cli, tmp_path):
         return subprocess.run([tmp_path / "bin/nono", *words], env={**cli.env, **dict(env)}, capture_output=True,
                               stdin=subprocess.DEVNULL, timeout=60, **how)
 
-    nono.work = work
+    nono.work, nono.env = work, cli.env
     return nono
 
 
@@ -154,6 +155,18 @@ def test_an_error_is_one_of_nono(nono):
         done = nono(*words)
         assert done.returncode == 1 and done.stderr.startswith(b"nono: "), words
     assert nono("ps").returncode == 1
+
+
+def test_control_c_at_the_question_is_an_interruption(nono):
+    for _ in range(5):  # it may come before the program waits for the answer
+        child = pexpect.spawn(str(nono.work.parent / "bin/nono"), ["run", "--", "echo", "run", "all", "the", "same"], cwd=str(nono.work),
+                              env=nono.env, encoding="utf-8", timeout=60)
+        child.delaybeforesend = None
+        child.expect_exact("[y/N]")
+        child.sendintr()
+        child.expect(pexpect.EOF)
+        child.close()
+        assert child.exitstatus == 130 and "same" not in child.before, child.before
 
 
 def test_a_program_that_cannot_be_executed_is_127(nono, tmp_path_factory):
