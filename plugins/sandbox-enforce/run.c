@@ -188,7 +188,9 @@ static int run_program(struct start *start, struct nt_error *reterr)
         return -1;
     start->call->host->set_status(start->call, (uint32_t)status, NT_BY_PROGRAM);
     if (!has_flag(start, NT_CALL_JSON)) {
-        if (explains(start) && supervise_has_run(start->supervise))
+        /* A shell ends with the status of whatever was typed last. */
+        bool is_plain = start->is_shell && !denials_at(start->denials, 0);
+        if (explains(start) && !is_plain && supervise_has_run(start->supervise))
             footer_print(start->call, start->policy, start->denials, start->options.is_diagnosed,
                          status);
         return 0;

@@ -469,6 +469,36 @@ def test_a_shell_is_the_users_or_the_one_that_was_named(cli, folder):
     assert cli("enforce", "shell", "-s", "--allow-cwd", "--shell", "/nowhere/sh", cwd=folder).status == 127
 
 
+def test_what_was_typed_last_into_a_shell_is_not_explained(cli, folder):
+    done = cli("enforce", "shell", "--allow-cwd", "--shell", "/bin/sh", input=b"exit 5\n", cwd=folder)
+    assert done.status == 5 and b"The program ended" not in done.stderr, done
+    done = cli("enforce", "shell", "--allow-cwd", "--shell", "/bin/sh", input=b"cat /etc/shadow\n", cwd=folder)
+    assert done.status == 1 and b"read /etc/shadow " in done.stderr, done
+
+
+# --- what ordinary programs need -----------------------------------------------------------------
+
+def test_a_program_makes_terminals_of_its_own(run):
+    """As tmux, script and expect do."""
+    done = run("/usr/bin/python3", "-c", "import os, pty; pty.spawn(['tty']); print(os.ttyname(os.openpty()[1]))")
+    assert done.status == 0 and done.stdout.count(b"/dev/pts/") == 2, done
+
+
+@pytest.mark.parametrize("path", ["/etc/locale.alias", "/etc/debian_version"])
+def test_files_that_ordinary_programs_end_without(run, path):
+    if not pathlib.Path(path).exists():
+        pytest.skip(f"there is no {path} here")
+    assert run("cat", path).status == 0
+
+
+def test_a_developer_compiles(cli, folder):
+    (folder / "hello.c").write_text('#include <stdio.h>\nint main(void) { return puts("hello") < 0; }\n')
+    (folder / "Makefile").write_text("hello: hello.c\n\tcc -o hello hello.c\n")
+    build = "make -s && ./hello && git init -q . && git status --short"
+    done = cli("enforce", "run", "-s", "-p", "developer", "--block-net", "--allow-cwd", "--", "sh", "-c", build, cwd=folder, timeout=120)
+    assert done.status == 0 and b"hello\n" in done.stdout and b"?? Makefile" in done.stdout, done
+
+
 # --- layers ------------------------------------------------------------------------------------
 
 def test_a_layer_that_is_not_known_cannot_be_left_out(run):

@@ -25,8 +25,9 @@ static const struct builtin builtins[] = {
       .include = LIST("linux_runtime_state", "linux_sysfs_read", "linux_temp_read") },
     { .name = "developer",
       .description = "Work on programs in any of the usual languages",
-      .include = LIST("python_runtime", "node_runtime", "go_runtime", "go_runtime_linux",
-                      "java_runtime", "rust_runtime", "git_config"),
+      .include =
+          LIST("python_runtime", "node_runtime", "go_runtime", "go_runtime_linux", "java_runtime",
+               "rust_runtime", "c_development", "git_config", "linux_temp_read"),
       .network_profile = "developer",
       .workdir = "readwrite" },
     { .name = "python-dev",

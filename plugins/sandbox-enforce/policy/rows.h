@@ -16,8 +16,8 @@
     "deny_shell_configs|system_read_linux_core|system_write_linux|user_tools|"                     \
     "homebrew_linux|dangerous_commands|dangerous_commands_linux|linux_runtime_state|"              \
     "linux_sysfs_read|linux_temp_read|user_caches_linux|claude_cache_linux|node_runtime|"          \
-    "python_runtime|rust_runtime|go_runtime|go_runtime_linux|java_runtime|nix_runtime|"            \
-    "git_config|claude_code_linux|opencode_linux|vscode_linux|unlink_protection"
+    "python_runtime|c_development|rust_runtime|go_runtime|go_runtime_linux|java_runtime|"          \
+    "nix_runtime|git_config|claude_code_linux|opencode_linux|vscode_linux|unlink_protection"
 #define COMPLETE_ALL_GROUPS                                                                        \
     COMPLETE_GROUPS "|llm_apis|package_registries|github|gitlab|"                                  \
     "sigstore|documentation|google_cloud|azure|aws_bedrock"
