@@ -5,12 +5,14 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "core/net/client_private.h"
+#include "core/net/worker.h"
 #include "sdk/error.h"
 
 struct connect_job {
@@ -25,14 +27,15 @@ struct connect_job {
     uv_timer_t timer;
     uv_poll_t poll;
     uv_getaddrinfo_t resolve;
-    uv_work_t work;
+    struct worker *worker;
+    atomic_bool is_given_up;                           /* read by the worker */
     bool has_poll, poll_closed, is_busy, timer_closed; /* busy: a request of libuv runs */
     int fd;
     struct addrinfo *first, *next;
     struct addrinfo pins[NET_ADDRESSES_MAX]; /* of pinned addresses */
     struct sockaddr_storage pinned_at[NET_ADDRESSES_MAX];
     struct curl_link *link;
-    struct nt_error error;
+    struct nt_error error, worked; /* worked: the worker's own */
 };
 
 static void try_next(struct connect_job *job);
@@ -74,6 +77,9 @@ static void wind_up(struct connect_job *job)
     job->events = NULL;
     if (job->is_busy && job->address.kind == NET_TCP)
         uv_cancel((uv_req_t *)&job->resolve);
+    atomic_store(&job->is_given_up, true);
+    if (job->worker)
+        worker_cancel(job->worker);
     uv_close((uv_handle_t *)&job->timer, on_timer_closed);
 }
 
@@ -263,24 +269,25 @@ static void on_unix(uv_timer_t *timer)
     }
 }
 
-static void curl_work(uv_work_t *work)
+static void curl_work(void *data)
 {
-    struct connect_job *job = work->data;
-    job->fd = -1;
-    job->link = curl_link_new(&job->address, &job->error);
+    struct connect_job *job = data;
+    job->link = curl_link_new(&job->address, &job->worked);
     if (job->link)
-        job->fd = curl_link_connect(job->link, job->timeout_ms, &job->error);
+        job->fd = curl_link_connect(job->link, job->timeout_ms, &job->is_given_up, &job->worked);
 }
 
-static void curl_done(uv_work_t *work, int status)
+static void curl_done(void *data)
 {
-    struct connect_job *job = work->data;
+    struct connect_job *job = data;
+    job->worker = NULL;
     job->is_busy = false;
     int fd = job->fd;
     job->fd = -1; /* it is libcurl's, and is closed with the link */
     if (!job->events) {
         try_free(job);
     } else if (fd < 0) {
+        job->error = job->worked;
         give_up(job);
     } else {
         struct curl_link *link = job->link;
@@ -330,12 +337,12 @@ struct connect_job *connect_start(uv_loop_t *uv, const struct net_address *addre
                                          .identity = job->address.identity };
     job->timeout_ms = timeout_ms;
     job->fd = -1;
-    job->error = (struct nt_error)NT_ERROR_INIT;
+    job->error = job->worked = (struct nt_error)NT_ERROR_INIT;
     note(job, EINVAL);
     uv_update_time(uv);
     job->deadline = (int64_t)uv_now(uv) + timeout_ms;
     uv_timer_init(uv, &job->timer);
-    job->timer.data = job->resolve.data = job->work.data = job;
+    job->timer.data = job->resolve.data = job;
     int rc = 0;
     if (address->kind == NET_UNIX) {
         uv_timer_start(&job->timer, on_unix, 0, 0);
@@ -362,7 +369,7 @@ struct connect_job *connect_start(uv_loop_t *uv, const struct net_address *addre
             hints.ai_flags = AI_NUMERICSERV | AI_NUMERICHOST;
         rc = uv_getaddrinfo(uv, &job->resolve, on_resolved, job->host, port, &hints);
     } else {
-        rc = uv_queue_work(uv, &job->work, curl_work, curl_done);
+        rc = worker_new(uv, curl_work, curl_done, job, &job->worker);
     }
     if (rc < 0) {
         nt_fail_sys(reterr, -rc, "cannot begin to connect to %s", job->host);

@@ -3,6 +3,8 @@
 #ifndef NT_NET_CLIENT_PRIVATE_H
 #define NT_NET_CLIENT_PRIVATE_H
 
+#include <stdatomic.h>
+
 #include "core/net/conn.h"
 
 struct connect_events {
@@ -23,8 +25,9 @@ void connect_cancel(struct connect_job *job);
 struct curl_link;
 /* Texts are borrowed until it is connected. */
 struct curl_link *curl_link_new(const struct net_address *address, struct nt_error *reterr);
-int curl_link_connect(struct curl_link *link, int64_t timeout_ms,
-                      struct nt_error *reterr); /* the descriptor or -1 */
+/* The descriptor or -1. Another thread may give it up. */
+int curl_link_connect(struct curl_link *link, int64_t timeout_ms, const atomic_bool *given_up,
+                      struct nt_error *reterr);
 void curl_link_free(struct curl_link *link);
 extern const struct transport_ops transport_curl; /* its data is the curl_link */
 

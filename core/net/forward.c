@@ -119,10 +119,11 @@ static void on_answer_body(void *data, struct net_client *client, struct nt_byte
 static void on_answered(void *data, struct net_client *client, bool reusable)
 {
     struct net_forward *f = data;
+    bool stays = f->req && net_request_stays(f->req);
     f->is_ended = true;
     if (f->req)
         net_respond_end(f->req);
-    if (reusable && f->key && !f->is_cancelled
+    if (reusable && stays && f->key && !f->is_cancelled
         && pool_put(f->options.pool, client, f->peer, f->key)) {
         f->client = NULL;
         try_free(f);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/net/net.h"
+#include "core/net/worker.h"
 #include "sdk/buf.h"
 #include "sdk/error.h"
 
@@ -14,7 +15,7 @@ enum { LOOKUP_MS = 30 * 1000 };
 
 struct net_lookup {
     struct net_lookup_options options;
-    uv_work_t work;
+    struct worker *worker; /* NULL: none is at it */
     uv_timer_t timer;
     char *host;
     struct nt_buf port;
@@ -22,12 +23,12 @@ struct net_lookup {
     struct addrinfo *found;
     struct addrinfo number; /* of a numeric address; then found points to it */
     struct sockaddr_storage number_at;
-    bool is_told, is_working, has_timer;
+    bool is_told, has_timer;
 };
 
 static void try_free(struct net_lookup *l)
 {
-    if (l->is_working || l->has_timer)
+    if (l->worker || l->has_timer)
         return;
     if (l->found && l->found != &l->number)
         freeaddrinfo(l->found);
@@ -60,9 +61,9 @@ static void on_timer(uv_timer_t *timer)
     l->options.done(l->options.data, NULL, 0, 0, &e);
 }
 
-static void look(uv_work_t *work)
+static void look(void *data)
 {
-    struct net_lookup *l = work->data;
+    struct net_lookup *l = data;
     /* AI_ADDRCONFIG hides ::1 on a machine with loopback only. */
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
                               .ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG };
@@ -94,14 +95,14 @@ static void tell(struct net_lookup *l, bool ok)
     o.done(o.data, addresses, count, refused, ok ? NULL : &e);
 }
 
-static void on_looked(uv_work_t *work, int status)
+static void on_looked(void *data)
 {
-    struct net_lookup *l = work->data;
-    l->is_working = false;
+    struct net_lookup *l = data;
+    l->worker = NULL;
     if (l->is_told)
         try_free(l);
     else
-        tell(l, status == 0 && l->failed == 0);
+        tell(l, l->failed == 0);
 }
 
 static void on_number(uv_timer_t *timer)
@@ -134,14 +135,13 @@ int net_lookup_new(uv_loop_t *uv, const struct net_lookup_options *options, stru
     l->host = strdup(options->host);
     l->port = (struct nt_buf)NT_BUF(8);
     nt_buf_add_number(&l->port, options->port);
-    l->work.data = l->timer.data = l;
+    l->timer.data = l;
     bool ok = l->host && nt_buf_ok(&l->port);
     bool is_found = ok && is_number(l, options->port);
-    if (!ok || (!is_found && uv_queue_work(uv, &l->work, look, on_looked) < 0)) {
+    if (!ok || (!is_found && worker_new(uv, look, on_looked, l, &l->worker) < 0)) {
         try_free(l);
         return nt_fail(reterr, NT_E_MEMORY, "out of memory for a name");
     }
-    l->is_working = !is_found;
     uv_timer_init(uv, &l->timer);
     l->has_timer = true;
     uv_update_time(uv);
@@ -155,8 +155,8 @@ void net_lookup_cancel(struct net_lookup *l)
 {
     if (!l || l->is_told)
         return;
-    if (l->is_working)
-        uv_cancel((uv_req_t *)&l->work); /* on_looked comes all the same */
+    if (l->worker)
+        worker_cancel(l->worker); /* on_looked comes all the same */
     settle(l);
 }
 

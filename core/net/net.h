@@ -131,6 +131,8 @@ bool net_request_header_at(const struct net_request *req, uint32_t index, struct
 /* Bytes of the body by Content-Length; -1: chunked; 0: none. */
 int64_t net_request_length(const struct net_request *req);
 bool net_request_is_websocket(const struct net_request *req);
+/* When the head was answered: does its connection stay open for another one? */
+bool net_request_stays(const struct net_request *req);
 /* A number of its connection, not given twice. */
 uint64_t net_request_connection(const struct net_request *req);
 /* Of net_server_take_with; NULL: the connection came in another way. */
@@ -400,8 +402,8 @@ struct net_forward_options {
     struct net_address to; /* borrowed for the call */
     int64_t connect_ms;    /* 0: 10 s */
     const char *target;    /* as it goes on the wire; borrowed for the call */
-    /* Those of the request without the ones for one hop (net_request_is_hop) unless they are changed
-     * on their way. Host is the receiver's unless it is among them. Borrowed. */
+    /* Those of the request without the ones for one hop (net_request_is_hop) unless they are
+     * changed on their way. Host is the receiver's unless it is among them. Borrowed. */
     const struct net_header *headers;
     uint32_t count;
     uint32_t limit_status; /* answered to a body that is larger than body_max; 0: 413 */

@@ -67,6 +67,11 @@ bool net_request_is_websocket(const struct net_request *req)
     return req->is_websocket;
 }
 
+bool net_request_stays(const struct net_request *req)
+{
+    return req->keeps_alive;
+}
+
 const struct net_peer *net_request_peer(const struct net_request *req)
 {
     return &req->conn->peer;

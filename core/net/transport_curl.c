@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -142,7 +143,15 @@ static bool show_identity(struct curl_link *link)
            && lib.easy_setopt(link->curl, CURLOPT_SSLKEY_BLOB, &key) == CURLE_OK;
 }
 
-int curl_link_connect(struct curl_link *link, int64_t timeout_ms, struct nt_error *reterr)
+/* Asked once a second at least. */
+static int is_given_up(void *data, curl_off_t down, curl_off_t got, curl_off_t up, curl_off_t sent)
+{
+    const atomic_bool *given_up = data;
+    return atomic_load(given_up);
+}
+
+int curl_link_connect(struct curl_link *link, int64_t timeout_ms, const atomic_bool *given_up,
+                      struct nt_error *reterr)
 {
     CURL *curl = link->curl;
     bool ok =
@@ -156,6 +165,9 @@ int curl_link_connect(struct curl_link *link, int64_t timeout_ms, struct nt_erro
         && /* HTTP/1.1 is what we speak */
         lib.easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)timeout_ms) == CURLE_OK
         && lib.easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms) == CURLE_OK
+        && lib.easy_setopt(curl, CURLOPT_NOPROGRESS, 0L) == CURLE_OK
+        && lib.easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, is_given_up) == CURLE_OK
+        && lib.easy_setopt(curl, CURLOPT_XFERINFODATA, given_up) == CURLE_OK
         && lib.easy_setopt(curl, CURLOPT_ERRORBUFFER, link->error) == CURLE_OK;
     /* libcurl has its authorities compiled in; the user's own are named the way OpenSSL and curl(1)
      * know. */
@@ -171,6 +183,7 @@ int curl_link_connect(struct curl_link *link, int64_t timeout_ms, struct nt_erro
         return nt_fail(reterr, NT_E_CONNECT, "libcurl refused an option");
     CURLcode rc = lib.easy_perform(curl);
     curl_socket_t fd = CURL_SOCKET_BAD;
+    lib.easy_setopt(curl, CURLOPT_NOPROGRESS, 1L); /* who asked may be gone sooner than the link */
     if (rc == CURLE_OK)
         rc = lib.easy_getinfo(curl, CURLINFO_ACTIVESOCKET, &fd);
     if (rc == CURLE_OK && fd != CURL_SOCKET_BAD)

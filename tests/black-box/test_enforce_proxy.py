@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 import urllib.parse
 
 import pytest
@@ -363,6 +364,32 @@ ask("0.0.0.0:{plain.port}", good)
     lines = done.text.splitlines()
     assert done.status == 0 and "direct" not in lines, done
     assert [line.split()[1] for line in lines[2:]] == ["407", "200", "403", "403", "403", "403"], done
+
+
+def test_the_end_waits_for_no_server(cli, tmp_path):
+    """One that takes the connection but does not begin TLS has half a minute; the session has not."""
+    heard, leave = threading.Event(), threading.Event()
+
+    def silence(c):
+        heard.set()
+        leave.wait(60)
+    listener = serve_raw(silence)
+    run = Filtered(cli, tmp_path, {"upstream": f"https://localhost:{listener.getsockname()[1]}",
+                                   "credential_key": "env://SVC_SECRET", "env_var": "SVC_KEY"})
+    process = cli.start("enforce", "run", "--profile", run.profile, "--", PYTHON, "-c", """
+import os, socket, sys, urllib.parse
+url, key = urllib.parse.urlsplit(os.environ["SVC_BASE_URL"]), os.environ["SVC_KEY"]
+s = socket.create_connection((url.hostname, url.port), 20)
+s.sendall(f"GET {url.path}/x HTTP/1.1\\r\\nHost: x\\r\\nAuthorization: Bearer {key}\\r\\n\\r\\n".encode())
+sys.stdin.read()
+raise SystemExit(5)
+""", env=run.env, stdin=subprocess.PIPE)
+    assert heard.wait(60)
+    start = time.monotonic()
+    process.communicate(b"", 60)
+    assert process.returncode == 5 and time.monotonic() - start < 25, process
+    leave.set()
+    listener.close()
 
 
 def test_denials_are_told(cli, tmp_path, secure, authority):

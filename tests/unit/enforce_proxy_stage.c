@@ -21,7 +21,7 @@
 #include "plugins/sandbox-enforce/proxy/module.h"
 #include "sdk/error.h"
 
-enum { CONNECTIONS_MAX = 64, TEXT_MAX = 64 * 1024 * 1024 };
+enum { CONNECTIONS_MAX = 128, TEXT_MAX = 64 * 1024 * 1024 };
 
 /* --- upstreams ----------------------------------------------------------------------------- */
 

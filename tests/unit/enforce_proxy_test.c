@@ -730,6 +730,25 @@ static void upstreams_stay_open_for_their_peer(void **state)
         assert_has(&b, "HTTP/1.1 200 ");
     }
     assert_int_equal(upstream_connections(u), 3);
+    /* Those of peers that are gone take nobody's place. */
+    for (int i = 0; i < 66; i++) {
+        stage_askf(&s, &b,
+                   "GET http://127.0.0.1:%u/ HTTP/1.1\r\nHost: x\r\nX-Keep: 1\r\n" STAGE_AUTH
+                   "Connection: close\r\n\r\n",
+                   (unsigned)port);
+        assert_has(&b, "HTTP/1.1 200 ");
+    }
+    for (int i = 0; i < 2; i++) {
+        nt_buf_reset(&r);
+        nt_buf_reset(&b);
+        nt_buf_addf(&r,
+                    "GET http://127.0.0.1:%u/ HTTP/1.1\r\nHost: x\r\nX-Keep: 1\r\n" STAGE_AUTH
+                    "X: end\r\n\r\n",
+                    (unsigned)port);
+        stage_send(fds[0], r.data, r.size);
+        assert_true(stage_read(fds[0], &b, "X: end\r\n\r\n"));
+    }
+    assert_int_equal(upstream_connections(u), 3 + 66 + 1);
     close(fds[0]);
     close(fds[1]);
     stage_stop(&s);

@@ -10,11 +10,13 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/net/net.h"
@@ -628,6 +630,64 @@ static void sockets_stop(struct sockets *w)
     assert_int_equal(uv_loop_close(&w->uv), 0);
 }
 
+/* Takes connections, and never says a word. */
+static void serve_silence(int fd, void *data)
+{
+    char bytes[4096];
+    while (recv(fd, bytes, sizeof(bytes), 0) > 0) {
+    }
+}
+
+static int64_t now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec;
+}
+
+/* Servers that do not begin TLS hold up nobody else, though each of them has half a minute. */
+static void silent_servers_hold_up_nobody(void **state)
+{
+    enum { SILENT = 8 };
+    static const char *const names[] = { "localhost", "127.0.0.1" };
+    uint16_t port, other_port;
+    struct upstream *silent = upstream_new(serve_silence, NULL, &port);
+    struct upstream *other = upstream_new(upstream_echo, NULL, &other_port);
+    struct nt_buf url = NT_BUF(64), b = NT_BUF(1 << 20);
+    struct policy_host host = { .name = names[0], .source = "user" };
+    int fds[SILENT];
+    nt_buf_addf(&url, "https://%s:%u", names[1], (unsigned)port);
+    struct policy_route route = { .name = "svc",
+                                  .key = "env://TEST_SECRET",
+                                  .upstream = nt_buf_text(&url) };
+    struct stage s = { .policy = {
+                           .hosts = &host, .host_count = 1, .routes = &route, .route_count = 1 } };
+    static const char asked[] =
+        "GET /svc/x HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " STAGE_TOKEN "\r\n\r\n";
+    stage_start(&s, 0);
+    for (int i = 0; i < SILENT; i++) {
+        fds[i] = stage_connect(&s);
+        stage_send(fds[i], asked, sizeof(asked) - 1);
+    }
+    while (upstream_connections(silent) < 4)
+        sched_yield();
+    int64_t begun = now_s();
+    stage_askf(&s, &b,
+               "GET http://localhost:%u/ HTTP/1.1\r\nHost: x\r\n" STAGE_AUTH
+               "Connection: close\r\n\r\n",
+               (unsigned)other_port);
+    assert_has(&b, "HTTP/1.1 200 ");
+    assert_true(now_s() - begun < 25);
+    for (int i = 0; i < SILENT; i++)
+        close(fds[i]);
+    upstream_free(silent); /* nobody waits for it any more */
+    assert_true(now_s() - begun < 28);
+    stage_stop(&s);
+    upstream_free(other);
+    nt_buf_done(&url);
+    nt_buf_done(&b);
+}
+
 static bool take_some(int fd, struct nt_buf *b)
 {
     char *room = nt_buf_room(b, 65536);
@@ -711,6 +771,7 @@ int main(void)
         cmocka_unit_test(an_upstream_is_looked_up_once),
         cmocka_unit_test(every_address_of_a_name_is_tried),
         cmocka_unit_test(events_come_when_they_are_sent),
+        cmocka_unit_test(silent_servers_hold_up_nobody),
         cmocka_unit_test(websockets_are_bridged),
     };
     setenv("TEST_SECRET", SECRET, 1);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -291,6 +292,13 @@ static int proxy_start(const struct proxy_options *options, struct proxy **ret,
     return 0;
 }
 
+/* What others do at the end of a process may not be done while a thread begins TLS. */
+static void leave(int status, void *nothing)
+{
+    fflush(NULL);
+    _exit(status);
+}
+
 static void proxy_stop(struct proxy *p)
 {
     if (!p)
@@ -302,10 +310,11 @@ static void proxy_stop(struct proxy *p)
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
     if (pthread_timedjoin_np(p->thread, NULL, &until) != 0) {
-        /* A name is still being looked up, which nothing can end: what it uses stays until the
-         * process ends. The credentials do not. */
+        /* A name is still being looked up, which nothing can end, or TLS begun: what that uses
+         * stays until the process ends. The credentials do not. */
         routes_wipe(p);
         pthread_detach(p->thread);
+        on_exit(leave, NULL);
         return;
     }
     uv_loop_close(&p->uv);
