@@ -112,7 +112,9 @@ static bool take_switch(struct net_client *client)
 /* The answer is complete. */
 static void take_end(struct net_client *client)
 {
-    bool reusable = http_parse_keeps_alive(client->parse) && client->out_ended && !client->c->eof;
+    /* What came behind it was not asked for, and must not become the next answer. */
+    bool reusable = http_parse_keeps_alive(client->parse) && client->out_ended && !client->c->eof
+                    && conn_waiting(client->c) == 0;
     client->has_request = false;
     client->is_over = !reusable;
     if (client->events.answered)

@@ -392,6 +392,67 @@ raise SystemExit(5)
     listener.close()
 
 
+# What an upstream says, and what comes of it: all of it, 502, or an answer that is cut off.
+ANSWERS = {
+    "two-lengths": ("Content-Length: 2\r\nContent-Length: 5\r\n\r\nokHTTP", "502"),
+    "length-and-chunks": ("Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", "502"),
+    "a-length-of-less-than-nothing": ("Content-Length: -1\r\n\r\n", "502"),
+    "a-second-answer": ("Content-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nX-Evil: 1\r\nContent-Length: 0\r\n\r\n", "ok"),
+    "folded": ("X: a\r\n b\r\nContent-Length: 2\r\n\r\nok", "502"),
+    "bare-lines": ("Content-Length: 2\n\nok", "502"),
+    "a-nul": ("X: a\0b\r\nContent-Length: 2\r\n\r\nok", "502"),
+    "a-large-head": ("X: " + "a" * 200000 + "\r\nContent-Length: 2\r\n\r\nok", "502"),
+    "many-headers": ("X: 1\r\n" * 300 + "Content-Length: 2\r\n\r\nok", "502"),
+    "a-broken-chunk": ("Transfer-Encoding: chunked\r\n\r\n2\nok\r\n0\r\n\r\n", "cut"),
+    "a-chunk-of-less-than-nothing": ("Transfer-Encoding: chunked\r\n\r\n-2\r\nok", "cut"),
+    "too-short": ("Content-Length: 100\r\n\r\nok", "cut"),
+    "trailers": ("Transfer-Encoding: chunked\r\n\r\n2;a=b\r\nok\r\n0\r\nX-Evil: 1\r\nContent-Length: 9\r\n\r\n", "ok"),
+    "until-the-end": ("\r\nok", "ok"),
+    "hints": ("X: 1\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "ok"),
+    "another-protocol": ("Upgrade: evil\r\nConnection: Upgrade\r\n\r\nraw", "502"),
+    "nothing-to-read": ("Content-Length: 7\r\n\r\nsmuggle", "empty"),
+}
+
+
+def test_an_upstream_that_lies_changes_nothing_but_its_answer(cli, tmp_path):
+    codes = {"hints": 103, "another-protocol": 101, "nothing-to-read": 204}
+
+    def lie(c):
+        name = ""
+        while name not in ("until-the-end", "too-short"):
+            name = head_of(c)[0].split()[1].decode().lstrip("/")
+            c.sendall(f"HTTP/1.1 {codes.get(name, 200)} X\r\n{ANSWERS[name][0]}".encode())
+    listener = serve_raw(lie)
+    run = Filtered(cli, tmp_path, {"upstream": f"http://127.0.0.1:{listener.getsockname()[1]}", "credential_key": "env://SVC_SECRET",
+                                   "env_var": "SVC_KEY"})
+    done = run.python(f"""
+import os, socket, urllib.parse
+url, key = urllib.parse.urlsplit(os.environ["SVC_BASE_URL"]), os.environ["SVC_KEY"]
+for name in {list(ANSWERS)}:
+    s = socket.create_connection((url.hostname, url.port), 60)
+    # Two at once: what one answer leaves behind must not become the next one.
+    ask = f"GET {{url.path}}/{{name}} HTTP/1.1\\r\\nHost: x\\r\\nAuthorization: Bearer {{key}}\\r\\n\\r\\n".encode()
+    s.sendall(ask + ask.replace(b"Host", b"Connection: close\\r\\nHost"))
+    data = b""
+    try:
+        while more := s.recv(65536): data += more
+        end = "closed"
+    except OSError: end = "reset"
+    print(name, end, data)
+""")
+    listener.close()
+    assert done.status == 0, done
+    for line, (name, (_, wanted)) in zip(done.text.splitlines(), ANSWERS.items(), strict=True):
+        said, end, data = line.split(" ", 2)
+        assert said == name and "Evil" not in data and "smuggle" not in data and SECRET not in data, line
+        if wanted == "cut":
+            assert end == "reset" and data.count("HTTP/1.1 ") <= 1, line
+            continue
+        status = {"ok": "200", "empty": "204"}.get(wanted, wanted)
+        assert end == "closed" and data.count(f"HTTP/1.1 {status} ") == data.count("HTTP/1.1 ") >= 1, line
+        assert wanted != "ok" or data.count("ok") == 2, line
+
+
 def test_denials_are_told(cli, tmp_path, secure, authority):
     run = Filtered(cli, tmp_path, service(secure, authority))
     done = cli("--json", "enforce", "run", "--profile", run.profile, "--allow-domain", "allowed.example", "--", PYTHON, "-c",
