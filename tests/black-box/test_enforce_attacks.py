@@ -323,6 +323,22 @@ def test_weaker_means_that_layer_only(outside, unconfined):
     assert {n: verdicts[n] for n in held if n in verdicts and verdicts[n] != "refused"} == {}
 
 
+def test_of_the_terminals_a_program_gets_those_that_it_was_given(outside):
+    """On others of the same user somebody types passwords, and believes what stands there."""
+    a = Attack(outside, "read-outside")
+    mine, other = os.openpty(), os.openpty()
+    script = 'for t in "$@"; do true <"$t" && true >"$t" && echo "$t"; done >"$ATTACK_INSIDE/opened"'
+    names = [os.ttyname(slave) for _, slave in (mine, other)]
+    try:
+        subprocess.run([*a.sandbox([]), "sh", "-c", script, "sh", *names], env=a.env, cwd=a.inside, timeout=60,
+                       stdin=mine[1], stdout=mine[1], stderr=subprocess.DEVNULL)
+        assert (a.inside / "opened").read_text().split() == names[:1]
+    finally:
+        for fd in mine + other:
+            os.close(fd)
+        a.close()
+
+
 @contextlib.contextmanager
 def hiding(outside, name, script):
     """A sandbox that hides the file NAME of the granted folder, and runs the script in there."""

@@ -5,7 +5,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "plugins/sandbox-enforce/errors.h"
@@ -220,6 +222,36 @@ static bool holds_own_state(const struct policy *p, const char *path)
     return false;
 }
 
+/* The name of the terminal that descriptor FD is; false: it is none, or has no name here. */
+static bool terminal_of(int fd, char ret[64])
+{
+    char link[32];
+    struct stat is, named;
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    ssize_t size = isatty(fd) ? readlink(link, ret, 63) : -1;
+    ret[size > 0 ? size : 0] = '\0';
+    return strncmp(ret, "/dev/pts/", 9) == 0 && fstat(fd, &is) == 0 && lstat(ret, &named) == 0
+           && is.st_dev == named.st_dev && is.st_ino == named.st_ino;
+}
+
+/* For /dev/pts: of the person's terminals those that the program gets. On the others somebody types
+ * passwords, and believes what stands there. */
+static int add_terminals(struct maker *k, uint32_t access, const char *source,
+                         struct nt_error *reterr)
+{
+    char path[64];
+    for (int fd = 0; fd <= 2; fd++) {
+        if (!terminal_of(fd, path))
+            continue;
+        const char *name = memory_text(k->m, path);
+        if (!name)
+            return memory_fail(k->m, reterr);
+        if (add_grant(k->owned, AT_FDCWD, name, name, access, source, GRANT_FILE, NULL, reterr) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int add_list(struct maker *k, const char *const *list, uint32_t access, const char *source,
                     struct nt_error *reterr)
 {
@@ -228,6 +260,11 @@ static int add_list(struct maker *k, const char *const *list, uint32_t access, c
             const struct policy_grant row = { *list, *list, source, access, false, -1 };
             const struct file_id none = { 0 };
             if (add_row(k->owned, &row, &none, reterr) < 0)
+                return -1;
+            continue;
+        }
+        if (strcmp(*list, "/dev/pts") == 0) {
+            if (add_terminals(k, access, source, reterr) < 0)
                 return -1;
             continue;
         }
