@@ -323,6 +323,20 @@ def test_weaker_means_that_layer_only(outside, unconfined):
     assert {n: verdicts[n] for n in held if n in verdicts and verdicts[n] != "refused"} == {}
 
 
+def test_the_settings_of_the_machine_are_read_only_where_no_rules_for_files_hold(outside):
+    if not has_namespaces():
+        pytest.skip("no namespaces can be made here")
+    a = Attack(outside, "read-outside")
+    weaker = ["--accept-weaker", "files", "--accept-weaker", "scopes", "--accept-weaker", "tcp"]
+    script = "exec 2>&1; test -r /proc/self/comm && ! true 9<>/proc/self/comm"  # as good as /proc/sys, and changes nothing
+    try:
+        done = subprocess.run([*host(HOSTS["no Landlock"]), *a.sandbox(weaker), "sh", "-c", script], env=a.env, cwd=a.inside,
+                              capture_output=True, text=True, timeout=60)
+        assert "Read-only" in done.stdout, (done.stdout, done.stderr)
+    finally:
+        a.close()
+
+
 def test_of_the_terminals_a_program_gets_those_that_it_was_given(outside):
     """On others of the same user somebody types passwords, and believes what stands there."""
     a = Attack(outside, "read-outside")

@@ -135,7 +135,7 @@ static int sees_itself_only(void)
 {
     if (!can_read(parent_status))
         return 2;
-    if (enforce_spaces_proc())
+    if (enforce_spaces_proc(false))
         return 3;
     return !can_read(parent_status) && can_read("/proc/1/status") ? 0 : 1;
 }

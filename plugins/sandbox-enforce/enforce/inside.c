@@ -13,9 +13,10 @@
 
 #define LISTEN_QUEUE 128
 
-int enforce_spaces_proc(void)
+int enforce_spaces_proc(bool is_readonly)
 {
-    return mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0 ? errno : 0;
+    unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC | (is_readonly ? MS_RDONLY : 0);
+    return mount("proc", "/proc", "proc", flags, NULL) < 0 ? errno : 0;
 }
 
 int enforce_spaces_loopback(void)

@@ -36,7 +36,7 @@ uint32_t enforce_spaces_probe(uint32_t spaces, const char **ret_why);
 
 /* A new /proc that shows this PID namespace only (mount and PID namespaces of its own are needed).
  * EPERM where the old one is masked (containers). Descriptors of the old /proc still lead there. */
-int enforce_spaces_proc(void);
+int enforce_spaces_proc(bool is_readonly);
 
 /* A file or folder that stays as it is when the rest becomes read-only. */
 struct enforce_place {

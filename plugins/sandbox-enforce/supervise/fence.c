@@ -350,7 +350,7 @@ static void describe_files(struct supervise *s, bool has_landlock)
         row(s, "execute outside the grants", "landlock", "rules for files");
     } else if (s->is_readonly) {
         row(s, "read outside the grants", "none", "accepted: --accept-weaker files");
-        row(s, "write outside the grants", "mount", "all else is read-only");
+        row(s, "write outside the grants", "mount", "all else is read-only, but for devices");
     } else {
         row(s, "read and write outside the grants", "none", "accepted: --accept-weaker files");
     }

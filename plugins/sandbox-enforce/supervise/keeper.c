@@ -129,7 +129,9 @@ static void set_up(struct keeper *k)
     make_readonly(k);
     /* Masked in containers: then the old one stays, and only a part of it is granted. */
     if ((s->spaces & both) == both) {
-        sys = enforce_spaces_proc();
+        /* Where no rules for files hold, the machine's settings lie in it. */
+        bool has_rules = enforce_layer_is_set(k->in->e, ENFORCE_FILES);
+        sys = enforce_spaces_proc(s->is_readonly && !has_rules);
         s->has_own_proc = sys == 0;
         if (sys && sys != EPERM)
             fail(k, STEP_PROC, 0, sys);
