@@ -4,11 +4,11 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "core/api/api.h"
 #include "core/cli/call_state.h"
 #include "core/cli/parse.h"
+#include "sdk/clock.h"
 #include "sdk/error.h"
 
 /* How long a command that talks to the API may take when neither it nor the user says. */
@@ -29,19 +29,12 @@ int64_t call_timeout_ms(const struct nt_command *command, const struct parsed *p
     return is_short ? REMOTE_TIMEOUT_MS : -1;
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 int64_t call_left_ms(const struct call *call)
 {
     int64_t all = call_timeout_ms(call->options.command, call->options.parsed);
     if (all < 0)
         return -1;
-    int64_t left = call->begun_ms + all - now_ms();
+    int64_t left = call->begun_ms + all - nt_now_ms();
     return left > 0 ? left : 0;
 }
 
@@ -60,7 +53,7 @@ struct nt_call *call_new(const struct call_options *options, struct nt_error *re
         .flags = options->flags,
     };
     call->options = *options;
-    call->begun_ms = now_ms();
+    call->begun_ms = nt_now_ms();
     call->is_debug = getenv("NANOTERM_DEBUG") && strcmp(getenv("NANOTERM_DEBUG"), "1") == 0;
     return &call->head;
 }

@@ -18,6 +18,7 @@
 #include "core/confine/wait.h"
 #include "core/plugin/registry.h"
 #include "sdk/cleanup.h"
+#include "sdk/clock.h"
 #include "sdk/error.h"
 #include "sdk/fds.h"
 
@@ -44,14 +45,14 @@ static int send_all(struct confined *c, struct nt_bytes bytes, int fd, struct nt
 {
     const char *at = bytes.data;
     size_t left = bytes.size;
-    int64_t until = wait_now_ms() + STALL_MS;
+    int64_t until = nt_now_ms() + STALL_MS;
     while (left) {
         unsigned with_it = fd >= 0 && left == bytes.size ? 1 : 0;
         ssize_t n = nt_send_fds(c->channel, at, left, &fd, with_it, MSG_DONTWAIT);
         if (n > 0) {
             at += n;
             left -= (size_t)n;
-            until = wait_now_ms() + STALL_MS;
+            until = nt_now_ms() + STALL_MS;
         } else if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
             int signo;
             enum woken woken = wait_for(c->channel, POLLOUT, c->process, until, &signo);
@@ -205,7 +206,7 @@ static int64_t limit_of(const struct confined *c, int64_t load_until_ms, int64_t
 static void stop(struct confined *c, const struct nt_error *reason)
 {
     streams_stop(c, reason);
-    c->until_ms = wait_now_ms() + GRACE_MS;
+    c->until_ms = nt_now_ms() + GRACE_MS;
 }
 
 /* Waits for the channel. -1: reterr. */
@@ -231,8 +232,8 @@ static int wait_for_frames(struct confined *c, int64_t load_until_ms, struct nt_
 
 static int serve_until_end(struct confined *c, int64_t timeout_ms, struct nt_error *reterr)
 {
-    int64_t load_until = wait_now_ms() + registry_load_ms(c->options.plugins);
-    c->until_ms = timeout_ms < 0 ? WAIT_NEVER : wait_now_ms() + timeout_ms + GRACE_MS;
+    int64_t load_until = nt_now_ms() + registry_load_ms(c->options.plugins);
+    c->until_ms = timeout_ms < 0 ? WAIT_NEVER : nt_now_ms() + timeout_ms + GRACE_MS;
     while (!c->has_result) {
         if (wait_for_frames(c, load_until, reterr) < 0)
             return -1;

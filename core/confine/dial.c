@@ -12,19 +12,12 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "sdk/cleanup.h"
+#include "sdk/clock.h"
 #include "sdk/error.h"
 
 #define LIMIT_MS 30000
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* 127.0.0.0/8, 0.0.0.0/8, 169.254.0.0/16 (the data of a cloud's machine), multicast and above. */
 static bool is_near_v4(uint32_t address)
@@ -62,7 +55,7 @@ static bool is_address(const char *host)
 static int wait_for(int fd, int64_t until_ms)
 {
     for (;;) {
-        int64_t left = until_ms - now_ms();
+        int64_t left = until_ms - nt_now_ms();
         struct pollfd ready = { .fd = fd, .events = POLLOUT };
         if (left <= 0)
             return ETIMEDOUT;
@@ -96,7 +89,7 @@ static int try_one(const struct addrinfo *at, int64_t until_ms, int *ret_fd)
 
 int dial(const char *host, uint32_t port, int64_t limit_ms, int *ret_fd, struct nt_error *reterr)
 {
-    int64_t until_ms = now_ms() + (limit_ms >= 0 && limit_ms < LIMIT_MS ? limit_ms : LIMIT_MS);
+    int64_t until_ms = nt_now_ms() + (limit_ms >= 0 && limit_ms < LIMIT_MS ? limit_ms : LIMIT_MS);
     const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV };
     struct addrinfo *list = NULL;
     char service[16];

@@ -20,6 +20,7 @@
 #include "core/confine/rules.h"
 #include "core/plugin/registry.h"
 #include "sdk/cleanup.h"
+#include "sdk/clock.h"
 #include "sdk/error.h"
 
 #define TEXT_MAX (64u * 1024)
@@ -165,7 +166,7 @@ static int64_t host_left_ms(struct nt_call *call)
     (void)call;
     if (inside.deadline_ms < 0)
         return -1;
-    int64_t left = inside.deadline_ms - inside_now_ms();
+    int64_t left = inside.deadline_ms - nt_now_ms();
     return left > 0 ? left : 0;
 }
 
@@ -356,7 +357,7 @@ static const char *wait_for_start(void)
     inside.head.personality = wire_get_u32(&r);
     inside.is_debug = wire_get_u32(&r) != 0;
     int64_t left = (int64_t)wire_get_u64(&r);
-    inside.deadline_ms = left < 0 ? -1 : inside_now_ms() + left;
+    inside.deadline_ms = left < 0 ? -1 : nt_now_ms() + left;
     const char *weaker = wire_get_text(&r, TEXT_MAX);
     if (!wire_is_whole(&r))
         inside_lost();

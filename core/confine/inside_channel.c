@@ -5,21 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/confine/inside_own.h"
+#include "sdk/clock.h"
 #include "sdk/error.h"
 #include "sdk/fds.h"
 
 #define TEXT_MAX (64u * 1024)
-
-int64_t inside_now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 _Noreturn void inside_lost(void)
 {

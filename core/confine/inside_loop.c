@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "core/confine/inside_own.h"
+#include "sdk/clock.h"
 #include "sdk/error.h"
 
 #define POSTS_MAX 65536u
@@ -87,7 +88,7 @@ static void wake_up(void)
 static int64_t lent_now_ms(struct nt_loop *head)
 {
     (void)head;
-    return inside_now_ms();
+    return nt_now_ms();
 }
 
 static struct nt_timer *lent_timer(struct nt_loop *head, int64_t delay_ms, int64_t repeat_ms,
@@ -98,7 +99,7 @@ static struct nt_timer *lent_timer(struct nt_loop *head, int64_t delay_ms, int64
     if (!timer)
         return NULL;
     *timer = (struct nt_timer){ .next = loop.timers,
-                                .at_ms = inside_now_ms() + (delay_ms > 0 ? delay_ms : 0),
+                                .at_ms = nt_now_ms() + (delay_ms > 0 ? delay_ms : 0),
                                 .repeat_ms = repeat_ms > 0 ? repeat_ms : 0,
                                 .fn = fn,
                                 .data = data };
@@ -446,7 +447,7 @@ static int round_once(struct nt_error *reterr)
     nfds_t count = fill();
     if (!count)
         return nt_fail(reterr, NT_E_MEMORY, "out of memory");
-    int n = poll(loop.polled, count, inside.news ? 0 : next_ms(inside_now_ms()));
+    int n = poll(loop.polled, count, inside.news ? 0 : next_ms(nt_now_ms()));
     if (n < 0 && errno != EINTR)
         return nt_fail_sys(reterr, errno, "cannot wait");
     if (n > 0) {
@@ -456,7 +457,7 @@ static int round_once(struct nt_error *reterr)
                 w->ready = told_of(w, (row++)->revents);
     }
     bool is_woken = n > 0 && loop.polled[1].revents;
-    fire(inside_now_ms());
+    fire(nt_now_ms());
     tell_news();
     if (n > 0 && loop.polled[0].revents) {
         inside_read_news();

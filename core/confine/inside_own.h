@@ -36,8 +36,6 @@ struct inside {
 
 extern struct inside inside;
 
-int64_t inside_now_ms(void);
-
 /* --- the channel (inside_channel.c) --------------------------------------------------------- */
 
 /* Without the core outside there is nothing left to do. */

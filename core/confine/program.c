@@ -22,6 +22,7 @@
 #include "core/confine/wait.h"
 #include "core/plugin/registry.h"
 #include "sdk/cleanup.h"
+#include "sdk/clock.h"
 #include "sdk/error.h"
 
 #define END_MS 5000 /* for the program to end after a signal or its deadline */
@@ -118,7 +119,7 @@ static _Noreturn void start(const struct program *p)
 static int wait_for_end(pid_t pid, int process, int64_t timeout_ms, int *ret_status,
                         struct nt_error *reterr)
 {
-    int64_t until = timeout_ms < 0 ? WAIT_NEVER : wait_now_ms() + timeout_ms;
+    int64_t until = timeout_ms < 0 ? WAIT_NEVER : nt_now_ms() + timeout_ms;
     bool is_late = false, is_interrupted = false;
     for (;;) {
         int signo = 0;
@@ -132,7 +133,7 @@ static int wait_for_end(pid_t pid, int process, int64_t timeout_ms, int *ret_sta
         is_late = is_late || woken == WOKEN_LATE;
         is_interrupted = is_interrupted || woken == WOKEN_INTERRUPTED;
         kill(pid, woken == WOKEN_LATE ? SIGTERM : signo);
-        until = wait_now_ms() + END_MS;
+        until = nt_now_ms() + END_MS;
     }
     while (waitpid(pid, ret_status, 0) < 0 && errno == EINTR)
         continue;

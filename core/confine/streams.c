@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "core/confine/wait.h"
+#include "sdk/clock.h"
 #include "sdk/error.h"
 
 #define STREAMS_MAX 32u
@@ -434,7 +435,7 @@ int streams_begin(struct confined *c, struct nt_error *reterr)
     s->channel = loop->ops->watch(loop, c->channel, 0, on_channel, c);
     s->process = loop->ops->watch(loop, c->process, 0, on_process, c);
     if (c->until_ms != WAIT_NEVER)
-        s->alarm = loop->ops->timer(loop, c->until_ms - wait_now_ms(), 0, on_alarm, s);
+        s->alarm = loop->ops->timer(loop, c->until_ms - nt_now_ms(), 0, on_alarm, s);
     if (s->channel && s->process && (s->alarm || c->until_ms == WAIT_NEVER))
         return 0;
     streams_end(c);

@@ -6,7 +6,8 @@
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
-#include <time.h>
+
+#include "sdk/clock.h"
 
 #define LONG_MS (3600 * (int64_t)1000)
 
@@ -18,13 +19,6 @@ static volatile sig_atomic_t signalled;
 static void on_signal(int signo)
 {
     signalled = signo;
-}
-
-int64_t wait_now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 void wait_hold_signals(sigset_t *ret_before)
@@ -51,7 +45,7 @@ enum woken wait_for(int channel, short events, int process, int64_t until_ms, in
     enum woken woken;
     do {
         struct pollfd fds[2] = { { channel, events, 0 }, { process, POLLIN, 0 } };
-        int64_t left = until_ms == WAIT_NEVER ? LONG_MS : until_ms - wait_now_ms();
+        int64_t left = until_ms == WAIT_NEVER ? LONG_MS : until_ms - nt_now_ms();
         left = left < 0 ? 0 : left > LONG_MS ? LONG_MS : left;
         const struct timespec limit = { left / 1000, left % 1000 * 1000000 };
         signalled = 0;
@@ -61,7 +55,7 @@ enum woken wait_for(int channel, short events, int process, int64_t until_ms, in
                 : n > 0                   ? WOKEN_ENDED
                 : n < 0 && errno != EINTR ? WOKEN_BROKEN
                                           : WOKEN_LATE;
-    } while (woken == WOKEN_LATE && until_ms > wait_now_ms());
+    } while (woken == WOKEN_LATE && until_ms > nt_now_ms());
     *ret_signal = signalled;
     for (size_t i = 0; i < CAUGHT; i++)
         sigaction(caught[i], &old[i], NULL);

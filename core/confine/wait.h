@@ -10,8 +10,6 @@
 
 enum woken { WOKEN_READY, WOKEN_ENDED, WOKEN_LATE, WOKEN_INTERRUPTED, WOKEN_BROKEN };
 
-/* CLOCK_MONOTONIC. */
-int64_t wait_now_ms(void);
 /* From now on those signals are only taken in wait_for; *ret_before is what sigprocmask gets back.
  */
 void wait_hold_signals(sigset_t *ret_before);

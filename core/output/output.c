@@ -7,7 +7,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/output/cell.h"
@@ -15,6 +14,7 @@
 #include "core/output/progress.h"
 #include "core/output/table.h"
 #include "sdk/cleanup.h"
+#include "sdk/clock.h"
 #include "sdk/error.h"
 
 /* What may wait for the end of a list. */
@@ -33,13 +33,6 @@ struct output {
     bool is_json; /* the result, whatever the flags say */
 };
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 int output_new(const struct output_options *options, struct output **ret, struct nt_error *reterr)
 {
     struct output *output = calloc(1, sizeof(*output));
@@ -47,7 +40,7 @@ int output_new(const struct output_options *options, struct output **ret, struct
         return nt_fail(reterr, NT_E_MEMORY, "out of memory");
     output->options = *options;
     output->pending = (struct nt_buf)NT_BUF(PENDING_MAX);
-    output->start_ms = now_ms();
+    output->start_ms = nt_now_ms();
     *ret = output;
     return 0;
 }
@@ -351,7 +344,8 @@ void output_progress(struct output *output, const char *label, uint64_t done, ui
     if (!has(output, NT_CALL_STDERR_TTY) || has(output, NT_CALL_QUIET | NT_CALL_JSON))
         return;
     nt_auto(nt_buf_done) struct nt_buf line = NT_BUF(1024);
-    if (progress_step(&output->progress, label, done, total, now_ms(), &line) && nt_buf_ok(&line))
+    if (progress_step(&output->progress, label, done, total, nt_now_ms(), &line)
+        && nt_buf_ok(&line))
         output_write_fd(output->options.err_fd, nt_buf_text(&line), line.size);
 }
 
@@ -366,6 +360,6 @@ void output_debug(struct output *output, const char *event, const char *fields)
 {
     write_json_line(output,
                     json_pack("{s:s, s:I, s:o*, s:o*}", "level", "debug", "ms",
-                              (json_int_t)(now_ms() - output->start_ms), "event",
+                              (json_int_t)(nt_now_ms() - output->start_ms), "event",
                               cell_of_text(event), "fields", cell_of_text(fields ? fields : "")));
 }

@@ -10,22 +10,15 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #include "core/confine/rules.h"
 #include "core/plugin/manifest.h"
 #include "sdk/buf.h"
+#include "sdk/clock.h"
 #include "sdk/error.h"
 #include "sdk/json.h"
 
 #define FILE_FD 3
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* Starts it in a process group of its own with the file as descriptor 3 and the pipe as 1. Returns
  * errno or 0. */
@@ -70,7 +63,7 @@ static int start(const char *program, int file, int answer, pid_t *ret)
 static bool read_answer(int pipe_fd, int process, int64_t until, struct nt_buf *ret)
 {
     for (;;) {
-        int64_t left = until - now_ms();
+        int64_t left = until - nt_now_ms();
         if (left <= 0)
             return false;
         struct pollfd fds[2] = { { pipe_fd, POLLIN, 0 }, { process, POLLIN, 0 } };
@@ -95,7 +88,7 @@ static bool read_answer(int pipe_fd, int process, int64_t until, struct nt_buf *
 static bool wait_for_end(int process, int64_t until)
 {
     for (;;) {
-        int64_t left = until - now_ms();
+        int64_t left = until - nt_now_ms();
         struct pollfd fd = { process, POLLIN, 0 };
         if (left <= 0)
             return false;
@@ -137,7 +130,7 @@ static char *understand(const struct nt_buf *answer, int status, struct nt_error
 
 char *child_manifest(const char *program, int file, int64_t limit_ms, struct nt_error *reterr)
 {
-    int64_t until = now_ms() + limit_ms;
+    int64_t until = nt_now_ms() + limit_ms;
     int pair[2];
     if (pipe2(pair, O_CLOEXEC | O_NONBLOCK) < 0)
         return nt_fail_sys(reterr, errno, "cannot make a pipe"), NULL;

@@ -5,23 +5,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "doctor.h"
 #include "sdk/buf.h"
 #include "sdk/cleanup.h"
+#include "sdk/clock.h"
 #include "sdk/error.h"
 #include "sdk/json.h"
 
 #define LIFE "600000"
 #define CONTENT "what is written is read"
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* One request: its JSON, or NULL with the error. */
 static json_t *ask(struct nt_call *call, const char *method, const char *path, const char *body,
@@ -44,7 +37,7 @@ static int say_failure(struct nt_call *call, const char *check, const struct nt_
                        int64_t begun_ms, struct nt_error *reterr)
 {
     return doctor_say(call, check, FAIL, why->message,
-                      why->hint[0] ? why->hint : "see the checks above", now_ms() - begun_ms,
+                      why->hint[0] ? why->hint : "see the checks above", nt_now_ms() - begun_ms,
                       reterr);
 }
 
@@ -102,13 +95,13 @@ static int do_step(struct nt_call *call, const char *id, const struct step *step
 {
     nt_auto(nt_buf_done) struct nt_buf path = NT_BUF(512);
     struct nt_error error = NT_ERROR_INIT;
-    int64_t begun = now_ms();
+    int64_t begun = nt_now_ms();
     nt_buf_add(&path, "/v1/sandboxes/");
     nt_buf_add_url_part(&path, id);
     nt_buf_add(&path, step->rest);
     nt_auto_json json_t *answer = ask(call, step->method, nt_buf_text(&path), step->body, &error);
     if (answer && is_expected(answer, step))
-        return doctor_say(call, step->check, FINE, "", "", now_ms() - begun, reterr);
+        return doctor_say(call, step->check, FINE, "", "", nt_now_ms() - begun, reterr);
     *works = false;
     if (answer)
         nt_fail(&error, NT_E_RESPONSE, "the answer is not what it should be");
@@ -119,7 +112,7 @@ int doctor_operation(struct nt_call *call, bool *ret_works, struct nt_error *ret
 {
     static const struct step removal = { "remove the workspace", "DELETE", "", NULL, NULL, NULL };
     struct nt_error error = NT_ERROR_INIT;
-    int64_t begun = now_ms();
+    int64_t begun = nt_now_ms();
     *ret_works = true;
     nt_auto_json json_t *health = ask(call, "GET", "/healthz", NULL, &error);
     if (!health) {
@@ -134,10 +127,10 @@ int doctor_operation(struct nt_call *call, bool *ret_works, struct nt_error *ret
     bool is_same = build && strcmp(build, NT_VERSION) == 0;
     if (doctor_say(call, "server", is_same ? FINE : WARN, detail,
                    is_same ? "" : "it is not the version of this program (" NT_VERSION ")",
-                   now_ms() - begun, reterr)
+                   nt_now_ms() - begun, reterr)
         < 0)
         return -1;
-    begun = now_ms();
+    begun = nt_now_ms();
     nt_auto_json json_t *row =
         ask(call, "POST", "/v1/sandboxes",
             "{\"internet_access\":false,\"timeout_ms\":" LIFE ",\"timeout_action\":\"destroy\"}",
@@ -149,7 +142,7 @@ int doctor_operation(struct nt_call *call, bool *ret_works, struct nt_error *ret
             nt_fail(&error, NT_E_RESPONSE, "the server named no workspace");
         return say_failure(call, "create a workspace", &error, begun, reterr);
     }
-    int status = doctor_say(call, "create a workspace", FINE, id, "", now_ms() - begun, reterr);
+    int status = doctor_say(call, "create a workspace", FINE, id, "", nt_now_ms() - begun, reterr);
     if (status == 0)
         status = say_limits(call, row, reterr);
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && status == 0; i++)

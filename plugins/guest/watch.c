@@ -18,10 +18,10 @@
 #include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "plugins/guest/search.h"
+#include "sdk/clock.h"
 
 #define DEPTH_MAX 128
 #define FOLDERS_MAX 16384u
@@ -60,13 +60,6 @@ struct watch {
 };
 
 static uint8_t memory[NT_G_HEAD + 16384];
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* --- watched folders ----------------------------------------------------------------------- */
 
@@ -166,7 +159,7 @@ static void tell(struct watch *w, uint64_t event, const char *name, const char *
     nt_g_add_text(&out, NT_GT_NAME, name);
     nt_g_add_text(&out, NT_GT_PATH, path);
     io_send(w->io, &out);
-    w->said_ms = now_ms();
+    w->said_ms = nt_now_ms();
 }
 
 static const char *name_of(const char *path)
@@ -353,7 +346,7 @@ static void read_events(struct watch *w)
 /* Sleeps until something is to be done; ends the process when the peer has gone. */
 static bool wait_events(struct watch *w)
 {
-    int64_t now = now_ms(), until = w->end_ms;
+    int64_t now = nt_now_ms(), until = w->end_ms;
     if (w->beat_ms && (!until || w->said_ms + w->beat_ms < until))
         until = w->said_ms + w->beat_ms;
     int64_t left = until ? until - now : -1;
@@ -363,7 +356,7 @@ static bool wait_events(struct watch *w)
         _exit(0); /* nothing may follow a request to watch */
     if (n == 0)
         w->seen_count = 0; /* the queue is empty */
-    now = now_ms();        /* also when something comes all the time: not all of it is told */
+    now = nt_now_ms();     /* also when something comes all the time: not all of it is told */
     if (w->end_ms && now >= w->end_ms)
         finish(w);
     if (w->beat_ms && now >= w->said_ms + w->beat_ms) {
@@ -403,7 +396,7 @@ void watch_serve(struct helper_io *io, const struct request *r)
     w.root_wd = watch_tree(&w, fd, w.root, false, 1);
     struct nt_g_writer ok = nt_g_begin(memory, sizeof(memory), NT_G_OK);
     io_send(io, &ok);
-    w.said_ms = now_ms();
+    w.said_ms = nt_now_ms();
     w.beat_ms = beat < 3600000 ? (int64_t)beat : 3600000;
     w.end_ms = timeout ? w.said_ms + (int64_t)(timeout < INT32_MAX ? timeout : INT32_MAX) : 0;
     for (;;)

@@ -13,11 +13,11 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "nanoterm/host.h"
 #include "sdk/buf.h"
+#include "sdk/clock.h"
 #include "sdk/error.h"
 #include "sdk/json.h"
 
@@ -27,13 +27,6 @@
 enum { QUICKSTART_E_STEP = NT_E_PLUGIN_FIRST };
 
 extern char **environ;
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* Shows a step as the user would type it. */
 static void show(struct nt_call *call, const char *const *words)
@@ -116,12 +109,12 @@ static int step(struct nt_call *call, const char *name, const char *const *words
                 struct nt_buf *ret_output, struct nt_error *reterr)
 {
     int status = 0;
-    int64_t start = now_ms();
+    int64_t start = nt_now_ms();
     show(call, words);
     if (spawn(call, call->host->path(call, NT_PATH_SELF), words, ret_output, &status, reterr) < 0)
         return -1;
     struct nt_value row[] = { { .type = NT_TEXT, .text = name },
-                              { .type = NT_INT, .number = now_ms() - start } };
+                              { .type = NT_INT, .number = nt_now_ms() - start } };
     if (status == 128 + SIGINT || status == 130)
         return nt_fail(reterr, NT_E_CANCELLED, "interrupted at the step %s", name);
     if (status != 0)
@@ -173,13 +166,13 @@ static int steps(struct nt_call *call, const char *id, const char *build, const 
     const char *const words[] = { arguments, NULL };
     const char *const none[] = { NULL };
     int status = 0;
-    int64_t start = now_ms();
+    int64_t start = nt_now_ms();
     if (spawn(call, target, *arguments ? words : none, NULL, &status, reterr) < 0)
         return -1;
     if (status != 0)
         return nt_fail(reterr, QUICKSTART_E_STEP, "%s ended with exit status %d", target, status);
     struct nt_value row[] = { { .type = NT_TEXT, .text = "run" },
-                              { .type = NT_INT, .number = now_ms() - start } };
+                              { .type = NT_INT, .number = nt_now_ms() - start } };
     return call->host->emit(call, row, 2, reterr);
 }
 

@@ -6,16 +6,9 @@
  */
 #include "silence.h"
 
-#include <time.h>
+#include "sdk/clock.h"
 
 #define SUSPICION_MS 1000
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 static void on_timer(void *data);
 
@@ -28,7 +21,7 @@ static void arm(struct silence *s, int64_t delay_ms)
 static void on_timer(void *data)
 {
     struct silence *s = data;
-    int64_t left_ms = s->heard_ms + s->limit_ms - now_ms();
+    int64_t left_ms = s->heard_ms + s->limit_ms - nt_now_ms();
     if (left_ms > 0) {
         arm(s, left_ms);
     } else if (!s->is_suspected) {
@@ -44,7 +37,7 @@ void silence_start(struct silence *s, struct nt_loop *loop, int64_t limit_ms,
                    void (*silent)(void *data), void *data)
 {
     *s = (struct silence){
-        .loop = loop, .silent = silent, .data = data, .limit_ms = limit_ms, .heard_ms = now_ms()
+        .loop = loop, .silent = silent, .data = data, .limit_ms = limit_ms, .heard_ms = nt_now_ms()
     };
     arm(s, limit_ms);
 }
@@ -53,7 +46,7 @@ void silence_heard(struct silence *s)
 {
     if (!s->timer)
         return;
-    s->heard_ms = now_ms();
+    s->heard_ms = nt_now_ms();
     s->is_suspected = false;
 }
 

@@ -14,7 +14,6 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "nanoterm/host.h"
@@ -26,6 +25,7 @@
 #include "plugins/sandbox-enforce/supervise/tree.h"
 #include "sdk/buf.h"
 #include "sdk/cleanup.h"
+#include "sdk/clock.h"
 #include "sdk/error.h"
 #include "sdk/io.h"
 #include "sdk/json.h"
@@ -42,13 +42,6 @@ struct run {
     bool is_skipping; /* the rest of a line that is too long */
     bool is_ended;    /* by the limit or by a signal */
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* --- lines --------------------------------------------------------------------------------- */
 
@@ -151,7 +144,7 @@ static void follow(struct run *r)
         struct pollfd ready[] = { { .fd = r->pipe_in, .events = POLLIN },
                                   { .fd = r->pidfd, .events = POLLIN },
                                   { .fd = r->signals, .events = POLLIN } };
-        int64_t left = r->end_ms < 0 ? -1 : r->end_ms - now_ms();
+        int64_t left = r->end_ms < 0 ? -1 : r->end_ms - nt_now_ms();
         if (r->end_ms >= 0 && left <= 0) {
             r->is_ended = true;
             break;
@@ -179,7 +172,7 @@ static int trace_program(struct nt_call *call, const struct options *options, st
     nt_autofree char *text = malloc(LINES_MAX);
     struct run r = { .pipe_in = in, .text = text, .end_ms = -1 };
     int64_t seconds = call->host->number(call, "timeout");
-    r.end_ms = seconds > 0 ? now_ms() + seconds * 1000 : -1;
+    r.end_ms = seconds > 0 ? nt_now_ms() + seconds * 1000 : -1;
     r.trace = text ? trace_new(cwd, learn_event, learn) : NULL;
     if (!r.trace)
         return nt_fail(reterr, NT_E_MEMORY, "no memory");

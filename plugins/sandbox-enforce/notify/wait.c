@@ -17,11 +17,11 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "plugins/sandbox-enforce/notify/inner.h"
 #include "sdk/cleanup.h"
+#include "sdk/clock.h"
 
 #define PLACES 128u
 #define LOOK_MS 100 /* for the program's end and its signals */
@@ -45,13 +45,6 @@ struct notify_wait {
     int64_t look_at_ms;
     struct place places[PLACES];
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 struct notify_wait *wait_new(struct notify *n, int epoll)
 {
@@ -118,7 +111,7 @@ static int64_t limit_of(int socket)
     if (getsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &limit, &size) < 0
         || (limit.tv_sec == 0 && limit.tv_usec == 0))
         return 0;
-    return now_ms() + (int64_t)limit.tv_sec * 1000 + limit.tv_usec / 1000 + 1;
+    return nt_now_ms() + (int64_t)limit.tv_sec * 1000 + limit.tv_usec / 1000 + 1;
 }
 
 /* Whether it is still under way after SYS, for a caller that waits. */
@@ -248,7 +241,7 @@ void wait_ready(struct notify_wait *wait, uint64_t place)
 
 void wait_look(struct notify_wait *wait)
 {
-    int64_t now = wait->count ? now_ms() : 0;
+    int64_t now = wait->count ? nt_now_ms() : 0;
     bool is_due = now >= wait->look_at_ms;
     for (size_t i = 0; i < PLACES && wait->count; i++) {
         struct place *place = &wait->places[i];

@@ -25,6 +25,7 @@
 #include "plugins/sandbox-enforce/policy/outside.h"
 #include "sdk/buf.h"
 #include "sdk/cleanup.h"
+#include "sdk/clock.h"
 #include "sdk/io.h"
 #include "sdk/program.h"
 
@@ -137,17 +138,10 @@ static void start(struct memory *m, const struct places *places, const struct ma
         close(pipes[0]);
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Reads until all have closed their outputs, or time is up; then ends what is left. */
 static void finish(struct asked *asked)
 {
-    int64_t end = now_ms() + TIME_MS;
+    int64_t end = nt_now_ms() + TIME_MS;
     for (;;) {
         struct pollfd fds[MANAGERS];
         nfds_t open = 0;
@@ -155,7 +149,7 @@ static void finish(struct asked *asked)
             fds[i] = (struct pollfd){ .fd = asked[i].fd, .events = POLLIN };
             open += asked[i].fd >= 0;
         }
-        int64_t left = end - now_ms();
+        int64_t left = end - nt_now_ms();
         if (!open || left <= 0 || (poll(fds, MANAGERS, (int)left) < 0 && errno != EINTR))
             break;
         for (size_t i = 0; i < MANAGERS; i++) {

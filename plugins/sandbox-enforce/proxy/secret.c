@@ -10,10 +10,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "plugins/sandbox-enforce/errors.h"
+#include "sdk/clock.h"
 #include "sdk/error.h"
 #include "sdk/parse.h"
 
@@ -55,13 +55,6 @@ void secret_free(char *text)
     free(text);
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static int64_t wait_ms(void)
 {
     const char *text = getenv("NONO_KEYRING_TIMEOUT_SECS");
@@ -86,9 +79,9 @@ int secret_collect(int fd, int pid, const char *what, char **ret, int *ret_statu
     char *text = calloc(1, SECRET_MAX + 2);
     size_t size = 0;
     bool is_over = false;
-    int64_t until = now_ms() + wait_ms();
+    int64_t until = nt_now_ms() + wait_ms();
     while (text && !is_over && size <= SECRET_MAX) {
-        int64_t left = until - now_ms();
+        int64_t left = until - nt_now_ms();
         struct pollfd p = { .fd = fd, .events = POLLIN };
         int ready = left > 0 ? poll(&p, 1, left > 60000 ? 60000 : (int)left) : -1;
         if (left <= 0)

@@ -11,13 +11,13 @@
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <linux/close_range.h>
 
 #include "hook.h"
 #include "sdk/cleanup.h"
+#include "sdk/clock.h"
 #include "sdk/error.h"
 
 #define GRACE_MS 5000 /* between SIGTERM and SIGKILL */
@@ -106,17 +106,10 @@ static int launch(const struct hook_start *start, pid_t *ret_pid)
 
 /* --- the end ------------------------------------------------------------------------------- */
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* -1: never. */
 static int64_t due_in(int64_t ms)
 {
-    return ms < 0 ? -1 : now_ms() + ms;
+    return ms < 0 ? -1 : nt_now_ms() + ms;
 }
 
 static bool was_signalled(int signals)
@@ -142,7 +135,7 @@ static enum hook_outcome await_end(const struct hook_start *start, pid_t pid, in
     struct pollfd fds[] = { { .fd = pidfd, .events = POLLIN },
                             { .fd = start->signals->fd, .events = POLLIN } };
     for (;;) {
-        int64_t next = earlier(due, call_due), now = now_ms();
+        int64_t next = earlier(due, call_due), now = nt_now_ms();
         int64_t wait = next < 0 || next - now > 3600000 ? 3600000 : next > now ? next - now : 0;
         int ready = poll(fds, 2, (int)wait);
         if (ready > 0 && fds[0].revents) {
@@ -152,8 +145,8 @@ static enum hook_outcome await_end(const struct hook_start *start, pid_t pid, in
             break;
         }
         bool is_asked = ready > 0 && fds[1].revents && was_signalled(start->signals->fd);
-        bool is_due = due >= 0 && now_ms() >= due;
-        bool is_over = call_due >= 0 && now_ms() >= call_due;
+        bool is_due = due >= 0 && nt_now_ms() >= due;
+        bool is_over = call_due >= 0 && nt_now_ms() >= call_due;
         if (outcome == HOOK_ENDED && (is_asked || is_due || is_over)) {
             outcome = is_asked ? HOOK_INTERRUPTED : is_due ? HOOK_LATE : HOOK_CALL_LATE;
             due = due_in(GRACE_MS);

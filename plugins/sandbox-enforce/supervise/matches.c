@@ -18,11 +18,11 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "plugins/sandbox-enforce/policy/paths.h"
 #include "sdk/cleanup.h"
+#include "sdk/clock.h"
 #include "sdk/error.h"
 
 struct wanted {
@@ -129,13 +129,6 @@ static int add_folder(struct search *s, const char *path, struct nt_error *reter
         return nt_fail(reterr, NT_E_MEMORY, "out of memory");
     s->count++;
     return 0;
-}
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 static int hint(struct nt_error *reterr)
@@ -247,13 +240,13 @@ int matches_find(const struct policy *policy, const struct matches_bounds *bound
 {
     struct search s = { .policy = policy,
                         .bounds = bounds,
-                        .end_ms = now_ms() + bounds->time_ms,
+                        .end_ms = nt_now_ms() + bounds->time_ms,
                         .found = found,
                         .context = context };
     int result = policy->pattern_count ? begin(&s, reterr) : 0;
     while (result == 0 && s.count > 0) {
         nt_autofree char *path = s.folders[--s.count];
-        if (now_ms() < s.end_ms) {
+        if (nt_now_ms() < s.end_ms) {
             result = look_through(&s, path, reterr);
             continue;
         }
