@@ -372,8 +372,3 @@ void net_loop_free(struct nt_loop *head, void (*freed)(void *data), void *data)
     uv_ref((uv_handle_t *)&loop->async);
     uv_close((uv_handle_t *)&loop->async, on_async_closed);
 }
-
-uv_loop_t *net_loop_uv(struct nt_loop *loop)
-{
-    return own(loop)->uv;
-}

@@ -25,7 +25,6 @@
 struct nt_loop *net_loop_new(uv_loop_t *uv, struct nt_error *reterr);
 /* Closes what is left; needs one more uv_run to finish; then calls freed (may be NULL). */
 void net_loop_free(struct nt_loop *loop, void (*freed)(void *data), void *data);
-uv_loop_t *net_loop_uv(struct nt_loop *loop);
 
 /* --- limits, headers ----------------------------------------------------------------------- */
 

@@ -106,12 +106,6 @@ void io_fail(struct helper_io *io, int sys, const char *what)
     io_refuse(io, sys == ENOENT || sys == ENOTDIR ? NT_GE_NOT_FOUND : NT_GE_SYSTEM, sys, text);
 }
 
-void io_next(struct helper_io *io, struct nt_g_frame *ret)
-{
-    if (io_try_next(io, ret) < 0)
-        _exit(1);
-}
-
 int io_try_next(struct helper_io *io, struct nt_g_frame *ret)
 {
     memmove(io->rx, io->rx + io->used, io->rx_size - io->used);

@@ -25,9 +25,7 @@ void io_refuse(struct helper_io *io, uint64_t code, int sys, const char *text)
     __attribute__((noreturn));
 /* The same with a descriptor; -1: none. */
 void io_send_fd(struct helper_io *io, struct nt_g_writer *w, int fd);
-/* Waits for the next frame. */
-void io_next(struct helper_io *io, struct nt_g_frame *ret);
-/* The same; -1 when the peer has gone, for whoever has to clean up. */
+/* Waits for the next frame; -1 when the peer has gone. */
 int io_try_next(struct helper_io *io, struct nt_g_frame *ret);
 
 /* A path of the request, absolute; the process ends when it is missing or too long. */

@@ -133,10 +133,3 @@ void loop_turn(void)
     if (timers)
         run_timers();
 }
-
-void loop_forget(void)
-{
-    close(epoll_fd);
-    epoll_fd = -1;
-    timers = NULL;
-}

@@ -33,7 +33,5 @@ void loop_timer(struct timer *timer, int64_t delay_ms, void (*fn)(struct timer *
 void loop_timer_end(struct timer *timer);
 /* Waits once and calls what is due. */
 void loop_turn(void);
-/* In a forked child: the loop is nobody's. */
-void loop_forget(void);
 
 #endif

@@ -16,7 +16,8 @@
 
 #define TEXT_MAX (4u * 1024 * 1024)
 
-const char *summary_network(const struct policy *policy)
+/* "allowed", "blocked" or "filtered". */
+static const char *network_of(const struct policy *policy)
 {
     switch (policy->network) {
     case POLICY_NET_BLOCKED:
@@ -76,7 +77,7 @@ static void add_network(struct nt_buf *b, const struct theme *theme, const struc
 {
     nt_buf_add(b, "  ");
     theme_add(b, theme, THEME_NETWORK, "[net]");
-    nt_buf_addf(b, " %s", summary_network(policy));
+    nt_buf_addf(b, " %s", network_of(policy));
     if (policy->network == POLICY_NET_FILTERED && policy->host_count)
         nt_buf_addf(b, ", %zu hosts", policy->host_count);
     if (policy->network == POLICY_NET_FILTERED && !policy->host_count)
@@ -260,7 +261,7 @@ int summary_emit(struct nt_call *call, const struct policy *policy,
     nt_auto_json json_t *all =
         json_pack("{s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o}", "command", words, "workdir",
                   text(policy->is_workdir_covered ? policy->workdir : "/"), "capabilities",
-                  grants_to_json(policy), "network", summary_network(policy), "enforcement",
+                  grants_to_json(policy), "network", network_of(policy), "enforcement",
                   rows_to_json(rows, count), "hooks", hooks_to_json(policy), "warnings",
                   texts_to_json(&policy->warnings), "intercepted", intercepted_to_json(policy));
     nt_autofree char *line = all ? json_dumps(all, JSON_COMPACT) : NULL;

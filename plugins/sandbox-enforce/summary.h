@@ -9,9 +9,6 @@
 #include "plugins/sandbox-enforce/policy/policy.h"
 #include "plugins/sandbox-enforce/supervise/supervise.h"
 
-/* "allowed", "blocked" or "filtered". */
-const char *summary_network(const struct policy *policy);
-
 /* The grants, one a line; those of groups are counted, with verbosity each. To stderr. */
 void summary_print(const struct nt_call *call, const struct policy *policy,
                    const struct options *options);

@@ -36,7 +36,7 @@ const size_t network_group_count = sizeof(network_groups) / sizeof(network_group
 
 #define DEVELOPER "llm_apis", NETWORK_REGISTRIES, "github", "gitlab", "sigstore", "documentation"
 
-const struct network_profile network_profiles[] = {
+static const struct network_profile profiles[] = {
     { "minimal", "Language models only", LIST("llm_apis") },
     { "developer", "Models, packages, sources, documentation", LIST(DEVELOPER) },
     { "claude-code", "The same, for Claude Code", LIST(DEVELOPER) },
@@ -45,7 +45,6 @@ const struct network_profile network_profiles[] = {
     { "enterprise", "The same and models on large clouds",
       LIST(DEVELOPER, "google_cloud", "azure", "aws_bedrock") },
 };
-const size_t network_profile_count = sizeof(network_profiles) / sizeof(network_profiles[0]);
 
 static const struct policy_route services[] = {
     { .name = "openai",
@@ -96,9 +95,9 @@ const struct network_group *network_group_find(const char *name)
 
 const struct network_profile *network_profile_find(const char *name)
 {
-    for (size_t i = 0; i < network_profile_count; i++)
-        if (strcmp(network_profiles[i].name, name) == 0)
-            return &network_profiles[i];
+    for (size_t i = 0; i < sizeof(profiles) / sizeof(profiles[0]); i++)
+        if (strcmp(profiles[i].name, name) == 0)
+            return &profiles[i];
     return NULL;
 }
 

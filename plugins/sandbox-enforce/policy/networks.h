@@ -23,8 +23,6 @@ struct network_profile {
 
 extern const struct network_group network_groups[];
 extern const size_t network_group_count;
-extern const struct network_profile network_profiles[];
-extern const size_t network_profile_count;
 
 /* NULL: there is no such one. */
 const struct network_group *network_group_find(const char *name);

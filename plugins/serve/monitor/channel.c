@@ -249,11 +249,6 @@ int channel_send(struct channel *c, const void *message, size_t size, int fd)
     return status < 0 ? -1 : 0;
 }
 
-size_t channel_queued(const struct channel *c)
-{
-    return c->out.bytes;
-}
-
 int channel_wait(struct channel *c, uint32_t kind, uint64_t number, void *ret, size_t size,
                  int *ret_fd, int64_t wait_ms)
 {

@@ -24,8 +24,6 @@ struct channel *channel_new(struct nt_loop *loop, int fd, bool takes_fds,
 void channel_free(struct channel *channel); /* takes NULL */
 /* Copies the message, takes fd (-1: none). -1: the other end is gone, or does not read. */
 int channel_send(struct channel *channel, const void *message, size_t size, int fd);
-/* Messages that wait to leave, in bytes. */
-size_t channel_queued(const struct channel *channel);
 /* Waits for the message of that kind and number; others come later, in their order. *Waits.*
  * ret_fd: the descriptor that came with it, the caller's, or -1; NULL: it is closed. 0, or -1:
  * closed, too late, or not of that size. */
