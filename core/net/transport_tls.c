@@ -15,6 +15,7 @@
 
 #include "core/net/server_private.h"
 #include "sdk/error.h"
+#include "sdk/symbol.h"
 
 enum { RECORD = 16384, CHAIN_MAX = 16 };
 
@@ -60,13 +61,9 @@ static void open_library(void)
     void *handle = dlopen("libssl.so.3", RTLD_NOW | RTLD_LOCAL);
     if (!handle)
         return;
-    void *found;
     lib.ok = true;
     /* A handle finds what its own libraries (libcrypto) have, too. */
-#define FIND(name)                                                                                 \
-    found = dlsym(handle, #name);                                                                  \
-    memcpy(&lib.name, &found, sizeof(found));                                                      \
-    lib.ok = lib.ok && found;
+#define FIND(name) lib.ok = nt_symbol(handle, #name, &lib.name) && lib.ok;
     FUNCTIONS(FIND)
 #undef FIND
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* digest.c - SHA-256 of a file, by nettle, which is opened when it is needed. */
+/* digest.c - SHA-256 of a file, by nettle, which is opened when it is needed.
+ * Not by core/net/digest.c: a plugin that speaks to nobody does not link the connection. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <nettle/sha2.h>

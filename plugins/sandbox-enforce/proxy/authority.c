@@ -22,6 +22,7 @@
 #include "plugins/sandbox-enforce/policy/hosts.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
+#include "sdk/symbol.h"
 
 enum {
     LEAVES = 64,        /* hosts with a certificate at once; the oldest makes room */
@@ -76,12 +77,8 @@ static void open_library(void)
     void *handle = dlopen("libssl.so.3", RTLD_NOW | RTLD_LOCAL);
     if (!handle)
         return;
-    void *found;
     lib.ok = true;
-#define FIND(name)                                                                                 \
-    found = dlsym(handle, #name);                                                                  \
-    memcpy(&lib.name, &found, sizeof(found));                                                      \
-    lib.ok = lib.ok && found;
+#define FIND(name) lib.ok = nt_symbol(handle, #name, &lib.name) && lib.ok;
     FUNCTIONS(FIND)
 #undef FIND
     /* From now on the numbers of keys lie in memory that is neither swapped nor dumped. Without it
