@@ -734,6 +734,46 @@ def test_a_second_name_and_a_name_that_leads_nowhere(stage):
     assert "second name" in refused(stage.run("true"))
 
 
+def linked_pair():
+    """Two names of one system file in a folder of commands."""
+    seen = {}
+    for entry in sorted(os.scandir("/usr/bin"), key=lambda entry: entry.name):
+        st = entry.stat(follow_symlinks=False)
+        if entry.is_file(follow_symlinks=False) and st.st_nlink == 2 and os.access(entry.path, os.X_OK) and st.st_uid == 0:
+            if st.st_ino in seen:
+                return seen[st.st_ino], entry.path
+            seen[st.st_ino] = entry.path
+    return None
+
+
+def test_all_names_of_a_file_lead_to_its_stand_in(stage):
+    pair = linked_pair()
+    if not pair:
+        pytest.skip("no program of this system has two names")
+    for name in pair:
+        stage.commands(**{os.path.basename(name): {"from": {"session": "deny"}}})
+        done = stage.sh('for name do "$name" </dev/null; echo $?; done; cp "$1" mine && ./mine </dev/null; echo $?', *pair)
+        assert done.stdout == b"126\n126\n126\n", done
+        assert done.stderr.count(f"policy denied {os.path.basename(name)}".encode()) >= 2
+    # Where not all of them can be known nothing is started.
+    stage.commands(**{os.path.basename(pair[0]): {"sandbox": {}}, os.path.basename(pair[1]): {"sandbox": {}}})
+    assert "the same file" in refused(stage.run("true"))
+
+
+def test_many_programs_in_one(stage):
+    tools = stage.cli.home / "tools"
+    tools.mkdir()
+    shutil.copy("/usr/bin/id", tools / "busybox")
+    (tools / "mine").symlink_to("busybox")
+    if os.stat(stage.cli.home).st_mode & 0o002 or any(os.stat(p).st_mode & 0o1002 == 0o002 for p in stage.cli.home.parents):
+        pytest.skip("others may write above the home folder of this test")
+    closed = {"groups": {"exclude": ["system_write_linux"]}, "workdir": {"access": "read"}}
+    stage.commands(rest=closed, mine={"sandbox": {}}, policies={"executable_dirs": [str(tools)]})
+    assert "many programs in one" in refused(stage.run("true"))
+    stage.commands(rest=closed, busybox={"sandbox": {}}, policies={"executable_dirs": [str(tools)]})
+    assert b"uid=" in stage.sh("busybox").stdout
+
+
 def test_what_it_needs(stage):
     stage.commands(cat={"sandbox": {}})
     assert "wrap" in refused(stage.run("true", command="wrap"))

@@ -19,10 +19,13 @@
 #define NT_ENFORCE_MEDIATE_H
 
 #include <limits.h>
+#include <stdbool.h>
 
 #include "nanoterm/error.h"
 #include "plugins/sandbox-enforce/policy/command_policies.h"
 #include "plugins/sandbox-enforce/policy/policy.h"
+
+#define MEDIATE_LINKS_MAX 256u
 
 struct denials;
 struct supervise;
@@ -30,11 +33,12 @@ struct supervise;
 /* Where a command is: found outside and before the program starts. */
 struct mediate_place {
     const struct command *command;
+    bool is_first;       /* what is executed, whichever of the command's places was asked for */
     char path[PATH_MAX]; /* canonical; a stand-in lies over it */
 };
 
 struct mediate {
-    struct mediate_place *places; /* malloc'ed; several of a command when PATH has several */
+    struct mediate_place *places; /* malloc'ed; a command has several when its name or file has */
     size_t place_count;
     const char **covered; /* malloc'ed; of places, those that are not the caller itself */
     size_t covered_count;
@@ -53,12 +57,22 @@ struct mediate {
  * the program could choose what runs, or a second name would lead past the stand-in. */
 int mediate_open(const struct supervise *s, struct mediate **ret, struct nt_error *reterr);
 void mediate_free(struct mediate *m);
-/* What is to be run for COMMAND, checked again; ret has PATH_MAX bytes. */
-int mediate_executable(const struct policy *policy, const struct command *command, char *ret,
+/* What is to be run for COMMAND: as it was found when the session began, its digest checked again.
+ * ret has PATH_MAX bytes. */
+int mediate_executable(const struct mediate *m, const struct command *command, char *ret,
                        struct nt_error *reterr);
-/* The same of the program of an intercept. */
+/* The program of an intercept, checked as the files of commands are. */
 int mediate_program(const struct policy *policy, const struct command *command, const char *path,
                     char *ret, struct nt_error *reterr);
+
+/* --- links.c ------------------------------------------------------------------------------- */
+
+/* Tells all names of the file PATH, its own too, that it has where anybody inside may read; none
+ * when that is the only one. ENFORCE_E_PROFILE when some may have been missed. KEY is for errors.
+ */
+int mediate_links(const struct policy *policy, const char *key, const char *path,
+                  int (*on_name)(void *data, const char *name, struct nt_error *reterr), void *data,
+                  struct nt_error *reterr);
 
 /* --- digest.c ------------------------------------------------------------------------------ */
 

@@ -11,9 +11,9 @@
 
 #include "mediate.h"
 #include "plugins/sandbox-enforce/errors.h"
+#include "plugins/sandbox-enforce/policy/outside.h"
 #include "plugins/sandbox-enforce/policy/paths.h"
 #include "plugins/sandbox-enforce/supervise/inner.h"
-#include "plugins/sandbox-enforce/policy/outside.h"
 #include "sdk/buf.h"
 #include "sdk/cleanup.h"
 #include "sdk/error.h"
@@ -73,23 +73,12 @@ static int check_commands(const struct policy *policy, const char *key, const ch
 
 /* What PATH leads to, when neither others nor the program can change that, nor the way to it. */
 static int check(const struct policy *policy, const struct command *command, const char *path,
-                 bool is_covered, char *ret, struct nt_error *reterr)
+                 char *ret, struct nt_error *reterr)
 {
     char key[128];
-    struct stat st;
-    const struct outside what = {
-        .policy = policy, .key = place_of(command, key), .path = path, .search = getenv("PATH")
-    };
-    if (outside_find(&what, ret, reterr) < 0 || check_commands(policy, key, ret, reterr) < 0)
-        return -1;
-    if (stat(ret, &st) < 0)
-        return nt_fail_sys(reterr, errno, "%s", key);
-    if (!is_covered || st.st_nlink == 1)
-        return 0;
-    nt_fail(reterr, ENFORCE_E_PROFILE,
-            "%s: %.150s has a second name (a hard link), which would lead past its sandbox", key,
-            ret);
-    return nt_hint(reterr, "copy it to a folder of its own, in front of PATH");
+    const struct outside what = { .policy = policy, .key = place_of(command, key), .path = path };
+    return outside_find(&what, ret, reterr) < 0 || check_commands(policy, key, ret, reterr) < 0 ? -1
+                                                                                                : 0;
 }
 
 static int check_digest(const struct command *command, const char *path, struct nt_error *reterr)
@@ -130,34 +119,45 @@ static bool search_next(struct search *s, const char *name, char ret[PATH_MAX])
     return true;
 }
 
-int mediate_executable(const struct policy *policy, const struct command *command, char *ret,
+int mediate_executable(const struct mediate *m, const struct command *command, char *ret,
                        struct nt_error *reterr)
 {
-    char path[PATH_MAX];
-    struct search search = search_begin(policy->commands);
-    if (!command->executable && !search_next(&search, command->name, path))
-        return nt_fail(reterr, ENFORCE_E_COMMAND, "'%s' is not there", command->name);
-    if (check(policy, command, command->executable ? command->executable : path, true, ret, reterr)
-        < 0)
-        return -1;
-    return check_digest(command, ret, reterr);
+    struct found found;
+    for (size_t i = 0; i < m->place_count; i++) {
+        const char *path = m->places[i].path;
+        if (m->places[i].command != command || !m->places[i].is_first)
+            continue;
+        int sys = path_find(AT_FDCWD, path, &found);
+        if (sys)
+            return nt_fail_sys(reterr, sys, "%.150s", path);
+        close(found.fd);
+        if (strcmp(found.path, path) != 0)
+            return nt_fail(reterr, ENFORCE_E_COMMAND,
+                           "%.150s leads to %.150s now, and did not when the session began", path,
+                           found.path);
+        memcpy(ret, path, strlen(path) + 1);
+        return check_digest(command, ret, reterr);
+    }
+    return nt_fail(reterr, ENFORCE_E_COMMAND, "'%s' is not there", command->name);
 }
 
 int mediate_program(const struct policy *policy, const struct command *command, const char *path,
                     char *ret, struct nt_error *reterr)
 {
-    return check(policy, command, path, false, ret, reterr);
+    return check(policy, command, path, ret, reterr);
 }
 
 /* --- all ----------------------------------------------------------------------------------- */
 
 static int add_place(struct mediate *m, const struct command *command, const char *path,
-                     struct nt_error *reterr)
+                     bool is_first, struct nt_error *reterr)
 {
     for (size_t i = 0; i < m->place_count; i++)
         if (strcmp(m->places[i].path, path) == 0) {
-            if (m->places[i].command == command)
+            if (m->places[i].command == command) {
+                m->places[i].is_first |= is_first;
                 return 0;
+            }
             return nt_fail(
                 reterr, ENFORCE_E_PROFILE,
                 "command_policies: %s and %s are the same file, %.150s: which of them is "
@@ -167,8 +167,90 @@ static int add_place(struct mediate *m, const struct command *command, const cha
     if (m->place_count == PLACES_MAX)
         return nt_fail(reterr, NT_E_LIMIT, "command_policies: more than %u files", PLACES_MAX);
     m->places[m->place_count].command = command;
+    m->places[m->place_count].is_first = is_first;
     memcpy(m->places[m->place_count++].path, path, strlen(path) + 1);
     return 0;
+}
+
+struct other_name {
+    struct mediate *m;
+    const struct policy *policy;
+    const struct command *command;
+    struct stat file;
+    struct nt_error *reterr;
+};
+
+/* By a second mount of a folder above; what lies over that there is another file. */
+static int on_mounted(void *data, const char *name)
+{
+    const struct other_name *o = data;
+    struct found found;
+    if (path_find(AT_FDCWD, name, &found))
+        return 0;
+    close(found.fd);
+    if (found.dev != o->file.st_dev || found.ino != o->file.st_ino)
+        return 0;
+    return add_place(o->m, o->command, found.path, false, o->reterr);
+}
+
+static int add_mounted(struct other_name *o, const char *path)
+{
+    nt_autoclose int fd = open(path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 || fstat(fd, &o->file) < 0)
+        return nt_fail_sys(o->reterr, errno, "%.150s", path);
+    int sys = outside_other_names(fd, path, on_mounted, o);
+    return sys > 0 ? nt_fail_sys(o->reterr, sys, "%.150s: the mounts", path) : sys;
+}
+
+static int on_link(void *data, const char *name, struct nt_error *reterr)
+{
+    struct other_name *o = data;
+    char real[PATH_MAX];
+    return check(o->policy, o->command, name, real, reterr) < 0
+                   || add_place(o->m, o->command, real, false, reterr) < 0
+                   || add_mounted(o, real) < 0
+               ? -1
+               : 0;
+}
+
+/* What does as it is called would be this command under all its names. */
+static int check_alone(const struct command *command, const char *path, struct nt_error *reterr)
+{
+    static const char *const many[] = { "busybox", "toybox", "coreutils" };
+    const char *name = strrchr(path, '/') + 1;
+    for (size_t i = 0; i < sizeof(many) / sizeof(many[0]); i++)
+        if (strcmp(name, many[i]) == 0 && strcmp(command->name, name) != 0) {
+            nt_fail(reterr, ENFORCE_E_PROFILE,
+                    "command_policies.commands.%s: %.150s is many programs in one, and each of "
+                    "them would become %s",
+                    command->name, path, command->name);
+            return nt_hint(reterr, "name the command %s, or install a %s of its own", name,
+                           command->name);
+        }
+    return 0;
+}
+
+/* The file with all its names. The first of a command is what is executed. */
+static int add_file(struct mediate *m, const struct policy *policy, const struct command *command,
+                    const char *path, bool is_first, struct nt_error *reterr)
+{
+    char real[PATH_MAX], key[128];
+    struct other_name other = { m, policy, command, { 0 }, reterr };
+    struct found found;
+    /* Folders of PATH are often links to each other. */
+    if (path_find(AT_FDCWD, path, &found) == 0) {
+        close(found.fd);
+        for (size_t i = 0; i < m->place_count; i++)
+            if (m->places[i].command == command && strcmp(m->places[i].path, found.path) == 0
+                && (m->places[i].is_first || !is_first))
+                return 0;
+    }
+    if (check(policy, command, path, real, reterr) < 0 || check_alone(command, real, reterr) < 0
+        || (is_first && check_digest(command, real, reterr) < 0))
+        return -1;
+    if (add_place(m, command, real, is_first, reterr) < 0 || add_mounted(&other, real) < 0)
+        return -1;
+    return mediate_links(policy, place_of(command, key), real, on_link, &other, reterr);
 }
 
 static int add_more_path(struct mediate *m, const char *folder, size_t length,
@@ -190,13 +272,13 @@ static int add_more_path(struct mediate *m, const char *folder, size_t length,
 static int add_names(struct mediate *m, const struct policy *policy, const struct command *command,
                      bool *ret_usual, struct nt_error *reterr)
 {
-    char path[PATH_MAX], real[PATH_MAX];
+    char path[PATH_MAX];
     struct search search = search_begin(policy->commands);
     *ret_usual = false;
     while (search_next(&search, command->name, path)) {
         const char *more = *ret_usual ? NULL : search.folder;
-        if (check(policy, command, path, true, real, reterr) < 0
-            || add_place(m, command, real, reterr) < 0
+        bool is_first = !command->executable && !*ret_usual;
+        if (add_file(m, policy, command, path, is_first, reterr) < 0
             || (more && add_more_path(m, more, strlen(more), reterr) < 0))
             return -1;
         *ret_usual = true;
@@ -208,7 +290,6 @@ static int add_command(const struct supervise *s, struct mediate *m, const struc
                        struct nt_error *reterr)
 {
     const struct policy *policy = s->options.policy;
-    char path[PATH_MAX];
     bool is_usual;
     if (add_names(m, policy, command, &is_usual, reterr) < 0)
         return -1;
@@ -220,8 +301,7 @@ static int add_command(const struct supervise *s, struct mediate *m, const struc
         }
         return 0;
     }
-    if (mediate_executable(policy, command, path, reterr) < 0
-        || add_place(m, command, path, reterr) < 0)
+    if (command->executable && add_file(m, policy, command, command->executable, true, reterr) < 0)
         return -1;
     if (is_usual)
         return 0;
@@ -252,6 +332,26 @@ static int open_stand_in(const struct supervise *s, struct mediate *m, struct nt
     return 0;
 }
 
+/* Those of the session: what a command may write besides its own grants is looked at here. */
+static int take_places(const struct supervise *s, struct mediate *m, struct nt_error *reterr)
+{
+    const struct policy *policy = s->options.policy;
+    const struct mediate *known = s->options.mediate;
+    for (size_t i = 0; i < known->place_count; i++)
+        for (size_t j = 0; j < policy->grant_count; j++)
+            if (policy->grants[j].access & POLICY_WRITE
+                && path_is_below(known->places[i].path, policy->grants[j].path))
+                return nt_fail(reterr, ENFORCE_E_PROFILE,
+                               "%s may write %.100s, and with it %.100s, which is the command %s",
+                               policy->caller, policy->grants[j].path, known->places[i].path,
+                               known->places[i].command->name);
+    memcpy(m->places, known->places, known->place_count * sizeof(*m->places));
+    m->place_count = known->place_count;
+    if (known->more_path && !(m->more_path = strdup(known->more_path)))
+        return nt_fail(reterr, NT_E_MEMORY, "out of memory");
+    return 0;
+}
+
 int mediate_open(const struct supervise *s, struct mediate **ret, struct nt_error *reterr)
 {
     const struct policy *policy = s->options.policy;
@@ -268,7 +368,9 @@ int mediate_open(const struct supervise *s, struct mediate **ret, struct nt_erro
         return nt_fail(reterr, NT_E_MEMORY, "out of memory");
     if (open_stand_in(s, m, reterr) < 0)
         return -1;
-    for (size_t i = 0; i < all->count; i++)
+    if (s->options.mediate && take_places(s, m, reterr) < 0)
+        return -1;
+    for (size_t i = 0; i < all->count && !s->options.mediate; i++)
         if (add_command(s, m, &all->commands[i], reterr) < 0)
             return -1;
     /* A command that starts itself stays where it is. */

@@ -269,7 +269,7 @@ static void choose_program(struct serve *v)
     }
     make_words(v, program);
     int result = program->count ? mediate_program(policy, v->command, program->at[0], v->path, &e)
-                                : mediate_executable(policy, v->command, v->path, &e);
+                                : mediate_executable(v->outer->mediate, v->command, v->path, &e);
     if (result < 0)
         fail(v, &e);
 }
@@ -319,6 +319,7 @@ static void run(struct serve *v, struct nt_error *e)
                                                .argv = v->words,
                                                .executable = v->path,
                                                .environment = v->environment,
+                                               .mediate = v->outer->mediate,
                                                .channel = v->channel,
                                                .leash = v->leash,
                                                .group = v->group,

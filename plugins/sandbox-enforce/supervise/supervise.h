@@ -38,6 +38,8 @@ struct supervise_row {
 #define SUPERVISE_WEAKER_NOTIFICATION "notification"
 #define SUPERVISE_WEAKER_PATTERNS "patterns" /* hold only for files that are there at the start */
 
+struct mediate;
+
 struct supervise_options {
     struct nt_call *call; /* for messages */
     const struct policy *policy;
@@ -45,11 +47,12 @@ struct supervise_options {
     const char *const *weaker; /* names of --accept-weaker */
     size_t weaker_count;
     /* For a command that another one asked for (mediate/); zero of a person's own. */
-    const char *executable;   /* what is executed, in place of argv[0] */
-    char *const *environment; /* in place of this process's */
-    int channel, leash;       /* bytes that are signals; hung up, either ends it. Above 2 */
-    pid_t group;              /* the process group of who asked: the program joins it */
-    uint32_t ignored, mask;   /* signals (1 << number), and of the modes of new files */
+    const char *executable;        /* what is executed, in place of argv[0] */
+    char *const *environment;      /* in place of this process's */
+    const struct mediate *mediate; /* the files of commands, as they were found for the session */
+    int channel, leash;            /* bytes that are signals; hung up, either ends it. Above 2 */
+    pid_t group;                   /* the process group of who asked: the program joins it */
+    uint32_t ignored, mask;        /* signals (1 << number), and of the modes of new files */
     bool is_wrap, is_shell;
     bool is_diagnosed; /* calls on files are looked at, too */
     bool is_explained; /* what the program says last is searched for denials */
