@@ -75,6 +75,14 @@ def test_a_host_is_shut_for_a_reason(cli, host, words, why_not):
     assert (why_not or "") in answer["message"] and not answer.get("suggested_flag"), answer
 
 
+def test_the_upstream_of_a_service_is_for_the_proxy(cli, tmp_path):
+    (tmp_path / "profile.json").write_text(json.dumps({"meta": {"name": "svc"}, "network": {
+        "custom_credentials": {"svc": {"upstream": "http://127.0.0.1:9", "credential_key": "env://SVC", "env_var": "K"}},
+        "credentials": ["svc"]}}))
+    answer = why(cli, "--host", "127.0.0.1", "--profile", tmp_path / "profile.json")
+    assert answer["status"] == "denied" and "only the proxy itself talks to it, for requests to /svc" in answer["message"], answer
+
+
 def test_the_suggestion_is_enough(cli):
     """What `why` suggests, given to `why`, allows it."""
     file = cli.home / "project/data.txt"

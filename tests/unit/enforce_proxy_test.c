@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
@@ -757,6 +758,62 @@ static void upstreams_stay_open_for_their_peer(void **state)
     nt_buf_done(&r);
 }
 
+static unsigned descriptors(void)
+{
+    unsigned count = 0;
+    DIR *folder = opendir("/proc/self/fd");
+    assert_non_null(folder);
+    while (readdir(folder))
+        count++;
+    closedir(folder);
+    return count;
+}
+
+/* However requests end, nothing of them stays open. */
+static void nothing_is_left_of_requests(void **state)
+{
+    enum { TIMES = 20 };
+    struct stage s = { .policy = { .hosts = local_host, .host_count = 1 } };
+    struct nt_buf b = NT_BUF(1 << 20), a = NT_BUF(64);
+    uint16_t port, deaf;
+    struct upstream *u = upstream_new(upstream_echo, NULL, &port);
+    struct upstream *silent = upstream_new(upstream_mirror, NULL, &deaf);
+    stage_start(&s, 0);
+    nt_buf_addf(&a, "127.0.0.1:%u", (unsigned)deaf);
+    ask_connect(&s, nt_buf_text(&a), &b);
+    unsigned before = descriptors();
+    for (int i = 0; i < TIMES; i++) {
+        stage_askf(&s, &b,
+                   "GET http://127.0.0.1:%u/ HTTP/1.1\r\nHost: x\r\nX-Keep: 1\r\n" STAGE_AUTH
+                   "Connection: close\r\n\r\n",
+                   (unsigned)port);
+        assert_has(&b, "HTTP/1.1 200 ");
+        ask_connect(&s, nt_buf_text(&a), &b); /* given up with the tunnel open */
+        assert_has(&b, "HTTP/1.1 200 ");
+        ask_connect(&s, "evil.test:443", &b);
+        ask_connect(&s, "127.0.0.1:1", &b);
+        /* Given up without an answer, and in the middle of a body. */
+        for (int j = 0; j < 2; j++) {
+            struct nt_buf r = NT_BUF(4096);
+            int fd = stage_connect(&s);
+            nt_buf_addf(&r, "POST http://127.0.0.1:%u/ HTTP/1.1\r\nHost: x\r\n" STAGE_AUTH,
+                        (unsigned)deaf);
+            nt_buf_add(&r, j ? "\r\n" : "Content-Length: 9\r\n\r\nhalf");
+            stage_send(fd, r.data, r.size);
+            close(fd);
+            nt_buf_done(&r);
+        }
+    }
+    for (int i = 0; descriptors() > before && i < 3000; i++)
+        poll(NULL, 0, 10);
+    assert_true(descriptors() <= before);
+    stage_stop(&s);
+    upstream_free(u);
+    upstream_free(silent);
+    nt_buf_done(&a);
+    nt_buf_done(&b);
+}
+
 static void it_ends_with_open_connections(void **state)
 {
     struct stage s = { .policy = { .hosts = local_host, .host_count = 1 } };
@@ -793,6 +850,7 @@ int main(void)
         cmocka_unit_test(it_waits_for_descriptors),
         cmocka_unit_test(many_requests_in_a_row),
         cmocka_unit_test(upstreams_stay_open_for_their_peer),
+        cmocka_unit_test(nothing_is_left_of_requests),
         cmocka_unit_test(it_ends_with_open_connections),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -91,6 +91,9 @@ static void message_of(const struct policy_answer *a, const char *act, const cha
                     " but for requests to %s with the token of %s: its TLS ends at the proxy, "
                     "which puts the credential in",
                     a->route->upstream, a->route->name);
+    else if (a->route)
+        nt_buf_addf(ret, ": only the proxy itself talks to it, for requests to /%s of its own",
+                    a->route->name);
     else if (a->limited)
         nt_buf_addf(ret,
                     " but for some requests (%s): its TLS ends at the proxy, which looks at each",
