@@ -161,8 +161,8 @@ static int make_policy(struct start *start, struct nt_error *reterr)
         say(start, NT_SAY_WARN, start->policy->warnings.at[i]);
     if (start->policy->capability_elevation)
         say(start, NT_SAY_WARN,
-            "the profile asks for capability elevation, which is not built yet: "
-            "the program gets what is granted now");
+            "security.capability_elevation has no effect: nobody is asked while the program "
+            "runs, it gets what is granted now");
     return make_argv(start, reterr) < 0 ? -1 : share_workdir(start, reterr);
 }
 
