@@ -132,6 +132,12 @@ def test_input_output_and_status(stage):
     assert stage.sh("bash -c 'exit 3' <&- >&- 2>&-; echo $?").stdout == b"3\n"
 
 
+def test_a_file_as_input_can_be_opened_again(stage):
+    (stage.project / "mine").write_text("mine\n")
+    stage.commands(cat={"sandbox": {}})
+    assert stage.sh("cat /dev/stdin < mine; cat mine").stdout == b"mine\n"
+
+
 def test_much_goes_through(stage):
     stage.commands(wc={"sandbox": {}}, seq={"sandbox": {}})
     assert stage.sh("head -c 5000000 /dev/zero | wc -c; seq 1 200000 | tail -1").stdout.split() == [b"5000000", b"200000"]
@@ -458,6 +464,26 @@ def test_links_that_the_program_makes_change_nothing(stage):
     assert b"the secret" not in done.stdout
     done = stage.sh('ln -s "$HOME/secret" s.sock; ls; echo $?')
     assert b"126" in done.stdout
+
+
+def test_links_in_place_of_what_default_grants(stage):
+    """A folder that every command may write to, where the program may write above it; and one that was a link from the start."""
+    for name in ("linked", "private"):
+        (stage.cli.home / name).mkdir()
+    private = stage.cli.home / "private"
+    stage.commands(tee={"sandbox": {}})
+    script = 'echo a | tee "$TMPDIR/a"; mv tmp old; ln -s "$HOME/private" tmp; echo b | tee "$TMPDIR/b" "$HOME/private/c"; true'
+    for target in (None, stage.cli.home / "linked"):
+        here = stage.project / "tmp"
+        if target:
+            here.symlink_to(target)
+        else:
+            here.mkdir()
+        done = stage.sh(script, env={**stage.env, "TMPDIR": str(here)})
+        assert done.stdout.startswith(b"a\n") and os.listdir(private) == [], done
+        assert ((target or stage.project / "old") / "a").read_text() == "a\n"
+        here.unlink()
+        shutil.rmtree(stage.project / "old", ignore_errors=True)
 
 
 def test_a_folder_as_input_is_refused(stage):

@@ -67,6 +67,8 @@ struct command_policies {
     struct policy_texts exported; /* of the session */
     struct command *commands;
     size_t count;
+    /* Paths of groups that `default` grants and that led elsewhere when the session began: there */
+    struct policy_texts linked, leads_to;
     const char *text; /* as it stands in the profile, JSON without comments */
 };
 

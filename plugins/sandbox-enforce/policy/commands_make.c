@@ -7,11 +7,13 @@
 #include "plugins/sandbox-enforce/policy/make.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "plugins/sandbox-enforce/errors.h"
 #include "plugins/sandbox-enforce/policy/command_policies.h"
+#include "plugins/sandbox-enforce/policy/groups.h"
 #include "plugins/sandbox-enforce/policy/paths.h"
 #include "sdk/error.h"
 
@@ -164,6 +166,41 @@ static int finish_command(struct maker *k, struct command *command, struct nt_er
     return 0;
 }
 
+static int note_link(struct maker *k, const char *text, struct nt_error *reterr)
+{
+    struct command_policies *all = k->profile.commands;
+    struct found found;
+    const char *missing, *path = expand(k->m, &k->places, text, &missing);
+    if (!path && !missing)
+        return memory_fail(k->m, reterr);
+    if (!path || path_find(AT_FDCWD, path, &found))
+        return 0;
+    close(found.fd);
+    if (strcmp(found.path, path) == 0)
+        return 0;
+    return texts_add(k->m, &all->linked, path)
+                   && texts_add(k->m, &all->leads_to, memory_text(k->m, found.path))
+               ? 0
+               : memory_fail(k->m, reterr);
+}
+
+/* What `default` grants leads where it leads now, for all commands. */
+static int note_links(struct maker *k, struct nt_error *reterr)
+{
+    struct profile base;
+    profile_default(k->m, &base);
+    for (size_t i = 0; i < base.lists[PROFILE_INCLUDE].count; i++) {
+        const struct group *group = group_find(base.lists[PROFILE_INCLUDE].at[i]);
+        const char *const *lists[] = { group ? group->read : NULL, group ? group->write : NULL,
+                                       group ? group->both : NULL };
+        for (size_t j = 0; j < sizeof(lists) / sizeof(lists[0]); j++)
+            for (const char *const *text = lists[j]; text && *text; text++)
+                if (note_link(k, *text, reterr) < 0)
+                    return -1;
+    }
+    return 0;
+}
+
 int make_command_policies(struct maker *k, struct nt_error *reterr)
 {
     struct command_policies *all = k->profile.commands;
@@ -184,6 +221,8 @@ int make_command_policies(struct maker *k, struct nt_error *reterr)
     k->policy->caller = k->request->overlay ? k->request->caller : COMMAND_SESSION;
     if (k->request->overlay)
         return 0; /* they are final since the session began */
+    if (note_links(k, reterr) < 0)
+        return -1;
     for (size_t i = 0; i < all->folders.count; i++)
         if (put_in_absolute(k, "executable_dirs", all->folders.at[i], &all->folders.at[i], reterr)
             < 0)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "plugins/sandbox-enforce/errors.h"
+#include "plugins/sandbox-enforce/policy/command_policies.h"
 #include "plugins/sandbox-enforce/policy/groups.h"
 #include "plugins/sandbox-enforce/policy/paths.h"
 #include "sdk/cleanup.h"
@@ -70,6 +71,18 @@ static bool is_usable_stream(const char *path, const struct found *found, uint32
     return true;
 }
 
+/* The program may have put a link there since the session began; not in /dev, whose links lead to
+ * what the command was given. */
+static bool is_as_before(const struct owned *o, const char *path, const char *found)
+{
+    if (!o->is_final || strcmp(path, found) == 0 || strncmp(path, "/dev/", 5) == 0)
+        return true;
+    for (size_t i = 0; o->known && i < o->known->linked.count; i++)
+        if (strcmp(o->known->linked.at[i], path) == 0)
+            return strcmp(o->known->leads_to.at[i], found) == 0;
+    return false;
+}
+
 static void say_skipped(struct owned *o, const char *original, int failed)
 {
     o->has_skipped = true;
@@ -96,6 +109,8 @@ int add_grant(struct owned *o, int base, const char *original, const char *path,
         return 0;
     }
     nt_autoclose int fd = found.fd;
+    if (strncmp(source, "group:", 6) == 0 && !is_as_before(o, path, found.path))
+        return 0;
     if (o->is_final && strcmp(source, "profile") == 0 && strcmp(found.path, path) != 0)
         return nt_fail(reterr, ENFORCE_E_PROTECTED,
                        "%s leads to %s now, and did not when the session began", original,

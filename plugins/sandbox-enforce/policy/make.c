@@ -245,6 +245,7 @@ int policy_make(const struct policy_request *request, struct policy **ret, struc
     nt_auto(policy_freep) struct policy *policy = &o->policy;
     policy->workdir_fd = -1;
     o->is_final = request->overlay != NULL;
+    o->known = request->overlay ? request->overlay->commands : NULL;
     struct maker k = { .owned = o, .policy = policy, .m = &o->memory, .request = request };
     if (places_find(k.m, &k.places, reterr) < 0 || find_workdir(&k, reterr) < 0)
         return -1;

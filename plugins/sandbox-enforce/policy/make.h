@@ -24,8 +24,9 @@ struct owned {
     struct file_id *deny_ids, *grant_ids; /* parallel to denies and grants */
     struct known_folder folders[8];       /* of denied names that are missing */
     size_t next_folder;
-    bool is_final;    /* paths of the profile are taken without links */
-    bool has_skipped; /* a grant that somebody named, as nothing is there */
+    bool is_final;                        /* paths of the profile are taken without links */
+    const struct command_policies *known; /* is_final: links of groups that are taken, too */
+    bool has_skipped;                     /* a grant that somebody named, as nothing is there */
 };
 
 struct maker {
