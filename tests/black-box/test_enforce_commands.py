@@ -760,6 +760,26 @@ def test_a_second_name_and_a_name_that_leads_nowhere(stage):
     assert "second name" in refused(stage.run("true"))
 
 
+def test_what_runs_a_command_is_not_the_programs(stage):
+    closed = {"groups": {"exclude": ["system_write_linux"]}}
+    home = stage.cli.home
+    if os.stat(home).st_mode & 0o002 or any(os.stat(p).st_mode & 0o1002 == 0o002 for p in home.parents):
+        pytest.skip("others may write above the home folder of this test")
+    tools = home / "tools"
+    tools.mkdir()
+    (stage.project / "bin").mkdir()
+    mine = tools / "mine"
+    mine.write_text("#!/usr/bin/env sh\necho by sh\n")
+    mine.chmod(0o755)
+    stage.commands(rest=closed, mine={"executable": str(mine), "sandbox": {"fs_read": [str(tools)]}}, policies={"executable_dirs": [str(tools)]})
+    assert stage.sh("mine").stdout == b"by sh\n"
+    for folder in (stage.project / "bin", stage.project / "none", ".", ""):  # what is not there yet, the program can put there
+        path = f"{folder}:{stage.env['PATH']}"
+        assert "looked for in PATH" in refused(stage.run("true", env={**stage.env, "PATH": path}))
+    mine.write_text(f"#!{stage.project}/bin/sh\n")
+    assert "may write" in refused(stage.run("true"))
+
+
 def linked_pair():
     """Two names of one system file in a folder of commands."""
     seen = {}

@@ -241,6 +241,26 @@ def test_a_hostile_project_chooses_no_registry(fresh):
     assert not (cli.home / "ran").exists()
 
 
+@pytest.mark.parametrize("is_writable", [False, True], ids=["closed", "writable"])
+@pytest.mark.parametrize("runner", ["/bin/sh", "/usr/bin/env hostile-sh", "{own}/hostile-sh"])
+def test_a_package_manager_that_the_program_could_write_is_not_asked(fresh, runner, is_writable):
+    """Its own file lies in a closed folder, unless it is the one to be asked: what runs it is the program's then."""
+    cli = fresh()
+    (cli.home / "work").mkdir()
+    own, tools = cli.home / "own", cli.home / "tools"
+    own.mkdir()
+    tools.mkdir()
+    (own / "hostile-sh").symlink_to("/bin/sh")
+    npm = (own if runner == "/bin/sh" else tools) / "npm"
+    npm.write_text(f"#!{runner.format(own=own)}\ntouch {cli.home}/ran\necho https://asked.example.com/\n")
+    npm.chmod(0o755)
+    env = {**cli.env, "PATH": f"{own}:{tools}:{cli.env['PATH']}"}
+    words = ["enforce", "why", "--host", "asked.example.com", "--allow-domain", "package_registries", "--write" if is_writable else "--read", own]
+    done = cli("--json", *words, cwd=cli.home / "work", env=env)
+    assert done.json["status"] == ("denied" if is_writable else "allowed"), done
+    assert (cli.home / "ran").exists() is not is_writable
+
+
 def test_a_capability_manifest(fresh):
     cli = fresh()
     (cli.home / "data").mkdir()

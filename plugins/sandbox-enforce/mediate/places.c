@@ -76,7 +76,9 @@ static int check(const struct policy *policy, const struct command *command, con
                  char *ret, struct nt_error *reterr)
 {
     char key[128];
-    const struct outside what = { .policy = policy, .key = place_of(command, key), .path = path };
+    const struct outside what = {
+        .policy = policy, .key = place_of(command, key), .path = path, .search = getenv("PATH")
+    };
     return outside_find(&what, ret, reterr) < 0 || check_commands(policy, key, ret, reterr) < 0 ? -1
                                                                                                 : 0;
 }
