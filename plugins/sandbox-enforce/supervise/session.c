@@ -251,7 +251,7 @@ static int take_listener(struct session *session, int number, struct nt_error *r
                                             .denials = session->denials,
                                             .proxy_port = s->proxy_port,
                                             .is_readonly = s->is_readonly,
-                                            .has_mounts = s->spaces & ENFORCE_SPACE_MOUNT,
+                                            .has_mounts = s->is_readonly || s->is_all_writable,
                                             .has_no_rules = !has_rules,
                                             .has_device_rules =
                                                 has_rules && session->layers.landlock >= 5,
