@@ -257,6 +257,17 @@ def test_a_folder_that_may_be_written_covers_its_sockets_only_while_the_network_
     assert attempt(run, ["--allow", folder, "--block-net"], "unix('agent.sock')").results == ["EACCES"]
 
 
+@pytest.mark.parametrize("command", ["run", "wrap"])
+def test_an_open_network_is_that_of_ip(cli, folder, command):
+    """Sockets of vsock lead to the machine that this one runs in, those of other families into rarely used parts of the kernel."""
+    tries = [f"socket.socket({family}, {kind})" for family, kind in ((40, 1), (40, 2), (38, 5), (17, 3), (30, 2))]
+    fine = ["socket.socket(socket.AF_INET).close()", "socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).close()",
+            "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0).close()"]
+    done = cli("enforce", command, "-s", "--allow-cwd", "--", PYTHON, "-c", TRY, *tries, *fine, cwd=folder)
+    assert done.status == 0 and json.loads(done.stdout)[:5] == ["EPERM"] * 5, done
+    assert json.loads(done.stdout)[5:] in ([None] * 3, [None, "EAFNOSUPPORT", None]), done
+
+
 @pytest.mark.parametrize("options", [[], ["--block-net"]])
 def test_abstract_sockets_are_out_of_reach(run, serve, options):
     name = f"\0nt-test-{os.getpid()}-{len(options)}"

@@ -129,8 +129,9 @@ static int fail_layer(enum enforce_layer layer, int sys, struct nt_error *reterr
 static uint32_t calls_of(const struct supervise *s)
 {
     const struct policy *policy = s->options.policy;
+    /* No other families: an open network is that of IP, not the machine that this one runs in. */
     uint32_t calls = ENFORCE_CALLS_KERNEL | ENFORCE_CALLS_TERMINAL | ENFORCE_CALLS_URING
-                     | ENFORCE_CALLS_NAMESPACES;
+                     | ENFORCE_CALLS_NAMESPACES | ENFORCE_CALLS_FAMILIES;
     /* What namespaces keep apart where they are to be had; until that is known, they are. */
     uint32_t spaces = s->has_spaces ? s->spaces : s->wanted;
     if (!(spaces & ENFORCE_SPACE_PID) && !policy->signals_leave)
@@ -315,6 +316,7 @@ static void describe_network(struct supervise *s, const struct enforce *e)
     bool has_space = s->spaces & ENFORCE_SPACE_NETWORK;
     if (!is_restricted(s)) {
         row(s, "connect by TCP", "none", "the network is open");
+        row(s, "make a socket of another family", "seccomp", "only local ones, IP and netlink");
     } else {
         if (has_space)
             row(s, "reach the network", "namespace", "an own network with loopback alone");

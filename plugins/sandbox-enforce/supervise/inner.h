@@ -18,7 +18,7 @@
 #include "plugins/sandbox-enforce/supervise/supervise.h"
 #include "sdk/buf.h"
 
-#define ROWS_MAX 24u
+#define ROWS_MAX 32u
 #define FRONT_MAX 256u
 
 /* How a sandbox is built here: what was wanted, what may be missing, what there is. */
