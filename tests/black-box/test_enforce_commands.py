@@ -10,6 +10,7 @@ import random
 import shutil
 import signal
 import socket
+import subprocess
 import threading
 
 import pexpect
@@ -521,6 +522,22 @@ def test_nothing_is_left_of_a_session(stage, how):
         child.send_signal({"end": signal.SIGTERM, "kill": signal.SIGHUP, "kill supervisor": signal.SIGKILL}[how])
         child.wait(60)
     wait_until(lambda: not with_mark(mark), 60, "their end")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_broker_that_somebody_kills_or_stops(stage, number):
+    """Commands are refused then, and the session ends all the same."""
+    stage.commands(bash={"sandbox": {}})
+    child = stage.start("sh", "-c", "echo up; read x; bash -c 'echo ran'; echo $?", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdout.readline() == b"up\n"
+    children = pathlib.Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
+    brokers = [pid for pid in children if not pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().strip()]
+    assert len(brokers) == 1  # the keeper has the program
+    os.kill(int(brokers[0]), number)
+    if number == signal.SIGSTOP:
+        child.send_signal(signal.SIGTERM)
+    out, _ = child.communicate(b"x\n", timeout=120)
+    assert out == (b"126\n" if number == signal.SIGKILL else b"")
 
 
 def test_signals_go_on(stage):
