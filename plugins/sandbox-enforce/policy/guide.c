@@ -72,6 +72,8 @@ const char *const profile_guide[] = {
     "With a restricted network only these count. With an open one, sockets in folders that you or the\n",
     "profile opened for writing can be reached, too, unless af_unix_mediation is pathname. A folder\n",
     "comes with its files: to read for those to connect to, to read and write for those to make.\n",
+    "Where the program may write, a socket that others make after its start can be reached by a\n",
+    "subtree or a folder opened for writing alone: by name it could be another one, moved there.\n",
     "\n",
     "NETWORK\n",
     "\n",
