@@ -2,6 +2,7 @@
 """enforce profile …: profiles as people write, list, compare and check them, and what run makes of them."""
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -272,6 +273,9 @@ def test_a_capability_manifest(fresh):
     manifest.write_text('{"version": "0.1.0", "filesystems": {}}')
     done = cli("--json", "enforce", "run", "--config", manifest, "--", "true")
     assert done.status == 1 and "filesystems" in done.error["message"]
+    # What the hint shows is one.
+    manifest.write_text(re.search(r"\{.*\}", done.error["hint"])[0])
+    assert capabilities(cli, "--config", str(manifest))["network"] == "allowed"
 
 
 def test_the_guide_names_only_keys_that_there_are(fresh):

@@ -92,8 +92,12 @@ static int find_profile(struct maker *k, struct nt_error *reterr)
             || manifest_parse(k->m, (struct nt_bytes){ text, size }, &manifest, &errors, reterr)
                    < 0)
             return -1;
-        if (errors.count)
-            return nt_fail(reterr, ENFORCE_E_PROFILE, "%s: %s", path, errors.at[0]);
+        if (errors.count) {
+            nt_fail(reterr, ENFORCE_E_PROFILE, "%s: %s", path, errors.at[0]);
+            return nt_hint(reterr, "--config takes a manifest in JSON: {\"version\": \"0.1.0\", "
+                                   "\"filesystem\": {\"grants\": [{\"path\": \"/data\", "
+                                   "\"access\": \"read\"}]}}");
+        }
         profile_merge(k->m, &k->profile, &manifest);
     }
     if (r->overlay)
