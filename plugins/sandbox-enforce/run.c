@@ -187,6 +187,11 @@ static int run_program(struct start *start, struct nt_error *reterr)
     if (supervise_run(start->supervise, start->denials, &status, reterr) < 0)
         return -1;
     start->call->host->set_status(start->call, (uint32_t)status, NT_BY_PROGRAM);
+    bool is_told = !has_flag(start, NT_CALL_JSON | NT_CALL_QUIET) && !start->options.is_silent;
+    if (is_told && start->options.verbosity > 2) {
+        const struct supervise_row *each = supervise_rows(start->supervise, &count);
+        summary_print_rows(start->call, &start->options, each, count);
+    }
     if (!has_flag(start, NT_CALL_JSON)) {
         /* A shell ends with the status of whatever was typed last. */
         bool is_plain = start->is_shell && !denials_at(start->denials, 0);

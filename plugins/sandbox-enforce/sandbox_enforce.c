@@ -164,6 +164,9 @@ static const struct nt_command commands[] = {
           "write where it was allowed to, and reach only hosts that it was allowed. A process "
           "outside the sandbox stays with it and tells at the end what was denied, and runs the "
           "session_hooks of a profile.\n\n"
+          "-v lists every path that is granted, -vv hosts and denied paths as well, -vvv at the "
+          "end "
+          "what enforced it.\n\n"
           "The exit status is the program's.",
       .run = enforce_run,
       .args = NT_TABLE(program_args),

@@ -123,10 +123,40 @@ static void add_hooks(struct nt_buf *b, const struct theme *theme, const struct 
     }
 }
 
+/* Which hosts, and what is closed. */
+static void add_details(struct nt_buf *b, const struct policy *policy)
+{
+    for (size_t i = 0; policy->network == POLICY_NET_FILTERED && i < policy->host_count; i++) {
+        nt_buf_add(b, "  [host] ");
+        nt_buf_add_printable(b, policy->hosts[i].name, false);
+        nt_buf_addf(b, "  %s\n", policy->hosts[i].source);
+    }
+    for (size_t i = 0; i < policy->denied_host_count; i++) {
+        nt_buf_add(b, "  [denied host] ");
+        nt_buf_add_printable(b, policy->denied_hosts[i].name, false);
+        nt_buf_add_char(b, '\n');
+    }
+    for (size_t i = 0; i < policy->deny_count; i++) {
+        nt_buf_add(b, "  [denied] ");
+        nt_buf_add_printable(b, policy->denies[i].path, false);
+        nt_buf_addf(b, "  %s\n", policy->denies[i].source);
+    }
+}
+
+static void add_rows(struct nt_buf *b, const struct theme *theme, const char *title,
+                     const struct supervise_row *rows, size_t count)
+{
+    theme_add(b, theme, THEME_TITLE, title);
+    nt_buf_add_char(b, '\n');
+    for (size_t i = 0; i < count; i++)
+        nt_buf_addf(b, "  %-42s %-12s %s\n", rows[i].act, rows[i].layer, rows[i].rule);
+}
+
 static void add_all(struct nt_buf *b, const struct theme *theme, const struct policy *policy,
-                    bool is_verbose)
+                    uint32_t verbosity)
 {
     size_t others = 0;
+    bool is_verbose = verbosity > 0;
     for (size_t i = 0; i < policy->grant_count; i++) {
         bool is_shown = is_verbose || is_of_person(&policy->grants[i]);
         others += !is_shown;
@@ -141,6 +171,8 @@ static void add_all(struct nt_buf *b, const struct theme *theme, const struct po
     }
     add_network(b, theme, policy);
     add_hooks(b, theme, policy);
+    if (verbosity > 1)
+        add_details(b, policy);
 }
 
 void summary_print(const struct nt_call *call, const struct policy *policy,
@@ -150,7 +182,15 @@ void summary_print(const struct nt_call *call, const struct policy *policy,
     const struct theme *theme = theme_of(call, options->theme);
     theme_add(&b, theme, THEME_TITLE, "Sandbox:");
     nt_buf_add_char(&b, '\n');
-    add_all(&b, theme, policy, options->verbosity > 0);
+    add_all(&b, theme, policy, options->verbosity);
+    print(&b);
+}
+
+void summary_print_rows(const struct nt_call *call, const struct options *options,
+                        const struct supervise_row *rows, size_t count)
+{
+    nt_auto(nt_buf_done) struct nt_buf b = NT_BUF(TEXT_MAX);
+    add_rows(&b, theme_of(call, options->theme), "What was forbidden, and by what:", rows, count);
     print(&b);
 }
 
@@ -162,12 +202,9 @@ void summary_print_trial(const struct nt_call *call, const struct policy *policy
     const struct theme *theme = theme_of(call, options->theme);
     theme_add(&b, theme, THEME_TITLE, "Capabilities that would be granted:");
     nt_buf_add_char(&b, '\n');
-    add_all(&b, theme, policy, options->verbosity > 0);
+    add_all(&b, theme, policy, options->verbosity);
     nt_buf_add_char(&b, '\n');
-    theme_add(&b, theme, THEME_TITLE, "What would be forbidden, and by what:");
-    nt_buf_add_char(&b, '\n');
-    for (size_t i = 0; i < count; i++)
-        nt_buf_addf(&b, "  %-42s %-12s %s\n", rows[i].act, rows[i].layer, rows[i].rule);
+    add_rows(&b, theme, "What would be forbidden, and by what:", rows, count);
     nt_buf_add_char(&b, '\n');
     theme_add(&b, theme, THEME_TITLE, "Would execute:");
     for (size_t i = 0; argv[i]; i++) {

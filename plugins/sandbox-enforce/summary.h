@@ -9,9 +9,13 @@
 #include "plugins/sandbox-enforce/policy/policy.h"
 #include "plugins/sandbox-enforce/supervise/supervise.h"
 
-/* The grants, one a line; those of groups are counted, with verbosity each. To stderr. */
+/* The grants, one a line; those of groups are counted, with verbosity each. More verbosity: hosts
+ * and what is denied. To stderr. */
 void summary_print(const struct nt_call *call, const struct policy *policy,
                    const struct options *options);
+/* What enforced it, when the program has ended. */
+void summary_print_rows(const struct nt_call *call, const struct options *options,
+                        const struct supervise_row *rows, size_t count);
 /* The same with what enforces it and what would be started; starts with a heading. */
 void summary_print_trial(const struct nt_call *call, const struct policy *policy,
                          const struct options *options, const struct supervise_row *rows,

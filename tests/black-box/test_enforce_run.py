@@ -469,6 +469,17 @@ def test_a_shell_is_the_users_or_the_one_that_was_named(cli, folder):
     assert cli("enforce", "shell", "-s", "--allow-cwd", "--shell", "/nowhere/sh", cwd=folder).status == 127
 
 
+def test_each_v_says_more(cli, folder):
+    def told(*options):
+        done = cli.ok("enforce", "run", *options, "--allow-cwd", "--network-profile", "minimal", "--", "true", cwd=folder)
+        return done.stderr.decode()
+    some, paths, hosts, layers = told(), told("-v"), told("-vv"), told("-v", "--verbose", "-v")
+    assert "group:system_read_linux_core" in paths and "group:system_read_linux_core" not in some
+    assert "[host] api.openai.com" in hosts and f"[denied] {cli.home}/.ssh" in hosts and "[host]" not in paths
+    assert "use io_uring" in layers.partition("What was forbidden")[2] and "use io_uring" not in hosts
+    assert told("-vvv", "--silent") == ""
+
+
 def test_what_was_typed_last_into_a_shell_is_not_explained(cli, folder):
     done = cli("enforce", "shell", "--allow-cwd", "--shell", "/bin/sh", input=b"exit 5\n", cwd=folder)
     assert done.status == 5 and b"The program ended" not in done.stderr, done
