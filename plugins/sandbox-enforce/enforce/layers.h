@@ -25,6 +25,12 @@ int calls_verify(struct enforce *e);
 /* hide.c: an O_PATH descriptor of a canonical path, or -1 with errno; ELOOP for symbolic links. */
 int spaces_open_path(const char *path);
 
+/* readonly.c: clones what is mounted at PLACE->path, when that is still what PLACE->fd was. 0 with
+ * tree -1 when it is not; errno. spaces_close_place in any case. */
+struct enforce_place;
+int spaces_clone_place(struct enforce_place *place);
+void spaces_close_place(struct enforce_place *place);
+
 /* descriptors.c */
 int descriptors_enter(struct enforce *e);
 int descriptors_verify(struct enforce *e);

@@ -58,6 +58,12 @@ int enforce_spaces_readonly(struct enforce_place *places, size_t count);
 /* Whether the calls for it are there: for reports. */
 bool enforce_spaces_has_readonly(void);
 
+/* A new /dev/pts: the terminals in it are those that are made in this mount namespace. Of the old
+ * one KEPT, with paths such as /dev/pts/4, are there under their names, as far as these are below
+ * 256 and while the descriptors RET_HELD, one for each or -1, are open. After
+ * enforce_spaces_readonly. EPERM and others: it cannot be had here, and nothing has changed. */
+int enforce_spaces_terminals(struct enforce_place *kept, size_t count, int *ret_held);
+
 /* Puts something empty, read-only and inaccessible over each of PATHS, files and folders, in this
  * mount namespace. They are canonical: a symbolic link in one is ELOOP. What is not there is passed
  * over. *ret_failed: the index of the one that failed. Paths and not descriptors: one that was

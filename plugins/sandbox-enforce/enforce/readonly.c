@@ -17,13 +17,15 @@
 #include "layers.h"
 #include "namespaces.h"
 
-/* Devices, pipes and sockets are written on a read-only mount, too. */
-static bool needs_mount(const struct stat *st)
+/* Devices, pipes and sockets are written on a read-only mount, too. What cannot be asked is told
+ * when it is cloned. */
+static bool needs_mount(const struct enforce_place *place)
 {
-    return S_ISREG(st->st_mode) || S_ISDIR(st->st_mode);
+    struct stat st;
+    return fstat(place->fd, &st) < 0 || S_ISREG(st.st_mode) || S_ISDIR(st.st_mode);
 }
 
-static void close_place(struct enforce_place *place)
+void spaces_close_place(struct enforce_place *place)
 {
     if (place->at >= 0)
         close(place->at);
@@ -34,13 +36,11 @@ static void close_place(struct enforce_place *place)
 
 /* By its path, as the descriptor leads into the mounts of outside. What the path leads to by now
  * is left read-only when it is something else: rules of Landlock hold the old one, too. */
-static int clone_place(struct enforce_place *place)
+int spaces_clone_place(struct enforce_place *place)
 {
     struct stat wanted, here;
     if (fstat(place->fd, &wanted) < 0)
         return errno;
-    if (!needs_mount(&wanted))
-        return 0;
     place->at = spaces_open_path(place->path);
     if (place->at < 0)
         return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? errno : 0;
@@ -81,7 +81,8 @@ int enforce_spaces_readonly(struct enforce_place *places, size_t count)
     for (size_t i = 0; i < count; i++)
         places[i].at = places[i].tree = -1;
     for (size_t i = 0; i < count && !sys; i++)
-        sys = clone_place(&places[i]);
+        if (needs_mount(&places[i]))
+            sys = spaces_clone_place(&places[i]);
     if (!sys) {
         is_set = syscall(SYS_mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &attr, sizeof(attr)) == 0;
         sys = is_set ? 0 : errno;
@@ -89,7 +90,7 @@ int enforce_spaces_readonly(struct enforce_place *places, size_t count)
     for (size_t i = 0; i < count && !sys; i++)
         sys = attach_place(&places[i]);
     for (size_t i = 0; i < count; i++)
-        close_place(&places[i]);
+        spaces_close_place(&places[i]);
     if (!sys)
         return verify();
     /* Not the machine's fault: it must not pass for "cannot be had". */

@@ -249,12 +249,13 @@ static bool terminal_of(int fd, char ret[64])
            && is.st_dev == named.st_dev && is.st_ino == named.st_ino;
 }
 
-/* For /dev/pts: of the person's terminals those that the program gets. On the others somebody types
- * passwords, and believes what stands there. */
+/* For /dev/pts: the terminals that the program makes, and of the person's those that it gets. On
+ * the others somebody types passwords, and believes what stands there. */
 static int add_terminals(struct maker *k, uint32_t access, const char *source,
                          struct nt_error *reterr)
 {
     char path[64];
+    k->policy->own_terminals = true;
     for (int fd = 0; fd <= 2; fd++) {
         if (!terminal_of(fd, path))
             continue;

@@ -259,6 +259,7 @@ struct policy {
     struct policy_texts blocked_commands; /* of the program that is started; by file name */
     struct policy_texts allowed_commands; /* taken out of them: for the report */
     struct policy_texts bypasses;         /* canonical: denied paths that were opened by name */
+    bool own_terminals;                   /* a group opens /dev/pts: those that it makes */
     bool signals_leave;                   /* security.signal_mode allow_all */
     bool abstract_sockets;                /* security.ipc_mode full */
     /* linux.af_unix_mediation pathname: no grant of a folder or file opens a local socket. */

@@ -210,7 +210,7 @@ static int add_paths(const struct supervise *s, struct enforce *e)
     return sys;
 }
 
-static int add_proc_path(struct enforce *e, const char *path, uint32_t access)
+static int add_inner_path(struct enforce *e, const char *path, uint32_t access)
 {
     nt_autoclose int fd = open(path, O_PATH | O_CLOEXEC);
     if (fd < 0)
@@ -218,16 +218,18 @@ static int add_proc_path(struct enforce *e, const char *path, uint32_t access)
     return enforce_path(e, fd, access);
 }
 
-int fence_add_proc(const struct supervise *s, struct enforce *e)
+int fence_add_inner(const struct supervise *s, struct enforce *e)
 {
     const struct policy *policy = s->options.policy;
     /* A /proc of one's own shows nobody else; /proc/self alone is no use to what the program
      * starts. */
-    int sys = s->has_own_proc ? add_proc_path(e, "/proc", ENFORCE_READ) : 0;
+    int sys = s->has_own_proc ? add_inner_path(e, "/proc", ENFORCE_READ) : 0;
+    if (!sys && s->has_own_terminals)
+        sys = add_inner_path(e, "/dev/pts", ENFORCE_READ | ENFORCE_WRITE | ENFORCE_DEVICE);
     for (size_t i = 0; i < policy->grant_count && !sys; i++) {
         const struct policy_grant *grant = &policy->grants[i];
         if (is_of_proc(grant) && strcmp(grant->path, "/proc/self/fd") != 0)
-            sys = add_proc_path(e, grant->path, access_of(grant));
+            sys = add_inner_path(e, grant->path, access_of(grant));
     }
     return sys;
 }
@@ -369,7 +371,8 @@ void fence_describe(struct supervise *s)
     struct enforce e;
     s->row_count = 0;
     bool is_ready = fence_prepare(s, &e, &unused) == 0;
-    describe_files(s, is_ready && enforce_layer_is_set(&e, ENFORCE_FILES));
+    bool has_landlock = is_ready && enforce_layer_is_set(&e, ENFORCE_FILES);
+    describe_files(s, has_landlock);
     if (s->hidden_count)
         row(s, "open a denied path in a grant", s->spaces & ENFORCE_SPACE_MOUNT ? "mount" : "none",
             s->spaces & ENFORCE_SPACE_MOUNT
@@ -380,6 +383,12 @@ void fence_describe(struct supervise *s)
         row(s, "open a file to come that a pattern denies", "none",
             "accepted: --accept-weaker patterns");
     bool has_scopes = enforce_layer_is_set(&e, ENFORCE_SCOPES);
+    row(s, "open a terminal that was not given",
+        policy->own_terminals && s->spaces & ENFORCE_SPACE_MOUNT ? "mount"
+        : has_landlock                                           ? "landlock"
+                                                                 : "none",
+        policy->own_terminals && s->spaces & ENFORCE_SPACE_MOUNT ? "a /dev/pts of its own"
+                                                                 : "rules for files");
     if (!policy->signals_leave)
         row(s, "signal a process outside",
             s->spaces & ENFORCE_SPACE_PID ? "namespace"

@@ -29,7 +29,7 @@ struct supervise {
     uint32_t spaces;         /* what there is */
     bool has_spaces;         /* `spaces` is known: after a trial, or a start */
     bool no_notification;    /* goes on without */
-    bool has_own_proc;
+    bool has_own_proc, has_own_terminals;
     const char *why; /* half a sentence: why namespaces are missing */
     char **hidden;   /* paths to be covered, malloc'ed, each too */
     size_t hidden_count;
@@ -70,7 +70,7 @@ void fence_want(struct supervise *s);
 /* Layers of the program, ready to be entered. After it enforce_done is due. */
 int fence_prepare(struct supervise *s, struct enforce *e, struct nt_error *reterr);
 /* Rules for what can only be named in the program itself: /proc. 0 or errno. */
-int fence_add_proc(const struct supervise *s, struct enforce *e);
+int fence_add_inner(const struct supervise *s, struct enforce *e);
 /* Refuses what is missing of `needed`, unless it was accepted by name. */
 int fence_check_spaces(const struct supervise *s, struct nt_error *reterr);
 bool fence_accepts(const struct supervise *s, const char *layer);
@@ -167,6 +167,7 @@ enum inside_kind {
 /* Bits of the value of INSIDE_READY: what the keeper found out. */
 #define READY_PROC 1
 #define READY_READONLY 2
+#define READY_TERMINALS 4
 enum inside_step {
     STEP_SPACE,
     STEP_READONLY,

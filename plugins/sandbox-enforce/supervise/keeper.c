@@ -19,11 +19,15 @@
 #include "inner.h"
 #include "plugins/sandbox-enforce/supervise/tree.h"
 
+enum { TERMINALS_MAX = 8 }; /* that keep their names; who runs a program gives it one, or none */
+
 struct keeper {
     struct inside *in;
     int signals;  /* signalfd: SIGCHLD, and SIGTERM for the end of the supervisor */
-    int commands; /* the same for what stands in for commands; -1: nothing does */
     int watch;    /* readable: something that was hidden may be bare again; -1: nothing is hidden */
+    int commands; /* the same for what stands in for commands; -1: nothing does */
+    int terminals[TERMINALS_MAX]; /* held, so that their names stay */
+    size_t terminal_count;
     pid_t program;
 };
 
@@ -61,6 +65,26 @@ static void make_readonly(struct keeper *k)
     if (sys && sys != EOPNOTSUPP)
         fail(k, STEP_READONLY, 0, sys);
     s->is_readonly = !sys;
+}
+
+/* Who grants /dev/pts by name gets that of outside. */
+static void make_terminals(struct keeper *k)
+{
+    struct supervise *s = k->in->s;
+    const struct policy *policy = s->options.policy;
+    struct enforce_place kept[TERMINALS_MAX];
+    size_t count = 0;
+    if (!(s->spaces & ENFORCE_SPACE_MOUNT) || !policy->own_terminals)
+        return;
+    for (size_t i = 0; i < policy->grant_count; i++) {
+        const struct policy_grant *grant = &policy->grants[i];
+        if (strcmp(grant->path, "/dev/pts") == 0)
+            return;
+        if (strncmp(grant->path, "/dev/pts/", 9) == 0 && count < TERMINALS_MAX)
+            kept[count++] = (struct enforce_place){ .path = grant->path, .fd = grant->fd };
+    }
+    s->has_own_terminals = enforce_spaces_terminals(kept, count, k->terminals) == 0;
+    k->terminal_count = count;
 }
 
 static void hide(struct keeper *k)
@@ -136,6 +160,7 @@ static void set_up(struct keeper *k)
         if (sys && sys != EPERM)
             fail(k, STEP_PROC, 0, sys);
     }
+    make_terminals(k);
     hide(k);
     cover_commands(k, false);
     if (s->spaces & ENFORCE_SPACE_NETWORK) {
@@ -145,7 +170,8 @@ static void set_up(struct keeper *k)
         if (sys)
             fail(k, STEP_NETWORK, 0, sys);
     }
-    ready.value = (s->has_own_proc ? READY_PROC : 0) | (s->is_readonly ? READY_READONLY : 0);
+    ready.value = (s->has_own_proc ? READY_PROC : 0) | (s->is_readonly ? READY_READONLY : 0)
+                  | (s->has_own_terminals ? READY_TERMINALS : 0);
     if (inside_send(k->in->socket, &ready, listener) != 0)
         end(k);
     if (listener >= 0)
@@ -167,11 +193,14 @@ static void await_go(struct keeper *k)
 /* Of what came by the fork - folders that are granted, the rules - nothing is needed any more. */
 static void close_rest(const struct keeper *k)
 {
-    int kept[] = { k->in->socket, k->signals, k->watch, k->commands };
+    int kept[4 + TERMINALS_MAX] = { k->in->socket, k->signals, k->watch, k->commands };
+    size_t count = 4;
     unsigned first = 3;
+    for (size_t i = 0; i < k->terminal_count; i++)
+        kept[count++] = k->terminals[i];
     for (;;) {
         int next = -1;
-        for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+        for (size_t i = 0; i < count; i++)
             if (kept[i] >= (int)first && (next < 0 || kept[i] < next))
                 next = kept[i];
         if (next < 0)

@@ -74,7 +74,7 @@ void program_run(struct inside *in)
     if ((!in->is_joined && setpgid(0, 0) < 0)
         || (in->has_terminal && tcsetpgrp(in->terminal, getpid()) < 0))
         fail(in, STEP_TERMINAL, 0, errno);
-    if ((sys = fence_add_proc(s, in->e)) != 0)
+    if ((sys = fence_add_inner(s, in->e)) != 0)
         fail(in, STEP_PROC, 0, sys);
     in->e->keep[in->e->keep_count++] = in->socket;
     in->e->keep[in->e->keep_count++] = in->go;

@@ -222,6 +222,7 @@ static int await_keeper(struct session *session, struct nt_error *reterr)
         return fail_start(&message, reterr);
     session->s->has_own_proc = message.value & READY_PROC;
     session->s->is_readonly = message.value & READY_READONLY;
+    session->s->has_own_terminals = message.value & READY_TERMINALS;
     if (start_proxy(session, listener, reterr) < 0)
         return -1;
     session->is_joined = join_group(session);

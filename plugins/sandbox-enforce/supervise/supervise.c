@@ -246,7 +246,7 @@ int supervise_wrap(struct supervise *s, struct nt_error *reterr)
     int sys = 0;
     if (result == 0 && (policy->is_workdir_covered ? fchdir(policy->workdir_fd) : chdir("/")) < 0)
         result = nt_fail_sys(reterr, errno, "the folder to start in");
-    if (result == 0 && (sys = fence_add_proc(s, &e)) != 0)
+    if (result == 0 && (sys = fence_add_inner(s, &e)) != 0)
         result = nt_fail_sys(reterr, sys, "/proc");
     if (result < 0) {
         enforce_done(&e);
