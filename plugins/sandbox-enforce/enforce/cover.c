@@ -43,11 +43,8 @@ static int cover(int file, const struct stat *st, const char *path, bool may_be_
         sys = ELOOP;
     else if (there.st_dev != st->st_dev || there.st_ino != st->st_ino)
         sys = clone_file(file, &tree);
-    if (!sys && tree >= 0
-        && syscall(SYS_move_mount, tree, "", at, "",
-                   MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH)
-               < 0)
-        sys = errno;
+    if (!sys && tree >= 0)
+        sys = spaces_attach(tree, at);
     if (tree >= 0)
         close(tree);
     close(at);

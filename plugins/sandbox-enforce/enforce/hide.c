@@ -81,6 +81,15 @@ int spaces_open_path(const char *path)
     return (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
 }
 
+int spaces_attach(int tree, int at)
+{
+    return syscall(SYS_move_mount, tree, "", at, "",
+                   MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH)
+                   < 0
+               ? errno
+               : 0;
+}
+
 static bool is_absent(int sys)
 {
     return sys == ENOENT || sys == ENOTDIR;
@@ -98,11 +107,7 @@ static int cover(int blank, const char *path)
                                 OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC))
                < 0)
         sys = errno;
-    if (!sys
-        && syscall(SYS_move_mount, tree, "", fd, "",
-                   MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH)
-               < 0)
-        sys = errno;
+    sys = sys ? sys : spaces_attach(tree, fd);
     if (tree >= 0)
         close(tree);
     close(fd);
@@ -152,11 +157,7 @@ static int pin(const char *path, size_t *pinned)
     }
     tree = (int)syscall(SYS_open_tree, fd, "",
                         OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
-    if (tree < 0
-        || syscall(SYS_move_mount, tree, "", fd, "",
-                   MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH)
-               < 0)
-        sys = errno;
+    sys = tree < 0 ? errno : spaces_attach(tree, fd);
     if (tree >= 0)
         close(tree);
     close(fd);

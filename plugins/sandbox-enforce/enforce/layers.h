@@ -24,6 +24,8 @@ int calls_verify(struct enforce *e);
 
 /* hide.c: an O_PATH descriptor of a canonical path, or -1 with errno; ELOOP for symbolic links. */
 int spaces_open_path(const char *path);
+/* hide.c: puts the tree of a descriptor of open_tree over what AT is. 0 or errno. */
+int spaces_attach(int tree, int at);
 
 /* readonly.c: clones what is mounted at PLACE->path, when that is still what PLACE->fd was. 0 with
  * tree -1 when it is not; errno. spaces_close_place in any case. */

@@ -56,16 +56,6 @@ int spaces_clone_place(struct enforce_place *place)
     return 0;
 }
 
-static int attach_place(const struct enforce_place *place)
-{
-    return place->tree >= 0
-                   && syscall(SYS_move_mount, place->tree, "", place->at, "",
-                              MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH)
-                          < 0
-               ? errno
-               : 0;
-}
-
 /* Taking away what is not there changes nothing in any case, and whether the mount may be written
  * is asked before who may. */
 static int verify(void)
@@ -88,7 +78,7 @@ int enforce_spaces_readonly(struct enforce_place *places, size_t count)
         sys = is_set ? 0 : errno;
     }
     for (size_t i = 0; i < count && !sys; i++)
-        sys = attach_place(&places[i]);
+        sys = places[i].tree >= 0 ? spaces_attach(places[i].tree, places[i].at) : 0;
     for (size_t i = 0; i < count; i++)
         spaces_close_place(&places[i]);
     if (!sys)
