@@ -99,12 +99,12 @@ def test_it_is_run_at_the_first_request_alone(stage):
 def test_what_it_is_told(stage):
     give = stage.command(f"env -0 > {stage.tools}/env; pwd > {stage.tools}/pwd; cat > {stage.tools}/in; printf %s {TOKEN}")
     stage.profile({"command": [str(give), "a b", "$HOME"], "stdin": "request_json"})
-    env = {**stage.cli.env, "HTTPS_PROXY": "http://127.0.0.1:1", "MINE": "yes"}
+    env = {**stage.cli.env, "HTTPS_PROXY": "http://127.0.0.1:1", "MINE": "yes", "PYTHONPATH": "/x", "BASH_ENV": "/x"}
     assert stage.ask("/x/y?q=1", env=env) == ["200"]
     told = dict(entry.split("=", 1) for entry in (stage.tools / "env").read_text().split("\0") if "=" in entry)
     session = told["NONO_SESSION_ID"]
     assert len(session) == 16 and told["MINE"] == "yes" and told["HOME"] == str(stage.cli.home)
-    assert not {"HTTPS_PROXY", "NONO_PROXY_TOKEN", "NONO_CAP_FILE", "SVC_KEY"} & set(told)
+    assert not {"HTTPS_PROXY", "NONO_PROXY_TOKEN", "NONO_CAP_FILE", "SVC_KEY", "PYTHONPATH", "BASH_ENV"} & set(told)
     expected = {"request_host": "127.0.0.1", "request_path": "/x/y?q=1", "request_method": "GET", "cache_scope": "127.0.0.1"}
     assert {key: told[f"NONO_{key.upper()}"] for key in expected} == expected
     assert told["NONO_CAPTURE_CREDENTIAL"] == "it" and told["NONO_CAPTURE_ROUTE"] == "svc"

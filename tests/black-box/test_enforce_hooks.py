@@ -93,6 +93,20 @@ def test_both_run_outside_and_are_told_what_there_is(stage):
     assert not os.path.lexists(before["NONO_ENV_FILE"]) and not stage.state.exists()  # nothing stays, not even the folders
 
 
+def test_no_variable_makes_them_run_what_the_program_wrote(stage):
+    """Modules of a project's folder, say: the program may write there."""
+    lib = stage.project / "lib"
+    lib.mkdir()
+    (lib / "shutil.py").write_text("open('ran', 'w')\n")
+    (lib / "sh").write_text("touch ran\n")
+    stage.hooks(before="/usr/bin/python3 -c 'import shutil'\n" + RECORD)
+    where = {name: str(lib) for name in ("PYTHONPATH", "PERL5LIB", "NODE_PATH")}
+    env = {**stage.cli.env, **where, "BASH_ENV": f"{lib}/sh", "ENV": f"{lib}/sh", "MINE": "yes"}
+    assert stage.run("true", env=env).status == 0
+    told = stage.told("before")
+    assert told["MINE"] == "yes" and not {*where, "BASH_ENV", "ENV"} & set(told) and not (stage.project / "ran").exists()
+
+
 def test_folders_that_were_there_stay(stage):
     folder = stage.state / "state/nanoterm"
     folder.mkdir(parents=True)

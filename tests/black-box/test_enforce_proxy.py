@@ -770,12 +770,12 @@ def test_bitwarden_is_asked_outside(cli, tmp_path, secure, authority):
     program = tmp_path / "bin/bw"
     program.parent.mkdir()
     item = json.dumps({"login": {"password": "x"}, "fields": [{"name": "api", "value": SECRET}]})
-    program.write_text(f"#!/bin/sh\n[ \"$BW_SESSION\" = open ] && [ \"$*\" = 'get item -- it' ] && echo '{item}'\n")
+    program.write_text(f"#!/bin/sh\n[ \"$BW_SESSION\" = open ] && [ -z \"$NODE_OPTIONS\" ] && [ \"$*\" = 'get item -- it' ] && echo '{item}'\n")
     program.chmod(0o755)
     run = Filtered(cli, tmp_path, service(secure, authority, credential_key="bw://it/api"))
     secure.seen.clear()
     done = run.python("import os\nassert 'BW_SESSION' not in os.environ\n" + ASK % ("chat", None),
-                      env={**cli.env, "BW_SESSION": "open", "PATH": f"{program.parent}:{cli.env['PATH']}"})
+                      env={**cli.env, "BW_SESSION": "open", "NODE_OPTIONS": "--require=x.js", "PATH": f"{program.parent}:{cli.env['PATH']}"})
     assert done.status == 0 and secure.seen[0][2]["Authorization"] == f"Bearer {SECRET}", done
 
 

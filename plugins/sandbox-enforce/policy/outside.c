@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "plugins/sandbox-enforce/enforce/enforce.h"
 #include "plugins/sandbox-enforce/policy/outside_check.h"
 #include "plugins/sandbox-enforce/policy/paths.h"
 #include "plugins/sandbox-enforce/policy/script.h"
@@ -226,6 +227,13 @@ int outside_path(const struct policy *policy, const char *project, char **ret,
         return nt_fail(reterr, NT_E_LIMIT, "PATH is too long");
     *ret = strdup(kept.size ? nt_buf_text(&kept) : NOWHERE);
     return *ret ? 0 : nt_fail(reterr, NT_E_MEMORY, "out of memory");
+}
+
+bool outside_keeps(const char *entry)
+{
+    /* The password manager's own say who asks, and run nothing. */
+    return strncmp(entry, "PATH=", 5) != 0
+           && (!enforce_variable_is_unsafe(entry) || strncmp(entry, "OP_", 3) == 0);
 }
 
 int outside_check_argument(const struct outside *what, const char *argument,

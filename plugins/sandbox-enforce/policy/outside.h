@@ -6,6 +6,7 @@
 #define NT_ENFORCE_OUTSIDE_H
 
 #include <limits.h>
+#include <stdbool.h>
 
 #include "plugins/sandbox-enforce/policy/policy.h"
 
@@ -31,6 +32,9 @@ int outside_find(const struct outside *what, char ret[PATH_MAX], struct nt_error
  * PROJECT as above. Malloc'ed. */
 int outside_path(const struct policy *policy, const char *project, char **ret,
                  struct nt_error *reterr);
+/* Whether it gets a variable of the person's, "NAME=value": not PATH, which is made anew, and none
+ * that makes it run other code (LD_PRELOAD, PYTHONPATH), which may lie where the program writes. */
+bool outside_keeps(const char *entry);
 /* An argument that is a file: its content may be what runs. */
 int outside_check_argument(const struct outside *what, const char *argument,
                            struct nt_error *reterr);

@@ -85,7 +85,7 @@ static bool is_left_out(const char *entry)
         "NONO_REQUEST_PATH",  "NONO_REQUEST_METHOD",
         "NONO_CACHE_SCOPE",   "NONO_CAPTURE_CREDENTIAL",
         "NONO_CAPTURE_ROUTE", "NONO_PROXY_TOKEN",
-        "NONO_CAP_FILE",      "PATH",
+        "NONO_CAP_FILE",
     };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         size_t size = strlen(names[i]);
@@ -146,7 +146,7 @@ static int start(struct asked *a, const char *path, const char *method, struct n
     nt_autofree char *input = c->policy->is_told ? make_input(a, path, method) : NULL;
     bool is_fine = all && words && (input || !c->policy->is_told);
     for (size_t i = 0; is_fine && i < count; i++)
-        if (!is_left_out(environ[i]))
+        if (outside_keeps(environ[i]) && !is_left_out(environ[i]))
             all[kept++] = environ[i];
     for (size_t i = 0; is_fine && i < OWN; i++) {
         is_fine = asprintf(&made[i], "%s=%s", own[i].name, own[i].value) >= 0;

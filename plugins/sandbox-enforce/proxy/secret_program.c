@@ -40,7 +40,8 @@ static int find_program(const struct policy *policy, const char *name, const cha
     return 0;
 }
 
-/* The person's variables, with that PATH. ret: to be freed; what it points to belongs to others. */
+/* The person's variables that it may have, with that PATH. ret: to be freed; what it points to
+ * belongs to others. */
 static char **with_path(char *path)
 {
     size_t count = 0, kept = 0;
@@ -48,7 +49,7 @@ static char **with_path(char *path)
         count++;
     char **all = calloc(count + 2, sizeof(*all));
     for (size_t i = 0; all && i < count; i++)
-        if (strncmp(environ[i], "PATH=", 5) != 0)
+        if (outside_keeps(environ[i]))
             all[kept++] = environ[i];
     if (all)
         all[kept] = path;

@@ -104,8 +104,6 @@ int hooks_open(const struct policy *policy, struct nt_call *call, bool is_silent
 
 static bool is_ours(const char *entry)
 {
-    if (strncmp(entry, PATH_IS, sizeof(PATH_IS) - 1) == 0)
-        return true;
     for (size_t i = 0; i < TOLD; i++) {
         size_t size = strlen(told[i]);
         if (strncmp(entry, told[i], size) == 0 && entry[size] == '=')
@@ -127,7 +125,7 @@ static enum hook_outcome run(const struct hooks *hooks, size_t when, const char 
     nt_autofree char **all = calloc(count + TOLD + 2, sizeof(*all));
     bool is_full = !all;
     for (size_t i = 0; all && i < count; i++)
-        if (!is_ours(environ[i]))
+        if (outside_keeps(environ[i]) && !is_ours(environ[i]))
             all[kept++] = environ[i];
     if (all)
         all[kept++] = hooks->path;
