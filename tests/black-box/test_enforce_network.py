@@ -355,7 +355,7 @@ def test_a_socket_of_somebody_else_is_not_moved_to_where_all_are_granted(cli, ru
     own = "(b := socket.socket(socket.AF_UNIX), b.bind('mine'), b.listen(1), os.rename('mine', 'moved'), unix_to('moved'))[4]"
     code = ("import os\n" + TRY).replace("results = []", "def unix_to(path): return socket.socket(socket.AF_UNIX).connect(path)\nresults = []")
     done = run(["--allow", folder / "granted"], PYTHON, "-c", code, "unix('out/s')", "os.rename('out', 'granted/out')",
-               "unix('granted/out/s')", "unix('out/s')", own, env={"TMPDIR": str(folder)})
+               "unix('granted/out/s')", "unix('out/s')", own, env={**cli.env, "TMPDIR": str(folder)})
     assert done.status == 0, done
     results = json.loads(done.stdout)
     assert results[0] == "EACCES" and results[2] in ("EACCES", "ENOENT") and results[4] is None, done
