@@ -97,8 +97,8 @@ static void *run(void *nothing)
         drop(w);
         pthread_mutex_unlock(&all.lock);
         w->work(w->data);
+        pthread_mutex_lock(&all.lock); /* on_done waits for it: then it sees what was done */
         uv_async_send(&w->async);
-        pthread_mutex_lock(&all.lock);
     }
     all.threads--;
     pthread_mutex_unlock(&all.lock);
@@ -135,6 +135,9 @@ static void on_done(uv_async_t *async)
     struct worker *w = async->data;
     void (*done)(void *data) = w->done;
     void *data = w->data;
+    /* That is told without it too, by libuv's atomics, but to no thread sanitizer. */
+    pthread_mutex_lock(&all.lock);
+    pthread_mutex_unlock(&all.lock);
     uv_close((uv_handle_t *)async, on_closed);
     done(data);
 }
