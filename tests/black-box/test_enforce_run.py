@@ -489,6 +489,12 @@ def test_what_was_typed_last_into_a_shell_is_not_explained(cli, folder):
 
 # --- what ordinary programs need -----------------------------------------------------------------
 
+def test_the_report_claims_no_own_terminals_for_who_asked_for_those_of_outside(cli, folder):
+    done = cli("enforce", "run", "--dry-run", "--json", "--allow-cwd", "--allow", "/dev/pts", "--", "true", cwd=folder)
+    [row] = [row for row in done.json["enforcement"] if row["act"] == "open a terminal that was not given"]
+    assert (row["layer"], row["rule"]) != ("mount", "a /dev/pts of its own"), row
+
+
 def test_a_program_makes_terminals_of_its_own(run):
     """As tmux, script and expect do."""
     done = run("/usr/bin/python3", "-c", "import os, pty; pty.spawn(['tty']); print(os.ttyname(os.openpty()[1]))")

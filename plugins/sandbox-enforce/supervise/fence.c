@@ -234,6 +234,15 @@ int fence_add_inner(const struct supervise *s, struct enforce *e)
     return sys;
 }
 
+bool fence_owns_terminals(const struct supervise *s)
+{
+    const struct policy *policy = s->options.policy;
+    for (size_t i = 0; i < policy->grant_count; i++)
+        if (strcmp(policy->grants[i].path, "/dev/pts") == 0)
+            return false;
+    return policy->own_terminals && s->spaces & ENFORCE_SPACE_MOUNT;
+}
+
 /* Names of --accept-weaker that are layers of the library. */
 static uint32_t weaker_of(const struct supervise *s)
 {
@@ -383,12 +392,12 @@ void fence_describe(struct supervise *s)
         row(s, "open a file to come that a pattern denies", "none",
             "accepted: --accept-weaker patterns");
     bool has_scopes = enforce_layer_is_set(&e, ENFORCE_SCOPES);
+    bool owns_terminals = fence_owns_terminals(s);
     row(s, "open a terminal that was not given",
-        policy->own_terminals && s->spaces & ENFORCE_SPACE_MOUNT ? "mount"
-        : has_landlock                                           ? "landlock"
-                                                                 : "none",
-        policy->own_terminals && s->spaces & ENFORCE_SPACE_MOUNT ? "a /dev/pts of its own"
-                                                                 : "rules for files");
+        owns_terminals ? "mount"
+        : has_landlock ? "landlock"
+                       : "none",
+        owns_terminals ? "a /dev/pts of its own" : "rules for files");
     if (!policy->signals_leave)
         row(s, "signal a process outside",
             s->spaces & ENFORCE_SPACE_PID ? "namespace"

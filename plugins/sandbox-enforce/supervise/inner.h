@@ -69,6 +69,8 @@ struct supervise {
 void fence_want(struct supervise *s);
 /* Layers of the program, ready to be entered. After it enforce_done is due. */
 int fence_prepare(struct supervise *s, struct enforce *e, struct nt_error *reterr);
+/* Whether /dev/pts is to be the program's own: not for who grants that of outside by name. */
+bool fence_owns_terminals(const struct supervise *s);
 /* Rules for what can only be named in the program itself: /proc. 0 or errno. */
 int fence_add_inner(const struct supervise *s, struct enforce *e);
 /* Refuses what is missing of `needed`, unless it was accepted by name. */

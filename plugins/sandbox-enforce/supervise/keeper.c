@@ -67,19 +67,16 @@ static void make_readonly(struct keeper *k)
     s->is_readonly = !sys;
 }
 
-/* Who grants /dev/pts by name gets that of outside. */
 static void make_terminals(struct keeper *k)
 {
     struct supervise *s = k->in->s;
     const struct policy *policy = s->options.policy;
     struct enforce_place kept[TERMINALS_MAX];
     size_t count = 0;
-    if (!(s->spaces & ENFORCE_SPACE_MOUNT) || !policy->own_terminals)
+    if (!fence_owns_terminals(s))
         return;
     for (size_t i = 0; i < policy->grant_count; i++) {
         const struct policy_grant *grant = &policy->grants[i];
-        if (strcmp(grant->path, "/dev/pts") == 0)
-            return;
         if (strncmp(grant->path, "/dev/pts/", 9) == 0 && count < TERMINALS_MAX)
             kept[count++] = (struct enforce_place){ .path = grant->path, .fd = grant->fd };
     }
